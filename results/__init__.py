@@ -1,0 +1,1 @@
+"""Everything after a trial: records, their table, their pictures."""

@@ -1,0 +1,1 @@
+"""Consumers of a record; each a command line with one purpose."""

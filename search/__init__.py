@@ -1,0 +1,1 @@
+"""Wires the rest together: proposes, schedules, watches."""

@@ -1,0 +1,1 @@
+"""What runs on a worker; the only package shipped, importing none of ours."""

@@ -1,0 +1,137 @@
+"""The two configurations of a trial: what was searched, and what every trial of a study shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+OPTIMIZERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """What a search space proposes for one trial; the name suggested to Optuna is the name of the field.
+
+    Raises:
+        ValueError: A value is outside its range; names the field, the value and the range.
+    """
+
+    backbone: str
+    """timm model name."""
+    dropout: float = 0.2
+    """Dropout before the classifier (timm's `drop_rate`), 0 to 0.9."""
+    optimizer: str = "adamw"
+    """adamw, or sgd with Nesterov momentum 0.9."""
+    lr: float = 1e-3
+    """Peak learning rate, more than 0 and at most 1."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay, 0 to 1; not applied to biases and norms."""
+    warmup_share: float = 0.1
+    """Share of all steps in which the learning rate rises linearly to its peak, 0 to 0.5."""
+    label_smoothing: float = 0.0
+    """Mass taken from the true class and spread over all, 0 to 0.5."""
+    flip: float = 0.5
+    """Probability of a horizontal flip, 0 to 1."""
+    crop: float = 0.2
+    """Largest share of the stored picture's area that a random crop removes, 0 (no random crop) to 0.9."""
+    blur: float = 0.0
+    """Largest sigma of a Gaussian blur, in pixels per 224 of image size, 0 (off) to 5; half the pictures."""
+    noise: float = 0.0
+    """Largest standard deviation of Gaussian noise on a 0 to 1 scale, 0 (off) to 0.5; half the pictures."""
+    sharpness: float = 0.0
+    """Largest strength of a random sharpening, 0 (off) to 3; half the pictures."""
+    contrast: float = 0.0
+    """Largest relative change of contrast, 0 (off) to 0.9; half the pictures."""
+    cutmix: float = 0.0
+    """Probability that a batch is mixed by CutMix (alpha 1), 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not self.backbone or not isinstance(self.backbone, str):
+            raise ValueError(f"backbone is {self.backbone!r}: it must be the name of a timm model")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer is {self.optimizer!r}: it must be one of {', '.join(OPTIMIZERS)}")
+        if not 0 < self.lr <= 1:
+            raise ValueError(f"lr is {self.lr!r}: it must be more than 0 and at most 1")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "dropout": (0, 0.9),
+    "weight_decay": (0, 1),
+    "warmup_share": (0, 0.5),
+    "label_smoothing": (0, 0.5),
+    "flip": (0, 1),
+    "crop": (0, 0.9),
+    "blur": (0, 5),
+    "noise": (0, 0.5),
+    "sharpness": (0, 3),
+    "contrast": (0, 0.9),
+    "cutmix": (0, 1),
+}
+"""Smallest and largest value that `TrialConfig` accepts, by field."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """What every trial of a study shares: data, budget, seed, weights. Paths are absolute.
+
+    Raises:
+        ValueError: A value is outside its range; names the field, the value and the range.
+    """
+
+    cache_path: str
+    """Folder of the picture cache (`ImageCache`)."""
+    split_path: str
+    """The run's `split.csv`: path, label, group and side of every picture."""
+    checkpoint_dir: str
+    """Where a trial keeps its checkpoints, in a folder of its own named by its trial_id."""
+    classes: tuple[str, ...]
+    """Names of the classes; the position is the class index."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For classes that are products of attributes: attribute name to its value for each class, in class order."""
+    image_size: int = 224
+    """Side of the square picture that the network sees, in pixels, 16 to 1024."""
+    epochs: int = 27
+    """Epochs of a trial that is not stopped, at least 1."""
+    batch_size: int = 64
+    """Pictures in a training batch, at least 2."""
+    seed: int = 0
+    """Seed of initialization, order, augmentation and dropout."""
+    device: str = "auto"
+    """auto, cpu, cuda or another torch device."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Autocast precision; auto is bfloat16 on CUDA and float32 elsewhere."""
+    num_threads: int = 1
+    """Threads of a trial's CPU arithmetic, at least 1."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Backbone to the file of its pretrained weights; a backbone that is not listed starts at random."""
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise ValueError(f"classes is {self.classes!r}: a classifier needs at least two classes")
+        for name, low, high in (
+            ("image_size", 16, 1024),
+            ("epochs", 1, 100_000),
+            ("batch_size", 2, 65_536),
+            ("num_threads", 1, 4096),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TaskConfig:
+        """Reads a configuration from JSON values, where tuples are lists.
+
+        Raises:
+            ValueError: A key is no field, or a value is outside its range.
+        """
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ValueError(f"TaskConfig has no field {', '.join(sorted(unknown))}")
+        attributes = {name: tuple(by_class) for name, by_class in values.get("attributes", {}).items()}
+        return cls(**{**values, "classes": tuple(values["classes"]), "attributes": attributes})

@@ -1,0 +1,70 @@
+"""What a trial says after every epoch, and the one metric that a search maximizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+METRIC = "val_macro_f1"
+MODE = "max"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """One epoch's numbers; `asdict` of it is what Ray Tune, TensorBoard and `trials.jsonl` see.
+
+    Macro-F1 is the unweighted mean of the per-class F1 over the classes that occur in the targets or in the
+    predictions of the validation side (scikit-learn's `f1_score(average="macro", zero_division=0)`); a class
+    that occurs in neither is left out of the mean. A trial whose train or validation loss is not finite has
+    diverged, and its macro-F1 is NaN: whatever such a network answers is no score.
+    """
+
+    epoch: int
+    """Epochs trained so far, from 1."""
+    train_loss: float
+    """Mean loss over the training pictures as they were trained on: augmented, smoothed, with dropout."""
+    val_loss: float
+    """Mean cross-entropy over the validation pictures, without smoothing or augmentation."""
+    val_macro_f1: float
+    """Macro-F1 over the whole validation side, 0 to 1; NaN once the trial has diverged."""
+    val_accuracy: float
+    """Share of validation pictures classified correctly, 0 to 1."""
+    class_f1: tuple[float, ...]
+    """F1 of each class in the order of `TaskConfig.classes`; 0 for a class never right or absent."""
+    best_val_macro_f1: float
+    """Highest `val_macro_f1` of the trial so far; NaN if there is none."""
+    best_epoch: int
+    """Epoch of `best_val_macro_f1`, the first of equals; 0 if there is none."""
+    lr: float
+    """Learning rate at the end of the epoch."""
+    images_per_second: float
+    """Training pictures per second of training time (evaluation and checkpoint not counted)."""
+    seconds: float
+    """Wall seconds of the whole epoch: training, evaluation and checkpoint."""
+    peak_memory_bytes: int
+    """Peak memory of the epoch: of the GPU's allocator where there is one, else of the process."""
+    gpu_utilization: float | None = None
+    """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> EpochReport:
+        """Reads a report from strict JSON, where a NaN stands as null; ignores keys that are no field."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        for name, value in known.items():
+            if name == "class_f1":
+                known[name] = tuple(math.nan if f1 is None else f1 for f1 in value)
+            elif value is None and name != "gpu_utilization":
+                known[name] = math.nan
+        return cls(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as strict JSON values: numbers that are not finite become null."""
+        return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
