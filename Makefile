@@ -1,0 +1,49 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search test lint types contract unit fast clean
+
+help:  ## Show this help
+	@echo "macrotune: hyper-parameter search for image classifiers, scored by macro-F1"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to pytest by make unit."
+
+setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or constraints.txt changed)
+
+search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data (ARGS: more flags)
+	$(BIN)/python search/run.py --space efficientnet $(ARGS)
+
+test: lint types contract unit  ## Set up if needed, then all that CI checks
+
+lint: $(READY)  ## ruff and ruff-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## mypy on the typed core
+	$(BIN)/mypy
+
+contract: $(READY)  ## Who may import whom
+	$(BIN)/lint-imports --no-cache
+
+unit: $(READY)  ## All tests
+	$(BIN)/python -m pytest $(ARGS)
+
+fast: $(READY)  ## The tests that need no Ray and no long training
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+clean:  ## Remove .venv and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+
+$(READY): setup.cfg constraints.txt pyproject.toml
+	@echo "Setting up $(VENV): some minutes and 7 GB the first time"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights]" --constraint constraints.txt
+	touch $@

@@ -1,0 +1,194 @@
+"""Writes the best configuration of every space into the README.
+
+Run:
+    python results/export.py            # re-renders the table of README.md from results/best/*.json
+    python results/export.py --check    # changes nothing; exits 1 if the README is stale
+
+It takes under a second. A search exports its own result when it ends, so this is for another time zone, a
+README elsewhere, or a table that was edited by hand.
+
+The record of a space is its best: a new one takes its place if it comes from other data (its split differs,
+so that the scores cannot be compared) or if its macro-F1 on the same split is as high or higher. Otherwise
+the old one stays.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import filelock
+import tyro
+
+from results.atomic import write_whole
+from results.record import BestTrial, load_record
+from results.strict_json import RecordError
+from results.table import TableError, render_table, splice
+
+README = ROOT / "README.md"
+RECORDS = ROOT / "results" / "best"
+
+LOCK_SECONDS = 60.0
+"""How long to wait for another export, which takes well under a second."""
+
+
+def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
+    """Keeps a record if it is the best of its space, and renders the README from all records.
+
+    Two searches may export at the same time. The record is saved before the README is touched: if the README
+    cannot be written, the result is not lost, and `python results/export.py` tries again.
+
+    Args:
+        record: What a search found.
+        records_dir: The folder of records, `<space>.json` each.
+        readme: The README; made if there is none.
+        timezone: Time zone of the dates, as in `render_table`.
+
+    Returns:
+        A sentence that says what became of the record.
+
+    Raises:
+        RecordError: A record in the folder is corrupt; names the file.
+        TableError: The README's markers are broken, and it is as it was; or the time zone is unknown.
+        TimeoutError: Another export holds the lock.
+        OSError: A file cannot be read or written.
+    """
+    render_table([], timezone)  # an unknown time zone must not be found out half-way
+    with _lock(records_dir):
+        path = records_dir / f"{record.space}.json"
+        old = _load(path) if path.exists() else None
+        keep = old is not None and _outranks(old, record)
+        if not keep:
+            record.save(path)
+        _update(readme, records_dir, timezone)
+    return _sentence(record, old, path, keep)
+
+
+def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:
+    """Renders the README from all records.
+
+    Returns:
+        Whether that changed it.
+
+    Raises:
+        RecordError: A record is corrupt; names the file.
+        TableError: The README's markers are broken, and it is as it was; or the time zone is unknown.
+        TimeoutError: Another export holds the lock.
+        OSError: A file cannot be read or written.
+    """
+    with _lock(records_dir):
+        return _update(readme, records_dir, timezone)
+
+
+def is_stale(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:
+    """Whether the README differs from what `export_all` would make of it; changes nothing.
+
+    Raises:
+        RecordError: A record is corrupt; names the file.
+        TableError: The README's markers are broken, or the time zone is unknown.
+        OSError: A file cannot be read.
+    """
+    old, new = _render(readme, records_dir, timezone)
+    return old != new
+
+
+def _option(metavar: str | None, default: str) -> Any:
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def main(
+    readme: Annotated[Path, _option("MD", "README.md of the project")] = README,
+    records: Annotated[Path, _option("DIR", "results/best of the project")] = RECORDS,
+    timezone: Annotated[str | None, _option("TZ", "where each search ran")] = None,
+    check: Annotated[bool, _option(None, "no"), tyro.conf.FlagCreatePairsOff] = False,
+) -> int:
+    """Writes the best configuration of every space into the README.
+
+    Args:
+        readme: The file that holds the table; made if there is none.
+        records: Folder of the records, one JSON file a space.
+        timezone: Time zone of the dates: an IANA name such as Asia/Seoul, or local for this machine's.
+        check: Change nothing; exit 1 if the README is stale.
+
+    Returns:
+        The exit code: 0, 1 if the README is stale, or 2 if a file is broken.
+    """
+    try:
+        if check:
+            if not is_stale(records_dir=records, readme=readme, timezone=timezone):
+                print(f"{readme} is up to date")
+                return 0
+            print(f"{readme} is stale; run: {_command(readme, records, timezone)}", file=sys.stderr)
+            return 1
+        changed = export_all(records_dir=records, readme=readme, timezone=timezone)
+    except (RecordError, TableError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{readme} {'is written' if changed else 'was up to date'}")
+    return 0
+
+
+def _lock(records_dir: Path) -> filelock.BaseFileLock:
+    # The records are what is shared: a README follows from them, so one lock covers both.
+    records_dir.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(records_dir / ".lock", timeout=LOCK_SECONDS)
+
+
+def _load(path: Path) -> BestTrial:
+    record = load_record(path)
+    if record.space != path.stem:
+        raise RecordError(f"{path}: space is {record.space!r}: rename the file to {record.space}.json")
+    return record
+
+
+def _update(readme: Path, records_dir: Path, timezone: str | None) -> bool:
+    old, new = _render(readme, records_dir, timezone)
+    if old != new:
+        write_whole(readme, new)
+    return old != new
+
+
+def _render(readme: Path, records_dir: Path, timezone: str | None) -> tuple[bytes | None, bytes]:
+    """What the README holds, None if there is none, and what it should hold."""
+    table = render_table([_load(path) for path in sorted(records_dir.glob("*.json"))], timezone)
+    old = readme.read_bytes() if readme.exists() else None
+    # surrogateescape carries bytes that are not UTF-8 through unchanged
+    text = (old or b"").decode(errors="surrogateescape")
+    try:
+        return old, splice(text, table).encode(errors="surrogateescape")
+    except TableError as error:
+        raise TableError(f"{readme}: {error}") from error
+
+
+def _outranks(old: BestTrial, new: BestTrial) -> bool:
+    return old.split_hash == new.split_hash and old.report.val_macro_f1 > new.report.val_macro_f1
+
+
+def _sentence(new: BestTrial, old: BestTrial | None, path: Path, kept: bool) -> str:
+    score = f"macro-F1 {new.report.val_macro_f1:.4f} of run {new.run}"
+    if old is None:
+        return f"{path} is new: {score}."
+    before = f"{old.report.val_macro_f1:.4f} of run {old.run}"
+    if kept:
+        return f"{path} keeps {before}, which is higher than {score} on the same split."
+    why = "on the same split" if old.split_hash == new.split_hash else "on another split"
+    return f"{path} now holds {score}; before it was {before} {why}."
+
+
+def _command(readme: Path, records: Path, timezone: str | None) -> str:
+    command = ["python", os.path.relpath(__file__)]
+    command += [] if readme == README else ["--readme", str(readme)]
+    command += [] if records == RECORDS else ["--records", str(records)]
+    command += [] if timezone is None else ["--timezone", timezone]
+    return shlex.join(command)
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main, prog="export.py"))

@@ -1,0 +1,82 @@
+"""The Ray cluster: this machine alone, or one that is there, with our one package shipped to its nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.study import num_cores
+
+ROOT = Path(__file__).resolve().parents[1]
+OBJECT_STORE_BYTES = 128 * 2**20
+"""Ray's store for results on a machine of our own: reports are small, pictures never pass through it."""
+
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.monitor writes what they would
+    TUNE_DISABLE_SIGINT_HANDLER="1",  # search.stop ends trials with their epoch instead
+    TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # a run is resumed from its own logs
+    TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What there is to compute on."""
+
+    num_cpus: int
+    num_gpus: int
+
+
+class ClusterError(ValueError):
+    """The cluster cannot be reached; names the address and the way out."""
+
+
+def this_machine() -> Cluster:
+    """The cores and GPUs that this process may use."""
+    from trainables.hardware import num_gpus
+
+    return Cluster(num_cpus=num_cores(), num_gpus=num_gpus())
+
+
+@contextmanager
+def connect(address: str | None) -> Iterator[Cluster]:
+    """Starts Ray on this machine, or joins the cluster at `address`, and leaves no process behind.
+
+    Raises:
+        ClusterError: There is no cluster at the address.
+    """
+    import ray
+
+    try:
+        if address is None:
+            paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+            os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+            ray.init(
+                address="local",
+                num_cpus=num_cores(),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        else:
+            ray.init(
+                address=address,
+                runtime_env={"py_modules": [str(ROOT / "trainables")]},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ClusterError(f"--address {address}: no Ray cluster there ({error})") from error
+    try:
+        resources = ray.cluster_resources()
+        yield Cluster(num_cpus=int(resources.get("CPU", 0)), num_gpus=int(resources.get("GPU", 0)))
+    finally:
+        ray.shutdown()

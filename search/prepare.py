@@ -1,0 +1,100 @@
+"""From a path to what every trial shares: pictures checked and decoded, sides drawn, weights found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from search.study import StudyConfig
+from trainables.data.cache import ImageCache, build_cache
+from trainables.data.demo import make_demo_data
+from trainables.data.manifest import DataConfig, Manifest, bad_picture_error, drop_pictures, load_manifest
+from trainables.data.split import Split, split_by_group
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything about the pictures that a search needs."""
+
+    manifest: Manifest
+    split: Split
+    cache: ImageCache
+
+
+def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Prepared:
+    """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.
+
+    Raises:
+        DataError: Something is wrong with the data; the message lists all of it.
+        CacheError: The cache cannot be written.
+    """
+    assert study.image_size is not None
+    config = _with_demo(config, study.cache_path, console)
+    manifest = load_manifest(config)
+    with _progress(console) as progress:
+        task = progress.add_task("decoding pictures", total=None, visible=False)
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+
+        cache = build_cache(list(manifest.table["path"]), study.image_size, study.cache_path, on_progress=show)
+    if cache.bad:
+        if not config.skip_bad:
+            raise bad_picture_error(manifest, cache.bad)
+        manifest = drop_pictures(manifest, cache.bad)
+    split = split_by_group(
+        manifest,
+        seed=study.seed,
+        val_share=study.val_share,
+        test_share=study.test_share,
+        by=study.split_by,
+    )
+    return Prepared(manifest, split, cache)
+
+
+def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
+    """What the record says of the pictures."""
+    manifest, table = prepared.manifest, prepared.split.table
+    sides = {
+        side: {
+            "pictures": len(rows),
+            "groups": rows["group"].nunique(),
+            "classes": rows["label"].nunique(),
+        }
+        for side in ("train", "val", "test")
+        for rows in [table[table["split"] == side]]
+    }
+    return {
+        "source": str(config.data.expanduser().resolve()) if config.data else "built-in demo set",
+        "layout": manifest.layout,
+        "pictures": len(table),
+        "groups": table["group"].nunique() if manifest.has_groups else None,
+        "classes": len(manifest.classes),
+        "skipped": list(manifest.skipped),
+        "corrected": manifest.corrected_rows,
+        "sides": sides,
+    }
+
+
+def _with_demo(config: DataConfig, cache_dir: Path, console: Console) -> DataConfig:
+    if config.data is not None:
+        return config
+    folder = cache_dir / "demo"
+    if not folder.exists():
+        console.print(f"Drawing the built-in demo set into {folder}", soft_wrap=True)
+    return DataConfig(**{**vars(config), "data": make_demo_data(folder)})
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

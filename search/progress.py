@@ -1,0 +1,147 @@
+"""The search in the terminal: a live table, or plain lines where the output is no terminal."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from search.monitor import split_params
+from search.stop import StopRequest
+from trainables.report import METRIC
+
+
+@dataclass
+class _Row:
+    backbone: str
+    epoch: int = 0
+    score: float = float("nan")
+    best: float = float("nan")
+    seconds: float = 0.0
+    state: str = "running"
+
+
+class Progress(Callback):
+    """Ray Tune's callback that shows how far the search is, the best so far, and when it will end."""
+
+    def __init__(self, console: Console, num_trials: int, max_epochs: int, concurrency: int, stop: StopRequest) -> None:
+        """Shows nothing until the first trial starts."""
+        self._console = console
+        self._num_trials = num_trials
+        self._max_epochs = max_epochs
+        self._concurrency = concurrency
+        self._stop = stop
+        self._rows: dict[str, _Row] = {}
+        self._started = time.monotonic()
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles callbacks for a restore of its own, and a run is resumed from its logs."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Adds a row."""
+        config, trial_id = split_params(trial.config)
+        if self._live is not None and not self._live.is_started:
+            self._live.start()
+        self._rows.setdefault(trial_id, _Row(config["backbone"])).state = "running"
+        self._show(f"trial {trial_id} starts: {config['backbone']}")
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Updates a row."""
+        trial_id = split_params(trial.config)[1]
+        row = self._rows[trial_id]
+        if "failure" in result:
+            return self._fail(trial_id, result["failure"])
+        row.epoch, row.score, row.best = result["epoch"], result[METRIC], result["best_val_macro_f1"]
+        row.seconds += result["seconds"]
+        if row.score != row.score:
+            return self._fail(trial_id, "diverged")
+        if row.epoch >= self._max_epochs:
+            row.state = "finished"
+        elif result.get("done"):
+            row.state = "ended early" if self._stop.reason else "stopped"
+        note = "" if row.state == "running" else f", {row.state}"
+        self._show(
+            f"trial {trial_id} epoch {row.epoch}/{self._max_epochs}: macro-F1 {row.score:.4f} "
+            f"(best {row.best:.4f}), {result['images_per_second']:.0f} images/s{note}"
+        )
+        return None
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Marks a row."""
+        self._fail(split_params(trial.config)[1], "its worker died")
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Leaves the last table standing."""
+        self.close()
+
+    def close(self) -> None:
+        """Ends the live table, also after an exception."""
+        if self._live is not None and self._live.is_started:
+            self._live.update(self._table(), refresh=True)
+            self._live.stop()
+
+    def summary(self) -> str:
+        """One line: how many trials in which state, the best so far, time gone and time to go."""
+        states = [row.state for row in self._rows.values()]
+        counts = [f"{states.count(state)} {state}" for state in ("running", "stopped", "finished", "failed")]
+        scored = [(row.best, trial_id) for trial_id, row in self._rows.items() if row.best == row.best]
+        best = f"best {max(scored)[0]:.4f} by {max(scored)[1]}" if scored else "no score yet"
+        gone = time.monotonic() - self._started
+        return f"{', '.join(counts)} of {self._num_trials} | {best} | {_clock(gone)} gone, {self._eta()}"
+
+    def _eta(self) -> str:
+        ended = [row for row in self._rows.values() if row.state not in ("running",)]
+        if not ended:
+            return "time to go not known yet"
+        mean = sum(row.seconds for row in ended) / len(ended)
+        running = [row for row in self._rows.values() if row.state == "running"]
+        waiting = max(0, self._num_trials - len(self._rows))
+        left = waiting * mean + sum(max(0.0, mean - row.seconds) for row in running)
+        return f"about {_clock(left / self._concurrency)} to go"
+
+    def _fail(self, trial_id: str, reason: str) -> None:
+        self._rows[trial_id].state = "failed"
+        self._show(f"trial {trial_id} failed: {reason}")
+
+    def _show(self, line: str) -> None:
+        if self._live is not None:
+            self._live.update(self._table())
+        else:
+            self._console.print(f"{line} | {self.summary()}", highlight=False, soft_wrap=True)
+
+    def _table(self) -> Group:
+        table = Table("trial", "backbone", "epoch", "macro-F1", "best", "seconds", "state", box=None)
+        running = [item for item in self._rows.items() if item[1].state == "running"]
+        others = sorted((item for item in self._rows.items() if item[1].state != "running"), key=_by_best)
+        room = max(3, self._console.height - 6 - len(running))
+        for trial_id, row in running + others[:room]:
+            table.add_row(
+                trial_id,
+                row.backbone,
+                f"{row.epoch}/{self._max_epochs}",
+                f"{row.score:.4f}",
+                f"{row.best:.4f}",
+                f"{row.seconds:.0f}",
+                row.state,
+            )
+        hidden = len(others) - room
+        more = [Text(f"and {hidden} trials more")] if hidden > 0 else []
+        return Group(table, *more, Text(self.summary()))
+
+
+def _by_best(item: tuple[str, _Row]) -> float:
+    return -item[1].best if item[1].best == item[1].best else 1.0
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

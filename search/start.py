@@ -1,0 +1,97 @@
+"""Starts a run: its folder, the weights, the task that all trials share, and the record of it all."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from results.record import SearchRun
+from search.prepare import Prepared, data_facts
+from search.study import ROOT, StudyConfig
+from spaces import Space, get_space
+from trainables.config import TaskConfig
+from trainables.data.manifest import DataConfig
+from trainables.hardware import hardware_in_words
+from trainables.weights import check_weights, resolve_weights
+
+LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "kornia")
+"""Whose versions a record keeps."""
+
+
+def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared) -> tuple[SearchRun, Path, Space]:
+    """Makes the folder of a new run with `run.json` and `split.csv`.
+
+    Args:
+        study: Settled.
+        data: As asked for.
+        space: As asked for; the one returned has lost the backbones whose weights cannot be had.
+        prepared: The pictures.
+
+    Returns:
+        The run, its folder, and the space to search.
+
+    Raises:
+        ValueError: There is a run of this name.
+        WeightsError: The weights that were asked for cannot be had.
+    """
+    assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
+    weights = resolve_weights(space.backbones, study.weights, study.cache_path)
+    for backbone, file in weights.files.items():
+        check_weights(backbone, file)
+    now = datetime.now().astimezone()
+    name = study.name or f"{space.name}-{now:%Y%m%d-%H%M%S}"
+    run_dir = study.storage.expanduser().resolve() / name
+    try:
+        run_dir.mkdir(parents=True)
+    except FileExistsError as error:
+        raise ValueError(f"there is a run {name!r} in {run_dir.parent}: give another --name") from error
+    prepared.split.save(run_dir / "split.csv")
+    task = TaskConfig(
+        cache_path=str(prepared.cache.path),
+        split_path=str(run_dir / "split.csv"),
+        checkpoint_dir=str(run_dir / "checkpoints"),
+        classes=prepared.manifest.classes,
+        attributes=prepared.manifest.attributes,
+        image_size=study.image_size,
+        epochs=study.epochs,
+        batch_size=study.batch_size,
+        seed=study.seed,
+        num_threads=study.cpus_per_trial,
+        weights=weights.files,
+    )
+    run = SearchRun(
+        name=name,
+        space=space.name,
+        started=now.isoformat(timespec="seconds"),
+        options=json.loads(json.dumps({**asdict(study), **asdict(data)}, default=str)),
+        task=task,
+        data=data_facts(prepared, data),
+        split_hash=prepared.split.hash(prepared.manifest.root),
+        weights=weights.sources,
+        weights_note=weights.note,
+        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+        commit=_commit(),
+        hardware=hardware_in_words(),
+        trials_asked=study.trials,
+    )
+    run.save(run_dir / "run.json")
+    return run, run_dir, get_space(space.name, weights.backbones)
+
+
+def _commit() -> str | None:
+    """The commit of the code, with +dirty where tracked files differ from it; None outside a repository."""
+
+    def git(*words: str) -> Any:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=10", "HEAD")
+        return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

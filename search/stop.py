@@ -1,0 +1,52 @@
+"""Ending a search before its last trial: Ctrl-C or the time budget."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ray.tune.stopper import Stopper
+
+
+class StopRequest(Stopper):
+    """Says that the search shall end; Ray asks it after every epoch, so running trials end with theirs."""
+
+    def __init__(self, time_budget_seconds: float | None) -> None:
+        """Starts the clock of the time budget."""
+        self._deadline = None if time_budget_seconds is None else time.monotonic() + time_budget_seconds
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the search shall end: `Ctrl-C`, `time budget`, or None while it shall not."""
+        if self._reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
+            self._reason = "time budget"
+        return self._reason
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether a trial that just reported shall end."""
+        return self.reason is not None
+
+    def stop_all(self) -> bool:
+        """Never: running trials come to the end of their epoch."""
+        return False
+
+    @contextmanager
+    def on_interrupt(self) -> Iterator[None]:
+        """While inside, the first Ctrl-C asks for the end and the second one ends at once."""
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            if self._reason == "Ctrl-C":
+                raise KeyboardInterrupt
+            self._reason = "Ctrl-C"
+            print("\nCtrl-C: running trials end with this epoch; once more ends at once.", flush=True)
+
+        previous = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

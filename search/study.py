@@ -1,0 +1,151 @@
+"""How to search: the flags of `search/run.py` that are about the search, not about what may vary."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from trainables.data.cache import default_cache_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _default(words: str) -> object:
+    """Says in the help what an option that is left out comes to."""
+    return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Settings of one search. What is None is settled by `settle`, from the machine at hand."""
+
+    space: str = "efficientnet"
+    """Search space, by name."""
+    backbones: str = ""
+    """Only these backbones of the space (timm names with commas between); empty: all of them."""
+    trials: Annotated[int | None, _default("12 without a GPU, 50 with one")] = None
+    """Configurations to try."""
+    epochs: Annotated[int | None, _default("6 without a GPU, 27 with one")] = None
+    """Epochs of a trial that is not stopped early."""
+    time_budget: Annotated[str | None, _default("no limit")] = None
+    """Longest time to search: seconds, or a number with s, m or h (90s, 15m, 2h). Running trials end with
+    their epoch."""
+    image_size: Annotated[int | None, _default("96 without a GPU, 224 with one")] = None
+    """Side of the square picture the network sees, in pixels."""
+    batch_size: Annotated[int | None, _default("32 without a GPU, 64 with one")] = None
+    """Pictures in a training batch."""
+    concurrency: Annotated[int | None, _default("one a GPU; without a GPU one a core, at most 4")] = None
+    """Trials at the same time."""
+    cpus_per_trial: Annotated[int | None, _default("an equal share of the cores")] = None
+    """Cores, and threads, of a trial."""
+    gpus_per_trial: Annotated[float | None, _default("1 where there is a GPU, else 0")] = None
+    """GPUs of a trial; a fraction lets trials share one."""
+    seed: int = 0
+    """Seed of the split, of the proposals and of every trial."""
+    val_share: float = 0.2
+    """Share of the pictures to validate on, 0 to 1."""
+    test_share: float = 0.2
+    """Share of the pictures that no search may touch, 0 to 1."""
+    split_by: Literal["group", "picture"] = "group"
+    """group keeps all pictures of a person on one side; picture does not, and flatters the score."""
+    weights: str = "auto"
+    """Pretrained weights: auto (hub cache, package or hub; backbones without are left out), none (random),
+    or a folder of <timm name>.safetensors."""
+    name: Annotated[str | None, _default("the space and the time")] = None
+    """Name of the run, its folder under --storage."""
+    storage: Path = ROOT / "runs"
+    """Folder of the runs. On a cluster: one that every node sees."""
+    readme: Path = ROOT / "README.md"
+    """Markdown file whose results table is kept up to date; the records behind it live beside it, in
+    results/best."""
+    timezone: Annotated[str | None, _default("local")] = None
+    """Time zone of the table's dates, such as Europe/Paris."""
+    cache_dir: Annotated[Path | None, _default("~/.cache/macrotune")] = None
+    """Folder of decoded pictures, demo pictures and converted weights."""
+    address: Annotated[str | None, _default("this machine alone")] = None
+    """Ray cluster to join, such as auto or ray://host:10001."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("trials", 1), ("epochs", 1), ("image_size", 16), ("batch_size", 2)):
+            _at_least(name, getattr(self, name), low)
+        _at_least("concurrency", self.concurrency, 1)
+        _at_least("cpus_per_trial", self.cpus_per_trial, 1)
+        _at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        for name in ("val_share", "test_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{_flag(name)} is {getattr(self, name)}: it must be between 0 and 1")
+        if self.val_share + self.test_share >= 0.95:
+            raise ValueError(
+                f"--val-share {self.val_share} and --test-share {self.test_share} leave less than .05 to train on"
+            )
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise ValueError(f"--name {self.name!r}: only letters, digits, '.', '_' and '-', a letter or digit first")
+        if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(f"--gpus-per-trial {self.gpus_per_trial}: more than one GPU must be a whole number")
+        self.time_budget_seconds  # noqa: B018 - raises for a malformed one
+
+    @property
+    def cache_path(self) -> Path:
+        """`cache_dir`, or its default; absolute."""
+        return (self.cache_dir or default_cache_dir()).expanduser().resolve()
+
+    @property
+    def time_budget_seconds(self) -> float | None:
+        """`time_budget` in seconds."""
+        if self.time_budget is None:
+            return None
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", self.time_budget.strip())
+        if match is None or float(match[1]) == 0:
+            raise ValueError(f"--time-budget {self.time_budget!r}: give seconds, or a number with s, m or h, as in 15m")
+        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+    def settle(self, num_cpus: int, num_gpus: int) -> StudyConfig:
+        """Fills in what was left open, from the cores and GPUs at hand.
+
+        Raises:
+            ValueError: More is asked for than there is.
+        """
+        gpu = num_gpus > 0
+        gpus_per_trial = self.gpus_per_trial if self.gpus_per_trial is not None else float(gpu)
+        if gpus_per_trial > num_gpus:
+            raise ValueError(f"--gpus-per-trial {gpus_per_trial:g}: there are {num_gpus} GPUs here")
+        if self.cpus_per_trial is not None and self.cpus_per_trial > num_cpus:
+            raise ValueError(f"--cpus-per-trial {self.cpus_per_trial}: there are {num_cpus} cores here")
+        most = int(num_gpus / gpus_per_trial) if gpus_per_trial else min(4, num_cpus)
+        most = max(1, min(most, num_cpus // (self.cpus_per_trial or 1)))
+        concurrency = self.concurrency or most
+        cpus_per_trial = self.cpus_per_trial or max(1, num_cpus // concurrency)
+        if concurrency * cpus_per_trial > num_cpus or concurrency * gpus_per_trial > num_gpus:
+            raise ValueError(
+                f"--concurrency {concurrency} with {cpus_per_trial} cores and {gpus_per_trial:g} GPUs a trial needs "
+                f"more than the {num_cpus} cores and {num_gpus} GPUs here"
+            )
+        return replace(
+            self,
+            trials=self.trials or (50 if gpu else 12),
+            epochs=self.epochs or (27 if gpu else 6),
+            image_size=self.image_size or (224 if gpu else 96),
+            batch_size=self.batch_size or (64 if gpu else 32),
+            concurrency=concurrency,
+            cpus_per_trial=cpus_per_trial,
+            gpus_per_trial=gpus_per_trial,
+        )
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _at_least(name: str, value: float | None, low: float) -> None:
+    if value is not None and value < low:
+        raise ValueError(f"{_flag(name)} is {value}: it must be at least {low}")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,104 @@
+"""Ray Tune put together: our trainable, our searcher, our scheduler, one process a trial at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray import tune
+from ray.tune.search import Searcher
+
+from search.scheduler import build_scheduler
+from search.searcher import StudySearcher, build_searcher
+from search.stop import StopRequest
+from search.study import StudyConfig
+from spaces import Space
+from trainables.classifier import train_trial
+from trainables.config import TaskConfig
+from trainables.report import METRIC, MODE
+
+MAX_WORKER_DEATHS = 3
+"""How often a trial goes on from its checkpoint after its process or node died."""
+
+
+class NumberedSearcher(Searcher):
+    """What Ray Tune talks to: names trials 00000, 00001, ... whatever Ray calls them, and ends when asked to."""
+
+    def __init__(self, inner: StudySearcher, stop: StopRequest) -> None:
+        super().__init__(metric=METRIC, mode=MODE)
+        self._inner = inner
+        self._stop = stop
+        self._trial_ids: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next configuration with its trial_id, or FINISHED once the search shall end."""
+        if self._stop.reason is not None:
+            return Searcher.FINISHED
+        ours = self._trial_ids.setdefault(trial_id, f"{len(self._trial_ids):05d}")
+        return {**self._inner.suggest(ours), "trial_id": ours}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Passes an epoch on."""
+        self._inner.on_trial_result(self._trial_ids[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
+        """Passes the end of a trial on; one that only ended with the search has not been stopped by ASHA."""
+        if self._stop.reason is None or error:
+            reason = (result or {}).get("failure")
+            self._inner.on_trial_complete(self._trial_ids[trial_id], result, error or reason is not None, reason)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Writes nothing: the run's own logs say everything."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Reads nothing."""
+
+
+def build_tuner(
+    task: TaskConfig,
+    study: StudyConfig,
+    *,
+    run_dir: Path,
+    searcher: StudySearcher,
+    stop: StopRequest,
+    callbacks: Sequence[tune.Callback],
+) -> tune.Tuner:
+    """The Tuner of a settled study."""
+    assert study.cpus_per_trial is not None and study.gpus_per_trial is not None and study.trials is not None
+    return tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(train_trial, task=task),
+            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
+        ),
+        tune_config=tune.TuneConfig(
+            search_alg=NumberedSearcher(searcher, stop),
+            scheduler=build_scheduler(metric=METRIC, mode=MODE, max_epochs=task.epochs),
+            num_samples=study.trials,
+            max_concurrent_trials=study.concurrency,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(run_dir),
+            stop=stop,
+            verbose=0,
+            callbacks=list(callbacks),
+            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
+        ),
+    )
+
+
+def new_searcher(space: Space, study: StudyConfig, epochs: int, run_dir: Path) -> StudySearcher:
+    """The searcher of a new search: the space's starting points first, the default configuration before all."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return build_searcher(
+        space.suggest,
+        metric=METRIC,
+        mode=MODE,
+        max_epochs=epochs,
+        seed=study.seed,
+        points=[vars(point) for point in space.starting_points],
+        storage=run_dir / "study.db",
+    )

@@ -1,0 +1,274 @@
+"""Tests of the export of records into a README, as a function and as a command."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+
+from results import export
+from results.export import export_all, export_best, is_stale, main
+from results.record import BestTrial, load_record
+from results.strict_json import RecordError
+from results.table import BEGIN, END, TableError
+from trainables.config import TaskConfig, TrialConfig
+from trainables.report import EpochReport
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "results" / "export.py"
+
+
+def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
+    record = BestTrial(
+        run="a",
+        space="toy",
+        date="2026-10-24T14:03:00+09:00",
+        trial_id="00003",
+        config=TrialConfig(backbone="resnet18"),
+        report=EpochReport(
+            epoch=3,
+            train_loss=0.5,
+            val_loss=0.6,
+            val_macro_f1=score,
+            val_accuracy=0.9,
+            class_f1=(0.7, 0.9),
+            best_val_macro_f1=score,
+            best_epoch=3,
+            lr=1e-3,
+            images_per_second=10.0,
+            seconds=2.5,
+            peak_memory_bytes=1,
+        ),
+        epochs_trained=4,
+        task=TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("x", "y")),
+        data={"pictures": 840},
+        split_hash="f00",
+        weights="random",
+        weights_note="",
+        trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
+        wall_seconds=60.0,
+        device_seconds=100.0,
+        seed=0,
+        versions={},
+        commit=None,
+        hardware="2 CPU cores",
+    )
+    return replace(record, **changes)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> dict[str, Any]:
+    return {"records_dir": tmp_path / "best", "readme": tmp_path / "README.md"}
+
+
+def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_export_writes_the_record_and_a_readme_that_was_missing(place: dict[str, Any]) -> None:
+    said = export_best(a_record(), **place)
+    assert "toy.json is new: macro-F1 0.8000 of run a." in said
+    assert load_record(place["records_dir"] / "toy.json").report.val_macro_f1 == 0.8
+    assert "| toy | resnet18 |" in place["readme"].read_text()
+    assert not is_stale(**place)
+
+
+def test_the_same_export_twice_changes_nothing(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    before = place["readme"].read_bytes()
+    export_best(a_record(), **place)
+    assert place["readme"].read_bytes() == before
+    assert not export_all(**place)
+
+
+def test_a_higher_or_equal_score_on_the_same_split_takes_the_place(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    assert "before it was 0.8000 of run a on the same split" in export_best(a_record(0.8, run="b"), **place)
+    assert load_record(place["records_dir"] / "toy.json").run == "b"
+    assert "0.9000" in export_best(a_record(0.9, run="c"), **place)
+    assert "| 0.9000 |" in place["readme"].read_text()
+
+
+def test_a_lower_score_on_the_same_split_does_not(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    said = export_best(a_record(0.7, run="b"), **place)
+    assert "keeps 0.8000 of run a, which is higher than macro-F1 0.7000 of run b on the same split" in said
+    assert load_record(place["records_dir"] / "toy.json").run == "a"
+    assert "| 0.8000 |" in place["readme"].read_text()
+
+
+def test_a_lower_score_on_another_split_does(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    assert "on another split" in export_best(a_record(0.7, run="b", split_hash="ba4"), **place)
+    assert load_record(place["records_dir"] / "toy.json").run == "b"
+
+
+def test_two_spaces_make_two_rows(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    export_best(a_record(space="baseline"), **place)
+    text = place["readme"].read_text()
+    assert text.index("| baseline |") < text.index("| toy |")
+
+
+def test_broken_markers_leave_the_readme_as_it_was_and_lose_no_record(place: dict[str, Any]) -> None:
+    place["readme"].write_text(f"words\n{END}\n{BEGIN}\n")
+    with pytest.raises(TableError, match=r"README\.md: the markers of the results are broken"):
+        export_best(a_record(), **place)
+    assert place["readme"].read_text() == f"words\n{END}\n{BEGIN}\n"
+    assert (place["records_dir"] / "toy.json").exists()
+
+
+def test_an_unknown_time_zone_is_found_before_anything_is_written(place: dict[str, Any]) -> None:
+    with pytest.raises(TableError, match="no time zone"):
+        export_best(a_record(), **place, timezone="Mars/Olympus")
+    assert not place["readme"].exists()
+    assert not place["records_dir"].exists()
+
+
+def test_bytes_mode_and_link_of_the_readme_survive(place: dict[str, Any], tmp_path: Path) -> None:
+    target = tmp_path / "docs" / "front.md"
+    target.parent.mkdir()
+    target.write_bytes(b"\xef\xbb\xbfcaf\xe9\r\n")
+    target.chmod(0o640)
+    place["readme"].symlink_to(target)
+    export_best(a_record(), **place)
+    assert place["readme"].is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    content = target.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfcaf\xe9\r\n\r\n## Results\r\n")
+    assert content.count(b"\n") == content.count(b"\r\n")
+
+
+def test_a_record_in_the_file_of_another_space_is_refused(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    (place["records_dir"] / "toy.json").rename(place["records_dir"] / "other.json")
+    with pytest.raises(RecordError, match=r"other\.json: space is 'toy'"):
+        export_all(**place)
+
+
+def test_searches_that_export_at_once_all_land(place: dict[str, Any]) -> None:
+    export_best(a_record(space="first"), **place)
+    code = (
+        "import sys, time; from dataclasses import replace; from pathlib import Path\n"
+        "from results.export import export_best; from results.record import load_record\n"
+        "records, readme = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "first = load_record(records / 'first.json')\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for number in range(10):\n"
+        "    record = replace(first, space=f'{sys.argv[3]}-{number}')\n"
+        "    export_best(record, records_dir=records, readme=readme)\n"
+        "    time.sleep(0.01)  # lets another, which may have read the records before, write its table\n"
+        "    assert f'| {record.space} |' in readme.read_text(), f'{record.space} was lost'\n"
+    )
+    spaces = ["second", "third", "fourth"]
+    searches = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(place["records_dir"]), str(place["readme"]), space],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for space in spaces
+    ]
+    for search in searches:
+        assert search.stdout is not None
+        assert search.stdout.readline() == "ready\n"
+    for search in searches:
+        assert search.stdin is not None
+        search.stdin.write("go\n")
+        search.stdin.flush()
+    for search in searches:
+        search.communicate(timeout=60)
+        assert search.returncode == 0
+    text = place["readme"].read_text()
+    assert all(f"| {space}-{number} |" in text for space in spaces for number in range(10))
+    assert text.count(BEGIN) == 1
+    assert not is_stale(**place)
+    assert not list(place["readme"].parent.rglob("*.tmp"))
+
+
+def test_an_export_waits_for_another_and_gives_up_without_writing(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export, "LOCK_SECONDS", 0.05)
+    place["records_dir"].mkdir()
+    with filelock.FileLock(place["records_dir"] / ".lock"):
+        with pytest.raises(TimeoutError):
+            export_best(a_record(), **place)
+        assert main(readme=place["readme"], records=place["records_dir"]) == 2
+    assert "lock" in capsys.readouterr().err
+    assert not place["readme"].exists()
+    assert not list(place["records_dir"].glob("*.json"))
+
+
+def test_check_exits_1_when_stale_and_the_command_it_names_mends_it(
+    place: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags: dict[str, Any] = {
+        "readme": place["readme"],
+        "records": place["records_dir"],
+        "timezone": "Asia/Seoul",
+    }
+    export_best(a_record(), **place)
+    before = place["readme"].read_bytes()
+    assert main(**flags, check=True) == 1
+    assert place["readme"].read_bytes() == before
+    words = capsys.readouterr().err.split("run: python ")[1].split()
+    assert (Path.cwd() / words[0]).resolve() == SCRIPT
+    assert command(*words[1:]).returncode == 0
+    assert main(**flags, check=True) == 0
+
+
+def test_check_of_a_missing_readme_is_stale(place: dict[str, Any]) -> None:
+    assert main(readme=place["readme"], records=place["records_dir"], check=True) == 1
+    assert not place["readme"].exists()
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_broken_files_exit_2_with_one_line(
+    place: dict[str, Any], check: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_best(a_record(), **place)
+    flags: dict[str, Any] = {"readme": place["readme"], "records": place["records_dir"], "check": check}
+    broken = place["readme"].read_text().replace(END, "")
+    place["readme"].write_text(broken)
+    assert main(**flags) == 2
+    said = capsys.readouterr().err
+    assert "README.md: the markers" in said
+    assert said.count("\n") == 1
+    assert place["readme"].read_text() == broken
+
+    (place["records_dir"] / "toy.json").write_text("{}")
+    assert main(**flags) == 2
+    said = capsys.readouterr().err
+    assert "toy.json: missing key" in said
+    assert said.count("\n") == 1
+    assert place["readme"].read_text() == broken
+
+
+def test_help_reads_well_from_another_folder_at_80_columns(tmp_path: Path) -> None:
+    done = command("--help", cwd=tmp_path, COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    for flag in ("--readme", "--records", "--timezone", "--check"):
+        assert flag in done.stdout
+    assert str(ROOT) not in done.stdout
+
+
+def test_the_defaults_are_those_of_the_project_from_any_folder(tmp_path: Path) -> None:
+    here, there = command("--check"), command("--check", cwd=tmp_path)
+    assert here.returncode == there.returncode
+    assert str(ROOT / "README.md") in here.stdout + here.stderr
+    assert str(ROOT / "README.md") in there.stdout + there.stderr

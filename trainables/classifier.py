@@ -1,0 +1,60 @@
+"""The trainable that Ray Tune runs: restore, fit, report. The only file here that knows Ray."""
+
+from __future__ import annotations
+
+import gc
+import math
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from trainables.config import TaskConfig, TrialConfig
+from trainables.data.batches import load_data
+from trainables.loop import fit, steps_per_epoch
+from trainables.model import choose_device
+from trainables.report import METRIC
+from trainables.state import Checkpointer, TrainState
+
+
+def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
+    """Trains one trial and reports each epoch to Ray Tune.
+
+    A trial that was interrupted goes on from its own last checkpoint; one that was stopped leaves the weights
+    of its best epoch. An exception of the trial's own is its result, not Ray's affair: the last report then
+    holds `failure`, the reason, and `traceback`. Nothing stays behind for the next trial in the process.
+
+    Args:
+        params: The fields of `TrialConfig`, and `trial_id`, the name of the trial in its search.
+        task: What all trials of the study share.
+    """
+    torch.set_num_threads(task.num_threads)
+    torch.backends.cudnn.benchmark = True
+    try:
+        _train(params, task)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+        tune.report({METRIC: math.nan, "failure": reason, "traceback": traceback.format_exc()})
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _train(params: Mapping[str, Any], task: TaskConfig) -> None:
+    config = TrialConfig(**{name: value for name, value in params.items() if name != "trial_id"})
+    data = load_data(task, choose_device(task.device))
+    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
+    checkpointer = Checkpointer(Path(task.checkpoint_dir) / params["trial_id"])
+    checkpointer.restore(state)
+    try:
+        for report in fit(state, data):
+            checkpointer.note_best(state)
+            tune.report({**asdict(report), "training_iteration": report.epoch})
+            checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
+    finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
+        checkpointer.close()

@@ -1,0 +1,110 @@
+"""From the picture cache to batches on the device, without opening a file or starting a process.
+
+Letters: `B` batch, `P` stored side in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.config import TaskConfig
+from trainables.data.cache import ImageCache
+from trainables.data.rows import read_split
+
+RESIDENT_SHARE = 0.25
+"""Share of the GPU's free memory that one side's pictures may take to be kept there for the whole trial."""
+
+
+class Side:
+    """The pictures of one side of the split, in the order of the split file."""
+
+    def __init__(self, cache: ImageCache, paths: Sequence[str], labels: Sequence[int], device: torch.device) -> None:
+        """Notes where the pictures are; copies them to the device where they fit."""
+        self.paths = tuple(paths)
+        self.device = device
+        self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
+        self._images = cache.images
+        self._rows = np.array([cache.rows[path] for path in paths], dtype=np.int64)
+        self._resident = self._to_device() if device.type == "cuda" and self._fits() else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batches(self, batch_size: int, *, shuffled: bool = False) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yields pictures `(B, 3, P, P) uint8`, channels last in memory, and labels `(B,) int64`, on the device.
+
+        Shuffled, as for training, the order comes from torch's global generator and every batch is full (batch
+        normalization and CutMix need even, not tiny batches): the remainder, other pictures each time, is left
+        out. A side smaller than a batch is one batch.
+        """
+        if shuffled:
+            order = torch.randperm(len(self))
+            batch_size = min(batch_size, len(self) // 2 * 2)
+            last = len(self) // batch_size * batch_size
+        else:
+            order, last = torch.arange(len(self)), len(self)
+        on_device = order.to(self.device, non_blocking=True)
+        for start in range(0, last, batch_size):
+            chosen = slice(start, min(start + batch_size, last))
+            if self._resident is not None:
+                pictures = self._resident[on_device[chosen]]
+            else:
+                pictures = torch.from_numpy(np.take(self._images, self._rows[order[chosen].numpy()], axis=0))
+                if self.device.type == "cuda":
+                    pictures = pictures.pin_memory()
+                pictures = pictures.to(self.device, non_blocking=True)
+            yield pictures.permute(0, 3, 1, 2), self.labels[on_device[chosen]]
+
+    def _fits(self) -> bool:
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return len(self) * self._images[0].nbytes < RESIDENT_SHARE * free
+
+    def _to_device(self) -> torch.Tensor:
+        resident = torch.empty((len(self), *self._images.shape[1:]), dtype=torch.uint8, device=self.device)
+        for start in range(0, len(self), 1024):
+            block = np.take(self._images, self._rows[start : start + 1024], axis=0)
+            resident[start : start + len(block)] = torch.from_numpy(block).to(self.device)
+        return resident
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a trial trains on and what it is measured on."""
+
+    train: Side
+    val: Side
+
+
+@lru_cache(maxsize=1)
+def _read(cache_path: str, split_path: str) -> tuple[ImageCache, dict[str, list[tuple[str, str]]]]:
+    """Cache and sides of a task, read once for all trials of a process."""
+    sides: dict[str, list[tuple[str, str]]] = {}
+    for path, label, _, side in read_split(Path(split_path)):
+        sides.setdefault(side, []).append((path, label))
+    return ImageCache.open(Path(cache_path)), sides
+
+
+def load_side(task: TaskConfig, names: Sequence[str], device: torch.device) -> Side:
+    """The pictures of one side, or of several together (`("train", "val")`).
+
+    Raises:
+        CacheError: The cache cannot be read on this node.
+        ValueError: The sides hold no picture.
+    """
+    cache, sides = _read(task.cache_path, task.split_path)
+    rows = [row for name in names for row in sides.get(name, [])]
+    if not rows:
+        raise ValueError(f"{task.split_path} has no picture on the side {' + '.join(names)}")
+    index = {name: position for position, name in enumerate(task.classes)}
+    return Side(cache, [path for path, _ in rows], [index[label] for _, label in rows], device)
+
+
+def load_data(task: TaskConfig, device: torch.device) -> TaskData:
+    """Train and validation side of a task; a search never reads the test side."""
+    return TaskData(train=load_side(task, ("train",), device), val=load_side(task, ("val",), device))

@@ -1,0 +1,50 @@
+"""What a side of the split says of a network: loss, macro-F1, accuracy, F1 by class, confusion.
+
+Letters: `N` pictures, `C` classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores over one whole side; macro-F1 as `EpochReport` defines it."""
+
+    loss: float
+    macro_f1: float
+    accuracy: float
+    class_f1: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Pictures of true class (row) answered as class (column)."""
+
+
+def score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
+    """Scores logits `(N, C) float32` against labels `(N,) int64`, on their device, in one synchronization."""
+    num_classes = logits.shape[1]
+    settings = {"num_classes": num_classes, "validate_args": False}
+    numbers = torch.cat(
+        [
+            functional.cross_entropy(logits, labels).view(1),
+            multiclass_f1_score(logits, labels, average="macro", **settings).view(1),
+            multiclass_accuracy(logits, labels, average="micro", **settings).view(1),
+            multiclass_f1_score(logits, labels, average="none", **settings),
+        ]
+    ).tolist()
+    confusion = multiclass_confusion_matrix(logits, labels, **settings).tolist()
+    return Evaluation(
+        loss=numbers[0],
+        macro_f1=numbers[1],
+        accuracy=numbers[2],
+        class_f1=tuple(numbers[3:]),
+        confusion=tuple(tuple(row) for row in confusion),
+    )

@@ -1,0 +1,153 @@
+"""Everything a trial is between two epochs, and how it gets to disk and back."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainables.config import TaskConfig, TrialConfig
+from trainables.model import build_model, choose_device
+from trainables.optim import build_optimizer, build_schedule
+
+LAST, BEST = "last.pt", "best.pt"
+"""File names in a trial's checkpoint folder: the whole state, and the weights of the best epoch alone."""
+CHECKPOINT_SHARE = 0.05
+"""Largest share of a trial's time that checkpoints may cost."""
+
+
+def seed_everything(seed: int, epoch: int) -> None:
+    """Seeds every generator an epoch draws from.
+
+    Each epoch starts from (seed, epoch), so a trial gives the same numbers wherever it was interrupted and
+    whatever ran before it in its process: seed and epoch in the checkpoint are the state of all generators.
+    """
+    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)
+    torch.manual_seed(mixed)
+
+
+@dataclass
+class TrainState:
+    """A network in training. `epoch` epochs are done; the next step is the first of epoch `epoch + 1`."""
+
+    config: TrialConfig
+    task: TaskConfig
+    device: torch.device
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LambdaLR
+    epoch: int = 0
+    best_val_macro_f1: float = math.nan
+    best_epoch: int = 0
+
+    @classmethod
+    def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int) -> TrainState:
+        """A fresh state on the task's device, before the first epoch."""
+        device = choose_device(task.device)
+        seed_everything(task.seed, 0)
+        model = build_model(config, task, device)
+        optimizer = build_optimizer(config, model)
+        schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
+        return cls(config, task, device, model, optimizer, schedule)
+
+    def note_score(self, val_macro_f1: float) -> bool:
+        """Takes the score of the epoch just done; returns whether it is the best so far (ties go to the first)."""
+        is_best = math.isfinite(val_macro_f1) and not val_macro_f1 <= self.best_val_macro_f1
+        if is_best:
+            self.best_val_macro_f1, self.best_epoch = val_macro_f1, self.epoch
+        return is_best
+
+    def save(self, path: Path) -> None:
+        """Writes the state atomically."""
+        save_atomically(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "seed": self.task.seed,
+                "epoch": self.epoch,
+                "best_val_macro_f1": self.best_val_macro_f1,
+                "best_epoch": self.best_epoch,
+            },
+            path,
+        )
+
+    def load(self, path: Path) -> None:
+        """Goes on from a saved state of the same configuration and task.
+
+        Raises:
+            ValueError: The file is no checkpoint of this trial.
+        """
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
+            self.best_val_macro_f1 = saved["best_val_macro_f1"]
+        except Exception as error:  # torch raises a dozen types for a file that is not what it should be
+            raise ValueError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """torch.save to a temporary name in the same folder, then a rename: never half a file under `path`."""
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Checkpointer:
+    """Keeps a trial's `last.pt` and `best.pt`, within a twentieth of the trial's time.
+
+    Where saving is slow against an epoch, some epochs are not saved: a trial that is killed then repeats them
+    and gets the same numbers. The best weights wait in memory meanwhile and are written with the next save or
+    by `close`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._best_weights: dict[str, torch.Tensor] | None = None
+        self._saved_at = time.monotonic()
+        self._cost_seconds = 0.0
+
+    def restore(self, state: TrainState) -> None:
+        """Loads `last.pt` into a fresh state, if there is one."""
+        last = self._folder / LAST
+        if last.exists():
+            state.load(last)
+
+    def note_best(self, state: TrainState) -> None:
+        """Takes a copy of the weights if the epoch just done is the best so far."""
+        if state.best_epoch == state.epoch:
+            self._best_weights = {name: value.clone() for name, value in state.model.state_dict().items()}
+
+    def after_epoch(self, state: TrainState) -> None:
+        """Saves what is due; after the last epoch there is nothing to go on from."""
+        started = time.monotonic()
+        if state.epoch < state.task.epochs and started - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE:
+            self.close()
+            state.save(self._folder / LAST)
+            self._saved_at = time.monotonic()
+            self._cost_seconds = self._saved_at - started
+
+    def close(self) -> None:
+        """Writes the best weights that have not been written yet."""
+        if self._best_weights is not None:
+            save_atomically(self._best_weights, self._folder / BEST)
+            self._best_weights = None

