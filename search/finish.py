@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -10,44 +12,53 @@ from rich.console import Console
 from results.collect import best_trial, load_trials
 from results.export import export_best
 from results.record import SearchRun
-from search.prepare import Prepared
-from search.study import StudyConfig
-from trainables.data.split import render_split
+from search.monitor import Monitor, is_over
+from search.study import ROOT, StudyConfig
+from trainables.data.split import load_split, render_split
 
 
-def say_start(run: SearchRun, run_dir: Path, prepared: Prepared, console: Console) -> None:
+def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlier: int, console: Console) -> None:
     """Prints what is searched on which pictures, and every warning, before the first trial."""
-    task, manifest = run.task, prepared.manifest
+    task, data = run.task, run.data
     _say(console, f"Run {run.name} in {run_dir}")
-    _say(console, f"Data: {manifest.layout} {run.data['source']}, {len(task.classes)} classes")
-    if manifest.corrected_rows:
-        _say(console, f"Corrections changed {manifest.corrected_rows} rows")
-    if manifest.skipped:
-        _warn(console, f"{len(manifest.skipped)} bad pictures left out (names in {run_dir / 'run.json'})")
-    _say(console, render_split(prepared.split))
-    for warning in filter(None, [manifest.group_warning, *prepared.split.warnings, run.weights_note]):
+    _say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
+    if data["corrected"]:
+        _say(console, f"Corrections changed {data['corrected']} rows")
+    _say(console, render_split(load_split(run_dir / "split.csv")))
+    skipped = [f"{len(data['skipped'])} bad pictures left out, named in {run_dir / 'run.json'}"] if data["skipped"] else []
+    for warning in filter(None, [*skipped, *warnings, run.weights_note]):
         _warn(console, warning)
     _say(
         console,
-        f"Search: {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, batches of "
-        f"{task.batch_size}, seed {task.seed}, {run.hardware}",
+        f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
+        f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
+    if num_earlier:
+        _say(console, f"Goes on after {num_earlier} trials that are there already")
     _say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
 
 
-def finish(run: SearchRun, run_dir: Path, study: StudyConfig, console: Console, ended_early: str | None) -> int:
+def finish(
+    run: SearchRun, run_dir: Path, study: StudyConfig, monitor: Monitor, console: Console, ended_early: str | None
+) -> int:
     """Writes the record and the table from what there is, and says where everything is.
 
     Returns:
         The exit code: 0 if there is a best trial, 1 if not.
     """
+    monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
+    shutil.rmtree(run_dir / "ray", ignore_errors=True)
     trials = load_trials(run_dir)
     for trial in trials:
         if trial.status == "failed":
             _warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
-    done = sum(trial.status in ("finished", "stopped", "failed") for trial in trials)
-    if ended_early and done < run.trials_asked:
-        _warn(console, f"the search was ended by {ended_early} before all {run.trials_asked} trials were done")
+    done = sum(is_over(trial) for trial in trials)
+    if done < run.trials_asked:
+        _warn(
+            console,
+            f"{done} of {run.trials_asked} trials are done ({ended_early or 'interrupted'}). Go on with: "
+            f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
+        )
     best = best_trial(run_dir)
     if best is None:
         _warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
@@ -65,6 +76,10 @@ def finish(run: SearchRun, run_dir: Path, study: StudyConfig, console: Console, 
     _say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
     _say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
     return 0
+
+
+def _storage_flag(run_dir: Path) -> str:
+    return "" if run_dir.parent == ROOT / "runs" else f" --storage {shlex.quote(str(run_dir.parent))}"
 
 
 def _say(console: Console, text: str) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +20,16 @@ from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from results.collect import TrialHistory
 from search.stop import StopRequest
+from trainables.config import TaskConfig
+from trainables.checkpoints import LAST
 from trainables.report import METRIC, EpochReport
 
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
+FAILURES_ALIKE = 3
+"""So many trials failing for one reason, and none that did not, and the search ends: the fiftieth would too."""
 SCALARS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
@@ -40,56 +49,85 @@ the best."""
 class Monitor(Callback):
     """Ray Tune's callback that keeps the run's logs; every line is flushed before the next epoch begins."""
 
-    def __init__(self, run_dir: Path, classes: tuple[str, ...], max_epochs: int, stop: StopRequest) -> None:
-        """Opens the logs for appending."""
+    def __init__(
+        self,
+        run_dir: Path,
+        task: TaskConfig,
+        keep: int,
+        stop: StopRequest,
+        earlier: Sequence[TrialHistory] = (),
+    ) -> None:
+        """Opens the logs for appending.
+
+        Args:
+            run_dir: The run's folder.
+            task: What its trials share.
+            keep: Trials whose best weights stay on disk.
+            stop: Told when the logs cannot be written, or when all trials fail alike.
+            earlier: Trials of earlier starts, from the logs. The curves of those that go on are drawn anew.
+        """
         self._run_dir = run_dir
-        self._classes = classes
-        self._max_epochs = max_epochs
+        self._task = task
+        self._keep = keep
         self._stop = stop
         self._boards: dict[str, EventFileWriter] = {}
-        self._ended: set[str] = set()
-        self._seen: set[str] = set()
+        self._ended: dict[str, float] = {}
+        self._failures: list[str] = []
+        self._logged = {trial.trial_id: max((r.epoch for r in trial.reports), default=0) for trial in earlier}
+        self._scores = {trial.trial_id: trial.best.val_macro_f1 for trial in earlier if trial.best is not None}
+        for trial in earlier:
+            if is_over(trial):
+                self._ended[trial.trial_id] = self._scores.get(trial.trial_id, -math.inf)
+            else:
+                shutil.rmtree(run_dir / "tensorboard" / trial.trial_id, ignore_errors=True)
+                self._start_board(trial.trial_id, asdict(trial.config))
+                for report in trial.reports:
+                    self._draw(trial.trial_id, report)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles callbacks for a restore of its own, and a run is resumed from its logs."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Notes that a trial begins, or goes on after its worker died."""
+        """Notes that a trial begins, or goes on after it was interrupted or its worker died."""
         config, trial_id = split_params(trial.config)
         self._event(trial_id, "started", None, config=config)
-        board = self._board(trial_id)
-        board.add_event(_event(hparams_pb(_words(config), trial_id=trial_id), step=0))
+        if trial_id not in self._boards:
+            self._start_board(trial_id, config)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
-        """Notes an epoch."""
+        """Notes an epoch; one that was noted before is a repetition after a restart, with the same numbers."""
         config, trial_id = split_params(trial.config)
         if "failure" in result:
             return self._end(trial_id, "failed", result["failure"], traceback=result.get("traceback"))
         report = EpochReport(**{name: result[name] for name in EpochReport.__dataclass_fields__})
-        last = report.epoch >= self._max_epochs
+        last = report.epoch >= self._task.epochs
         interrupted = self._stop.reason is not None and not last
         stopped = bool(result.get("done")) and not last and not interrupted
         status = "finished" if last else "stopped" if stopped else "running"
-        line = {"trial_id": trial_id, "time": _now(), "status": status, **report.to_json()}
-        if trial_id not in self._seen:
-            line["config"] = config
-            self._seen.add(trial_id)
-        self._append("trials.jsonl", line)
-        self._draw(trial_id, report)
-        if report.val_macro_f1 != report.val_macro_f1:
+        if report.epoch > self._logged.get(trial_id, 0):
+            line = {"trial_id": trial_id, "time": _now(), "status": status, **report.to_json()}
+            if trial_id not in self._logged:
+                line["config"] = config
+            self._append("trials.jsonl", line)
+            self._draw(trial_id, report)
+            self._logged[trial_id] = report.epoch
+            self._scores[trial_id] = report.best_val_macro_f1
+        else:
+            self._event(trial_id, "repeated", None, epoch=report.epoch)
+        if not math.isfinite(report.val_macro_f1):
             self._end(trial_id, "failed", f"diverged: {METRIC} is NaN after epoch {report.epoch}")
         elif last or stopped:
             self._end(trial_id, status, None)
         elif interrupted:
-            self._end(trial_id, "interrupted", self._stop.reason)
+            self._event(trial_id, "interrupted", self._stop.reason)
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Notes that a trial's worker died more often than it is retried."""
         error = trial.get_error()
-        reason = str(error).strip().splitlines()[-1] if error is not None and str(error).strip() else "worker died"
-        self._end(split_params(trial.config)[1], "failed", reason, traceback=str(error))
+        words = str(error).strip().splitlines() if error is not None else []
+        self._end(split_params(trial.config)[1], "failed", words[-1] if words else "worker died", traceback=str(error))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Closes TensorBoard's files."""
@@ -97,19 +135,49 @@ class Monitor(Callback):
             board.close()
         self._boards.clear()
 
+    def prune(self) -> None:
+        """Deletes all checkpoints of ended trials but the best weights of the best few."""
+        folder = Path(self._task.checkpoint_dir)
+        ranked = sorted(self._ended, key=lambda trial_id: (-self._ended[trial_id], trial_id))
+        kept = [trial_id for trial_id in ranked if self._ended[trial_id] > -math.inf][: self._keep]
+        for trial_id in ranked:
+            if trial_id in kept:
+                (folder / trial_id / LAST).unlink(missing_ok=True)
+            else:
+                shutil.rmtree(folder / trial_id, ignore_errors=True)
+
     def _end(self, trial_id: str, event: str, reason: str | None, **more: Any) -> None:
-        if trial_id not in self._ended:
-            self._ended.add(trial_id)
-            self._event(trial_id, event, reason, **more)
-            if trial_id in self._boards:
-                self._boards.pop(trial_id).close()
+        if trial_id in self._ended:
+            return
+        self._ended[trial_id] = self._scores.get(trial_id, -math.inf)
+        if math.isnan(self._ended[trial_id]):
+            self._ended[trial_id] = -math.inf
+        self._event(trial_id, event, reason, **more)
+        if trial_id in self._boards:
+            self._boards.pop(trial_id).close()
+        self.prune()
+        if event == "failed":
+            self._failures.append(reason or "")
+            if len(self._failures) == len(self._ended) == FAILURES_ALIKE and len(set(self._failures)) == 1:
+                self._stop.ask(f"{FAILURES_ALIKE} failures alike from the first trial on: {reason}")
 
     def _event(self, trial_id: str, event: str, reason: str | None, **more: Any) -> None:
         self._append("events.jsonl", {"trial_id": trial_id, "time": _now(), "event": event, "reason": reason, **more})
 
     def _append(self, name: str, line: Mapping[str, Any]) -> None:
-        with (self._run_dir / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        """Appends a whole line or nothing; a disk that is full ends the search, with everything before intact."""
+        path = self._run_dir / name
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+        except OSError as error:
+            if path.exists():
+                os.truncate(path, size)
+            self._stop.ask(f"{path} cannot be written: {error}")
+
+    def _start_board(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        self._board(trial_id).add_event(_event(hparams_pb(_words(config), trial_id=trial_id), step=0))
 
     def _board(self, trial_id: str) -> EventFileWriter:
         if trial_id not in self._boards:
@@ -121,11 +189,16 @@ class Monitor(Callback):
     def _draw(self, trial_id: str, report: EpochReport) -> None:
         board = self._board(trial_id)
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
-        values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._classes, report.class_f1, strict=True)}
+        values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._task.classes, report.class_f1, strict=True)}
         for tag, value in values.items():
             if value is not None:
                 board.add_event(_event(scalar_pb(tag, float(value)), step=report.epoch))
         board.flush()
+
+
+def is_over(trial: TrialHistory) -> bool:
+    """Whether a trial has ended for good; one that was interrupted goes on when its run is resumed."""
+    return trial.status in ("finished", "stopped", "failed")
 
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from search.monitor import split_params
+from results.collect import TrialHistory
+from search.monitor import is_over, split_params
 from search.stop import StopRequest
 from trainables.report import METRIC
 
@@ -30,14 +33,22 @@ class _Row:
 class Progress(Callback):
     """Ray Tune's callback that shows how far the search is, the best so far, and when it will end."""
 
-    def __init__(self, console: Console, num_trials: int, max_epochs: int, concurrency: int, stop: StopRequest) -> None:
-        """Shows nothing until the first trial starts."""
+    def __init__(
+        self,
+        console: Console,
+        num_trials: int,
+        max_epochs: int,
+        concurrency: int,
+        stop: StopRequest,
+        earlier: Sequence[TrialHistory] = (),
+    ) -> None:
+        """Shows nothing until the first trial starts; trials of earlier starts stand in the table from then on."""
         self._console = console
         self._num_trials = num_trials
         self._max_epochs = max_epochs
         self._concurrency = concurrency
         self._stop = stop
-        self._rows: dict[str, _Row] = {}
+        self._rows = {trial.trial_id: _row(trial) for trial in earlier if is_over(trial)}
         self._started = time.monotonic()
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
@@ -135,6 +146,13 @@ class Progress(Callback):
         hidden = len(others) - room
         more = [Text(f"and {hidden} trials more")] if hidden > 0 else []
         return Group(table, *more, Text(self.summary()))
+
+
+def _row(trial: TrialHistory) -> _Row:
+    best = trial.best.val_macro_f1 if trial.best is not None else math.nan
+    epoch = trial.reports[-1].epoch if trial.reports else 0
+    seconds = sum(report.seconds for report in trial.reports)
+    return _Row(trial.config.backbone, epoch, best, best, seconds, trial.status)
 
 
 def _by_best(item: tuple[str, _Row]) -> float:

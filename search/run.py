@@ -36,23 +36,37 @@ def main() -> int:
     """Parses the command line and searches; a user's mistake is one message and exit code 2."""
     console = Console()
     try:
-        options = tyro.cli(Options, config=(tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff))
-        return search(options, console)
+        return search(parse(), console)
     except (ValueError, OSError) as error:
         Console(stderr=True).print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
+
+
+def parse() -> Options:
+    """The command line; with --resume on top of the settings of that run."""
+    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+    options = tyro.cli(Options, prog="search/run.py", config=config)
+    if options.study.resume is None:
+        return options
+    from search.resume import refuse_contradictions, saved_options
+
+    study, data = saved_options(options.study.storage, options.study.resume)
+    asked = tyro.cli(Options, prog="search/run.py", config=config, default=Options(study=study, data=data))
+    refuse_contradictions((study, data), (asked.study, asked.data))
+    return asked
 
 
 def search(options: Options, console: Console) -> int:
     """The pipeline: data, split, cache, weights, search, record, table."""
     from search.cluster import connect, this_machine
     from search.finish import finish, say_start
-    from search.monitor import Monitor
+    from search.monitor import Monitor, is_over
     from search.prepare import prepare_data
     from search.progress import Progress
-    from search.start import start_run
+    from search.resume import adopt_trials, reopen_run
+    from search.start import hold, start_run
     from search.stop import StopRequest
-    from search.tuner import build_tuner, new_searcher
+    from search.tuner import NumberedSearcher, build_tuner, new_scheduler, new_searcher
     from spaces import get_space
 
     with ExitStack() as stack:
@@ -60,17 +74,35 @@ def search(options: Options, console: Console) -> int:
         space = get_space(study.space, [name for name in study.backbones.split(",") if name])
         cluster = this_machine() if study.address is None else stack.enter_context(connect(study.address))
         study = study.settle(cluster.num_cpus, cluster.num_gpus)
-        prepared = prepare_data(options.data, study, console)
-        run, run_dir, space = start_run(study, options.data, space, prepared)
-        say_start(run, run_dir, prepared, console)
+        if study.resume is None:
+            prepared = prepare_data(options.data, study, console)
+            run, run_dir = start_run(study, options.data, space, prepared)
+            stack.enter_context(hold(run_dir))
+            earlier, warnings = (), [prepared.manifest.group_warning, *prepared.split.warnings]
+        else:
+            run_dir = study.storage.expanduser().resolve() / study.resume
+            stack.enter_context(hold(run_dir))
+            (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
+        space = get_space(space.name, list(run.weights))
+        left = run.trials_asked - sum(is_over(trial) for trial in earlier)
+        say_start(run, run_dir, warnings, len(earlier), console)
         stop = StopRequest(study.time_budget_seconds)
-        monitor = Monitor(run_dir, run.task.classes, run.task.epochs, stop)
-        progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop)
         searcher = new_searcher(space, study, run.task.epochs, run_dir)
+        scheduler = new_scheduler(study, run.task.epochs)
+        adopt_trials(earlier, searcher, scheduler)
+        monitor = Monitor(run_dir, run.task, study.keep, stop, earlier)
+        progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier)
         if study.address is None:
             stack.enter_context(connect(None))
         tuner = build_tuner(
-            run.task, study, run_dir=run_dir, searcher=searcher, stop=stop, callbacks=[monitor, progress]
+            run.task,
+            study,
+            run_dir=run_dir,
+            num_trials=left,
+            searcher=NumberedSearcher(searcher, stop, earlier),
+            scheduler=scheduler,
+            stop=stop,
+            callbacks=[monitor, progress],
         )
         try:
             with stop.on_interrupt():
@@ -80,7 +112,7 @@ def search(options: Options, console: Console) -> int:
         finally:
             progress.close()
             searcher.close(stop.reason or "an error")
-    return finish(run, run_dir, study, console, stop.reason)
+    return finish(run, run_dir, study, monitor, console, stop.reason)
 
 
 if __name__ == "__main__":

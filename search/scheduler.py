@@ -85,7 +85,7 @@ class RungScheduler(FIFOScheduler):
         """Decides after an epoch whether the trial goes on."""
         if "training_iteration" not in result or self._metric not in result:
             return TrialScheduler.CONTINUE
-        return self._decide(trial.trial_id, int(result["training_iteration"]), result[self._metric])
+        return self._decide(trial_name(trial), int(result["training_iteration"]), result[self._metric])
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Takes in the last result of a trial that ended."""
@@ -147,6 +147,11 @@ class RungScheduler(FIFOScheduler):
         if not math.isfinite(below):  # a diverged trial is worse than any number, however far the next one is
             return float(above) if position % 1 and math.isfinite(above) else -math.inf
         return float(below + (position % 1) * (above - below))
+
+
+def trial_name(trial: Any) -> str:
+    """What a trial is called in its search: the trial_id it was given, which outlives Ray's own."""
+    return (getattr(trial, "config", None) or {}).get("trial_id", trial.trial_id)
 
 
 def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> list[int]:

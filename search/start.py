@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from results.record import SearchRun
 from search.prepare import Prepared, data_facts
 from search.study import ROOT, StudyConfig
-from spaces import Space, get_space
+from spaces import Space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.hardware import hardware_in_words
@@ -24,17 +28,17 @@ LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "k
 """Whose versions a record keeps."""
 
 
-def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared) -> tuple[SearchRun, Path, Space]:
+def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
     Args:
         study: Settled.
         data: As asked for.
-        space: As asked for; the one returned has lost the backbones whose weights cannot be had.
+        space: As asked for; the run's `weights` name the backbones that it goes on with.
         prepared: The pictures.
 
     Returns:
-        The run, its folder, and the space to search.
+        The run and its folder.
 
     Raises:
         ValueError: There is a run of this name.
@@ -50,7 +54,7 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
     try:
         run_dir.mkdir(parents=True)
     except FileExistsError as error:
-        raise ValueError(f"there is a run {name!r} in {run_dir.parent}: give another --name") from error
+        raise ValueError(f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}") from error
     prepared.split.save(run_dir / "split.csv")
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
@@ -81,7 +85,25 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         trials_asked=study.trials,
     )
     run.save(run_dir / "run.json")
-    return run, run_dir, get_space(space.name, weights.backbones)
+    return run, run_dir
+
+
+@contextmanager
+def hold(run_dir: Path) -> Iterator[None]:
+    """Keeps the run to this process; the lock goes with the process, however it ends.
+
+    Raises:
+        ValueError: Another process is at it.
+    """
+    lock = FileLock(run_dir / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"the run {run_dir.name} is being searched by another process: wait, or end that one") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _commit() -> str | None:

@@ -1,4 +1,4 @@
-"""Ending a search before its last trial: Ctrl-C or the time budget."""
+"""Ending a search before its last trial: Ctrl-C, the time budget, a full disk, nothing but failures."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ class StopRequest(Stopper):
         """Starts the clock of the time budget."""
         self._deadline = None if time_budget_seconds is None else time.monotonic() + time_budget_seconds
         self._reason: str | None = None
+        self._interrupted = False
 
     @property
     def reason(self) -> str | None:
-        """Why the search shall end: `Ctrl-C`, `time budget`, or None while it shall not."""
+        """Why the search shall end, such as `Ctrl-C` or `time budget`; None while it shall not."""
         if self._reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self._reason = "time budget"
         return self._reason
+
+    def ask(self, reason: str) -> None:
+        """Asks for the end; the first reason stays."""
+        self._reason = self.reason or reason
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Whether a trial that just reported shall end."""
@@ -40,9 +45,10 @@ class StopRequest(Stopper):
         """While inside, the first Ctrl-C asks for the end and the second one ends at once."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
-            if self._reason == "Ctrl-C":
+            if self._interrupted:
                 raise KeyboardInterrupt
-            self._reason = "Ctrl-C"
+            self._interrupted = True
+            self.ask("Ctrl-C")
             print("\nCtrl-C: running trials end with this epoch; once more ends at once.", flush=True)
 
         previous = signal.signal(signal.SIGINT, interrupt)

@@ -45,6 +45,10 @@ class StudyConfig:
     """Cores, and threads, of a trial."""
     gpus_per_trial: Annotated[float | None, _default("1 where there is a GPU, else 0")] = None
     """GPUs of a trial; a fraction lets trials share one."""
+    grace_period: Annotated[int | None, _default("an epoch in fifteen, at least 1")] = None
+    """Epochs that ASHA gives every trial before it may stop it."""
+    reduction_factor: Annotated[float | None, _default("3")] = None
+    """ASHA lets one trial in so many go on at each rung."""
     seed: int = 0
     """Seed of the split, of the proposals and of every trial."""
     val_share: float = 0.2
@@ -56,8 +60,14 @@ class StudyConfig:
     weights: str = "auto"
     """Pretrained weights: auto (hub cache, package or hub; backbones without are left out), none (random),
     or a folder of <timm name>.safetensors."""
+    keep: int = 3
+    """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
     name: Annotated[str | None, _default("the space and the time")] = None
     """Name of the run, its folder under --storage."""
+    resume: Annotated[str | None, _default("a new run")] = None
+    """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
+    add_trials: int = 0
+    """With --resume: how many more trials than were asked for."""
     storage: Path = ROOT / "runs"
     """Folder of the runs. On a cluster: one that every node sees."""
     readme: Path = ROOT / "README.md"
@@ -76,6 +86,13 @@ class StudyConfig:
         _at_least("concurrency", self.concurrency, 1)
         _at_least("cpus_per_trial", self.cpus_per_trial, 1)
         _at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        _at_least("grace_period", self.grace_period, 1)
+        _at_least("keep", self.keep, 0)
+        _at_least("add_trials", self.add_trials, 0)
+        if self.reduction_factor is not None and not self.reduction_factor > 1:
+            raise ValueError(f"--reduction-factor is {self.reduction_factor}: it must be more than 1")
+        if self.add_trials and self.resume is None:
+            raise ValueError("--add-trials extends a run: say which with --resume NAME")
         for name in ("val_share", "test_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{_flag(name)} is {getattr(self, name)}: it must be between 0 and 1")

@@ -10,7 +10,9 @@ import optuna
 from ray import tune
 from ray.tune.search import Searcher
 
-from search.scheduler import build_scheduler
+from results.collect import TrialHistory
+from search.monitor import is_over
+from search.scheduler import RungScheduler, build_scheduler
 from search.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
 from search.study import StudyConfig
@@ -26,17 +28,24 @@ MAX_WORKER_DEATHS = 3
 class NumberedSearcher(Searcher):
     """What Ray Tune talks to: names trials 00000, 00001, ... whatever Ray calls them, and ends when asked to."""
 
-    def __init__(self, inner: StudySearcher, stop: StopRequest) -> None:
+    def __init__(self, inner: StudySearcher, stop: StopRequest, earlier: Sequence[TrialHistory] = ()) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self._inner = inner
         self._stop = stop
         self._trial_ids: dict[str, str] = {}
+        self._interrupted = [trial.trial_id for trial in earlier if not is_over(trial)]
+        self._next_number = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next configuration with its trial_id, or FINISHED once the search shall end."""
+        """The next configuration with its trial_id, interrupted trials first; FINISHED once the search shall end."""
         if self._stop.reason is not None:
             return Searcher.FINISHED
-        ours = self._trial_ids.setdefault(trial_id, f"{len(self._trial_ids):05d}")
+        if self._interrupted:
+            ours = self._interrupted.pop(0)
+        else:
+            ours = f"{self._next_number:05d}"
+            self._next_number += 1
+        self._trial_ids[trial_id] = ours
         return {**self._inner.suggest(ours), "trial_id": ours}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
@@ -61,21 +70,23 @@ def build_tuner(
     study: StudyConfig,
     *,
     run_dir: Path,
-    searcher: StudySearcher,
+    num_trials: int,
+    searcher: NumberedSearcher,
+    scheduler: RungScheduler,
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
 ) -> tune.Tuner:
-    """The Tuner of a settled study."""
-    assert study.cpus_per_trial is not None and study.gpus_per_trial is not None and study.trials is not None
+    """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them."""
+    assert study.cpus_per_trial is not None and study.gpus_per_trial is not None
     return tune.Tuner(
         tune.with_resources(
             tune.with_parameters(train_trial, task=task),
             {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
         ),
         tune_config=tune.TuneConfig(
-            search_alg=NumberedSearcher(searcher, stop),
-            scheduler=build_scheduler(metric=METRIC, mode=MODE, max_epochs=task.epochs),
-            num_samples=study.trials,
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=num_trials,
             max_concurrent_trials=study.concurrency,
             reuse_actors=True,
         ),
@@ -101,4 +112,15 @@ def new_searcher(space: Space, study: StudyConfig, epochs: int, run_dir: Path) -
         seed=study.seed,
         points=[vars(point) for point in space.starting_points],
         storage=run_dir / "study.db",
+    )
+
+
+def new_scheduler(study: StudyConfig, epochs: int) -> RungScheduler:
+    """ASHA as the study asks for it."""
+    return build_scheduler(
+        metric=METRIC,
+        mode=MODE,
+        max_epochs=epochs,
+        grace_period=study.grace_period,
+        reduction_factor=study.reduction_factor,
     )

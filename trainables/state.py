@@ -15,12 +15,11 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
 from trainables.model import build_model, choose_device
 from trainables.optim import build_optimizer, build_schedule
 
-LAST, BEST = "last.pt", "best.pt"
-"""File names in a trial's checkpoint folder: the whole state, and the weights of the best epoch alone."""
 CHECKPOINT_SHARE = 0.05
 """Largest share of a trial's time that checkpoints may cost."""
 
@@ -148,6 +147,6 @@ class Checkpointer:
 
     def close(self) -> None:
         """Writes the best weights that have not been written yet."""
-        if self._best_weights is not None:
+        if self._best_weights is not None and self._folder.exists():  # a driver has no use for a bad trial's weights
             save_atomically(self._best_weights, self._folder / BEST)
             self._best_weights = None
