@@ -80,7 +80,9 @@ def append_trials(path: Path | str, trials: Iterable[HistoryTrial]) -> int:
         text = "".join(f"{line}\n" for line in lines).encode()
         with file.open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
-            if end and _last_byte(stream, end) != b"\n":  # an append was cut off: close its line, readers skip it
+            if (
+                end and _last_byte(stream, end) != b"\n"
+            ):  # an append was cut off: close its line, readers skip it
                 text = b"\n" + text
             try:
                 stream.write(text)
@@ -124,9 +126,7 @@ def history_path(path: Path | str) -> Path:
     return path if path.suffix and not path.is_dir() else path / FILE_NAME
 
 
-def build_portfolio(
-    studies: Sequence[Study], size: int, *, mode: str = "max"
-) -> list[dict[str, Any]]:
+def build_portfolio(studies: Sequence[Study], size: int, *, mode: str = "max") -> list[dict[str, Any]]:
     """Picks configurations that together did well over all earlier studies, the most useful one first.
 
     Candidates are the best few of each study. A candidate's score in a study is its value there at full length, from

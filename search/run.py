@@ -26,7 +26,7 @@ from trainables.data.manifest import DataConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Search for the best configuration of a space on a folder of pictures, scored by macro-F1."""
+    """Search the best configuration of a space on your pictures, by macro-F1."""
 
     study: tyro.conf.OmitArgPrefixes[StudyConfig] = field(default_factory=StudyConfig)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)

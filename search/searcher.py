@@ -11,41 +11,23 @@ import datetime
 import logging
 import math
 import pickle
-import sqlite3
-import tempfile
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.study import StudyDirection
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
 from search.curves import extended_values
+from search.replay import RecordedTrial, Space, at_share, config_of, nearest
+from search.sampler import Seen, propose
+from search.study_record import SearchTrial, State, StudyRecord
 
 _logger = logging.getLogger(__name__)
 
-Space = Callable[[Any], Any]
-State = Literal["running", "finished", "stopped", "failed"]
-
 STUDY_NAME = "macrotune"
-_STATES = {
-    "running": TrialState.RUNNING,
-    "finished": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 def build_searcher(
@@ -86,109 +68,6 @@ def build_searcher(
     )
 
 
-class RecordedTrial(FixedTrial):
-    """A trial that asks a function for each value and records what the space suggested.
-
-    Stands in for Optuna's own trial wherever no study is needed: to replay a configuration and to draw at random.
-    """
-
-    def __init__(self, choose: Callable[[str, BaseDistribution], Any], number: int = 0) -> None:
-        super().__init__({}, number)
-        self._choose = choose
-        self._values: dict[str, Any] = {}
-        self._ranges: dict[str, BaseDistribution] = {}
-
-    def _chosen(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self._values:
-            self._values[name] = self._choose(name, distribution)
-            self._ranges[name] = distribution
-        return self._values[name]
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Suggests a float, as Optuna's trial does."""
-        return self._chosen(name, FloatDistribution(low, high, log=log, step=step))
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """Suggests an integer, as Optuna's trial does."""
-        return self._chosen(name, IntDistribution(low, high, log=log, step=step))
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Suggests one of the choices, as Optuna's trial does."""
-        return self._chosen(name, CategoricalDistribution(choices))
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """Values by the names suggested so far."""
-        return self._values
-
-    @property
-    def distributions(self) -> dict[str, BaseDistribution]:
-        """Ranges by the names suggested so far."""
-        return self._ranges
-
-
-def config_of(space: Space, trial: Any) -> dict[str, Any]:
-    """The configuration that a space returns for a trial, as a plain dict."""
-    returned = space(trial)
-    if returned is None:
-        return dict(trial.params)
-    if is_dataclass(returned) and not isinstance(returned, type):
-        return asdict(returned)
-    return dict(returned)
-
-
-def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """The value of a distribution that is nearest to a given one.
-
-    Raises:
-        ValueError: No value of the distribution stands for it: a choice that is not among the categories, or no number.
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        distribution.to_internal_repr(value)  # raises ValueError for an unknown choice
-        return value
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
-    low, high, step = distribution.low, distribution.high, distribution.step  # type: ignore[attr-defined]
-    value = min(max(value, low), high)
-    if step:
-        on_grid = min(low + round((value - low) / step) * step, high)
-        value = value if math.isclose(on_grid, value, rel_tol=1e-9, abs_tol=1e-12) else on_grid
-    return int(value) if isinstance(distribution, IntDistribution) else float(value)
-
-
-def at_share(distribution: BaseDistribution, share: float) -> Any:
-    """The value of a distribution below which the given share (0 to 1) of it lies."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
-    low, high, step = distribution.low, distribution.high, distribution.step  # type: ignore[attr-defined]
-    half = step / 2 if step else 0.0  # every grid value owns the stretch around it
-    if distribution.log:  # type: ignore[attr-defined]
-        value = math.exp(math.log(low - half) + share * (math.log(high + half) - math.log(low - half)))
-    else:
-        value = low - half + share * (high - low + 2 * half)
-    return nearest(distribution, value)
-
-
-@dataclass
-class _Trial:
-    """What the searcher knows of one trial; the study and the sampler's view are derived from it."""
-
-    number: int
-    trial_id: str
-    config: dict[str, Any]
-    params: dict[str, Any]
-    distributions: dict[str, BaseDistribution]
-    user_attrs: dict[str, Any] = field(default_factory=dict)
-    values: dict[int, float] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    state: State = "running"
-    reason: str | None = None
-    started: datetime.datetime = field(default_factory=datetime.datetime.now)
-    ended: datetime.datetime | None = None
-
-
 class StudySearcher(Searcher):
     """Proposes configurations and records what became of them; `build_searcher` says what the arguments mean."""
 
@@ -214,8 +93,8 @@ class StudySearcher(Searcher):
         self._seed = seed
         self._sign = 1.0 if mode == "max" else -1.0
         self._points = [dict(point) for point in points]
-        self._trials: dict[str, _Trial] = {}
-        self._record = _StudyRecord(None if storage is None else Path(storage), study_name, mode)
+        self._trials: dict[str, SearchTrial] = {}
+        self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
 
     # What Ray calls
 
@@ -305,7 +184,9 @@ class StudySearcher(Searcher):
             ValueError: The trial is known already.
         """
         if trial_id in self._trials:
-            raise ValueError(f"trial {trial_id} is known already: each trial is adopted once, before it is suggested")
+            raise ValueError(
+                f"trial {trial_id} is known already: each trial is adopted once, before it is suggested"
+            )
         known = dict(config if params is None else params)
         number = len(self._trials)
         replayed = self._replay(known, number, note=f"adopted trial {trial_id}")
@@ -345,15 +226,15 @@ class StudySearcher(Searcher):
         params: dict[str, Any],
         distributions: dict[str, BaseDistribution],
         user_attrs: dict[str, Any],
-    ) -> _Trial:
-        trial = _Trial(len(self._trials), trial_id, config, params, distributions, user_attrs)
+    ) -> SearchTrial:
+        trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
         self._trials[trial_id] = trial
         return trial
 
-    def _write(self, trial: _Trial) -> None:
+    def _write(self, trial: SearchTrial) -> None:
         self._record.write(trial, self._trials.values())
 
-    def _take(self, trial: _Trial, result: Mapping[str, Any]) -> int | None:
+    def _take(self, trial: SearchTrial, result: Mapping[str, Any]) -> int | None:
         if trial.state != "running" or "training_iteration" not in result or self._metric not in result:
             return None
         epoch, value = int(result["training_iteration"]), result[self._metric]
@@ -361,7 +242,7 @@ class StudySearcher(Searcher):
         trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0)
         return epoch
 
-    def _ending(self, trial: _Trial, error: bool) -> tuple[State, str]:
+    def _ending(self, trial: SearchTrial, error: bool) -> tuple[State, str]:
         if error:
             return "failed", "error"
         if not trial.values:
@@ -373,11 +254,11 @@ class StudySearcher(Searcher):
             return "finished", "finished"
         return "stopped", f"stopped after epoch {max(trial.values)}"
 
-    def _close(self, trial: _Trial, state: State, reason: str) -> None:
+    def _close(self, trial: SearchTrial, state: State, reason: str) -> None:
         trial.state, trial.reason, trial.ended = state, reason, datetime.datetime.now()
         trial.user_attrs |= self._facts(trial)
 
-    def _facts(self, trial: _Trial) -> dict[str, Any]:
+    def _facts(self, trial: SearchTrial) -> dict[str, Any]:
         """User attributes of a trial that ended."""
         facts = {
             "trial_id": trial.trial_id,
@@ -405,7 +286,7 @@ class StudySearcher(Searcher):
                 return proposal
         return None
 
-    def _drop_point_tried_by(self, trial: _Trial) -> None:
+    def _drop_point_tried_by(self, trial: SearchTrial) -> None:
         for point in self._points:
             try:
                 if self._replay(point, trial.number)[1] == trial.params:
@@ -415,41 +296,29 @@ class StudySearcher(Searcher):
                 continue
 
     def _sample(self, number: int) -> tuple[Any, ...]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group=True
-            sampler = optuna.samplers.TPESampler(
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                seed=int(np.random.default_rng([self._seed, number]).integers(2**31)),
-            )
-        view = optuna.create_study(direction="maximize", sampler=sampler)
-        view.add_trials(self._view())
-        trial = view.ask()
-        config = config_of(self._space, trial)
-        return config, trial.params, trial.distributions, trial.user_attrs
+        trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]))
+        proposed = RecordedTrial(lambda name, _: trial.params[name], number)
+        return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
 
-    def _view(self) -> list[FrozenTrial]:
+    def _seen(self) -> list[Seen]:
         """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst."""
         trials = list(self._trials.values())
         curves = [
-            [] if trial.state == "failed" else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
+            []
+            if trial.state == "failed"
+            else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
             for trial in trials
         ]
         extended = extended_values(curves)
-        worst = min((value for value in extended if math.isfinite(value)), default=0.0)
-        view = []
-        for trial, value in zip(trials, extended, strict=True):
-            running = trial.state == "running"
-            view.append(
-                create_trial(
-                    state=TrialState.RUNNING if running else TrialState.COMPLETE,
-                    value=None if running else float(value) if math.isfinite(value) else worst,
-                    params=trial.params,
-                    distributions=trial.distributions,
-                )
+        worst = min((float(value) for value in extended if math.isfinite(value)), default=0.0)
+        return [
+            Seen(
+                trial.params,
+                trial.distributions,
+                float(value) if math.isfinite(value) else None if trial.state == "running" else worst,
             )
-        return view
+            for trial, value in zip(trials, extended, strict=True)
+        ]
 
     def _replay(self, known: Mapping[str, Any], number: int, note: str | None = None) -> tuple[Any, ...]:
         """Runs the space on known values; draws at random what is not known or stands for nothing any more."""
@@ -470,122 +339,3 @@ class StudySearcher(Searcher):
         trial = RecordedTrial(choose, number)
         config = config_of(self._space, trial)
         return config, trial.params, trial.distributions, trial.user_attrs
-
-
-class _StudyRecord:
-    """The study that readers see: in memory, or in an SQLite file, which is derived and can be written anew any time.
-
-    A file that cannot be written (a full disk, a lock held for long) does not end the search: it is marked stale, and
-    the next event writes all of it again.
-    """
-
-    def __init__(self, path: Path | None, name: str, mode: str) -> None:
-        self.stale = True
-        self._path = path
-        self._name = name
-        self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
-        self._storage: optuna.storages.BaseStorage | None = None
-        self._ids: dict[str, int] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None if self._path else self._storage}
-
-    def study(self) -> optuna.Study:
-        return optuna.load_study(study_name=self._name, storage=self._opened())
-
-    def write(self, trial: _Trial, trials: Iterable[_Trial]) -> None:
-        """Writes a trial that is new, or that has just ended."""
-        self._guard(lambda: self._write(trial), trials)
-
-    def report(self, trial: _Trial, epoch: int, trials: Iterable[_Trial]) -> None:
-        """Writes the value of one epoch."""
-        self._guard(lambda: self._report(trial, epoch), trials)
-
-    def sync(self, trials: Iterable[_Trial]) -> None:
-        """Writes everything anew if the study lags behind."""
-        self._guard(lambda: None, trials)
-
-    def interrupt(self, trial: _Trial, reason: str) -> None:
-        """Marks a trial that still runs as failed."""
-        storage, trial_id = self._opened(), self._ids[trial.trial_id]
-        storage.set_trial_user_attr(trial_id, "stop_reason", reason)
-        storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        self.stale = True
-
-    def _guard(self, action: Callable[[], None], trials: Iterable[_Trial]) -> None:
-        try:
-            if self.stale:
-                self._rewrite(list(trials))
-            else:
-                action()
-        except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-            if not self.stale:
-                _logger.warning("The study %s could not be written and will be later: %s", self._path, error)
-            self.stale = True
-
-    def _write(self, trial: _Trial) -> None:
-        storage = self._opened()
-        if trial.trial_id not in self._ids:
-            self._ids[trial.trial_id] = storage.create_new_trial(storage.get_study_id_from_name(self._name), _frozen(trial))
-            return
-        trial_id = self._ids[trial.trial_id]
-        stored = storage.get_trial(trial_id)
-        for epoch, value in trial.values.items():
-            if stored.intermediate_values.get(epoch) != value:
-                storage.set_trial_intermediate_value(trial_id, epoch, value)
-        for key, value in trial.user_attrs.items():
-            storage.set_trial_user_attr(trial_id, key, value)
-        frozen = _frozen(trial)
-        storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
-
-    def _report(self, trial: _Trial, epoch: int) -> None:
-        self._opened().set_trial_intermediate_value(self._ids[trial.trial_id], epoch, trial.values[epoch])
-
-    def _rewrite(self, trials: list[_Trial]) -> None:
-        if self._path is None:
-            self._storage = optuna.storages.InMemoryStorage()
-            self._ids = self._fill(self._storage, trials)
-        else:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
-                fresh = Path(folder) / "study.db"
-                storage = _sqlite(fresh)
-                self._ids = self._fill(storage, trials)
-                storage.engine.dispose()
-                with closing(sqlite3.connect(fresh)) as source, closing(sqlite3.connect(self._path, timeout=30)) as target:
-                    source.backup(target)
-        self.stale = False
-
-    def _fill(self, storage: optuna.storages.BaseStorage, trials: list[_Trial]) -> dict[str, int]:
-        study_id = storage.create_new_study([self._direction], self._name)
-        return {trial.trial_id: storage.create_new_trial(study_id, _frozen(trial)) for trial in trials}
-
-    def _opened(self) -> optuna.storages.BaseStorage:
-        if self._storage is None:
-            assert self._path is not None
-            self._storage = _sqlite(self._path)
-        return self._storage
-
-
-def _sqlite(path: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
-
-
-def _frozen(trial: _Trial) -> FrozenTrial:
-    """A trial as the study holds it: COMPLETE with its best value, PRUNED (as Optuna has it) with its last, FAIL without."""
-    value = None
-    if trial.state == "finished":
-        value = trial.user_attrs["best_value"]
-    elif trial.state == "stopped":
-        value = trial.values[max(trial.values)]
-    frozen = create_trial(
-        state=_STATES[trial.state],
-        value=value,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-        intermediate_values=trial.values,
-    )
-    frozen.datetime_start = trial.started
-    frozen.datetime_complete = trial.ended
-    return frozen

@@ -22,7 +22,7 @@ def _default(words: str) -> object:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """Settings of one search. What is None is settled by `settle`, from the machine at hand."""
+    """How to search. What is left out is settled from the machine at hand."""
 
     space: str = "efficientnet"
     """Search space, by name."""
@@ -33,8 +33,7 @@ class StudyConfig:
     epochs: Annotated[int | None, _default("6 without a GPU, 27 with one")] = None
     """Epochs of a trial that is not stopped early."""
     time_budget: Annotated[str | None, _default("no limit")] = None
-    """Longest time to search: seconds, or a number with s, m or h (90s, 15m, 2h). Running trials end with
-    their epoch."""
+    """Longest time to search: seconds, or with s, m or h (15m). Running trials end with their epoch."""
     image_size: Annotated[int | None, _default("96 without a GPU, 224 with one")] = None
     """Side of the square picture the network sees, in pixels."""
     batch_size: Annotated[int | None, _default("32 without a GPU, 64 with one")] = None
@@ -58,8 +57,7 @@ class StudyConfig:
     split_by: Literal["group", "picture"] = "group"
     """group keeps all pictures of a person on one side; picture does not, and flatters the score."""
     weights: str = "auto"
-    """Pretrained weights: auto (hub cache, package or hub; backbones without are left out), none (random),
-    or a folder of <timm name>.safetensors."""
+    """auto (hub cache, package, hub; else left out), none (random), or a folder of <timm name>.safetensors."""
     keep: int = 3
     """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
     name: Annotated[str | None, _default("the space and the time")] = None
@@ -71,14 +69,13 @@ class StudyConfig:
     storage: Path = ROOT / "runs"
     """Folder of the runs. On a cluster: one that every node sees."""
     readme: Path = ROOT / "README.md"
-    """Markdown file whose results table is kept up to date; the records behind it live beside it, in
-    results/best."""
+    """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, _default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""
     cache_dir: Annotated[Path | None, _default("~/.cache/macrotune")] = None
     """Folder of decoded pictures, demo pictures and converted weights."""
     address: Annotated[str | None, _default("this machine alone")] = None
-    """Ray cluster to join, such as auto or ray://host:10001."""
+    """Ray cluster to join, such as auto or 10.0.0.7:6379."""
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("epochs", 1), ("image_size", 16), ("batch_size", 2)):

@@ -200,9 +200,9 @@ def cell_counts(num: int, smallest: int) -> list[int]:
     return counts
 
 
-GENDER_SPREAD = 0.8
+GENDER_SPREAD = 0.6
 """Standard deviation of how typical a person looks, where the two genders' means are 2 apart."""
-AGE_SPREAD = 5.0
+AGE_SPREAD = 3.5
 """Standard deviation of how much older or younger a person looks, in years."""
 
 
@@ -223,8 +223,8 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
 
     lean = 1 / (1 + np.exp(-2 * female))
     old = float(np.clip((looks_age - 25) / 45, 0, 1))
-    dyed = chance(0.3)
-    long_hair = chance(0.1 + 0.7 * lean - 0.2 * old * lean)
+    dyed = chance(0.2)
+    long_hair = chance(0.06 + 0.84 * lean - 0.25 * old * lean)
     receding = share(0.75 * old * (1 - lean), 0.15)
     style = str(rng.choice(["parted", "fringe", "swept"] if long_hair else ["cropped", "parted", "swept", "fringe"]))
     if not long_hair and receding > 0.62 and chance(0.6):
@@ -236,7 +236,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
     return Look(
         skin=skin,
         hair=base,
-        grey=share((np.clip((looks_age - 42) / 28, 0, 1)) * (0.2 if dyed else 0.95), 0.06),
+        grey=share(float(np.clip((looks_age - 44) / 20, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
         hair_style=style,
         hair_length=float(rng.uniform(0.7, 2.6) if long_hair else rng.uniform(0, 0.55)),
         hair_volume=float(rng.uniform(0.08, 0.26) * (1 - 0.4 * old)),
@@ -256,7 +256,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
         lip_colour=share(0.22 + 0.2 * female, 0.16),
         blush=share(0.25 + 0.14 * female, 0.15),
         stubble=share(rng.uniform(0, 1.1), 0.1) if gender == "male" and chance(0.55) else 0.0,
-        wrinkles=share(1.05 * old - 0.08, 0.12),
+        wrinkles=share(1.15 * old - 0.1, 0.1),
         sag=share(old, 0.15),
         glasses=str(rng.choice(["none", "round", "square", "half"], p=[0.72 - 0.25 * old, 0.12, 0.14, 0.02 + 0.25 * old])),
         frame_colour=colour(0.1, 0.5),
@@ -273,7 +273,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
         backdrop_seed=int(rng.integers(2**31)),
         tint=(float(1 + warm + rng.normal(0, 0.03)), float(rng.normal(1, 0.03)), float(1 - warm + rng.normal(0, 0.03))),
         light=(float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.12, 0.12))),
-        zoom=float(rng.uniform(0.19, 0.25)),
-        centre=(float(rng.uniform(0.44, 0.56)), float(rng.uniform(0.4, 0.47))),
+        zoom=float(rng.uniform(0.25, 0.31)),
+        centre=(float(rng.uniform(0.45, 0.55)), float(rng.uniform(0.41, 0.47))),
         tilt=float(rng.normal(0, 2.5)),
     )

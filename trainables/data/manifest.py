@@ -24,19 +24,15 @@ class DataConfig:
     """Which pictures a study is about, and what is corrected in them."""
 
     data: Path | None = None
-    """A competition folder, a CSV with the columns path,label, or a folder with one sub-folder a class. Left
-    out: the built-in demo set."""
+    """Competition folder, CSV with the columns path,label, or folder of classes; left out: the demo set."""
     attributes: tuple[str, ...] = ()
     """Columns of the CSV whose values together make the class, such as: mask gender age."""
     group_regex: str | None = None
-    """Regular expression that is searched in each file name: its first capture group, or else the whole
-    match, is the picture's group (the person). A group never stands on two sides of the split."""
+    """Searched in file names: its first capture group, or the match, is the group (person) of a picture."""
     corrections: Path | None = None
-    """CSV with the columns key,column,value: overrides the label, group, split or an attribute of a group or
-    a picture."""
+    """CSV with the columns key,column,value that corrects labels, groups, sides or attributes."""
     skip_bad: bool = False
-    """Go on without the pictures that are missing, empty or unreadable; their number and names are
-    recorded."""
+    """Go on without pictures that are missing, empty or unreadable; their names are recorded."""
 
 
 class DataError(ValueError):
@@ -47,7 +43,8 @@ class DataError(ValueError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        # A file name that is not UTF-8 could not be printed.
+        self.problems = tuple(problem.encode(errors="backslashreplace").decode() for problem in problems)
         super().__init__(self.problems)
 
     def __str__(self) -> str:

@@ -27,6 +27,14 @@ _ENDINGS = " ".join(SUFFIXES)
 def read_layout(path: Path, *, attributes: tuple[str, ...] = (), group_regex: str | None = None) -> RawData:
     """Reads whatever layout is at `path`; see `load_manifest` for the layouts."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
+    try:
+        return _read_layout(path, attributes, group_regex)
+    except OSError as error:
+        way_out = "correct its permissions, or --data"
+        return RawData("", path, problems=[f"{error.filename}: cannot be read ({error.strerror}); {way_out}"])
+
+
+def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | None) -> RawData:
     pattern, problems = _compile(group_regex)
     if not path.exists():
         raw = RawData("", path, problems=[_nothing_at(path)])
@@ -57,6 +65,7 @@ def read_layout(path: Path, *, attributes: tuple[str, ...] = (), group_regex: st
     raw.problems = problems + raw.problems
     if pattern is not None and raw.layout != "competition folder":
         _group_by_name(raw, pattern)
+    _leave_out_unreadable_names(raw)
     _mark_bad_files(raw)
     if not (raw.rows or raw.problems or raw.strays):
         raw.problems.append(f"{path}: no row below the header of the CSV; add one row a picture")
@@ -215,6 +224,20 @@ def _group_by_name(raw: RawData, pattern: re.Pattern[str]) -> None:
         ]
 
 
+def _leave_out_unreadable_names(raw: RawData) -> None:
+    """Takes out pictures whose file names are not UTF-8, which neither pandas nor a record can hold."""
+    rows = []
+    for row in raw.rows:
+        try:
+            row.path.encode()
+            rows.append(row)
+        except UnicodeEncodeError:
+            shown = f"{row.source}: {row.relative}" if not row.source.endswith(row.relative) else row.source
+            line = f"{shown}: the file name is not UTF-8 text"
+            raw.strays.append(line.encode(errors="backslashreplace").decode())
+    raw.rows = rows
+
+
 def _mark_bad_files(raw: RawData) -> None:
     """Notes each row's missing, empty or unreadable file; a picture that two rows name is a problem."""
     by_path: dict[str, Row] = {}
@@ -230,8 +253,8 @@ def _mark_bad_files(raw: RawData) -> None:
         except (FileNotFoundError, NotADirectoryError):
             row.bad = f"no such file (looked for {row.path})"
             continue
-        except OSError as error:
-            row.bad = f"cannot be read ({error.strerror}: {row.path})"
+        except (OSError, ValueError) as error:  # a ValueError where the name holds a NUL
+            row.bad = f"cannot be read ({getattr(error, 'strerror', error)}: {row.path})"
             continue
         if not stat.S_ISREG(status.st_mode):
             row.bad = "not a file"

@@ -32,8 +32,7 @@ def read_split(path: str | Path) -> list[SplitRow]:
     Raises:
         ValueError: The file is no split: another header, a row of another length, or an unknown side.
     """
-    # File names need not be UTF-8 on Linux: surrogateescape writes and reads such bytes unchanged.
-    with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         if tuple(header) != COLUMNS:

@@ -52,8 +52,7 @@ class Split:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            # See read_split for the bytes of file names that are not UTF-8.
-            with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
                 self.table.to_csv(file, columns=list(COLUMNS), index=False, lineterminator="\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -66,7 +65,7 @@ class Split:
         digest = hashlib.sha256()
         columns = (self.table[name] for name in COLUMNS[1:])
         for values in sorted(zip(_relative_paths(self.table, root), *columns, strict=True)):
-            digest.update(("\0".join(values) + "\n").encode(errors="surrogateescape"))
+            digest.update(("\0".join(values) + "\n").encode())
         return digest.hexdigest()[:12]
 
     def summary(self) -> list[SideSummary]:

@@ -114,7 +114,8 @@ def test_everything_wrong_in_a_csv_is_listed_at_once_with_row_value_and_way_out(
     way_out = "; replace it, or go on without it: --skip-bad"
     assert sorted(found) == sorted(
         [
-            "train.csv row 16: 'a0_0.jpg' is the same picture as 'a0_0.jpg' (train.csv row 2); delete one of the two",
+            "train.csv row 16: 'a0_0.jpg' is the same picture as 'a0_0.jpg' (train.csv row 2); "
+            "delete one of the two",
             "train.csv row 17: 'sub/../a0_1.jpg' is the same picture as 'a0_1.jpg' (train.csv row 3); "
             "delete one of the two",
             "train.csv row 18: the label is empty ('empty.jpg'); write it, or delete the row",
@@ -122,8 +123,8 @@ def test_everything_wrong_in_a_csv_is_listed_at_once_with_row_value_and_way_out(
             "train.csv row 22: the path is empty (''); write it, or delete the row",
             "train.csv row 24: 'link.jpg' is the same picture as 'b1_0.jpg' (train.csv row 10); "
             "delete one of the two",
-            "the class 'c' has one group, 'p1' (2 pictures, first: train.csv row 19), which train and val cannot "
-            "share; add pictures of other groups (people), merge the class with another, or drop it",
+            "the class 'c' has one group, 'p1' (2 pictures, first: train.csv row 19), which train and val "
+            "cannot share; add pictures of other groups (people), merge the class with another, or drop it",
             f"train.csv row 14: missing.jpg: no such file (looked for {tmp_path / 'missing.jpg'}){way_out}",
             f"train.csv row 15: zero.jpg: zero bytes{way_out}",
             f"train.csv row 23: folder: not a file{way_out}",
@@ -222,7 +223,7 @@ def attribute_lines() -> list[str]:
     kinds = [("red ball", "ball", "red"), ("blue ball", "ball", "blue"), ("red box", "box", "red")]
     kinds.append(("blue box", "box", "blue"))
     return [
-        f"{label}{i}.jpg,{label},p{i},{shape},{colour}" for label, shape, colour in kinds for i in range(4)
+        f"{label}{i}.jpg,{label},p{i},{shape},{colour}" for label, shape, colour in kinds for i in range(5)
     ]
 
 
@@ -328,17 +329,17 @@ def test_a_csv_is_corrected_by_label_group_split_and_attribute(tmp_path: Path) -
     fixes = corrections(
         tmp_path,
         "red ball1.jpg,colour,blue",
-        "red ball2,label,red box",
-        "red ball0.jpg,group,p3",
+        "red ball3,label,red box",
+        "red ball0.jpg,group,p9",
         "p2,split,TEST",
     )
     manifest = load(csv, corrections=fixes, attributes=("shape", "colour"))
     table = manifest.table.set_index(manifest.table["path"].str.rpartition("/")[2])
     assert table.loc["red ball1.jpg", "label"] == "blue ball"
-    assert table.loc["red ball2.jpg", ["label", "shape", "colour"]].to_list() == ["red box", "box", "red"]
-    assert table.loc["red ball0.jpg", "group"] == "p3"
+    assert table.loc["red ball3.jpg", ["label", "shape", "colour"]].to_list() == ["red box", "box", "red"]
+    assert table.loc["red ball0.jpg", "group"] == "p9"
     assert set(table.loc[table["group"] == "p2", "split"]) == {"test"}
-    assert manifest.corrected_rows == 6
+    assert manifest.corrected_rows == 7
 
 
 def test_a_class_can_be_merged_away_by_corrections(tmp_path: Path) -> None:
@@ -366,20 +367,20 @@ def test_everything_wrong_in_a_corrections_file_is_listed_with_row_and_value(tmp
     )
     found = problems(data, corrections=fixes)
     assert found[:9] == (
-        "corrections.csv row 2: the key '999999' is neither a group nor a path of the data; correct it or delete "
-        "the line",
-        "corrections.csv row 3: the column 'race' cannot be corrected, only label, group, mask, gender, age; "
-        "correct the name",
+        "corrections.csv row 2: the key '999999' is neither a group nor a path of the data; correct it or "
+        "delete the line",
+        "corrections.csv row 3: the column 'race' cannot be corrected, only label, group, mask, gender, "
+        "age; correct the name",
         "corrections.csv row 4: the gender 'man' is none of female, male; correct it",
         "corrections.csv row 5: the age 'old' is none of 30-59, 60+, under30; correct it",
         "corrections.csv row 6: the mask 'off' is none of incorrect, none, wear; correct it",
-        "corrections.csv row 7: the column 'split' cannot be corrected, only label, group, mask, gender, age; "
-        "correct the name",
+        "corrections.csv row 7: the column 'split' cannot be corrected, only label, group, mask, gender, "
+        "age; correct the name",
         "corrections.csv row 8: the group is empty; write one",
         "corrections.csv row 10: the age of '000005' is '60+' here and 'under30' in corrections.csv row 9; "
         "delete one of the two",
-        "corrections.csv row 12: 000003_male_Asian_40/mask1.jpg: 'wear/male/30-59' and gender female contradict "
-        "each other; delete one of the lines",
+        "corrections.csv row 12: 000003_male_Asian_40/mask1.jpg: 'wear/male/30-59' and gender female "
+        "contradict each other; delete one of the lines",
     )
 
 

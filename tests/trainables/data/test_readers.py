@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,14 @@ def test_a_link_to_a_parent_folder_is_not_walked_for_ever(tmp_path: Path) -> Non
     folder_of_classes(tmp_path)
     (tmp_path / "2" / "again").symlink_to(tmp_path / "2")
     assert len(load(tmp_path).table) == 12
+
+
+def test_a_file_name_that_is_not_utf_8_is_listed_or_left_out(tmp_path: Path) -> None:
+    folder_of_classes(tmp_path)
+    (tmp_path / "2" / os.fsdecode(b"\xff.jpg")).write_bytes(b"picture")
+    [problem] = problems(tmp_path)
+    assert "\\udcff.jpg: the file name is not UTF-8 text" in problem
+    assert len(load(tmp_path, skip_bad=True).table) == 12
 
 
 def test_folders_called_like_sides_are_not_taken_for_classes(tmp_path: Path) -> None:

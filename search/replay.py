@@ -1,0 +1,122 @@
+"""Runs a search space without a study: on known values, at random, or near another trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FixedTrial
+
+Space = Callable[[Any], Any]
+"""A define-by-run function of an Optuna trial; returns a dataclass, a mapping, or None for the suggested parameters."""
+
+
+class RecordedTrial(FixedTrial):
+    """A trial that asks a function for each value and records what the space suggested.
+
+    Stands in for Optuna's own trial wherever no study is needed: to replay a configuration and to draw at random.
+    """
+
+    def __init__(self, choose: Callable[[str, BaseDistribution], Any], number: int = 0) -> None:
+        super().__init__({}, number)
+        self._choose = choose
+        self._values: dict[str, Any] = {}
+        self._ranges: dict[str, BaseDistribution] = {}
+
+    def _chosen(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._values:
+            self._values[name] = self._choose(name, distribution)
+            self._ranges[name] = distribution
+        return self._values[name]
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """Suggests a float, as Optuna's trial does."""
+        return self._chosen(name, FloatDistribution(low, high, log=log, step=step))
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """Suggests an integer, as Optuna's trial does."""
+        return self._chosen(name, IntDistribution(low, high, log=log, step=step))
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Suggests one of the choices, as Optuna's trial does."""
+        return self._chosen(name, CategoricalDistribution(choices))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Values by the names suggested so far."""
+        return self._values
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Ranges by the names suggested so far."""
+        return self._ranges
+
+
+def config_of(space: Space, trial: Any) -> dict[str, Any]:
+    """The configuration that a space returns for a trial, as a plain dict."""
+    returned = space(trial)
+    if returned is None:
+        return dict(trial.params)
+    if is_dataclass(returned) and not isinstance(returned, type):
+        return asdict(returned)
+    return dict(returned)
+
+
+def nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """The value of a distribution that is nearest to a given one.
+
+    Raises:
+        ValueError: No value of the distribution stands for it: a choice that is not among the categories, or no number.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        distribution.to_internal_repr(value)  # raises ValueError for an unknown choice
+        return value
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no finite number")
+    low, high, step, _ = _bounds(distribution)
+    value = min(max(value, low), high)
+    if step:
+        on_grid = min(low + round((value - low) / step) * step, high)
+        value = value if math.isclose(on_grid, value, rel_tol=1e-9, abs_tol=1e-12) else on_grid
+    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+
+
+def at_share(distribution: BaseDistribution, share: float) -> Any:
+    """The value of a distribution below which the given share (0 to 1) of it lies."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[
+            min(int(share * len(distribution.choices)), len(distribution.choices) - 1)
+        ]
+    low, high, step, log = _bounds(distribution)
+    half = step / 2  # every grid value owns the stretch around it
+    if log:
+        value = math.exp(math.log(low - half) + share * (math.log(high + half) - math.log(low - half)))
+    else:
+        value = low - half + share * (high - low + 2 * half)
+    return nearest(distribution, value)
+
+
+def share_of(distribution: BaseDistribution, value: Any) -> float:
+    """The share (0 to 1) of a numeric distribution that lies below a value: the inverse of `at_share`."""
+    low, high, step, log = _bounds(distribution)
+    half = step / 2
+    if log:
+        low, high, half, value = math.log(low - half), math.log(high + half), 0.0, math.log(value)
+    width = high - low + 2 * half
+    return (value - low + half) / width if width > 0 else 0.5
+
+
+def _bounds(distribution: BaseDistribution) -> tuple[float, float, float, bool]:
+    """Low, high, step (0 for none) and whether the scale is logarithmic."""
+    assert isinstance(distribution, (FloatDistribution, IntDistribution))
+    return distribution.low, distribution.high, distribution.step or 0, distribution.log

@@ -1,0 +1,74 @@
+"""The settings of a search: settled from the machine, refused when they cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.study import StudyConfig
+
+
+def test_defaults_differ_with_and_without_a_gpu() -> None:
+    cpu, gpu = StudyConfig().settle(2, 0), StudyConfig().settle(16, 2)
+    assert (cpu.concurrency, cpu.cpus_per_trial, cpu.gpus_per_trial) == (2, 1, 0)
+    assert (gpu.concurrency, gpu.cpus_per_trial, gpu.gpus_per_trial) == (2, 8, 1)
+    assert cpu.image_size is not None
+    assert gpu.image_size is not None
+    assert cpu.image_size < gpu.image_size
+
+
+def test_fractions_of_a_gpu_let_trials_share_it() -> None:
+    assert StudyConfig(gpus_per_trial=0.25).settle(16, 1).concurrency == 4
+
+
+def test_cores_are_shared_out_between_the_trials_at_a_time() -> None:
+    assert StudyConfig(concurrency=2).settle(16, 0).cpus_per_trial == 8
+    assert StudyConfig(cpus_per_trial=8).settle(16, 0).concurrency == 2
+    assert StudyConfig().settle(1, 0).concurrency == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"gpus_per_trial": 1.0}, "there are 0 GPUs here"),
+        ({"cpus_per_trial": 3}, "there are 2 cores here"),
+        ({"concurrency": 3}, "needs more than the 2 cores"),
+    ],
+)
+def test_more_than_there_is_is_refused(wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StudyConfig(**wanted).settle(2, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, None)]
+)
+def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | None) -> None:
+    assert StudyConfig(time_budget=text).time_budget_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trials", 0),
+        ("epochs", 0),
+        ("image_size", 8),
+        ("batch_size", 1),
+        ("concurrency", 0),
+        ("gpus_per_trial", -1.0),
+        ("gpus_per_trial", 1.5),
+        ("time_budget", "soon"),
+        ("time_budget", "0"),
+        ("val_share", 0.0),
+        ("test_share", 0.9),
+        ("name", "../up"),
+        ("keep", -1),
+        ("grace_period", 0),
+        ("reduction_factor", 1.0),
+        ("add_trials", 3),
+    ],
+)
+def test_a_value_out_of_range_names_its_flag(field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"--{field.replace('_', '-')}"):
+        StudyConfig(**{field: value})
