@@ -233,9 +233,7 @@ def _status(line: _Line | None, event: _Line | None) -> tuple[str, str | None]:
         return "running", None
     status = line.values.get("status")
     if status not in STATUSES:
-        raise RunError(
-            f"{line.where}: status is {status!r}, it must be one of {', '.join(STATUSES)}: {_WAY_OUT}"
-        )
+        raise RunError(f"{line.where}: status is {status!r}, it must be one of {', '.join(STATUSES)}: {_WAY_OUT}")
     return status, None
 
 

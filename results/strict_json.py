@@ -123,9 +123,7 @@ def _check(hint: Any, nulls: bool) -> Callable[[Any], bool]:
         return lambda value: any(fits(value) for fits in parts)
     if origin is tuple:
         return lambda value: type(value) is list and all(map(parts[0], value))
-    return lambda value: (
-        type(value) is dict and all(map(parts[0], value)) and all(map(parts[1], value.values()))
-    )
+    return lambda value: type(value) is dict and all(map(parts[0], value)) and all(map(parts[1], value.values()))
 
 
 def _kind(value: object) -> str:

@@ -131,9 +131,7 @@ def _markers(text: str, index: int) -> list[tuple[str, int]]:
         return [(text.strip(), index)]
     prose = _CODE_SPAN.sub("", text)
     if BEGIN in prose or END in prose:
-        raise TableError(
-            f"the marker in line {index + 1} shares its line with other text: give it a line of its own"
-        )
+        raise TableError(f"the marker in line {index + 1} shares its line with other text: give it a line of its own")
     return []
 
 
@@ -161,10 +159,7 @@ def _clock(timezone: str | None) -> Callable[[datetime], datetime]:
 def _augmentation(record: BestTrial) -> str:
     config = record.config
     words = ("flip", "crop", "blur", "noise", "sharpness", "contrast", "cutmix")
-    return (
-        ", ".join(f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0)
-        or "none"
-    )
+    return ", ".join(f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0) or "none"
 
 
 def _hyper_parameters(record: BestTrial) -> str:
@@ -177,11 +172,7 @@ def _hyper_parameters(record: BestTrial) -> str:
 
 def _trials(record: BestTrial) -> str:
     counts = record.trials
-    total = (
-        str(counts["total"])
-        if counts["total"] == counts["asked"]
-        else f"{counts['total']} of {counts['asked']}"
-    )
+    total = str(counts["total"]) if counts["total"] == counts["asked"] else f"{counts['total']} of {counts['asked']}"
     return f"{total} ({counts['finished']}/{counts['stopped']}/{counts['failed']})"
 
 

@@ -112,9 +112,7 @@ class CurveTask:
             cost += 0.008 * (config["frozen_stages"] - drawn["frozen"]) ** 2
         ceiling = drawn["top"] + gain + drawn[config["backbone"]]
         height = max(0.03, ceiling * math.exp(-1.6 * cost) - drawn["floor"])
-        pace *= math.exp(-0.35 * min(max(off, -3.0), 1.0)) * (
-            1 + 0.8 * config["dropout"] + 0.5 * config["crop"]
-        )
+        pace *= math.exp(-0.35 * min(max(off, -3.0), 1.0)) * (1 + 0.8 * config["dropout"] + 0.5 * config["crop"])
         epochs = np.arange(1, self.epochs + 1)
         values = drawn["floor"] + height * (1 - np.exp(-((epochs / pace) ** 0.8)))
         tired = drawn["overfit"] * (1 - config["crop"]) * np.maximum(0, epochs - 4 * pace)

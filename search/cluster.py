@@ -39,10 +39,17 @@ class ClusterError(ValueError):
 
 
 def this_machine() -> Cluster:
-    """The cores and GPUs that this process may use."""
-    from trainables.hardware import num_gpus
+    """The cores and GPUs that this process may use; asks the driver, so that torch need not be imported for it."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return Cluster(num_cores(), len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]))
+    import pynvml
 
-    return Cluster(num_cpus=num_cores(), num_gpus=num_gpus())
+    try:
+        pynvml.nvmlInit()
+        return Cluster(num_cores(), pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return Cluster(num_cores(), 0)
 
 
 @contextmanager

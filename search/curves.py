@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def extended_values(curves: Sequence[Sequence[float]]) -> np.ndarray:
     best = [curve if len(curve) and math.isfinite(curve[-1]) else np.empty(0) for curve in best]
     lengths = sorted({len(curve) for curve in best if len(curve)})
     still_to_gain = dict.fromkeys(lengths, 0.0)
-    for here, following in reversed(list(zip(lengths, lengths[1:], strict=False))):
+    for here, following in reversed(list(pairwise(lengths))):
         gains = [curve[following - 1] - curve[here - 1] for curve in best if len(curve) >= following]
         finite = [gain for gain in gains if math.isfinite(gain)]
         still_to_gain[here] = still_to_gain[following] + (float(np.mean(finite)) if finite else 0.0)

@@ -25,7 +25,9 @@ def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlie
     if data["corrected"]:
         _say(console, f"Corrections changed {data['corrected']} rows")
     _say(console, render_split(load_split(run_dir / "split.csv")))
-    skipped = [f"{len(data['skipped'])} bad pictures left out, named in {run_dir / 'run.json'}"] if data["skipped"] else []
+    skipped = (
+        [f"{len(data['skipped'])} bad pictures left out, named in {run_dir / 'run.json'}"] if data["skipped"] else []
+    )
     for warning in filter(None, [*skipped, *warnings, run.weights_note]):
         _warn(console, warning)
     _say(
@@ -63,8 +65,7 @@ def finish(
     if best is None:
         _warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
         return 1
-    readme = study.readme.expanduser().resolve()
-    said = export_best(best, records_dir=readme.parent / "results" / "best", readme=readme, timezone=study.timezone)
+    said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
     _say(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
@@ -72,7 +73,7 @@ def finish(
     )
     if said:
         _say(console, said)
-    _say(console, f"Table: {readme}\nRecord: {readme.parent / 'results' / 'best' / f'{run.space}.json'}")
+    _say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
     _say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
     _say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
     return 0

@@ -80,9 +80,7 @@ def append_trials(path: Path | str, trials: Iterable[HistoryTrial]) -> int:
         text = "".join(f"{line}\n" for line in lines).encode()
         with file.open("ab+") as stream:
             end = stream.seek(0, os.SEEK_END)
-            if (
-                end and _last_byte(stream, end) != b"\n"
-            ):  # an append was cut off: close its line, readers skip it
+            if end and _last_byte(stream, end) != b"\n":  # an append was cut off: close its line, readers skip it
                 text = b"\n" + text
             try:
                 stream.write(text)
@@ -191,9 +189,7 @@ def _in_study(
     seed = zlib.crc32("".join(sorted(measured)).encode())
     forest = RandomForestRegressor(TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1)
     predicted = forest.fit(_encode(configs, columns), scores).predict(_encode(candidates, columns))
-    return np.array(
-        [measured.get(_key(config), guess) for config, guess in zip(candidates, predicted, strict=True)]
-    )
+    return np.array([measured.get(_key(config), guess) for config, guess in zip(candidates, predicted, strict=True)])
 
 
 def _greedy_cover(table: np.ndarray, size: int) -> list[int]:

@@ -22,8 +22,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
 from search.stop import StopRequest
-from trainables.config import TaskConfig
 from trainables.checkpoints import LAST
+from trainables.config import TaskConfig
 from trainables.report import METRIC, EpochReport
 
 FLUSH_SECONDS = 1
@@ -95,7 +95,9 @@ class Monitor(Callback):
         if trial_id not in self._boards:
             self._start_board(trial_id, config)
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """Notes an epoch; one that was noted before is a repetition after a restart, with the same numbers."""
         config, trial_id = split_params(trial.config)
         if "failure" in result:
@@ -109,6 +111,9 @@ class Monitor(Callback):
             line = {"trial_id": trial_id, "time": _now(), "status": status, **report.to_json()}
             if trial_id not in self._logged:
                 line["config"] = config
+            if trial_id not in self._logged and result.get("micro_batches", 1) > 1:
+                reason = f"out of memory with whole batches, goes on in {result['micro_batches']} parts"
+                self._event(trial_id, "micro_batches", reason)
             self._append("trials.jsonl", line)
             self._draw(trial_id, report)
             self._logged[trial_id] = report.epoch

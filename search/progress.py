@@ -64,7 +64,9 @@ class Progress(Callback):
         self._rows.setdefault(trial_id, _Row(config["backbone"])).state = "running"
         self._show(f"trial {trial_id} starts: {config['backbone']}")
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
         """Updates a row."""
         trial_id = split_params(trial.config)[1]
         row = self._rows[trial_id]

@@ -94,9 +94,7 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
 def at_share(distribution: BaseDistribution, share: float) -> Any:
     """The value of a distribution below which the given share (0 to 1) of it lies."""
     if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices[
-            min(int(share * len(distribution.choices)), len(distribution.choices) - 1)
-        ]
+        return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
     low, high, step, log = _bounds(distribution)
     half = step / 2  # every grid value owns the stretch around it
     if log:

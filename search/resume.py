@@ -42,7 +42,8 @@ def refuse_contradictions(saved: Sequence[Any], asked: Sequence[Any]) -> None:
         ValueError: A flag asks for something else; names both values.
     """
     contradictions = [
-        f"--{field.name.replace('_', '-')} {_shown(getattr(new, field.name))}, the run has {_shown(getattr(old, field.name))}"
+        f"--{field.name.replace('_', '-')} {_shown(getattr(new, field.name))}, "
+        f"the run has {_shown(getattr(old, field.name))}"
         for old, new in zip(saved, asked, strict=True)
         for field in fields(old)
         if field.name not in FREE and getattr(old, field.name) != getattr(new, field.name)

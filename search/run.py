@@ -9,6 +9,7 @@ README's table of results, TensorBoard curves and a record under runs/.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,41 +33,38 @@ class Options:
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and searches; a user's mistake is one message and exit code 2."""
-    console = Console()
     try:
-        return search(parse(), console)
+        return search(parse(args), Console())
     except (ValueError, OSError) as error:
         Console(stderr=True).print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
 
 
-def parse() -> Options:
+def parse(args: Sequence[str] | None = None) -> Options:
     """The command line; with --resume on top of the settings of that run."""
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="search/run.py", config=config)
+    options = tyro.cli(Options, prog="search/run.py", args=args, config=config)
     if options.study.resume is None:
         return options
     from search.resume import refuse_contradictions, saved_options
 
     study, data = saved_options(options.study.storage, options.study.resume)
-    asked = tyro.cli(Options, prog="search/run.py", config=config, default=Options(study=study, data=data))
+    default = Options(study=study, data=data)
+    asked = tyro.cli(Options, prog="search/run.py", args=args, config=config, default=default)
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked
 
 
 def search(options: Options, console: Console) -> int:
-    """The pipeline: data, split, cache, weights, search, record, table."""
+    """The pipeline: data, split, cache, weights, search, record, table.
+
+    What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
+    """
+    from results.export import is_stale
     from search.cluster import connect, this_machine
-    from search.finish import finish, say_start
-    from search.monitor import Monitor, is_over
     from search.prepare import prepare_data
-    from search.progress import Progress
-    from search.resume import adopt_trials, reopen_run
-    from search.start import hold, start_run
-    from search.stop import StopRequest
-    from search.tuner import NumberedSearcher, build_tuner, new_scheduler, new_searcher
     from spaces import get_space
 
     with ExitStack() as stack:
@@ -74,13 +72,24 @@ def search(options: Options, console: Console) -> int:
         space = get_space(study.space, [name for name in study.backbones.split(",") if name])
         cluster = this_machine() if study.address is None else stack.enter_context(connect(study.address))
         study = study.settle(cluster.num_cpus, cluster.num_gpus)
-        if study.resume is None:
-            prepared = prepare_data(options.data, study, console)
+        is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+        prepared = prepare_data(options.data, study, console) if study.resume is None else None
+
+        from search.finish import finish, say_start
+        from search.monitor import Monitor, is_over
+        from search.progress import Progress
+        from search.resume import adopt_trials, reopen_run
+        from search.start import hold, start_run
+        from search.stop import StopRequest
+        from search.tuner import NumberedSearcher, build_tuner, new_scheduler, new_searcher
+
+        if prepared is not None:
             run, run_dir = start_run(study, options.data, space, prepared)
             stack.enter_context(hold(run_dir))
-            earlier, warnings = (), [prepared.manifest.group_warning, *prepared.split.warnings]
+            earlier: tuple = ()
+            warnings = [prepared.manifest.group_warning or "", *prepared.split.warnings]
         else:
-            run_dir = study.storage.expanduser().resolve() / study.resume
+            run_dir = study.runs_dir / (study.resume or "")
             stack.enter_context(hold(run_dir))
             (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
         space = get_space(space.name, list(run.weights))
@@ -92,7 +101,7 @@ def search(options: Options, console: Console) -> int:
         adopt_trials(earlier, searcher, scheduler)
         monitor = Monitor(run_dir, run.task, study.keep, stop, earlier)
         progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier)
-        if study.address is None:
+        if left and study.address is None:
             stack.enter_context(connect(None))
         tuner = build_tuner(
             run.task,
@@ -106,7 +115,8 @@ def search(options: Options, console: Console) -> int:
         )
         try:
             with stop.on_interrupt():
-                tuner.fit()
+                if left:
+                    tuner.fit()
         except KeyboardInterrupt:  # Ctrl-C for the second time: what there is by then is still written below
             pass
         finally:

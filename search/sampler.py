@@ -8,6 +8,7 @@ Letters: `N` trials, `M` candidates, `D` columns (one for a number, one for each
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
+from threadpoolctl import ThreadpoolController
 
 from search.replay import RecordedTrial, Space, at_share, config_of, share_of
 
@@ -50,6 +52,13 @@ def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator) -> Rec
     known = [trial for trial in seen if trial.value is not None]
     if len(known) < STARTUP_TRIALS:
         return _random(space, rng)
+    with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
+        return _most_promising(space, seen, known, rng)
+
+
+def _most_promising(
+    space: Space, seen: Sequence[Seen], known: Sequence[Seen], rng: np.random.Generator
+) -> RecordedTrial:
     tried = {_key(trial.params) for trial in seen}
     candidates = [trial for trial in _candidates(space, known, rng) if _key(trial.params) not in tried]
     columns = _columns([*seen, *candidates])
@@ -67,6 +76,11 @@ def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator) -> Rec
     return candidates[int(np.argmax(_log_expected_improvement(mean, deviation, targets.max())))]
 
 
+@functools.cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
     trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
     config_of(space, trial)
@@ -75,9 +89,7 @@ def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
 
 def _candidates(space: Space, known: Sequence[Seen], rng: np.random.Generator) -> list[RecordedTrial]:
     best = sorted(known, key=lambda trial: -(trial.value or 0.0))[:PARENTS]
-    children = [
-        _child(space, parent, STEPS[index % len(STEPS)], rng) for parent in best for index in range(CHILDREN)
-    ]
+    children = [_child(space, parent, STEPS[index % len(STEPS)], rng) for parent in best for index in range(CHILDREN)]
     return [_random(space, rng) for _ in range(RANDOM_CANDIDATES)] + children
 
 
@@ -90,16 +102,12 @@ def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) ->
     changed = {names[index] for index in chosen}
 
     def choose(name: str, distribution: BaseDistribution) -> Any:
-        if name not in parent.params or (
-            isinstance(distribution, CategoricalDistribution) and name in changed
-        ):
+        if name not in parent.params or (isinstance(distribution, CategoricalDistribution) and name in changed):
             return at_share(distribution, rng.random())
         if name not in changed:
             return parent.params[name]
         moved = abs(share_of(distribution, parent.params[name]) + rng.normal(0, step))
-        return at_share(
-            distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved))
-        )  # reflected at the ends
+        return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends
 
     trial = RecordedTrial(choose)
     config_of(space, trial)

@@ -1,7 +1,7 @@
 """ASHA: stops a trial at a rung unless it is among the best that came there.
 
-Grace period and reduction factor follow from the number of epochs; a value that is no number is worst and ends its trial
-at once; the rungs can be built again from the values of earlier trials, so they survive a resume.
+Grace period and reduction factor follow from the number of epochs; a value that is no number is worst and ends its
+trial at once; the rungs can be built again from the values of earlier trials, so they survive a resume.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def default_grace_period(max_epochs: int) -> int:
 class RungScheduler(FIFOScheduler):
     """Asynchronous successive halving (arXiv 1810.05934) in its stopping form; `build_scheduler` says the arguments."""
 
-    def __init__(
-        self, *, metric: str, mode: str, max_epochs: int, grace_period: int, reduction_factor: float
-    ) -> None:
+    def __init__(self, *, metric: str, mode: str, max_epochs: int, grace_period: int, reduction_factor: float) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
         if max_epochs < 1:
@@ -65,11 +63,13 @@ class RungScheduler(FIFOScheduler):
         if not reduction_factor > 1:
             raise ValueError(f"reduction_factor is {reduction_factor!r}: it must be more than 1")
         super().__init__()
-        self._metric = metric
+        self._metric: str = metric
         self._sign = 1.0 if mode == "max" else -1.0
         self._max_epochs = max_epochs
         self._reduction_factor = reduction_factor
-        self._rungs = {epoch: {} for epoch in rung_epochs(max_epochs, grace_period, reduction_factor)}
+        self._rungs: dict[int, dict[str, float]] = {
+            epoch: {} for epoch in rung_epochs(max_epochs, grace_period, reduction_factor)
+        }
         self._best: dict[str, float] = {}
 
     @property
@@ -103,9 +103,7 @@ class RungScheduler(FIFOScheduler):
 
     def debug_string(self) -> str:
         """One line about the rungs."""
-        return "Rungs: " + " | ".join(
-            f"epoch {epoch}: {len(values)} trials" for epoch, values in self._rungs.items()
-        )
+        return "Rungs: " + " | ".join(f"epoch {epoch}: {len(values)} trials" for epoch, values in self._rungs.items())
 
     def save(self, checkpoint_path: str) -> None:
         """Pickles the state."""
@@ -138,6 +136,11 @@ class RungScheduler(FIFOScheduler):
         if diverged:
             return min((rung for rung in self._rungs if rung >= epoch), default=None)
         return max((rung for rung in self._rungs if rung <= epoch), default=None)
+
+
+def trial_name(trial: Any) -> str:
+    """What a trial is called in its search: the trial_id it was given, which outlives Ray's own."""
+    return (getattr(trial, "config", None) or {}).get("trial_id", trial.trial_id)
 
 
 def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> list[int]:

@@ -88,6 +88,7 @@ class StudySearcher(Searcher):
         if max_epochs < 1:
             raise ValueError(f"max_epochs is {max_epochs!r}: it must be at least 1")
         super().__init__(metric=metric, mode=mode)
+        self._metric: str = metric
         self._space = space
         self._max_epochs = max_epochs
         self._seed = seed
@@ -184,9 +185,7 @@ class StudySearcher(Searcher):
             ValueError: The trial is known already.
         """
         if trial_id in self._trials:
-            raise ValueError(
-                f"trial {trial_id} is known already: each trial is adopted once, before it is suggested"
-            )
+            raise ValueError(f"trial {trial_id} is known already: each trial is adopted once, before it is suggested")
         known = dict(config if params is None else params)
         number = len(self._trials)
         replayed = self._replay(known, number, note=f"adopted trial {trial_id}")
@@ -255,12 +254,14 @@ class StudySearcher(Searcher):
         return "stopped", f"stopped after epoch {max(trial.values)}"
 
     def _close(self, trial: SearchTrial, state: State, reason: str) -> None:
+        if not any(math.isfinite(value) for value in trial.values.values()):
+            state = "failed"
         trial.state, trial.reason, trial.ended = state, reason, datetime.datetime.now()
         trial.user_attrs |= self._facts(trial)
 
     def _facts(self, trial: SearchTrial) -> dict[str, Any]:
         """User attributes of a trial that ended."""
-        facts = {
+        facts: dict[str, Any] = {
             "trial_id": trial.trial_id,
             "stop_reason": trial.reason,
             "epochs": max(trial.values, default=0),
@@ -304,9 +305,7 @@ class StudySearcher(Searcher):
         """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst."""
         trials = list(self._trials.values())
         curves = [
-            []
-            if trial.state == "failed"
-            else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
+            [] if trial.state == "failed" else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
             for trial in trials
         ]
         extended = extended_values(curves)

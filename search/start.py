@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -22,8 +23,11 @@ from spaces import Space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.hardware import hardware_in_words
+from trainables.model import num_parameters
 from trainables.weights import check_weights, resolve_weights
 
+LOG_BYTES = 200_000
+"""Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "kornia")
 """Whose versions a record keeps."""
 
@@ -48,13 +52,16 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     for backbone, file in weights.files.items():
         check_weights(backbone, file)
+    check_disk(study, weights.backbones)
     now = datetime.now().astimezone()
     name = study.name or f"{space.name}-{now:%Y%m%d-%H%M%S}"
-    run_dir = study.storage.expanduser().resolve() / name
+    run_dir = study.runs_dir / name
     try:
         run_dir.mkdir(parents=True)
     except FileExistsError as error:
-        raise ValueError(f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}") from error
+        raise ValueError(
+            f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
+        ) from error
     prepared.split.save(run_dir / "split.csv")
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
@@ -99,11 +106,33 @@ def hold(run_dir: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ValueError(f"the run {run_dir.name} is being searched by another process: wait, or end that one") from error
+        raise ValueError(
+            f"the run {run_dir.name} is being searched by another process: wait, or end that one"
+        ) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def check_disk(study: StudyConfig, backbones: Sequence[str]) -> None:
+    """Compares what the run will hold at most with what is free.
+
+    A running trial has its state (weights and two moments of the optimizer), the same once more while it is
+    being replaced, and its best weights; an ended one at most its best weights.
+
+    Raises:
+        ValueError: It will not fit; says how much is needed and the ways out.
+    """
+    weights_bytes = 4 * max(num_parameters(backbone) for backbone in backbones)
+    needed = weights_bytes * (7 * (study.concurrency or 1) + study.keep) + LOG_BYTES * (study.trials or 1)
+    folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
+            "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
+        )
 
 
 def _commit() -> str | None:

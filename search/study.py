@@ -109,6 +109,21 @@ class StudyConfig:
         return (self.cache_dir or default_cache_dir()).expanduser().resolve()
 
     @property
+    def readme_path(self) -> Path:
+        """`readme`, absolute."""
+        return self.readme.expanduser().resolve()
+
+    @property
+    def records_dir(self) -> Path:
+        """Where the records behind the table live."""
+        return self.readme_path.parent / "results" / "best"
+
+    @property
+    def runs_dir(self) -> Path:
+        """`storage`, absolute."""
+        return self.storage.expanduser().resolve()
+
+    @property
     def time_budget_seconds(self) -> float | None:
         """`time_budget` in seconds."""
         if self.time_budget is None:

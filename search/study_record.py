@@ -19,6 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 _logger = logging.getLogger(__name__)
 
+LOCK_SECONDS = 30
+"""How long a write waits for a reader such as optuna-dashboard."""
+
 State = Literal["running", "finished", "stopped", "failed"]
 
 _STATES: dict[State, TrialState] = {
@@ -66,6 +69,7 @@ class StudyRecord:
         return {**self.__dict__, "_storage": None if self._path else self._storage}
 
     def study(self) -> optuna.Study:
+        """The study as its readers load it."""
         return optuna.load_study(study_name=self._name, storage=self._opened())
 
     def write(self, trial: SearchTrial, trials: Iterable[SearchTrial]) -> None:
@@ -129,11 +133,13 @@ class StudyRecord:
                 storage = _sqlite(fresh)
                 self._ids = self._fill(storage, trials)
                 storage.engine.dispose()
-                with (
-                    closing(sqlite3.connect(fresh)) as source,
-                    closing(sqlite3.connect(self._path, timeout=30)) as target,
-                ):
-                    source.backup(target)
+                try:
+                    _copy(fresh, self._path)
+                except sqlite3.OperationalError:  # locked, or no space
+                    raise
+                except sqlite3.DatabaseError:  # what is there is no database, or a broken one
+                    self._path.unlink()
+                    _copy(fresh, self._path)
         self.stale = False
 
     def _fill(self, storage: optuna.storages.BaseStorage, trials: list[SearchTrial]) -> dict[str, int]:
@@ -147,12 +153,30 @@ class StudyRecord:
         return self._storage
 
 
+class _Connection(sqlite3.Connection):
+    """Does not wait for the disk: a power cut may cost the file, which is derived anyway; a kill does not."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.execute("PRAGMA synchronous = OFF")
+
+
 def _sqlite(path: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 30}})
+    connection = {"timeout": LOCK_SECONDS, "factory": _Connection}
+    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": connection})
+
+
+def _copy(source_path: Path, target_path: Path) -> None:
+    """Copies one SQLite file over another, in one transaction that its readers see at once."""
+    with (
+        closing(sqlite3.connect(source_path)) as source,
+        closing(sqlite3.connect(target_path, timeout=LOCK_SECONDS)) as target,
+    ):
+        source.backup(target)
 
 
 def _frozen(trial: SearchTrial) -> FrozenTrial:
-    """A trial as the study holds it: COMPLETE with its best value, PRUNED (as Optuna has it) with its last, FAIL without."""
+    """A trial as the study holds it: COMPLETE with its best value, PRUNED with its last, FAIL with none."""
     value = None
     if trial.state == "finished":
         value = trial.user_attrs["best_value"]

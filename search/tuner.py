@@ -36,7 +36,7 @@ class NumberedSearcher(Searcher):
         self._interrupted = [trial.trial_id for trial in earlier if not is_over(trial)]
         self._next_number = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # Ray's own FINISHED is a str
         """The next configuration with its trial_id, interrupted trials first; FINISHED once the search shall end."""
         if self._stop.reason is not None:
             return Searcher.FINISHED

@@ -1,4 +1,7 @@
-"""The trainable that Ray Tune runs: restore, fit, report. The only file here that knows Ray."""
+"""The trainable that Ray Tune runs: restore, fit, report. The only file here that knows Ray.
+
+What a trial needs is imported when it runs: the driver, which only hands this function on, does without.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 
 from trainables.config import TaskConfig, TrialConfig
-from trainables.data.batches import load_data
-from trainables.loop import fit, steps_per_epoch
-from trainables.model import choose_device
 from trainables.report import METRIC
-from trainables.state import Checkpointer, TrainState
+
+MICRO_BATCHES = 4
+"""Parts of a batch with which a trial that ran out of memory is tried once more; the gradients stay those of the
+whole batch, and batch normalization then sees a quarter of it at a time."""
 
 
 def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
@@ -32,29 +34,55 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
         params: The fields of `TrialConfig`, and `trial_id`, the name of the trial in its search.
         task: What all trials of the study share.
     """
+    import torch
+
     torch.set_num_threads(task.num_threads)
     torch.backends.cudnn.benchmark = True
     try:
-        _train(params, task)
+        try:
+            _train(params, task, micro_batches=1)
+        except torch.OutOfMemoryError:
+            _free_memory()
+            _train(params, task, micro_batches=min(MICRO_BATCHES, task.batch_size // 2))
+    except torch.OutOfMemoryError as error:
+        _report_failure(f"infeasible: out of memory even in {MICRO_BATCHES} parts a batch: {_first_line(error)}")
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
-        tune.report({METRIC: math.nan, "failure": reason, "traceback": traceback.format_exc()})
+        _report_failure(f"{type(error).__name__}: {_first_line(error)}")
     finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _free_memory()
 
 
-def _train(params: Mapping[str, Any], task: TaskConfig) -> None:
+def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> None:
+    from trainables.data.batches import load_data
+    from trainables.loop import fit, steps_per_epoch
+    from trainables.model import choose_device
+    from trainables.state import Checkpointer, TrainState
+
     config = TrialConfig(**{name: value for name, value in params.items() if name != "trial_id"})
     data = load_data(task, choose_device(task.device))
-    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
+    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
     checkpointer = Checkpointer(Path(task.checkpoint_dir) / params["trial_id"])
     checkpointer.restore(state)
     try:
         for report in fit(state, data):
             checkpointer.note_best(state)
-            tune.report({**asdict(report), "training_iteration": report.epoch})
+            tune.report({**asdict(report), "training_iteration": report.epoch, "micro_batches": micro_batches})
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
+
+
+def _report_failure(reason: str) -> None:
+    tune.report({METRIC: math.nan, "failure": reason, "traceback": traceback.format_exc()})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

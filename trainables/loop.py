@@ -83,15 +83,17 @@ def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Norm
     num_images = 0
     for stored, labels in side.batches(state.task.batch_size, shuffled=True):
         pictures, targets = augment(stored, labels)
-        with autocast(state):
-            logits = state.model(normalize(pictures).contiguous(memory_format=layout))
-        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=state.config.label_smoothing)
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
+        for part, part_targets in parts:
+            with autocast(state):
+                logits = state.model(normalize(part).contiguous(memory_format=layout))
+            loss = functional.cross_entropy(logits.float(), part_targets, label_smoothing=state.config.label_smoothing)
+            (loss * (len(part) / len(pictures))).backward()
+            loss_sum += loss.detach() * len(part)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
         state.optimizer.step()
         state.schedule.step()
-        loss_sum += loss.detach() * len(labels)
         num_images += len(labels)
     return loss_sum.item() / num_images, num_images
 
@@ -108,7 +110,7 @@ def predict_logits(state: TrainState, side: Side, normalize: Normalizer) -> torc
     state.model.eval()
     layout = memory_format(state.config.backbone, state.device)
     logits = []
-    for stored, _ in side.batches(state.task.batch_size * EVAL_BATCH_FACTOR):
+    for stored, _ in side.batches(max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)):
         pictures = centre_crop(stored, state.task.image_size).float().div_(255)
         with autocast(state):
             logits.append(state.model(normalize(pictures).contiguous(memory_format=layout)).float())

@@ -42,7 +42,13 @@ def build_model(config: TrialConfig, task: TaskConfig, device: torch.device) -> 
         num_classes=len(task.classes),
         drop_rate=config.dropout,
     )
-    return model.to(device=device, memory_format=memory_format(config.backbone, device))
+    return model.to(device).to(memory_format=memory_format(config.backbone, device))
+
+
+def num_parameters(backbone: str) -> int:
+    """Parameters of a backbone with a classifier of two classes; nothing is allocated for it."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in timm.create_model(backbone, num_classes=2).parameters())
 
 
 class Normalizer:

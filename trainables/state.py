@@ -46,19 +46,21 @@ class TrainState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LambdaLR
+    micro_batches: int = 1
+    """Parts in which a batch goes through the network; their gradients add up to those of the whole batch."""
     epoch: int = 0
     best_val_macro_f1: float = math.nan
     best_epoch: int = 0
 
     @classmethod
-    def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int) -> TrainState:
+    def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int, micro_batches: int = 1) -> TrainState:
         """A fresh state on the task's device, before the first epoch."""
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
         model = build_model(config, task, device)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
-        return cls(config, task, device, model, optimizer, schedule)
+        return cls(config, task, device, model, optimizer, schedule, micro_batches)
 
     def note_score(self, val_macro_f1: float) -> bool:
         """Takes the score of the epoch just done; returns whether it is the best so far (ties go to the first)."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -52,11 +54,12 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
         WeightsError: A folder that does not exist or lacks all backbones, or a file that does not fit.
     """
     if policy == "none":
-        sources = dict.fromkeys(backbones, "random (--weights none)")
-        return ResolvedWeights(tuple(backbones), {}, sources, "")
+        return ResolvedWeights(tuple(backbones), {}, dict.fromkeys(backbones, "random (--weights none)"), "")
     folder = None if policy == "auto" else Path(policy).expanduser().resolve()
     if folder is not None and not folder.is_dir():
-        raise WeightsError(f"--weights {policy}: no such folder. Give auto, none, or a folder of <timm name>.safetensors")
+        raise WeightsError(
+            f"--weights {policy}: no such folder. Give auto, none, or a folder of <timm name>.safetensors"
+        )
     files: dict[str, str] = {}
     sources: dict[str, str] = {}
     hub = _Hub()
@@ -90,11 +93,12 @@ def check_weights(backbone: str, file: str) -> None:
         WeightsError: The file is not for this backbone.
     """
     try:
-        first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
+        with _quiet_timm():
+            first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
     except Exception as error:  # timm, torch and safetensors raise many types for a file that does not fit
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{file} does not hold the weights of {backbone}: {reason}") from error
-    head = first.pretrained_cfg["classifier"]
+    head = timm.get_pretrained_cfg(backbone).classifier
     heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
     others = second.state_dict()
     random = [
@@ -106,6 +110,18 @@ def check_weights(backbone: str, file: str) -> None:
         raise WeightsError(
             f"{file} does not hold the weights of {backbone}: {len(random)} tensors are missing, {random[0]} first"
         )
+
+
+@contextmanager
+def _quiet_timm() -> Iterator[None]:
+    """Without timm's own log of the names it skipped: ours says it in one line."""
+    logger = logging.getLogger("timm")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _build_seeded(backbone: str, file: str, seed: int) -> torch.nn.Module:

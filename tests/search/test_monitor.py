@@ -130,14 +130,22 @@ def test_only_the_best_weights_of_the_best_trials_stay(monitor: Monitor, task: T
 def test_three_failures_alike_from_the_start_end_the_search(monitor: Monitor, stop: StopRequest) -> None:
     for number in range(3):
         assert stop.reason is None
-        run(monitor, a_trial(f"{number:05d}"), {"val_macro_f1": math.nan, "failure": "RuntimeError: no", "traceback": ""})
+        run(
+            monitor,
+            a_trial(f"{number:05d}"),
+            {"val_macro_f1": math.nan, "failure": "RuntimeError: no", "traceback": ""},
+        )
     assert "RuntimeError: no" in (stop.reason or "")
 
 
 def test_failures_after_a_success_or_of_other_kinds_do_not_end_it(monitor: Monitor, stop: StopRequest) -> None:
     run(monitor, a_trial("00000"), a_result(1, 0.3, done=True))
     for number in range(1, 5):
-        run(monitor, a_trial(f"{number:05d}"), {"val_macro_f1": math.nan, "failure": "RuntimeError: no", "traceback": ""})
+        run(
+            monitor,
+            a_trial(f"{number:05d}"),
+            {"val_macro_f1": math.nan, "failure": "RuntimeError: no", "traceback": ""},
+        )
     assert stop.reason is None
 
 

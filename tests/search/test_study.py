@@ -41,9 +41,7 @@ def test_more_than_there_is_is_refused(wanted: dict[str, Any], message: str) -> 
         StudyConfig(**wanted).settle(2, 0)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, None)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, None)])
 def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | None) -> None:
     assert StudyConfig(time_budget=text).time_budget_seconds == seconds
 

@@ -98,12 +98,13 @@ def build_cache(
             cache_dir.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
                 if not (path / "meta.json").exists():
-                    _decode_all(order, stored_size(image_size), path, on_progress, num_threads or os.cpu_count() or 1)
+                    threads = num_threads or len(os.sched_getaffinity(0))
+                    _decode_all(order, stored_size(image_size), path, on_progress, threads)
         except OSError as error:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(
-                f"cannot write the picture cache {path}: {error}. Give a folder that can be written with --cache-dir"
+                f"cannot write the picture cache {path}: {error}. Give a folder that can be written by --cache-dir"
             ) from error
     return ImageCache.open(path)
 
@@ -180,7 +181,6 @@ def _decode_all(
                 if on_progress is not None:
                     on_progress(row + 1, len(order))
         images.flush()
-        del images
         (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad}))
         temporary.rename(path)
     finally:

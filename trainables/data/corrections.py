@@ -52,17 +52,11 @@ def apply_corrections(raw: RawData, path: Path) -> int:
         is_group = raw.has_groups and bool(rows) and rows[0].group == key
         before, other = said.setdefault((key, column), (source, value))
         if not rows:
-            problem = (
-                f"the key {key!r} is neither a group nor a path of the data; correct it or delete the line"
-            )
+            problem = f"the key {key!r} is neither a group nor a path of the data; correct it or delete the line"
         elif len(rows) > 1 and not is_group:
-            problem = (
-                f"the key {key!r} fits {' and '.join(row.written for row in rows)}; write the ending too"
-            )
+            problem = f"the key {key!r} fits {' and '.join(row.written for row in rows)}; write the ending too"
         elif other != value:
-            problem = (
-                f"the {column} of {key!r} is {value!r} here and {other!r} in {before}; delete one of the two"
-            )
+            problem = f"the {column} of {key!r} is {value!r} here and {other!r} in {before}; delete one of the two"
         if problem:
             raw.problems.append(f"{source}: {problem}")
         else:

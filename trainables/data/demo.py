@@ -1,7 +1,9 @@
 """Draws a small data set of people with and without masks, laid out like the mask-status competition.
 
-The layout is that of the competition's `train` and `eval` folders, with the true answers beside `info.csv`. The same
-parameters give the same bytes with the same versions of Pillow and NumPy, whatever the process or the number of workers.
+The layout is that of the competition's `train` and `eval` folders, with the true answers beside `info.csv`.
+The same parameters give the same bytes with the same versions of Pillow and NumPy, whatever the process or the
+number of workers. What the pictures of a person share (`Look`) tells people apart more clearly than it tells
+gender and age: a model that has seen other pictures of a person scores higher than one that has not.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ import csv
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +31,9 @@ MARKER = "demo.json"
 """Written last, with the parameters: a folder that holds it is complete."""
 GENDERS = ("male", "female")
 AGE_BANDS = ((18, 29), (30, 59), (60, 75))
-"""First and last age of each band. The competition gives the bands (under 30, 30 to 59, 60 and over), not their ends."""
+"""First and last age of each band; the competition gives under 30, 30 to 59, and 60 and over."""
+AGE_BETAS = ((1.2, 1.8), (2.5, 1.5), (1.5, 1.5))
+"""Parameters of the beta distribution of ages in each band: few are close to 30, where looks tell least."""
 CLASS_SHARES = (549, 410, 83, 732, 817, 109)
 """The competition's 2,700 train people by 3 * female + age band."""
 PICTURES = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
@@ -59,7 +64,13 @@ class Person:
 
 
 def make_demo_data(
-    out: Path, *, people: int = 120, eval_people: int = 40, seed: int = 0, height: int = 256, workers: int | None = None
+    out: Path,
+    *,
+    people: int = 120,
+    eval_people: int = 40,
+    seed: int = 0,
+    height: int = 256,
+    workers: int | None = None,
 ) -> Path:
     """Draws the data set into a new folder, or returns at once when it is already there.
 
@@ -70,14 +81,15 @@ def make_demo_data(
         people: People in `train`, at least 6 (one of each gender and age band); 7 pictures each.
         eval_people: Other people, in `eval`, at least 1.
         seed: Which people; 0 or more.
-        height: Height of a picture in pixels, a multiple of 4 from 64 to 2048; the width is three quarters of it.
-        workers: Threads that draw; all CPUs if None.
+        height: Height of a picture in pixels, a multiple of 4, 64 to 2048; the width is three quarters.
+        workers: Processes that draw; one for each CPU if None, at most 16.
 
     Returns:
         `out`.
 
     Raises:
         ValueError: A parameter is outside its range, or `out` is something else than this data set.
+        RuntimeError: A process that draws has failed; nothing is left behind.
     """
     for name, value, low in (("people", people, 6), ("eval_people", eval_people, 1), ("seed", seed, 0)):
         if value < low:
@@ -86,23 +98,24 @@ def make_demo_data(
         raise ValueError(f"height is {height}: it must be a multiple of 4 between 64 and 2048")
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}: it must be at least 1")
-    wanted = {"format": FORMAT, "people": people, "eval_people": eval_people, "seed": seed, "height": height}
-    out = Path(out)
-    if is_made(out, wanted):
+    recipe = {"format": FORMAT, "people": people, "eval_people": eval_people, "seed": seed, "height": height}
+    target = Path(out).absolute()
+    if is_made(target, recipe):
         return out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.parent / f".{out.name}.lock"):
-        if is_made(out, wanted):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if is_made(target, recipe):  # by a process that held the lock before
             return out
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
             folder = Path(temporary) / "demo"
-            draw_people(folder, people, eval_people, seed, height, workers or os.cpu_count() or 1)
-            (folder / MARKER).write_text(json.dumps(wanted, indent=2) + "\n")
-            os.rename(folder, out)
+            write_tables(folder, recipe)
+            draw_all(folder, recipe, workers or min(16, len(os.sched_getaffinity(0))))
+            (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n")
+            folder.rename(target)
     return out
 
 
-def is_made(out: Path, wanted: dict[str, int]) -> bool:
+def is_made(out: Path, recipe: dict[str, int]) -> bool:
     """Whether `out` is the demo set with these parameters; False when nothing is there yet.
 
     Raises:
@@ -114,35 +127,63 @@ def is_made(out: Path, wanted: dict[str, int]) -> bool:
         found = json.loads((out / MARKER).read_text())
     except (OSError, ValueError):
         raise ValueError(f"{out} exists and is no demo set: name another folder") from None
-    if found != wanted:
+    if found != recipe:
         raise ValueError(f"{out} is a demo set with other parameters ({found}): remove it or name another folder")
     return True
 
 
-def draw_people(folder: Path, people: int, eval_people: int, seed: int, height: int, workers: int) -> None:
-    """Writes tables and pictures of both sides."""
-    train_images, eval_images = folder / "train" / "images", folder / "eval" / "images"
-    train = sample_people(people, seed, TRAIN, smallest=min(3, people // 6))
-    rows = [(p.id, p.gender, "Asian", p.age, p.folder) for p in train]
-    jobs: list[tuple[Person, dict[str, Path]]] = []
-    for person in train:
-        (train_images / person.folder).mkdir(parents=True)
-        jobs.append((person, {picture: train_images / person.folder / f"{picture}.jpg" for picture in PICTURES}))
-    write_csv(folder / "train" / "train.csv", ("id", "gender", "race", "age", "path"), rows)
-
-    eval_images.mkdir(parents=True)
-    answers = []
+def people_and_paths(folder: Path, recipe: Mapping[str, int]) -> list[tuple[Person, dict[str, Path]]]:
+    """Every person of both sides, with the file of each of their pictures."""
+    seed, people, eval_people = recipe["seed"], recipe["people"], recipe["eval_people"]
+    found = []
+    for person in sample_people(people, seed, TRAIN, smallest=min(3, people // 6)):
+        home = folder / "train" / "images" / person.folder
+        found.append((person, {picture: home / f"{picture}.jpg" for picture in PICTURES}))
     for person in sample_people(eval_people, seed, EVAL, smallest=min(1, eval_people // 6)):
-        names = {p: hashlib.sha1(f"{person.key} {p}".encode()).hexdigest() + ".jpg" for p in PICTURES}
-        answers += [(name, person.label(picture)) for picture, name in names.items()]
-        jobs.append((person, {picture: eval_images / name for picture, name in names.items()}))
+        names = {p: hashlib.sha1(f"{person.key} {p}".encode()).hexdigest() for p in PICTURES}
+        found.append((person, {p: folder / "eval" / "images" / f"{name}.jpg" for p, name in names.items()}))
+    return found
+
+
+def write_tables(folder: Path, recipe: Mapping[str, int]) -> None:
+    """Makes all folders, `train.csv`, `info.csv` with zeros and `answers.csv` with the true classes."""
+    (folder / "eval" / "images").mkdir(parents=True)
+    rows, answers = [], []
+    for person, paths in people_and_paths(folder, recipe):
+        if person.key[1] == TRAIN:
+            (folder / "train" / "images" / person.folder).mkdir(parents=True)
+            rows.append((person.id, person.gender, "Asian", person.age, person.folder))
+        else:
+            answers += [(path.name, person.label(picture)) for picture, path in paths.items()]
     answers.sort()  # by hash, which says nothing about the person: a shuffle that needs no seed
+    write_csv(folder / "train" / "train.csv", ("id", "gender", "race", "age", "path"), rows)
     write_csv(folder / "eval" / "info.csv", ("ImageID", "ans"), [(name, 0) for name, _ in answers])
     write_csv(folder / "eval" / "answers.csv", ("ImageID", "ans"), answers)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda job: draw_pictures(*job, height), jobs):
-            pass
+
+def draw_all(folder: Path, recipe: Mapping[str, int], workers: int) -> None:
+    """Draws the pictures in `workers` processes, of which this is one.
+
+    The others start afresh as `python -m trainables.data.demo`: a fork is unsafe once torch has threads, and
+    multiprocessing's spawn would import the caller's main module again, with torch and Ray.
+    """
+    command = [sys.executable, "-m", __name__, str(folder), json.dumps(recipe), str(workers)]
+    root = Path(__file__).resolve().parents[2]
+    others = [subprocess.Popen([*command, str(k)], cwd=root, stdin=subprocess.DEVNULL) for k in range(1, workers)]
+    try:
+        draw_share(folder, recipe, workers, 0)
+        if any(process.wait() for process in others):
+            raise RuntimeError(f"a process that draws into {folder} has failed; its own message is above")
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+
+
+def draw_share(folder: Path, recipe: Mapping[str, int], workers: int, share: int) -> None:
+    """Draws every `workers`-th person, from the one at `share` on."""
+    for person, paths in people_and_paths(folder, recipe)[share::workers]:
+        draw_pictures(person, paths, recipe["height"])
 
 
 def write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
@@ -152,7 +193,7 @@ def write_csv(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
 
 
 def draw_pictures(person: Person, paths: Mapping[str, Path], height: int) -> None:
-    """Draws and saves a person's pictures, each from its own random stream so that their order does not matter."""
+    """Draws and saves a person's pictures, each from its own random stream: order does not matter."""
     look = sample_look(person.gender, person.age, np.random.default_rng([*person.key, 0]))
     for picture, path in paths.items():
         rng = np.random.default_rng([*person.key, 1 + PICTURES.index(picture)])
@@ -169,7 +210,7 @@ def sample_people(num: int, seed: int, side: int, *, smallest: int) -> list[Pers
     people = []
     for k, (cell, number) in enumerate(zip(cells.tolist(), numbers, strict=True)):
         first, last = AGE_BANDS[cell % 3]
-        age = int(rng.integers(first, last + 1))
+        age = first + int((last + 1 - first) * rng.beta(*AGE_BETAS[cell % 3]))
         people.append(Person(id=number, gender=GENDERS[cell // 3], age=age, key=(seed, side, k)))
     return people
 
@@ -177,7 +218,7 @@ def sample_people(num: int, seed: int, side: int, *, smallest: int) -> list[Pers
 def id_numbers(num: int, rng: np.random.Generator) -> Iterator[str]:
     """Six-digit ids with gaps; of 20 or more, one repeats its predecessor's digits with the suffix -1.
 
-    The competition has two of these (001498-1, 003397-1): whoever takes six characters as the id merges two people.
+    The competition has two of these (001498-1, 003397-1): taking six characters as the id merges two people.
     """
     twin = num // 2 if num >= 20 else None
     number = 0
@@ -190,7 +231,7 @@ def id_numbers(num: int, rng: np.random.Generator) -> Iterator[str]:
 
 
 def cell_counts(num: int, smallest: int) -> list[int]:
-    """Splits `num` people over the six cells by `CLASS_SHARES` (largest remainder), each at least `smallest`."""
+    """Splits `num` people over the six cells in the proportions of `CLASS_SHARES`, at least `smallest` each."""
     exact = [num * share / sum(CLASS_SHARES) for share in CLASS_SHARES]
     counts = [max(smallest, int(value)) for value in exact]
     while sum(counts) < num:
@@ -232,25 +273,27 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
     skin = mix((250, 216, 186), (206, 156, 118), share(0.4, 0.25))
     base = [(28, 22, 24), (44, 32, 28), (74, 48, 34), (112, 74, 46)][int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))]
     backdrop = colour(0.4, 0.97, 0.5)
+    clothes = np.array([0.25, 0.2, 0.1 + 0.35 * old, 0.35 * (1 - old), 0.1])
+    clothes /= clothes.sum()
     warm = rng.normal(0, 0.05)
     return Look(
         skin=skin,
         hair=base,
         grey=share(float(np.clip((looks_age - 44) / 20, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
         hair_style=style,
-        hair_length=float(rng.uniform(0.7, 2.6) if long_hair else rng.uniform(0, 0.55)),
+        hair_length=float(rng.uniform(0.7, 2.6) if long_hair else rng.uniform(0, 0.35 + 0.2 * lean)),
         hair_volume=float(rng.uniform(0.08, 0.26) * (1 - 0.4 * old)),
-        hair_wave=share(0.25, 0.35),
+        hair_wave=share(0.1 + 0.6 * old * lean, 0.25),
         parting=float(rng.uniform(-0.7, 0.7)),
         receding=receding,
         face_width=float(rng.normal(0.99 - 0.025 * female, 0.035)),
         chin=float(rng.normal(1.27 - 0.02 * female, 0.045)),
         jaw=share(0.5 - 0.22 * female, 0.15),
-        brow=share(0.5 - 0.2 * female, 0.15),
+        brow=share(0.5 - 0.26 * female, 0.13),
         brow_arch=share(0.45 + 0.2 * female, 0.2),
-        eye_size=float(rng.normal(1.0 + 0.05 * female - 0.06 * old, 0.06)),
+        eye_size=float(rng.normal(1.06 + 0.05 * female - 0.16 * old, 0.06)),
         eye_colour=mix((40, 26, 22), (98, 66, 40), share(0.4, 0.3)),
-        lashes=share(0.35 + 0.22 * female, 0.15),
+        lashes=share(0.4 + 0.28 * female, 0.13),
         nose=float(rng.normal(1.0 - 0.06 * female, 0.1)),
         lips=share(0.5 + 0.14 * female - 0.15 * old, 0.15),
         lip_colour=share(0.22 + 0.2 * female, 0.16),
@@ -258,22 +301,32 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
         stubble=share(rng.uniform(0, 1.1), 0.1) if gender == "male" and chance(0.55) else 0.0,
         wrinkles=share(1.15 * old - 0.1, 0.1),
         sag=share(old, 0.15),
-        glasses=str(rng.choice(["none", "round", "square", "half"], p=[0.72 - 0.25 * old, 0.12, 0.14, 0.02 + 0.25 * old])),
+        glasses=str(
+            rng.choice(["none", "round", "square", "half"], p=[0.72 - 0.25 * old, 0.12, 0.14, 0.02 + 0.25 * old])
+        ),
         frame_colour=colour(0.1, 0.5),
         earrings=colour(0.6, 1.0) if chance(0.03 + 0.4 * lean) else None,
         neck=float(rng.normal(0.6 - 0.06 * female, 0.035)),
         shoulders=float(rng.normal(2.05 - 0.15 * female, 0.1)),
-        clothing=str(rng.choice(["crew", "vee", "shirt", "hood", "turtle"])),
+        clothing=str(rng.choice(["crew", "vee", "shirt", "hood", "turtle"], p=clothes)),
         clothing_colour=colour(0.2, 0.95, 0.75),
         clothing_second=colour(0.25, 1.0),
         clothing_pattern=str(rng.choice(["plain", "stripes", "dots"], p=[0.6, 0.25, 0.15])),
         backdrop=str(rng.choice(["plain", "panels", "blinds", "window", "shelf", "tiles", "bokeh"])),
         backdrop_colour=backdrop,
-        backdrop_second=mix(backdrop, colour(0.4, 1.0), 0.6),
+        backdrop_second=mix(backdrop, colour(0.4, 1.0), 0.4),
         backdrop_seed=int(rng.integers(2**31)),
-        tint=(float(1 + warm + rng.normal(0, 0.03)), float(rng.normal(1, 0.03)), float(1 - warm + rng.normal(0, 0.03))),
+        tint=(
+            float(1 + warm + rng.normal(0, 0.03)),
+            float(rng.normal(1, 0.03)),
+            float(1 - warm + rng.normal(0, 0.03)),
+        ),
         light=(float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.12, 0.12))),
         zoom=float(rng.uniform(0.25, 0.31)),
         centre=(float(rng.uniform(0.45, 0.55)), float(rng.uniform(0.41, 0.47))),
         tilt=float(rng.normal(0, 2.5)),
     )
+
+
+if __name__ == "__main__":
+    draw_share(Path(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,4 +1,4 @@
-"""Draws stylised portraits: one `Look` a person, seven pictures that share it, masks put on well, badly or not at all.
+"""Draws stylised portraits: people, each with a `Look` of their own, wearing a mask well, badly or not at all.
 
 Lengths are in half head widths. A picture is drawn at `SUPERSAMPLE` times its size and reduced at the end.
 """
@@ -122,11 +122,14 @@ class Canvas:
         self.cos, self.sin = math.cos(angle), math.sin(angle)
 
     def place(self, points: Iterable[Point], *, depth: float = 0.0, still: bool = False) -> list[Point]:
-        """Pixels of head coordinates; `depth` is how much a turned head moves them, `still` leaves out the tilt."""
+        """Pixels of head coordinates; a turned head moves them by their `depth`, `still` leaves out the tilt."""
         cos, sin = (1.0, 0.0) if still else (self.cos, self.sin)
         shift = self.turn * depth * 0.12
         return [
-            (self.x + self.unit * ((x + shift) * cos - y * sin), self.y + self.unit * ((x + shift) * sin + y * cos))
+            (
+                self.x + self.unit * ((x + shift) * cos - y * sin),
+                self.y + self.unit * ((x + shift) * sin + y * cos),
+            )
             for x, y in points
         ]
 
@@ -135,7 +138,13 @@ class Canvas:
         self.pen.polygon(self.place(points, depth=depth, still=still), fill=colour)
 
     def stroke(
-        self, points: Iterable[Point], colour: Colour, width: float, *, depth: float = 0.0, still: bool = False
+        self,
+        points: Iterable[Point],
+        colour: Colour,
+        width: float,
+        *,
+        depth: float = 0.0,
+        still: bool = False,
     ) -> None:
         """Draws a line; `width` in half head widths."""
         pixels = max(1, round(width * self.unit))
@@ -177,14 +186,14 @@ def oval(x: float, y: float, a: float, b: float, num: int = 28) -> list[Point]:
 
 @functools.cache
 def lagrange_weights(order: int, num: int) -> np.ndarray:
-    """`(num, order)`: weights of evenly spaced points in evenly spaced points of the polynomial through them."""
+    """`(num, order)`: weights of `order` points in `num` points of the polynomial through them."""
     at, to = np.linspace(0, 1, order), np.linspace(0, 1, num)
     return np.stack([np.prod([(to - b) / (a - b) for b in at if b != a], axis=0) for a in at], axis=1)
 
 
 def curve(points: list[Point], num: int = 16) -> list[Point]:
     """A smooth line through two to four points (a polynomial in the order of the points)."""
-    x, y = (lagrange_weights(len(points), num) @ np.array(points)).T.tolist()
+    x, y = np.einsum("kj,jd->dk", lagrange_weights(len(points), num), np.array(points)).tolist()
     return list(zip(x, y, strict=True))
 
 
@@ -232,8 +241,17 @@ def draw_backdrop(c: Canvas) -> None:
         left, top = w * rng.uniform(-0.1, 0.5) + dx, h * rng.uniform(0.0, 0.2) + dy
         wide, high = w * rng.uniform(0.4, 0.6), h * rng.uniform(0.35, 0.6)
         frame = max(2, round(w * 0.025))
-        pen.rectangle([left, top, left + wide, top + high], fill=second, outline=mix(first, (255, 255, 255), 0.6), width=frame)
-        pen.line([left + wide / 2, top, left + wide / 2, top + high], fill=mix(first, (255, 255, 255), 0.6), width=frame)
+        pen.rectangle(
+            [left, top, left + wide, top + high],
+            fill=second,
+            outline=mix(first, (255, 255, 255), 0.6),
+            width=frame,
+        )
+        pen.line(
+            [left + wide / 2, top, left + wide / 2, top + high],
+            fill=mix(first, (255, 255, 255), 0.6),
+            width=frame,
+        )
     elif look.backdrop == "shelf":
         for k in range(1, 4):
             base = h * (0.2 * k + rng.uniform(-0.02, 0.02)) + dy
@@ -260,7 +278,10 @@ def draw_body(c: Canvas) -> None:
     look = c.look
     top, wide, low = look.chin + 0.42, look.shoulders, 4.5
     cloth, second = look.clothing_colour, look.clothing_second
-    left = [(-wide * 1.08, low), *curve([(-wide, top + 1.1), (-wide * 0.86, top + 0.42), (-look.neck * 1.15, top)], 14)]
+    left = [
+        (-wide * 1.08, low),
+        *curve([(-wide, top + 1.1), (-wide * 0.86, top + 0.42), (-look.neck * 1.15, top)], 14),
+    ]
     torso = mirrored(left)
     if look.clothing == "hood":
         c.fill(oval(0, top + 0.25, look.neck * 1.9, 0.62), darker(cloth, 0.18), still=True)
@@ -268,16 +289,19 @@ def draw_body(c: Canvas) -> None:
     if look.clothing_pattern == "stripes":
         for k in range(7):
             y = top + 0.55 + 0.36 * k
-            c.fill(mirrored([(-wide * (0.83 if k == 0 else 0.96), y), (-wide * (0.88 if k == 0 else 0.97), y + 0.15)]), second, still=True)
+            c.fill(
+                mirrored([(-wide * (0.83 if k == 0 else 0.96), y), (-wide * (0.88 if k == 0 else 0.97), y + 0.15)]),
+                second,
+                still=True,
+            )
     elif look.clothing_pattern == "dots":
         for k in range(40):
             x, y = -wide * 0.85 + (k % 8 + 0.5 * (k // 8 % 2)) * wide * 0.23, top + 0.6 + (k // 8) * 0.32
             c.fill(oval(x, y, 0.06, 0.06, 10), second, still=True)
     pixels = c.place(torso, still=True)
-    c.soft(
-        [(c.place(oval(0, look.chin + 0.5, 1.25, 0.55), still=True), 0.5), (c.place(oval(-wide, 3.4, 0.5, 2), still=True), 0.3)],
-        darker(cloth, 0.55), blur=0.22, inside=pixels,
-    )  # fmt: skip
+    under_chin = c.place(oval(0, look.chin + 0.5, 1.25, 0.55), still=True)
+    arm = c.place(oval(-wide, 3.4, 0.5, 2), still=True)
+    c.soft([(under_chin, 0.5), (arm, 0.3)], darker(cloth, 0.55), blur=0.22, inside=pixels)
 
 
 def draw_neck(c: Canvas) -> None:
@@ -290,17 +314,40 @@ def draw_neck(c: Canvas) -> None:
     if look.clothing in ("vee", "shirt"):
         opening = [(-neck * 1.12, top), (0, top + deep), (neck * 1.12, top)]
     else:
-        opening = curve([(-neck * 1.15, top - 0.02), (-neck * 0.6, top + deep * 0.8), (neck * 0.6, top + deep * 0.8), (neck * 1.15, top - 0.02)])
+        opening = curve(
+            [
+                (-neck * 1.15, top - 0.02),
+                (-neck * 0.6, top + deep * 0.8),
+                (neck * 0.6, top + deep * 0.8),
+                (neck * 1.15, top - 0.02),
+            ]
+        )
     throat = [(-neck * 0.96, 0.4), (-neck, top - 0.1), *opening, (neck, top - 0.1), (neck * 0.96, 0.4)]
     c.fill(throat, skin, still=True)
-    c.soft([(c.place(oval(0.1, look.chin + 0.02, 0.95, 0.36), depth=0.5), 0.75)], darker(look.skin, 0.5), blur=0.12, inside=c.place(throat, still=True))
+    c.soft(
+        [(c.place(oval(0.1, look.chin + 0.02, 0.95, 0.36), depth=0.5), 0.75)],
+        darker(look.skin, 0.5),
+        blur=0.12,
+        inside=c.place(throat, still=True),
+    )
     if look.clothing == "shirt":
         for side in (-1, 1):
-            flap = [(side * neck * 1.1, top - 0.16), (side * neck * 1.45, top + 0.1), (side * 0.42, top + 0.72), (0, top + deep)]
+            flap = [
+                (side * neck * 1.1, top - 0.16),
+                (side * neck * 1.45, top + 0.1),
+                (side * 0.42, top + 0.72),
+                (0, top + deep),
+            ]
             c.fill(flap, mix(second, cloth, 0.25 if side < 0 else 0.1), still=True)
         c.stroke([(0, top + deep), (0, 4.4)], darker(cloth, 0.3), 0.03, still=True)
     elif look.clothing == "turtle":
-        roll = [(-neck * 1.12, top - 0.42), *curve([(-neck * 1.12, top - 0.42), (0, top - 0.22), (neck * 1.12, top - 0.42)]), (neck * 1.22, top + 0.12), (0, top + 0.3), (-neck * 1.22, top + 0.12)]
+        roll = [
+            (-neck * 1.12, top - 0.42),
+            *curve([(-neck * 1.12, top - 0.42), (0, top - 0.22), (neck * 1.12, top - 0.42)]),
+            (neck * 1.22, top + 0.12),
+            (0, top + 0.3),
+            (-neck * 1.22, top + 0.12),
+        ]
         c.fill(roll, darker(cloth, 0.1), still=True)
     else:
         c.stroke(opening, mix(second, cloth, 0.3), 0.09, still=True)
@@ -337,13 +384,24 @@ def draw_side_locks(c: Canvas) -> None:
     heights = [-0.8 + (end + 0.8) * math.sin(math.pi / 2 * k / 20) for k in range(21)]
     for side in (-1, 1):
         outer = [hair_half_width(look, y) * 1.01 for y in heights]
-        inner = [max(look.face_width * (0.86 + 0.14 * min(1.0, max(0.0, y + 0.2))), out - 0.46) for y, out in zip(heights, outer, strict=True)]
+        inner = [
+            max(look.face_width * (0.86 + 0.14 * min(1.0, max(0.0, y + 0.2))), out - 0.46)
+            for y, out in zip(heights, outer, strict=True)
+        ]
         tip = [max(0.0, (y - end + 0.5) / 0.5) ** 2 for y in heights]
-        lock = [(side * (out + (low - out) * 0.35 * t), y) for out, low, t, y in zip(outer, inner, tip, heights, strict=True)]
-        lock += [(side * (low + (out - low) * 0.65 * t), y) for out, low, t, y in zip(outer, inner, tip, heights, strict=True)][::-1]
+        lock = [
+            (side * (out + (low - out) * 0.35 * t), y)
+            for out, low, t, y in zip(outer, inner, tip, heights, strict=True)
+        ]
+        lock += [
+            (side * (low + (out - low) * 0.65 * t), y)
+            for out, low, t, y in zip(outer, inner, tip, heights, strict=True)
+        ][::-1]
         c.fill(lock, tone, depth=0.1)
         for share, light in ((0.3, 0.14), (0.62, 0.07)):
-            strand = [(side * (out + (low - out) * share), y) for out, low, y in zip(outer, inner, heights, strict=True)]
+            strand = [
+                (side * (out + (low - out) * share), y) for out, low, y in zip(outer, inner, heights, strict=True)
+            ]
             c.stroke(strand[2:-4], mix(tone, (255, 240, 225), light), 0.04, depth=0.1)
 
 
@@ -377,7 +435,12 @@ def draw_front_hair(c: Canvas) -> None:
     line = line - 0.3 * look.receding * np.exp(-(((np.abs(s) - 0.55) / 0.22) ** 2))
     inner = [(float(fw * 0.96 * x), float(y)) for x, y in zip(s[::-1], line[::-1], strict=True)]
     cap = outer + inner
-    c.soft([(c.place([(x, y + 0.1) for x, y in cap], depth=0.35), 0.42)], darker(look.skin, 0.5), blur=0.1, inside=c.place(face_outline(look)))
+    c.soft(
+        [(c.place([(x, y + 0.1) for x, y in cap], depth=0.35), 0.42)],
+        darker(look.skin, 0.5),
+        blur=0.1,
+        inside=c.place(face_outline(look)),
+    )
     c.fill(cap, tone, depth=0.2)
     shine, white = mix(tone, (255, 240, 225), 0.2), (228, 226, 224)
     strands = np.random.default_rng(look.backdrop_seed + 1)
@@ -405,8 +468,13 @@ def draw_face(c: Canvas) -> None:
     c.fill(outline, skin)
     pixels = c.place(outline)
     away = 1 if look.light[0] < 0 else -1
-    shade = [(c.place(oval(away * fw * 1.15, 0.2, 0.4, 1.4)), 0.34), (c.place(oval(0, look.chin + 0.1, 0.8, 0.24)), 0.3)]
-    shade += [(c.place(oval(side * 0.42, -0.02, 0.3, 0.18), depth=0.7), 0.14 + 0.12 * look.wrinkles) for side in (-1, 1)]
+    shade = [
+        (c.place(oval(away * fw * 1.15, 0.2, 0.4, 1.4)), 0.34),
+        (c.place(oval(0, look.chin + 0.1, 0.8, 0.24)), 0.3),
+    ]
+    shade += [
+        (c.place(oval(side * 0.42, -0.02, 0.3, 0.18), depth=0.7), 0.12 + 0.28 * look.wrinkles) for side in (-1, 1)
+    ]
     shade += [(c.place(oval(0, 0.42, 0.2 * look.nose, 0.12), depth=1.1), 0.3)]
     if look.wrinkles > 0.25:
         shade += [(c.place(oval(side * 0.66, 0.62, 0.16, 0.36), depth=0.5), 0.3 * look.wrinkles) for side in (-1, 1)]
@@ -414,14 +482,32 @@ def draw_face(c: Canvas) -> None:
     rosy = [(c.place(oval(side * 0.56, 0.36, 0.3, 0.2), depth=0.7), 0.55 * look.blush) for side in (-1, 1)]
     c.soft(rosy, (228, 104, 104), blur=0.16, inside=pixels)
     if look.stubble > 0.05:
-        beard = [(-0.74 * fw, 0.42), (-0.3, 0.6), (0, 0.55), (0.3, 0.6), (0.74 * fw, 0.42), (0.8 * fw, 1.4), (-0.8 * fw, 1.4)]
-        c.soft([(c.place(beard, depth=0.4), 0.5 * look.stubble)], mix((58, 58, 66), hair_colour(look), 0.45), blur=0.1, inside=pixels)
+        beard = [
+            (-0.74 * fw, 0.42),
+            (-0.3, 0.6),
+            (0, 0.55),
+            (0.3, 0.6),
+            (0.74 * fw, 0.42),
+            (0.8 * fw, 1.4),
+            (-0.8 * fw, 1.4),
+        ]
+        c.soft(
+            [(c.place(beard, depth=0.4), 0.5 * look.stubble)],
+            mix((58, 58, 66), hair_colour(look), 0.45),
+            blur=0.1,
+            inside=pixels,
+        )
     draw_wrinkles(c)
     for side in (-1, 1):
         draw_eye(c, side)
     wide = 0.17 * look.nose
     nose = curve([(-wide, 0.4), (-wide * 0.55, 0.49), (wide * 0.55, 0.49), (wide, 0.4)], 10)
-    c.stroke([(0.06 * look.light[0] * 5, -0.02), (0.08 * look.light[0] * 5, 0.3)], darker(skin, 0.14), 0.03, depth=1.0)
+    c.stroke(
+        [(0.06 * look.light[0] * 5, -0.02), (0.08 * look.light[0] * 5, 0.3)],
+        darker(skin, 0.14),
+        0.03,
+        depth=1.0,
+    )
     c.stroke(nose, shadow, 0.035, depth=1.15)
     draw_mouth(c)
 
@@ -431,17 +517,37 @@ def draw_wrinkles(c: Canvas) -> None:
     look, w = c.look, c.look.wrinkles
     if w < 0.08:
         return
-    tone = darker(look.skin, 0.12 + 0.3 * w)
-    thin = 0.016 + 0.014 * w
+    tone = darker(look.skin, 0.12 + 0.4 * w)
+    thin = 0.016 + 0.03 * w
     for k in range(round(3.4 * w)):
         y = -0.62 - 0.13 * k
-        c.stroke(curve([(-0.45 + 0.05 * k, y + 0.02), (-0.1, y - 0.02), (0.15, y + 0.02), (0.45 - 0.05 * k, y)], 12), tone, thin, depth=0.8)
+        c.stroke(
+            curve([(-0.45 + 0.05 * k, y + 0.02), (-0.1, y - 0.02), (0.15, y + 0.02), (0.45 - 0.05 * k, y)], 12),
+            tone,
+            thin,
+            depth=0.8,
+        )
     for side in (-1, 1):
         for k in range(round(3 * w)):
-            c.stroke([(side * 0.72, 0.0 + 0.05 * k), (side * (0.8 + 0.06 * w), -0.05 + 0.09 * k)], tone, thin, depth=0.5)
-        c.stroke(curve([(side * 0.6, 0.14), (side * 0.44, 0.2 + 0.03 * w), (side * 0.26, 0.15)], 8), tone, thin, depth=0.7)
+            c.stroke(
+                [(side * 0.72, 0.0 + 0.05 * k), (side * (0.8 + 0.06 * w), -0.05 + 0.09 * k)],
+                tone,
+                thin,
+                depth=0.5,
+            )
+        c.stroke(
+            curve([(side * 0.6, 0.14), (side * 0.44, 0.2 + 0.03 * w), (side * 0.26, 0.15)], 8),
+            tone,
+            thin,
+            depth=0.7,
+        )
         if w > 0.2:
-            c.stroke(curve([(side * 0.2, 0.46), (side * 0.36, 0.62), (side * 0.4, 0.62 + 0.24 * w)], 8), tone, thin * 1.3, depth=0.8)
+            c.stroke(
+                curve([(side * 0.2, 0.46), (side * 0.36, 0.62), (side * 0.4, 0.62 + 0.24 * w)], 8),
+                tone,
+                thin * 1.3,
+                depth=0.8,
+            )
 
 
 def draw_eye(c: Canvas, side: int) -> None:
@@ -475,11 +581,24 @@ def draw_mouth(c: Canvas) -> None:
     y, a, full = 0.78 * look.chin / 1.25, 0.3, 0.04 + 0.075 * look.lips
     colour = mix(mix(look.skin, (176, 84, 84), 0.45), (196, 44, 62), look.lip_colour)
     corner = y - smile
-    upper = [*curve([(-a, corner), (-0.1, y - full), (-0.03, y - full * 0.85)], 8), *curve([(0.03, y - full * 0.85), (0.1, y - full), (a, corner)], 8)]
+    upper = [
+        *curve([(-a, corner), (-0.1, y - full), (-0.03, y - full * 0.85)], 8),
+        *curve([(0.03, y - full * 0.85), (0.1, y - full), (a, corner)], 8),
+    ]
     lower = curve([(a, corner), (0, y + full * 1.5), (-a, corner)], 12)
     c.fill(upper + lower, colour, depth=1.0)
-    c.stroke(curve([(-a * 1.03, corner), (0, y + 0.012), (a * 1.03, corner)], 12), darker(colour, 0.5), 0.026, depth=1.0)
-    c.stroke(curve([(-0.12, y + full * 1.9), (0, y + full * 2.1), (0.12, y + full * 1.9)], 6), darker(look.skin, 0.2), 0.02, depth=1.0)
+    c.stroke(
+        curve([(-a * 1.03, corner), (0, y + 0.012), (a * 1.03, corner)], 12),
+        darker(colour, 0.5),
+        0.026,
+        depth=1.0,
+    )
+    c.stroke(
+        curve([(-0.12, y + full * 1.9), (0, y + full * 2.1), (0.12, y + full * 1.9)], 6),
+        darker(look.skin, 0.2),
+        0.02,
+        depth=1.0,
+    )
 
 
 def draw_glasses(c: Canvas) -> None:
@@ -512,7 +631,7 @@ def draw_mask(c: Canvas, position: str) -> None:
     look, rng = c.look, c.rng
     make = str(rng.choice(["surgical", "folded", "cloth"]))
     colour = MASK_COLOURS[int(rng.integers(6 if make == "surgical" else len(MASK_COLOURS)))]
-    top = {"worn": 0.26, "nose": 0.6, "chin": 0.95}[position] + float(rng.uniform(-0.05, 0.06))
+    top = {"worn": 0.2, "nose": 0.62, "chin": 1.0}[position] + float(rng.uniform(-0.05, 0.06))
     low = look.chin + {"worn": 0.08, "nose": 0.1, "chin": 0.2}[position] + float(rng.uniform(-0.03, 0.06))
     lean = float(rng.normal(0, 0.025))
     bridge = top - {"surgical": 0.1, "folded": 0.2, "cloth": 0.12}[make] * (1.0 if position == "worn" else 0.4)
@@ -531,18 +650,50 @@ def draw_mask(c: Canvas, position: str) -> None:
         ear = (side * look.face_width * 1.04, 0.02)
         c.stroke([(side * reach(side_top), side_top), ear], strap, 0.03, depth=0.1)
         c.stroke([(side * reach(side_low) * 0.98, side_low), (ear[0], 0.42)], strap, 0.03, depth=0.1)
-    c.soft([(c.place([(x * 1.02, y + 0.05) for x, y in shape], depth=0.6), 0.5)], darker(look.skin, 0.6), blur=0.07, inside=c.place([(-1.1, -1), (1.1, -1), (1.1, 2), (-1.1, 2)]))
+    c.soft(
+        [(c.place([(x * 1.02, y + 0.05) for x, y in shape], depth=0.6), 0.5)],
+        darker(look.skin, 0.6),
+        blur=0.07,
+        inside=c.place([(-1.1, -1), (1.1, -1), (1.1, 2), (-1.1, 2)]),
+    )
     c.fill(shape, colour, depth=0.55)
     ridge = darker(colour, 0.16) if sum(colour) > 200 else mix(colour, (140, 140, 150), 0.3)
     if make == "surgical":
         for share in (0.32, 0.52, 0.72):
             y = bridge + 0.08 + (low - bridge) * share
-            c.stroke(curve([(-reach(y) * 0.9, y - 0.03), (0, y + 0.05), (reach(y) * 0.9, y - 0.03)], 12), ridge, 0.02, depth=0.6)
-        c.stroke(curve([(-0.34, bridge + 0.1), (0, bridge + 0.05), (0.34, bridge + 0.1)], 8), ridge, 0.028, depth=0.8)
+            c.stroke(
+                curve([(-reach(y) * 0.9, y - 0.03), (0, y + 0.05), (reach(y) * 0.9, y - 0.03)], 12),
+                ridge,
+                0.02,
+                depth=0.6,
+            )
+        c.stroke(
+            curve([(-0.34, bridge + 0.1), (0, bridge + 0.05), (0.34, bridge + 0.1)], 8),
+            ridge,
+            0.028,
+            depth=0.8,
+        )
     elif make == "folded":
         middle = (bridge + low) / 2 - 0.08
-        c.stroke(curve([(-reach(middle) * 0.93, middle + 0.06), (0, middle - 0.06), (reach(middle) * 0.93, middle + 0.06)], 12), ridge, 0.03, depth=0.8)
-        c.stroke(curve([(-reach(low) * 0.6, low - 0.2), (0, low - 0.3), (reach(low) * 0.6, low - 0.2)], 12), ridge, 0.022, depth=0.7)
+        c.stroke(
+            curve(
+                [
+                    (-reach(middle) * 0.93, middle + 0.06),
+                    (0, middle - 0.06),
+                    (reach(middle) * 0.93, middle + 0.06),
+                ],
+                12,
+            ),
+            ridge,
+            0.03,
+            depth=0.8,
+        )
+        c.stroke(
+            curve([(-reach(low) * 0.6, low - 0.2), (0, low - 0.3), (reach(low) * 0.6, low - 0.2)], 12),
+            ridge,
+            0.022,
+            depth=0.7,
+        )
     else:
         c.stroke([(0, bridge + 0.04), (0.02, (bridge + low) / 2), (0, low)], ridge, 0.025, depth=0.9)
         pattern = str(rng.choice(["plain", "dots", "stripes"]))
@@ -554,7 +705,18 @@ def draw_mask(c: Canvas, position: str) -> None:
             elif pattern == "dots":
                 for x in np.arange(-half + 0.05, half, 0.2).tolist():
                     c.fill(oval(x, y, 0.038, 0.038, 8), accent, depth=0.6)
-    c.soft([(c.place(oval((1 if look.light[0] < 0 else -1) * 0.9, (top + low) / 2, 0.4, 0.7), depth=0.6), 0.4), (c.place(oval(0, low, 0.8, 0.2), depth=0.6), 0.35)], darker(colour, 0.45), blur=0.14, inside=c.place(shape, depth=0.55))
+    c.soft(
+        [
+            (
+                c.place(oval((1 if look.light[0] < 0 else -1) * 0.9, (top + low) / 2, 0.4, 0.7), depth=0.6),
+                0.4,
+            ),
+            (c.place(oval(0, low, 0.8, 0.2), depth=0.6), 0.35),
+        ],
+        darker(colour, 0.45),
+        blur=0.14,
+        inside=c.place(shape, depth=0.55),
+    )
 
 
 def develop(c: Canvas) -> Image.Image:

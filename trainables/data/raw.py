@@ -12,9 +12,7 @@ from pathlib import Path
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 """File name endings that count as a picture, in any case."""
 
-KNOWN_COLUMNS = frozenset(
-    ("path", "label", "group", "split", "id", "gender", "age", "key", "column", "value")
-)
+KNOWN_COLUMNS = frozenset(("path", "label", "group", "split", "id", "gender", "age", "key", "column", "value"))
 """Columns that have a meaning here, and may be written in capitals."""
 
 
@@ -98,9 +96,7 @@ def read_table(path: Path) -> CsvTable:
         return table
     table.columns = tuple(header)
     if len(header) == 1 and re.search(r"[;\t]", header[0]):
-        table.problems.append(
-            f"{path.name} row 1: {header[0]!r} has no comma; save it with commas between values"
-        )
+        table.problems.append(f"{path.name} row 1: {header[0]!r} has no comma; save it with commas between values")
     if twice := sorted({name for name in header if header.count(name) > 1}):
         table.problems.append(f"{path.name} row 1: two columns are called {', '.join(twice)}; rename one")
     return table

@@ -43,9 +43,7 @@ def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | Non
         if set(table.columns) >= COLUMNS and "label" not in table.columns:
             raw = read_competition(csv_path.parent, table)
             if group_regex is not None:
-                problems = [
-                    f"--group-regex {group_regex!r}: a competition's groups are its ids; leave the flag out"
-                ]
+                problems = [f"--group-regex {group_regex!r}: a competition's groups are its ids; leave the flag out"]
             if unknown := [name for name in attributes if name not in raw.attributes]:
                 problems.append(
                     f"--attributes {' '.join(unknown)}: a competition's attributes are mask, gender and age; "
@@ -76,9 +74,7 @@ def _compile(group_regex: str | None) -> tuple[re.Pattern[str] | None, list[str]
     try:
         return (None if group_regex is None else re.compile(group_regex)), []
     except re.error as error:
-        return None, [
-            f"--group-regex {group_regex!r}: no regular expression ({error}); correct it, as in '^([0-9]+)_'"
-        ]
+        return None, [f"--group-regex {group_regex!r}: no regular expression ({error}); correct it, as in '^([0-9]+)_'"]
 
 
 def _nothing_at(path: Path) -> str:
@@ -88,9 +84,7 @@ def _nothing_at(path: Path) -> str:
         names = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
     near = difflib.get_close_matches(path.relative_to(parent).parts[0], names, n=1) or names[:5]
     hint = f"{parent} holds {', '.join(near)}" if near else f"there is nothing in {parent}"
-    return (
-        f"{path}: no such file or folder ({hint}); correct --data, or leave it out for the built-in demo set"
-    )
+    return f"{path}: no such file or folder ({hint}); correct --data, or leave it out for the built-in demo set"
 
 
 def _find_csv(path: Path) -> Path | None:
@@ -102,9 +96,7 @@ def _find_csv(path: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _read_csv(
-    root: Path, table: CsvTable, attributes: tuple[str, ...], pattern: re.Pattern[str] | None
-) -> RawData:
+def _read_csv(root: Path, table: CsvTable, attributes: tuple[str, ...], pattern: re.Pattern[str] | None) -> RawData:
     raw = RawData("CSV", root, problems=list(table.problems))
     found = f"(found {','.join(table.columns)!r})"
     missing = [name for name in ("path", "label") if name not in table.columns]
@@ -114,9 +106,7 @@ def _read_csv(
             "path,label and a competition's train.csv id,gender,age,path"
         )
     elif missing and not table.problems:
-        raw.problems.append(
-            f"{root / table.name}: the file is empty; write a CSV with the columns path,label"
-        )
+        raw.problems.append(f"{root / table.name}: the file is empty; write a CSV with the columns path,label")
     unknown = [name for name in attributes if name not in table.columns or name in RESERVED]
     if table.columns:
         raw.problems += [
@@ -145,9 +135,7 @@ def _read_csv(
             if not values[name]
         ]
         if raw.has_split and row.split not in SIDES:
-            raw.problems.append(
-                f"{source}: the split {values['split']!r} is none of {', '.join(SIDES)}; correct it"
-            )
+            raw.problems.append(f"{source}: the split {values['split']!r} is none of {', '.join(SIDES)}; correct it")
         if written:
             raw.rows.append(row)
     if raw.has_split and raw.rows and not any(row.split == "train" for row in raw.rows):
@@ -179,9 +167,7 @@ def _read_folder(root: Path, pattern: re.Pattern[str] | None) -> RawData:
             else:
                 raw.ignored_files += 1
         if len(raw.rows) == before:
-            empty.append(
-                f"{root / name}: no picture ({_ENDINGS}) in this class; add some or remove the folder"
-            )
+            empty.append(f"{root / name}: no picture ({_ENDINGS}) in this class; add some or remove the folder")
     raw.problems += empty
     if not raw.rows:
         way_out = "make a folder for each class, or write a CSV with the columns path,label"

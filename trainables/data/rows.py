@@ -40,8 +40,6 @@ def read_split(path: str | Path) -> list[SplitRow]:
         rows = []
         for values in reader:
             if len(values) != len(COLUMNS) or values[-1] not in SIDES:
-                raise ValueError(
-                    f"{path} row {reader.line_num}: {values!r} is no row of a split; write it again"
-                )
+                raise ValueError(f"{path} row {reader.line_num}: {values!r} is no row of a split; write it again")
             rows.append(SplitRow(*values))
     return rows

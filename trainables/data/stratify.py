@@ -60,9 +60,7 @@ def divide(
     return [SIDES[side] for side in sides[group_of]]
 
 
-def _cut(
-    counts: numpy.ndarray, uncut: numpy.ndarray, share: float, fill: int, seed: Sequence[int]
-) -> numpy.ndarray:
+def _cut(counts: numpy.ndarray, uncut: numpy.ndarray, share: float, fill: int, seed: Sequence[int]) -> numpy.ndarray:
     """Chooses the groups of one side from those that are on no other yet.
 
     Args:

@@ -89,7 +89,8 @@ def test_two_that_start_together_decode_once(pictures: Path, tmp_path: Path) -> 
     with ThreadPoolExecutor(2) as pool:
         caches = list(
             pool.map(
-                lambda _: build_cache(paths, 32, tmp_path, on_progress=lambda done, total: decoded.append(done)), range(2)
+                lambda _: build_cache(paths, 32, tmp_path, on_progress=lambda done, total: decoded.append(done)),
+                range(2),
             )
         )
     assert caches[0].path == caches[1].path

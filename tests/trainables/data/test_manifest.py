@@ -17,9 +17,7 @@ from trainables.data.manifest import (
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
 
 
-def write_csv(
-    root: Path, lines: list[str], header: str = "path,label,group", name: str = "train.csv"
-) -> Path:
+def write_csv(root: Path, lines: list[str], header: str = "path,label,group", name: str = "train.csv") -> Path:
     """Writes a CSV, and a picture for every path in its first column that has none yet."""
     (root / name).write_text("\n".join([header, *lines]) + "\n")
     for line in lines:
@@ -32,12 +30,7 @@ def write_csv(
 
 def good_lines() -> list[str]:
     """Two classes, three people each, two pictures a person."""
-    return [
-        f"{label}{person}_{i}.jpg,{label},p{person}"
-        for label in "ab"
-        for person in range(3)
-        for i in range(2)
-    ]
+    return [f"{label}{person}_{i}.jpg,{label},p{person}" for label in "ab" for person in range(3) for i in range(2)]
 
 
 def load(path: Path, **flags: object) -> Manifest:
@@ -114,15 +107,13 @@ def test_everything_wrong_in_a_csv_is_listed_at_once_with_row_value_and_way_out(
     way_out = "; replace it, or go on without it: --skip-bad"
     assert sorted(found) == sorted(
         [
-            "train.csv row 16: 'a0_0.jpg' is the same picture as 'a0_0.jpg' (train.csv row 2); "
-            "delete one of the two",
+            "train.csv row 16: 'a0_0.jpg' is the same picture as 'a0_0.jpg' (train.csv row 2); delete one of the two",
             "train.csv row 17: 'sub/../a0_1.jpg' is the same picture as 'a0_1.jpg' (train.csv row 3); "
             "delete one of the two",
             "train.csv row 18: the label is empty ('empty.jpg'); write it, or delete the row",
             "train.csv row 21: the group is empty ('nogroup.jpg'); write it, or delete the row",
             "train.csv row 22: the path is empty (''); write it, or delete the row",
-            "train.csv row 24: 'link.jpg' is the same picture as 'b1_0.jpg' (train.csv row 10); "
-            "delete one of the two",
+            "train.csv row 24: 'link.jpg' is the same picture as 'b1_0.jpg' (train.csv row 10); delete one of the two",
             "the class 'c' has one group, 'p1' (2 pictures, first: train.csv row 19), which train and val "
             "cannot share; add pictures of other groups (people), merge the class with another, or drop it",
             f"train.csv row 14: missing.jpg: no such file (looked for {tmp_path / 'missing.jpg'}){way_out}",
@@ -179,9 +170,7 @@ def test_a_folder_with_one_class_asks_whether_the_classes_are_further_down(tmp_p
 def test_a_class_of_one_picture_is_refused_without_groups_too(tmp_path: Path) -> None:
     lines = ["a0.jpg,a", "a1.jpg,a", "b0.jpg,b"]
     [problem] = problems(write_csv(tmp_path, lines, "path,label"))
-    assert problem.startswith(
-        "the class 'b' has one picture (train.csv row 4), which train and val cannot share"
-    )
+    assert problem.startswith("the class 'b' has one picture (train.csv row 4), which train and val cannot share")
 
 
 @pytest.mark.parametrize("header", ["file,class", "path,class", "", "id,gender,race,path"])
@@ -213,18 +202,14 @@ def test_a_group_on_two_sides_is_named_with_its_rows(tmp_path: Path) -> None:
     lines = [f"{label}{i}.jpg,{label},p{i},{'train' if i else 'val'}" for label in "ab" for i in range(3)]
     lines.append("a9.jpg,a,p1,val")
     [problem] = problems(write_csv(tmp_path, lines, "path,label,group,split"))
-    assert problem.startswith(
-        "the group 'p1' stands on two sides, train (train.csv row 3) and val (train.csv row 8)"
-    )
+    assert problem.startswith("the group 'p1' stands on two sides, train (train.csv row 3) and val (train.csv row 8)")
 
 
 def attribute_lines() -> list[str]:
     """Four classes that are products of shape and colour."""
     kinds = [("red ball", "ball", "red"), ("blue ball", "ball", "blue"), ("red box", "box", "red")]
     kinds.append(("blue box", "box", "blue"))
-    return [
-        f"{label}{i}.jpg,{label},p{i},{shape},{colour}" for label, shape, colour in kinds for i in range(5)
-    ]
+    return [f"{label}{i}.jpg,{label},p{i},{shape},{colour}" for label, shape, colour in kinds for i in range(5)]
 
 
 HEADER = "path,label,group,shape,colour"
@@ -255,10 +240,7 @@ def test_attributes_that_do_not_tell_classes_apart_are_refused(tmp_path: Path) -
         "the class 'red ball' has the colour 'green' (train.csv row 2) and 'red' (train.csv row 3)"
     )
     lines[0] = lines[0][: -len("green")]
-    assert any(
-        "the colour is empty" in p
-        for p in problems(write_csv(tmp_path, lines, HEADER), attributes=("colour",))
-    )
+    assert any("the colour is empty" in p for p in problems(write_csv(tmp_path, lines, HEADER), attributes=("colour",)))
 
 
 def test_columns_that_are_no_attributes_are_refused(tmp_path: Path) -> None:
@@ -302,9 +284,7 @@ def test_a_corrected_attribute_of_a_person_changes_all_their_labels(tmp_path: Pa
 def test_swapped_pictures_of_a_person_are_corrected_by_their_paths(tmp_path: Path) -> None:
     data = competition(tmp_path / "train")
     folder = "000003_male_Asian_40"
-    fixes = corrections(
-        tmp_path, f"{folder}/normal,mask,incorrect", f"images/{folder}/incorrect_mask.jpg,mask,none"
-    )
+    fixes = corrections(tmp_path, f"{folder}/normal,mask,incorrect", f"images/{folder}/incorrect_mask.jpg,mask,none")
     manifest = load(data, corrections=fixes)
     table = manifest.table[manifest.table["group"] == "000003"].set_index("path")
     images = tmp_path / "train" / "images" / folder
@@ -386,9 +366,7 @@ def test_everything_wrong_in_a_corrections_file_is_listed_with_row_and_value(tmp
 
 def test_a_corrections_file_that_is_missing_or_has_other_columns_is_refused(tmp_path: Path) -> None:
     csv = write_csv(tmp_path, good_lines())
-    assert problems(csv, corrections=tmp_path / "none.csv")[0].startswith(
-        f"--corrections {tmp_path / 'none.csv'}"
-    )
+    assert problems(csv, corrections=tmp_path / "none.csv")[0].startswith(f"--corrections {tmp_path / 'none.csv'}")
     (tmp_path / "wrong.csv").write_text("id,label\n")
     assert problems(csv, corrections=tmp_path / "wrong.csv")[0].startswith(
         "wrong.csv row 1: no column key, column, value"

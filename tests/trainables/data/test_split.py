@@ -19,9 +19,7 @@ from trainables.data.split import Split, load_split, render_split, split_by_grou
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
-def manifest_of(
-    rows: list[tuple[str, str, str, str]], *, has_groups: bool = True, root: str = "/data"
-) -> Manifest:
+def manifest_of(rows: list[tuple[str, str, str, str]], *, has_groups: bool = True, root: str = "/data") -> Manifest:
     """A manifest of (relative path, label, group, split)."""
     table = pandas.DataFrame(rows, columns=["path", "label", "group", "split"], dtype=str)
     table["source"] = [f"train.csv row {i + 2}" for i in range(len(table))]
@@ -30,9 +28,7 @@ def manifest_of(
     return Manifest(table, classes, {}, Path(root), "CSV", has_groups)
 
 
-def people(
-    num_people: int = 120, num_classes: int = 6, root: str = "/data", largest: float = 0.13
-) -> Manifest:
+def people(num_people: int = 120, num_classes: int = 6, root: str = "/data", largest: float = 0.13) -> Manifest:
     """Unbalanced classes; people with 1 to 8 pictures of any class, and one with `largest` of all."""
     rng = numpy.random.RandomState(0)
     chances = numpy.arange(1, num_classes + 1) ** 2.0
@@ -87,9 +83,7 @@ def test_other_shares_are_met_too() -> None:
     assert shares(split_by_group(people(), seed=0, test_share=0))["test"] == 0
 
 
-@pytest.mark.parametrize(
-    ("val_share", "test_share"), [(0, 0.2), (0.5, 0.5), (0.2, -0.1), (float("nan"), 0.2)]
-)
+@pytest.mark.parametrize(("val_share", "test_share"), [(0, 0.2), (0.5, 0.5), (0.2, -0.1), (float("nan"), 0.2)])
 def test_shares_that_leave_nothing_are_refused(val_share: float, test_share: float) -> None:
     with pytest.raises(ValueError, match=f"val_share is {val_share} and test_share {test_share}"):
         split_by_group(people(), seed=0, val_share=val_share, test_share=test_share)
@@ -236,9 +230,7 @@ def test_a_group_on_two_given_sides_is_an_error_that_names_it() -> None:
     manifest = with_sides({"0": "val"})
     manifest.table.loc[manifest.table["group"] == "p10", "split"] = "train"
     manifest.table.loc[manifest.table["path"] == "/data/p10/0.jpg", "split"] = "val"
-    with pytest.raises(
-        DataError, match=r"the group 'p10' stands on two sides, val .* and train .*drop the column"
-    ):
+    with pytest.raises(DataError, match=r"the group 'p10' stands on two sides, val .* and train .*drop the column"):
         split_by_group(manifest, seed=0)
 
 
@@ -250,11 +242,7 @@ def test_given_sides_without_any_val_picture_to_cut_are_an_error() -> None:
 
 
 def test_a_class_that_given_sides_keep_apart_is_warned_of() -> None:
-    rows = [
-        (f"{label}{i}.jpg", label, f"{label}{i}", "val" if i == 0 else "train")
-        for label in "ab"
-        for i in range(4)
-    ]
+    rows = [(f"{label}{i}.jpg", label, f"{label}{i}", "val" if i == 0 else "train") for label in "ab" for i in range(4)]
     rows += [(f"c{i}.jpg", "c", f"c{i}", "train") for i in range(4)]
     split = split_by_group(manifest_of(rows), seed=0, test_share=0)
     assert "The val side has no picture of c." in split.warnings
@@ -276,9 +264,9 @@ def test_a_saved_split_reads_back_the_same_with_and_without_pandas(tmp_path: Pat
     split = split_by_group(manifest_of(rows), seed=0)
     path = tmp_path / "run" / "split.csv"
     split.save(path)
-    assert path.read_bytes().startswith(
-        b"path,label,group,split\n/data/a,b/"
-    ) or path.read_bytes().startswith(b'path,label,group,split\n"/data/a,b/')
+    assert path.read_bytes().startswith(b"path,label,group,split\n/data/a,b/") or path.read_bytes().startswith(
+        b'path,label,group,split\n"/data/a,b/'
+    )
     loaded = load_split(path)
     assert loaded.table.equals(split.table)
     assert loaded.hash(Path("/data")) == split.hash(Path("/data"))

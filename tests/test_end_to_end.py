@@ -1,0 +1,275 @@
+"""Whole searches from a foreign folder: data to README, a kill and a resume, and every user's mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from results.collect import best_trial, load_trials
+from results.record import load_record
+from search.run import main
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
+
+
+def command(*flags: str, folder: Path) -> list[str]:
+    places = (
+        "--storage",
+        str(folder / "runs"),
+        "--readme",
+        str(folder / "README.md"),
+        "--cache-dir",
+        str(folder / "cache"),
+    )
+    return [sys.executable, str(ROOT / "search" / "run.py"), *flags, *places]
+
+
+def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """What a search that cannot start prints."""
+    try:
+        code = main(command(*flags, folder=folder)[2:])
+    except SystemExit as end:  # tyro's way
+        code = end.code
+    assert code == 2
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    return said
+
+
+def run(*flags: str, folder: Path, code: int = 0) -> str:
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        command(*flags, folder=folder), cwd=folder, env=env, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def states(run_dir: Path) -> list[TrialState]:
+    study = optuna.load_study(study_name="macrotune", storage=f"sqlite:///{run_dir / 'study.db'}")
+    return [trial.state for trial in study.trials]
+
+
+@pytest.fixture(scope="module")
+def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which a search has finished, and what it printed."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    return folder, run(*SMALL, "--data", str(pictures), "--name", "first", "--seed", "3", folder=folder)
+
+
+@pytest.mark.slow
+def test_a_search_leaves_a_row_a_record_curves_and_a_study(finished: tuple[Path, str]) -> None:
+    folder, said = finished
+    run_dir = folder / "runs" / "first"
+    best = best_trial(run_dir)
+    assert best is not None
+    scores = [(line["val_macro_f1"], line["trial_id"], line["epoch"]) for line in lines(run_dir / "trials.jsonl")]
+    assert best.report.val_macro_f1 == max(scores)[0]
+    assert load_record(folder / "results" / "best" / "toy.json").config == best.config
+    assert f"| {best.report.val_macro_f1:.4f} |" in (folder / "README.md").read_text()
+    trials = load_trials(run_dir)
+    assert [trial.trial_id for trial in trials] == ["00000", "00001", "00002", "00003"]
+    assert {trial.status for trial in trials} <= {"finished", "stopped"}
+    assert trials[0].config.backbone == "test_efficientnet"
+    expected = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+    assert states(run_dir) == [expected[trial.status] for trial in trials]
+    assert sorted(path.name for path in (run_dir / "tensorboard").iterdir()) == [trial.trial_id for trial in trials]
+    assert len(list((run_dir / "checkpoints").glob("*/best.pt"))) == 3
+    assert not list((run_dir / "checkpoints").glob("*/last.pt"))
+    assert not (run_dir / "ray").exists()
+    assert "tensorboard --logdir" in said
+    assert "ALL TRIALS START AT RANDOM" in said
+
+
+@pytest.mark.slow
+def test_no_person_stands_on_two_sides(finished: tuple[Path, str]) -> None:
+    sides = defaultdict(set)
+    with (finished[0] / "runs" / "first" / "split.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            sides[row["group"]].add(row["split"])
+    assert len(sides) == 24
+    assert all(len(where) == 1 for where in sides.values())
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(pictures: Path, finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    flags = (
+        *SMALL,
+        "--data",
+        str(pictures),
+        "--name",
+        "killed",
+        "--seed",
+        "3",
+        "--concurrency",
+        "1",
+        "--cpus-per-trial",
+        "1",
+    )
+    process = subprocess.Popen(
+        command(*flags, folder=folder), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    log = folder / "runs" / "killed" / "trials.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) >= 2) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    before = log.read_text()
+    with log.open("a") as file:
+        file.write('{"trial_id": "0000')  # a line that the kill cut short
+    said = run("--resume", "killed", folder=folder)
+    assert log.read_text().startswith(before)
+    epochs = [(line["trial_id"], line["epoch"]) for line in lines(log)]
+    assert len(epochs) == len(set(epochs))
+    trials = load_trials(folder / "runs" / "killed")
+    assert len(trials) == 4
+    assert all(trial.status in ("finished", "stopped") for trial in trials)
+    assert TrialState.RUNNING not in states(folder / "runs" / "killed")
+    assert "Goes on after" in said
+    # the first trial was cut in two and still has the numbers of the search that was not killed
+    whole = load_trials(folder / "runs" / "first")[0]
+    assert [report.val_loss for report in trials[0].reports] == [
+        report.val_loss for report in whole.reports[: len(trials[0].reports)]
+    ]
+
+    more = run("--resume", "killed", "--add-trials", "1", folder=folder)
+    assert len(load_trials(folder / "runs" / "killed")) == 5
+    assert "WARNING: 5 of" not in more
+    refused = run("--resume", "killed", "--epochs", "9", "--seed", "4", folder=folder, code=2)
+    assert "--epochs 9, the run has 3" in refused
+    assert "--seed 4, the run has 3" in refused
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_the_epoch_writes_the_table_and_says_how_to_go_on(pictures: Path, tmp_path: Path) -> None:
+    flags = (*SMALL, "--data", str(pictures), "--name", "stopped", "--trials", "50", "--epochs", "30")
+    process = subprocess.Popen(
+        command(*flags, folder=tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    log = tmp_path / "runs" / "stopped" / "trials.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert "python search/run.py --resume stopped" in said
+    assert (tmp_path / "README.md").exists()
+    assert TrialState.RUNNING not in states(tmp_path / "runs" / "stopped")
+    assert "interrupted" in {trial.status for trial in load_trials(tmp_path / "runs" / "stopped")}
+
+
+@pytest.mark.slow
+def test_a_resumed_run_that_is_done_trains_nothing(finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    before = (folder / "runs" / "first" / "trials.jsonl").read_text()
+    run("--resume", "first", folder=folder)
+    assert (folder / "runs" / "first" / "trials.jsonl").read_text() == before
+
+
+def spoil(pictures: Path, folder: Path, how: str) -> str:
+    """A copy of the data with one thing wrong; returns what the message must say."""
+    data = folder / "data"
+    shutil.copytree(pictures, data)
+    table = data / "train.csv"
+    rows = table.read_text().splitlines()
+    match how:
+        case "missing":
+            (data / "p00_0.png").unlink()
+            return r"row 2.*p00_0\.png.*no such file"
+        case "empty":
+            (data / "p00_0.png").write_bytes(b"")
+            return r"row 2.*p00_0\.png.*(zero bytes|empty)"
+        case "no picture":
+            (data / "p00_0.png").write_text("hello")
+            return r"row 2.*p00_0\.png.*not a picture"
+        case "truncated":
+            (data / "p00_0.png").write_bytes((data / "p00_0.png").read_bytes()[:300])
+            return r"row 2.*p00_0\.png.*broken picture"
+        case "twice":
+            table.write_text("\n".join([*rows, rows[1]]))
+            return r"row 98.*p00_0\.png"
+        case "no label":
+            table.write_text("\n".join([rows[0], "p00_0.png,,p00", *rows[2:]]))
+            return r"row 2.*label"
+        case "one class":
+            table.write_text("\n".join([rows[0], *(re.sub(",.*,", ",circle,", row) for row in rows[1:])]))
+            return r"one class"
+        case "lonely class":
+            table.write_text("\n".join([rows[0], "p00_0.png,alone,p00", *rows[2:]]))
+            return r"alone.*group"
+    raise AssertionError(how)
+
+
+@pytest.mark.parametrize(
+    "how", ["missing", "empty", "no picture", "truncated", "twice", "no label", "one class", "lonely class"]
+)
+def test_bad_data_is_named_before_any_trial(
+    how: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = spoil(pictures, tmp_path, how)
+    said = mistaken(*SMALL, "--data", str(tmp_path / "data"), folder=tmp_path, capfd=capfd)
+    assert re.search(expected, said), said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--space", "toi"), "did you mean 'toy'"),
+        (("--space", "toy", "--backbones", "test_resnett"), "did you mean 'test_resnet'"),
+        (("--space", "toy", "--epochs", "0"), "--epochs is 0"),
+        (("--space", "toy", "--weights", "nowhere"), "no such folder"),
+        (("--space", "toy", "--data", "nowhere"), "nowhere"),
+        (("--space", "toy", "--resume", "nowhere"), "nowhere"),
+        (("--space", "toy", "--gpus-per-trial", "64"), "GPUs here"),
+        (("--space", "toy", "--epochs", "many"), "--epochs"),
+        (("--space", "toy", "--timezone", "Europe/Pariss"), "Europe/Paris"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_on_the_command_line_is_one_message(
+    flags: tuple[str, ...], expected: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = () if "--data" in flags else ("--data", str(pictures))
+    assert expected in mistaken(*flags, *data, folder=tmp_path, capfd=capfd)
+
+
+def test_a_name_that_is_taken_says_the_way_out(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    said = mistaken(*SMALL, "--data", str(pictures), "--name", "mine", folder=tmp_path, capfd=capfd)
+    assert "--resume mine" in said
+
+
+def test_broken_markers_in_the_readme_are_found_before_the_first_trial(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("<!-- macrotune:results:end -->\n")
+    said = mistaken(*SMALL, "--data", str(pictures), folder=tmp_path, capfd=capfd)
+    assert "README.md" in said
+    assert (tmp_path / "README.md").read_text() == "<!-- macrotune:results:end -->\n"
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,119 @@
+"""The trainable: failures are results, memory that runs out is tried in parts, nothing stays behind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray import tune
+
+import trainables.loop
+from trainables.classifier import train_trial
+from trainables.config import TaskConfig, TrialConfig
+
+CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is reported, taken down in Ray's place."""
+    taken: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", taken.append)
+    return taken
+
+
+def test_every_epoch_is_reported_with_its_number(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
+    train_trial(CONFIG, task)
+    assert [report["training_iteration"] for report in reports] == [1, 2, 3]
+    assert all(0 <= report["val_macro_f1"] <= 1 for report in reports)
+    folder = Path(task.checkpoint_dir) / "00000"
+    assert (folder / "best.pt").exists()
+
+
+def test_a_trial_that_is_run_again_goes_on_from_its_checkpoint(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_trial(CONFIG, task)
+    whole = [report["val_loss"] for report in reports]
+    reports.clear()
+    (Path(task.checkpoint_dir) / "00000" / "last.pt").unlink()
+
+    def dies_after_two(report: dict[str, Any]) -> None:
+        reports.append(report)
+        if report["training_iteration"] == 3:
+            raise SystemExit  # as Ray ends a thread, before the epoch counts
+
+    monkeypatch.setattr(tune, "report", dies_after_two)
+    with pytest.raises(SystemExit):
+        train_trial(CONFIG, task)
+    monkeypatch.setattr(tune, "report", reports.append)
+    train_trial(CONFIG, task)
+    assert [report["epoch"] for report in reports][-1] == 3
+    assert len(reports) < 6  # it did not start from the beginning
+    assert [reports[index]["val_loss"] for index in (0, 1)] == whole[:2]
+    assert reports[-1]["val_loss"] == whole[2]
+
+
+def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
+    train_trial({**CONFIG, "backbone": "no_such_network"}, task)
+    [report] = reports
+    assert math.isnan(report["val_macro_f1"])
+    assert "no_such_network" in report["failure"]
+    assert "Traceback" in report["traceback"]
+
+
+def test_memory_that_runs_out_is_tried_once_more_in_parts(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = trainables.loop.train_epoch
+
+    def short_of_memory(state: Any, *rest: Any) -> Any:
+        if state.micro_batches == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return real(state, *rest)
+
+    monkeypatch.setattr(trainables.loop, "train_epoch", short_of_memory)
+    train_trial(CONFIG, task)
+    assert [report["epoch"] for report in reports] == [1, 2, 3]
+    assert {report["micro_batches"] for report in reports} == {4}
+
+
+def test_memory_that_is_never_enough_makes_the_configuration_infeasible(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*args: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(trainables.loop, "train_epoch", short_of_memory)
+    train_trial(CONFIG, task)
+    [report] = reports
+    assert report["failure"].startswith("infeasible: out of memory")
+
+
+def test_a_full_disk_is_the_trials_reason(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    train_trial(CONFIG, task)
+    assert "No space left on device" in reports[-1]["failure"]
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
+    from trainables.data.batches import load_data
+    from trainables.loop import fit
+    from trainables.state import TrainState
+
+    losses = []
+    for parts in (1, 4):  # a network without batch normalization, which would see the parts
+        config = TrialConfig(backbone="test_vit", dropout=0.0, lr=1e-3)
+        data = load_data(task, torch.device("cpu"))
+        state = TrainState.start(config, replace(task, epochs=2), len(data.train) // task.batch_size, parts)
+        losses.append([report.train_loss for report in fit(state, data)])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
