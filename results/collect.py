@@ -118,6 +118,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         split_hash=run.split_hash,
         weights=run.weights.get(trial.config.backbone, "random"),
         weights_note=run.weights_note,
+        history=run.history,
         trials=_counts(run.trials_asked, trials, events),
         wall_seconds=_wall_seconds(run.started, lines, events),
         device_seconds=round(sum(seconds for seconds in epochs if math.isfinite(seconds)), 3),

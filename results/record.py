@@ -58,6 +58,10 @@ class SearchRun:
     """The machine in words."""
     trials_asked: int
     """How many trials were asked for."""
+    points: list[dict[str, Any]]
+    """Configurations tried first, the default before all."""
+    history: str
+    """Where those points come from, in words."""
 
     def __post_init__(self) -> None:
         _check_space(self.space)
@@ -101,6 +105,7 @@ class SearchRun:
             data=data,
             weights=_without_folders(self.weights, source),
             weights_note=_without_folders(self.weights_note, source),
+            history=_without_folders(self.history, source),
         )
 
 
@@ -139,6 +144,8 @@ class BestTrial:
     """Where the weights that this trial started from come from, in words; "random" for none."""
     weights_note: str
     """The sentence that says which weights the search missed; empty if none."""
+    history: str
+    """What the search started from, in words: the space's own points, or what earlier searches learned."""
     trials: dict[str, int]
     """Number of trials by `TRIAL_COUNTS`."""
     wall_seconds: float

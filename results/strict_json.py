@@ -121,7 +121,7 @@ def _check(hint: Any, nulls: bool) -> Callable[[Any], bool]:
     parts = [_check(argument, nulls) for argument in arguments if argument is not ...]
     if origin in (Union, types.UnionType):
         return lambda value: any(fits(value) for fits in parts)
-    if origin is tuple:
+    if origin in (tuple, list):
         return lambda value: type(value) is list and all(map(parts[0], value))
     return lambda value: type(value) is dict and all(map(parts[0], value)) and all(map(parts[1], value.values()))
 

@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -250,9 +251,12 @@ def simulate(task: Task, searcher: Any, scheduler: Any, epochs: int) -> tuple[np
         trial.values.append(value)
         best[spent] = np.nanmax([best[spent - 1] if spent else -math.inf, value])
         result = {"training_iteration": len(trial.values), METRIC: value}
-        decision = scheduler.on_trial_result(None, trial, result)
-        if decision == "STOP" or len(trial.values) == len(trial.curve):
-            scheduler.on_trial_complete(None, trial, result)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # Ray's ASHA takes percentiles of nothing but NaN
+            ends = scheduler.on_trial_result(None, trial, result) == "STOP" or len(trial.values) == len(trial.curve)
+            if ends:
+                scheduler.on_trial_complete(None, trial, result)
+        if ends:
             searcher.on_trial_complete(trial.trial_id, result)
             start(time, worker)
         else:
@@ -388,9 +392,10 @@ def build_tasks(options: Options) -> list[Task]:
     return tasks
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the comparison and writes its table and picture."""
-    options = tyro.cli(Options, prog="scripts/benchmark_search.py", config=(tyro.conf.FlagCreatePairsOff,))
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Options, prog="scripts/benchmark_search.py", args=arguments, config=config)
     unknown = set(options.policies) - set(POLICIES)
     if unknown:
         print(f"error: policies has {', '.join(sorted(unknown))}: must be of {', '.join(POLICIES)}", file=sys.stderr)

@@ -14,6 +14,7 @@ from results.export import export_best
 from results.record import SearchRun
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
+from search.warm_start import remember
 from trainables.data.split import load_split, render_split
 
 
@@ -35,6 +36,7 @@ def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlie
         f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
+    _say(console, f"Starts from {run.history}")
     if num_earlier:
         _say(console, f"Goes on after {num_earlier} trials that are there already")
     _say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
@@ -61,6 +63,7 @@ def finish(
             f"{done} of {run.trials_asked} trials are done ({ended_early or 'interrupted'}). Go on with: "
             f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
         )
+    remember(run, trials, study)
     best = best_trial(run_dir)
     if best is None:
         _warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")

@@ -59,6 +59,7 @@ def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Pr
 def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
     """What the record says of the pictures."""
     manifest, table = prepared.manifest, prepared.split.table
+    counts = table["label"].value_counts()
     sides = {
         side: {
             "pictures": len(rows),
@@ -74,6 +75,7 @@ def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
         "pictures": len(table),
         "groups": table["group"].nunique() if manifest.has_groups else None,
         "classes": len(manifest.classes),
+        "imbalance": round(float(counts.max() / counts.min()), 2),
         "skipped": list(manifest.skipped),
         "corrected": manifest.corrected_rows,
         "sides": sides,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
+from numbers import Real
 from typing import Any
 
 from optuna.distributions import (
@@ -41,15 +43,15 @@ class RecordedTrial(FixedTrial):
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         """Suggests a float, as Optuna's trial does."""
-        return self._chosen(name, FloatDistribution(low, high, log=log, step=step))
+        return self._chosen(name, _float(low, high, log, step))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
         """Suggests an integer, as Optuna's trial does."""
-        return self._chosen(name, IntDistribution(low, high, log=log, step=step))
+        return self._chosen(name, _int(low, high, log, step))
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Suggests one of the choices, as Optuna's trial does."""
-        return self._chosen(name, CategoricalDistribution(choices))
+        return self._chosen(name, _categorical(*((type(choice), choice) for choice in choices)))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         distribution.to_internal_repr(value)  # raises ValueError for an unknown choice
         return value
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     low, high, step, _ = _bounds(distribution)
     value = min(max(value, low), high)
@@ -116,5 +118,23 @@ def share_of(distribution: BaseDistribution, value: Any) -> float:
 
 def _bounds(distribution: BaseDistribution) -> tuple[float, float, float, bool]:
     """Low, high, step (0 for none) and whether the scale is logarithmic."""
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    return distribution.low, distribution.high, distribution.step or 0, distribution.log
+    numeric: Any = distribution
+    return numeric.low, numeric.high, numeric.step or 0, numeric.log
+
+
+# A proposal runs the space hundreds of times, and making distributions would take most of that time.
+
+
+@functools.lru_cache(maxsize=1024)
+def _float(low: float, high: float, log: bool, step: float | None) -> FloatDistribution:
+    return FloatDistribution(low, high, log=log, step=step)
+
+
+@functools.lru_cache(maxsize=1024)
+def _int(low: int, high: int, log: bool, step: int) -> IntDistribution:
+    return IntDistribution(low, high, log=log, step=step)
+
+
+@functools.lru_cache(maxsize=1024)
+def _categorical(*choices: tuple[type, Any]) -> CategoricalDistribution:
+    return CategoricalDistribution([choice for _, choice in choices])  # types keep 1, 1.0 and True apart

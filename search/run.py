@@ -96,7 +96,7 @@ def search(options: Options, console: Console) -> int:
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
         say_start(run, run_dir, warnings, len(earlier), console)
         stop = StopRequest(study.time_budget_seconds)
-        searcher = new_searcher(space, study, run.task.epochs, run_dir)
+        searcher = new_searcher(space, study, run, run_dir)
         scheduler = new_scheduler(study, run.task.epochs)
         adopt_trials(earlier, searcher, scheduler)
         monitor = Monitor(run_dir, run.task, study.keep, stop, earlier)

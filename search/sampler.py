@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
 from threadpoolctl import ThreadpoolController
@@ -25,13 +26,13 @@ from search.replay import RecordedTrial, Space, at_share, config_of, share_of
 
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
-RANDOM_CANDIDATES = 400
+RANDOM_CANDIDATES = 300
 PARENTS = 8
 CHILDREN = 20
 """Candidates near each parent, a parent being one of the best trials."""
 STEPS = (0.03, 0.1, 0.2)
 """Standard deviations of a child's change, as a share of the parameter's range."""
-MOST_TRIALS = 200
+MOST_TRIALS = 150
 """Trials that the process is fitted on at most: the best half, and a sample of the others."""
 ABSENT = -0.5
 """Stands for a parameter that a trial does not have; those that have it lie between 0 and 1."""
@@ -61,14 +62,14 @@ def _most_promising(
 ) -> RecordedTrial:
     tried = {_key(trial.params) for trial in seen}
     candidates = [trial for trial in _candidates(space, known, rng) if _key(trial.params) not in tried]
-    columns = _columns([*seen, *candidates])
+    known = _thinned(known, rng)
+    running = [trial for trial in seen if trial.value is None]
+    columns = _columns([*known, *running, *candidates])
     if not candidates or not columns:
         return _random(space, rng)
-    known = _thinned(known, rng)
     features = _encode(known, columns)
     targets = norm.ppf((rankdata([trial.value for trial in known]) - 0.5) / len(known))
     process = GaussianProcess.fitted(features, targets)
-    running = [trial for trial in seen if trial.value is None]
     if running:  # as if each of them had reached just what is expected of it: the next one goes elsewhere
         at = _encode(running, columns)
         process = process.given(np.vstack([features, at]), np.append(targets, process.predict(at)[0]))
@@ -182,26 +183,30 @@ class GaussianProcess:
             steps: Most iterations of L-BFGS.
         """
         rows, columns = features.shape
-        squares = ((features[:, None, :] - features[None]) ** 2).reshape(-1, columns)
+        left, right = np.tril_indices(rows, -1)
+        squares = (features[left] - features[right]) ** 2
+        diagonal = np.diag_indices(rows)
         center = np.append(np.full(columns, math.log(PRIOR_INVERSE_SCALE)), [0.0, math.log(PRIOR_NOISE)])
         spread = np.append(np.full(columns, 1.5), [0.7, 1.0])
 
         def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
-            inverse_scales = np.exp(theta[:columns])
-            signal, slope = _matern((squares @ inverse_scales).reshape(rows, rows), math.exp(theta[-2]))
-            noise = math.exp(theta[-1])
-            try:
-                factor = cho_factor(signal + (noise + JITTER) * np.eye(rows), lower=True)
-            except LinAlgError:
+            inverse_scales, variance, noise = np.exp(theta[:columns]), math.exp(theta[-2]), math.exp(theta[-1])
+            signal, slope = _matern(squares @ inverse_scales, variance)
+            kernel = np.zeros((rows, rows))
+            kernel[left, right] = signal
+            kernel[diagonal] = variance + noise + JITTER
+            factor, failed = dpotrf(kernel, lower=True)
+            if failed:
                 return 1e10, np.zeros_like(theta)
-            weights = cho_solve(factor, targets)
-            outer = (cho_solve(factor, np.eye(rows)) - np.outer(weights, weights)) / 2
+            weights = cho_solve((factor, True), targets)
+            inverse, _ = dpotri(factor, lower=True)
+            pairs = inverse[left, right] - weights[left] * weights[right]  # off the diagonal, each pair counts twice
+            alone = (inverse[diagonal] - weights**2).sum() / 2
             gradient = np.append(
-                inverse_scales * ((outer * slope).reshape(-1) @ squares),
-                [(outer * signal).sum(), noise * np.trace(outer)],
+                inverse_scales * ((pairs * slope) @ squares), [pairs @ signal + alone * variance, noise * alone]
             )
             from_prior = (theta - center) / spread
-            likelihood = targets @ weights / 2 + np.log(np.diag(factor[0])).sum()
+            likelihood = targets @ weights / 2 + np.log(factor[diagonal]).sum()
             return likelihood + (from_prior**2).sum() / 2, gradient + from_prior / spread
 
         theta = minimize(loss, center, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x

@@ -6,6 +6,7 @@ import json
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,7 +20,8 @@ from filelock import FileLock, Timeout
 from results.record import SearchRun
 from search.prepare import Prepared, data_facts
 from search.study import ROOT, StudyConfig
-from spaces import Space
+from search.warm_start import first_points
+from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.hardware import hardware_in_words
@@ -56,13 +58,11 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
     now = datetime.now().astimezone()
     name = study.name or f"{space.name}-{now:%Y%m%d-%H%M%S}"
     run_dir = study.runs_dir / name
-    try:
-        run_dir.mkdir(parents=True)
-    except FileExistsError as error:
+    if run_dir.exists():
         raise ValueError(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
-        ) from error
-    prepared.split.save(run_dir / "split.csv")
+        )
+    points, history = first_points(get_space(space.name, weights.backbones), study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
         split_path=str(run_dir / "split.csv"),
@@ -90,8 +90,14 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         commit=_commit(),
         hardware=hardware_in_words(),
         trials_asked=study.trials,
+        points=points,
+        history=history,
     )
-    run.save(run_dir / "run.json")
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=run_dir.parent, prefix=f".{name}.", ignore_cleanup_errors=True) as temporary:
+        prepared.split.save(Path(temporary) / "run" / "split.csv")
+        run.save(Path(temporary) / "run" / "run.json")
+        (Path(temporary) / "run").rename(run_dir)  # there whole or not at all: what has a folder can be resumed
     return run, run_dir
 
 

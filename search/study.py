@@ -62,6 +62,8 @@ class StudyConfig:
     """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
     name: Annotated[str | None, _default("the space and the time")] = None
     """Name of the run, its folder under --storage."""
+    history: Annotated[str, _default("history.jsonl beside the runs")] = "auto"
+    """Earlier searches to start from and to add this one to: a file or a folder, or none."""
     resume: Annotated[str | None, _default("a new run")] = None
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
     add_trials: int = 0
@@ -122,6 +124,13 @@ class StudyConfig:
     def runs_dir(self) -> Path:
         """`storage`, absolute."""
         return self.storage.expanduser().resolve()
+
+    @property
+    def history_path(self) -> Path | None:
+        """Where earlier searches are remembered; None if they shall not be."""
+        if self.history == "none":
+            return None
+        return self.runs_dir if self.history == "auto" else Path(self.history).expanduser().resolve()
 
     @property
     def time_budget_seconds(self) -> float | None:

@@ -6,6 +6,7 @@ import datetime
 import logging
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 _logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+"""How long a study that could not be written is left alone."""
 
 LOCK_SECONDS = 30
 """How long a write waits for a reader such as optuna-dashboard."""
@@ -59,6 +63,7 @@ class StudyRecord:
 
     def __init__(self, path: Path | None, name: str, mode: str) -> None:
         self.stale = True
+        self._not_before = 0.0
         self._path = path
         self._name = name
         self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
@@ -66,7 +71,8 @@ class StudyRecord:
         self._ids: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_storage": None if self._path else self._storage}
+        storage = None if self._path else self._storage
+        return {**self.__dict__, "_storage": storage, "_not_before": 0.0}
 
     def study(self) -> optuna.Study:
         """The study as its readers load it."""
@@ -92,15 +98,17 @@ class StudyRecord:
         self.stale = True
 
     def _guard(self, action: Callable[[], None], trials: Iterable[SearchTrial]) -> None:
+        if time.monotonic() < self._not_before:
+            return
         try:
             if self.stale:
                 self._rewrite(list(trials))
             else:
                 action()
         except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
-            if not self.stale:
-                _logger.warning("The study %s could not be written and will be later: %s", self._path, error)
+            _logger.warning("The study %s cannot be written now and will be later: %s", self._path, error)
             self.stale = True
+            self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _write(self, trial: SearchTrial) -> None:
         storage = self._opened()

@@ -11,6 +11,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from results.collect import TrialHistory
+from results.record import SearchRun
 from search.monitor import is_over
 from search.scheduler import RungScheduler, build_scheduler
 from search.searcher import StudySearcher, build_searcher
@@ -101,16 +102,16 @@ def build_tuner(
     )
 
 
-def new_searcher(space: Space, study: StudyConfig, epochs: int, run_dir: Path) -> StudySearcher:
-    """The searcher of a new search: the space's starting points first, the default configuration before all."""
+def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:
+    """The searcher of a run: its points first, the default configuration before all."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return build_searcher(
         space.suggest,
         metric=METRIC,
         mode=MODE,
-        max_epochs=epochs,
+        max_epochs=run.task.epochs,
         seed=study.seed,
-        points=[vars(point) for point in space.starting_points],
+        points=run.points,
         storage=run_dir / "study.db",
     )
 

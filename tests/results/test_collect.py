@@ -62,10 +62,12 @@ def a_run_dir(
         split_hash="f00",
         weights={"net1": "package net1 1.0"},
         weights_note="",
+        history="the starting points of the space",
         versions={},
         commit="abc",
         hardware="2 CPU cores",
         trials_asked=8,
+        points=[],
     )
     run.save(folder / "run.json")
     (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

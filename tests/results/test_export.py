@@ -49,6 +49,7 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
         split_hash="f00",
         weights="random",
         weights_note="",
+        history="the starting points of the space",
         trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
         wall_seconds=60.0,
         device_seconds=100.0,

@@ -44,10 +44,12 @@ def a_run(**changes: Any) -> SearchRun:
         split_hash="f00",
         weights={"resnet18": "file /home/me/weights/resnet18.safetensors"},
         weights_note="",
+        history="the starting points of the space",
         versions={"python": "3.11.7"},
         commit=None,
         hardware="2 CPU cores",
         trials_asked=8,
+        points=[],
     )
     return replace(run, **changes)
 
@@ -80,6 +82,7 @@ def a_record(**changes: Any) -> BestTrial:
         split_hash=run.split_hash,
         weights="random",
         weights_note="",
+        history="the starting points of the space",
         trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
         wall_seconds=60.0,
         device_seconds=100.0,

@@ -41,6 +41,7 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
         split_hash="f00",
         weights="package resnet18 1.0",
         weights_note="",
+        history="the starting points of the space",
         trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
         wall_seconds=333.4,
         device_seconds=4000,

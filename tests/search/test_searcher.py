@@ -380,7 +380,10 @@ def test_a_pickled_searcher_goes_on_as_the_one_it_was_made_from(on_disk: bool, t
     assert copy.suggest("next") == restored.suggest("next") == expected
 
 
-def test_a_study_that_cannot_be_written_does_not_end_the_search_and_is_made_up_for_later(tmp_path: Path) -> None:
+def test_a_study_that_cannot_be_written_does_not_end_the_search_and_is_made_up_for_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.study_record.RETRY_SECONDS", 0.0)
     path = tmp_path / "not-yet-a-folder" / "study.db"
     path.parent.write_text("in the way")
     searcher = build_searcher(space, **GOAL, seed=0, storage=path)

@@ -241,9 +241,9 @@ def cell_counts(num: int, smallest: int) -> list[int]:
     return counts
 
 
-GENDER_SPREAD = 0.6
+GENDER_SPREAD = 0.5
 """Standard deviation of how typical a person looks, where the two genders' means are 2 apart."""
-AGE_SPREAD = 3.5
+AGE_SPREAD = 3.0
 """Standard deviation of how much older or younger a person looks, in years."""
 
 
@@ -264,22 +264,22 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
 
     lean = 1 / (1 + np.exp(-2 * female))
     old = float(np.clip((looks_age - 25) / 45, 0, 1))
-    dyed = chance(0.2)
-    long_hair = chance(0.06 + 0.84 * lean - 0.25 * old * lean)
+    dyed = chance(0.15)
+    long_hair = chance(0.04 + lean * (0.92 - 0.5 * old))
     receding = share(0.75 * old * (1 - lean), 0.15)
     style = str(rng.choice(["parted", "fringe", "swept"] if long_hair else ["cropped", "parted", "swept", "fringe"]))
     if not long_hair and receding > 0.62 and chance(0.6):
         style = "bald"
-    skin = mix((250, 216, 186), (206, 156, 118), share(0.4, 0.25))
+    skin = mix((250, 216, 186), (206, 156, 118), share(0.2 + 0.4 * old, 0.2))
     base = [(28, 22, 24), (44, 32, 28), (74, 48, 34), (112, 74, 46)][int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))]
     backdrop = colour(0.4, 0.97, 0.5)
     clothes = np.array([0.25, 0.2, 0.1 + 0.35 * old, 0.35 * (1 - old), 0.1])
     clothes /= clothes.sum()
-    warm = rng.normal(0, 0.05)
+    warm = rng.normal(0, 0.04)
     return Look(
         skin=skin,
         hair=base,
-        grey=share(float(np.clip((looks_age - 44) / 20, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
+        grey=share(float(np.clip((looks_age - 46) / 14, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
         hair_style=style,
         hair_length=float(rng.uniform(0.7, 2.6) if long_hair else rng.uniform(0, 0.35 + 0.2 * lean)),
         hair_volume=float(rng.uniform(0.08, 0.26) * (1 - 0.4 * old)),
@@ -288,29 +288,29 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
         receding=receding,
         face_width=float(rng.normal(0.99 - 0.025 * female, 0.035)),
         chin=float(rng.normal(1.27 - 0.02 * female, 0.045)),
-        jaw=share(0.5 - 0.22 * female, 0.15),
+        jaw=share(0.4 - 0.24 * female + 0.25 * old, 0.14),
         brow=share(0.5 - 0.26 * female, 0.13),
         brow_arch=share(0.45 + 0.2 * female, 0.2),
-        eye_size=float(rng.normal(1.06 + 0.05 * female - 0.16 * old, 0.06)),
+        eye_size=float(rng.normal(1.12 + 0.05 * female - 0.3 * old, 0.06)),
         eye_colour=mix((40, 26, 22), (98, 66, 40), share(0.4, 0.3)),
         lashes=share(0.4 + 0.28 * female, 0.13),
         nose=float(rng.normal(1.0 - 0.06 * female, 0.1)),
         lips=share(0.5 + 0.14 * female - 0.15 * old, 0.15),
-        lip_colour=share(0.22 + 0.2 * female, 0.16),
+        lip_colour=share(0.24 + 0.24 * female, 0.15),
         blush=share(0.25 + 0.14 * female, 0.15),
         stubble=share(rng.uniform(0, 1.1), 0.1) if gender == "male" and chance(0.55) else 0.0,
         wrinkles=share(1.15 * old - 0.1, 0.1),
-        sag=share(old, 0.15),
+        sag=share(1.1 * old, 0.1),
         glasses=str(
-            rng.choice(["none", "round", "square", "half"], p=[0.72 - 0.25 * old, 0.12, 0.14, 0.02 + 0.25 * old])
+            rng.choice(["none", "round", "square", "half"], p=[0.76 - 0.4 * old, 0.12 - 0.05 * old, 0.12, 0.45 * old])
         ),
         frame_colour=colour(0.1, 0.5),
         earrings=colour(0.6, 1.0) if chance(0.03 + 0.4 * lean) else None,
         neck=float(rng.normal(0.6 - 0.06 * female, 0.035)),
         shoulders=float(rng.normal(2.05 - 0.15 * female, 0.1)),
         clothing=str(rng.choice(["crew", "vee", "shirt", "hood", "turtle"], p=clothes)),
-        clothing_colour=colour(0.2, 0.95, 0.75),
-        clothing_second=colour(0.25, 1.0),
+        clothing_colour=colour(0.3 - 0.15 * old, 0.98 - 0.35 * old, 0.85 - 0.5 * old),
+        clothing_second=colour(0.25, 1.0 - 0.2 * old),
         clothing_pattern=str(rng.choice(["plain", "stripes", "dots"], p=[0.6, 0.25, 0.15])),
         backdrop=str(rng.choice(["plain", "panels", "blinds", "window", "shelf", "tiles", "bokeh"])),
         backdrop_colour=backdrop,
@@ -321,9 +321,9 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
             float(rng.normal(1, 0.03)),
             float(1 - warm + rng.normal(0, 0.03)),
         ),
-        light=(float(rng.uniform(-0.2, 0.2)), float(rng.uniform(-0.12, 0.12))),
-        zoom=float(rng.uniform(0.25, 0.31)),
-        centre=(float(rng.uniform(0.45, 0.55)), float(rng.uniform(0.41, 0.47))),
+        light=(float(rng.uniform(-0.15, 0.15)), float(rng.uniform(-0.1, 0.1))),
+        zoom=float(rng.uniform(0.27, 0.31)),
+        centre=(float(rng.uniform(0.47, 0.53)), float(rng.uniform(0.42, 0.46))),
         tilt=float(rng.normal(0, 2.5)),
     )
 
