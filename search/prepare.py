@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from search.study import StudyConfig
 from trainables.data.cache import ImageCache, build_cache
-from trainables.data.demo import make_demo_data
+from trainables.data.demo import FORMAT, make_demo_data
 from trainables.data.manifest import DataConfig, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.split import Split, split_by_group
 
@@ -85,7 +85,7 @@ def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
 def _with_demo(config: DataConfig, cache_dir: Path, console: Console) -> DataConfig:
     if config.data is not None:
         return config
-    folder = cache_dir / "demo"
+    folder = cache_dir / f"demo-{FORMAT}"
     if not folder.exists():
         console.print(f"Drawing the built-in demo set into {folder}", soft_wrap=True)
     return DataConfig(**{**vars(config), "data": make_demo_data(folder)})

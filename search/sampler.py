@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
@@ -53,8 +53,11 @@ def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator) -> Rec
     known = [trial for trial in seen if trial.value is not None]
     if len(known) < STARTUP_TRIALS:
         return _random(space, rng)
-    with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
-        return _most_promising(space, seen, known, rng)
+    try:
+        with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
+            return _most_promising(space, seen, known, rng)
+    except LinAlgError:  # a kernel matrix that rounding has spoiled
+        return _random(space, rng)
 
 
 def _most_promising(
@@ -209,7 +212,8 @@ class GaussianProcess:
             likelihood = targets @ weights / 2 + np.log(factor[diagonal]).sum()
             return likelihood + (from_prior**2).sum() / 2, gradient + from_prior / spread
 
-        theta = minimize(loss, center, jac=True, method="L-BFGS-B", options={"maxiter": steps}).x
+        bounds = np.stack([center - 5 * spread, center + 5 * spread], axis=1)  # no overflow on a first long step
+        theta = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
         return cls._conditioned(theta, features, targets)
 
     def given(self, features: np.ndarray, targets: np.ndarray) -> GaussianProcess:

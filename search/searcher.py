@@ -201,14 +201,15 @@ class StudySearcher(Searcher):
         self._record.stale = True
 
     def close(self, reason: str = "interrupted") -> None:
-        """Ends the search for the study's readers: what still runs is marked as failed there, with the reason.
+        """Ends the search: what still runs has failed with this reason, so that the study has nothing running.
 
-        The searcher itself keeps those trials as running, and `adopt` brings them back after a restart.
+        A restart builds a new searcher, which adopts those trials as running and goes on with them.
         """
         self._record.sync(self._trials.values())
         for trial in self._trials.values():
             if trial.state == "running":
-                self._record.interrupt(trial, reason)
+                self._close(trial, "failed", reason)
+                self._write(trial)
 
     @property
     def study(self) -> optuna.Study:

@@ -42,17 +42,18 @@ class StopRequest(Stopper):
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:
-        """While inside, the first Ctrl-C asks for the end and the second one ends at once."""
+        """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True
-            self.ask("Ctrl-C")
-            print("\nCtrl-C: running trials end with this epoch; once more ends at once.", flush=True)
+            self.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+            print(f"\n{self.reason}: running trials end with this epoch; once more ends at once.", flush=True)
 
-        previous = signal.signal(signal.SIGINT, interrupt)
+        previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)

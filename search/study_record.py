@@ -88,14 +88,8 @@ class StudyRecord:
 
     def sync(self, trials: Iterable[SearchTrial]) -> None:
         """Writes everything anew if the study lags behind."""
+        self._not_before = 0.0
         self._guard(lambda: None, trials)
-
-    def interrupt(self, trial: SearchTrial, reason: str) -> None:
-        """Marks a trial that still runs as failed."""
-        storage, trial_id = self._opened(), self._ids[trial.trial_id]
-        storage.set_trial_user_attr(trial_id, "stop_reason", reason)
-        storage.set_trial_state_values(trial_id, TrialState.FAIL)
-        self.stale = True
 
     def _guard(self, action: Callable[[], None], trials: Iterable[SearchTrial]) -> None:
         if time.monotonic() < self._not_before:

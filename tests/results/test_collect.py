@@ -24,9 +24,7 @@ def at(seconds: float) -> str:
     return (STARTED + timedelta(seconds=seconds)).isoformat()
 
 
-def a_line(
-    trial: int, epoch: int, score: float, *, after: float = 0, status: str = "running"
-) -> dict[str, Any]:
+def a_line(trial: int, epoch: int, score: float, *, after: float = 0, status: str = "running") -> dict[str, Any]:
     report = EpochReport(
         epoch=epoch,
         train_loss=0.5,

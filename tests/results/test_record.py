@@ -166,9 +166,7 @@ def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
         (["report", "val_macro_f1"], None, "report: val_macro_f1 is not finite"),
     ],
 )
-def test_a_wrong_value_is_refused_by_key_and_file(
-    tmp_path: Path, keys: list[str], value: Any, words: str
-) -> None:
+def test_a_wrong_value_is_refused_by_key_and_file(tmp_path: Path, keys: list[str], value: Any, words: str) -> None:
     values = a_record().to_json()
     inner = values
     for key in keys[:-1]:

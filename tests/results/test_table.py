@@ -54,9 +54,7 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
 
 
 def rows(table: str) -> list[dict[str, str]]:
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n\n")[0].split("\n")
-    ]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n\n")[0].split("\n")]
     assert {len(row) for row in cells} == {len(cells[0])}, "every row has a cell for every column"
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 
@@ -93,10 +91,7 @@ def test_rows_are_sorted_by_space_and_then_by_descending_score() -> None:
 
 def test_an_interrupted_search_says_how_many_trials_it_had_of_those_asked_for() -> None:
     counts = {"asked": 8, "finished": 1, "stopped": 0, "failed": 0, "total": 2}
-    assert (
-        rows(render_table([a_record(trials=counts)]))[0]["trials (finished/stopped/failed)"]
-        == "2 of 8 (1/0/0)"
-    )
+    assert rows(render_table([a_record(trials=counts)]))[0]["trials (finished/stopped/failed)"] == "2 of 8 (1/0/0)"
 
 
 def test_missing_weights_are_loud_in_the_row_and_explained_below_it() -> None:
@@ -146,9 +141,7 @@ def test_no_augmentation_is_said_as_none() -> None:
     ],
 )
 def test_no_name_can_break_the_table(name: str) -> None:
-    record = a_record(
-        config=TrialConfig(backbone=name), hardware=name, weights=name, weights_note=name, commit=name
-    )
+    record = a_record(config=TrialConfig(backbone=name), hardware=name, weights=name, weights_note=name, commit=name)
     table = render_table([record, a_record(space="z")])
     assert len(table.splitlines()) == 6  # head, rule, two rows, blank, note
     row = rows(table)[0]
@@ -216,9 +209,7 @@ def test_a_readme_that_ends_in_the_heading_gets_no_second_one() -> None:
         f"    {BEGIN}\n",
     ],
 )
-@pytest.mark.parametrize(
-    "after", ["", "\n## License\r\nMIT", f"\n```\n{BEGIN}\n```\n", "\n```\nnever closed\n"]
-)
+@pytest.mark.parametrize("after", ["", "\n## License\r\nMIT", f"\n```\n{BEGIN}\n```\n", "\n```\nnever closed\n"])
 def test_splice_twice_equals_once_and_leaves_all_else_untouched(before: str, after: str) -> None:
     readme = splice(before, TABLE) + after
     assert readme.startswith(before)

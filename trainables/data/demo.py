@@ -25,7 +25,7 @@ from filelock import FileLock
 
 from trainables.data.portrait import Look, draw_portrait, mix
 
-FORMAT = 1
+FORMAT = 2
 """Rises with every change of what is drawn, so that an older demo set is not taken for a new one."""
 MARKER = "demo.json"
 """Written last, with the parameters: a folder that holds it is complete."""
@@ -263,7 +263,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
         return bool(rng.random() < probability)
 
     lean = 1 / (1 + np.exp(-2 * female))
-    old = float(np.clip((looks_age - 25) / 45, 0, 1))
+    old = float(np.clip((looks_age - 24) / 40, 0, 1))
     dyed = chance(0.15)
     long_hair = chance(0.04 + lean * (0.92 - 0.5 * old))
     receding = share(0.75 * old * (1 - lean), 0.15)
@@ -271,7 +271,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
     if not long_hair and receding > 0.62 and chance(0.6):
         style = "bald"
     skin = mix((250, 216, 186), (206, 156, 118), share(0.2 + 0.4 * old, 0.2))
-    base = [(28, 22, 24), (44, 32, 28), (74, 48, 34), (112, 74, 46)][int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))]
+    base = mix((30, 22, 24), (128, 78, 46), share(0.55 - 0.6 * old, 0.25))
     backdrop = colour(0.4, 0.97, 0.5)
     clothes = np.array([0.25, 0.2, 0.1 + 0.35 * old, 0.35 * (1 - old), 0.1])
     clothes /= clothes.sum()
@@ -279,7 +279,7 @@ def sample_look(gender: str, age: int, rng: np.random.Generator) -> Look:
     return Look(
         skin=skin,
         hair=base,
-        grey=share(float(np.clip((looks_age - 46) / 14, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
+        grey=share(float(np.clip((looks_age - 50) / 11, 0, 1)) * (0.25 if dyed else 1.0), 0.05),
         hair_style=style,
         hair_length=float(rng.uniform(0.7, 2.6) if long_hair else rng.uniform(0, 0.35 + 0.2 * lean)),
         hair_volume=float(rng.uniform(0.08, 0.26) * (1 - 0.4 * old)),
