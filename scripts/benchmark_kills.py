@@ -187,10 +187,6 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def _title(process: psutil.Process) -> str:
-    return " ".join(_command(process))
-
-
 def _numbers(trials: Sequence[TrialHistory]) -> list[tuple[float, ...]]:
     return [tuple(report.val_loss for report in trial.reports) for trial in trials]
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,18 @@ from typing import Any
 from ray.tune import Callback
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
 from search.stop import StopRequest
 from trainables.checkpoints import LAST
-from trainables.config import TaskConfig
+from trainables.config import TaskConfig, TrialConfig
 from trainables.report import METRIC, EpochReport
 
+HPARAMS_METRICS = ("macro_f1/best", "loss/val", "accuracy/val", "progress/images_per_second")
+"""What HParams shows of a trial."""
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
 FAILURES_ALIKE = 3
@@ -75,6 +77,7 @@ class Monitor(Callback):
         self._failures: list[str] = []
         self._logged = {trial.trial_id: max((r.epoch for r in trial.reports), default=0) for trial in earlier}
         self._scores = {trial.trial_id: trial.best.val_macro_f1 for trial in earlier if trial.best is not None}
+        self._describe_hparams()
         for trial in earlier:
             if is_over(trial):
                 self._ended[trial.trial_id] = self._scores.get(trial.trial_id, -math.inf)
@@ -183,6 +186,16 @@ class Monitor(Callback):
 
     def _start_board(self, trial_id: str, config: Mapping[str, Any]) -> None:
         self._board(trial_id).add_event(_event(hparams_pb(_words(config), trial_id=trial_id), step=0))
+
+    def _describe_hparams(self) -> None:
+        """Tells TensorBoard's HParams which numbers to show: of each trial the best, not the last."""
+        folder = self._run_dir / "tensorboard"
+        if not any(folder.glob("events.*")):
+            folder.mkdir(parents=True, exist_ok=True)
+            board = EventFileWriter(str(folder))
+            names = [HParam(field.name) for field in fields(TrialConfig)]
+            board.add_event(_event(hparams_config_pb(names, [Metric(tag) for tag in HPARAMS_METRICS]), step=0))
+            board.close()
 
     def _board(self, trial_id: str) -> EventFileWriter:
         if trial_id not in self._boards:
