@@ -159,9 +159,7 @@ def _moment(run_dir: Path, chance: random.Random, spread: float) -> float:
 
 def _kill(kind: str, process: subprocess.Popen[bytes]) -> str:
     family = psutil.Process(process.pid).children(recursive=True)
-    workers = [
-        child for child in family if "train_trial" in " ".join(_command(child)) or "ImplicitFunc" in _title(child)
-    ]
+    workers = [child for child in family if "ImplicitFunc" in " ".join(_command(child))]  # Ray's name for a trial
     if kind == "worker":
         for worker in workers[:1]:
             os.kill(worker.pid, signal.SIGKILL)
@@ -198,8 +196,8 @@ def _best(trials: Sequence[TrialHistory]) -> float:
 def _table(outcomes: Sequence[Outcome], alone: Sequence[TrialHistory], seed: int) -> str:
     kills = sum(len(outcome.kills) for outcome in outcomes)
     lines = [
-        f"{kills} kills in {len(outcomes)} searches of {len(alone)} trials, seed {seed}; the search left alone ended with "
-        f"{_best(alone):.6f}.",
+        f"{kills} kills in {len(outcomes)} searches of {len(alone)} trials, seed {seed}; the search left alone ended "
+        f"with {_best(alone):.6f}.",
         "",
         "| run | killed | trials asked/reached | epochs repeated | study | running | leftovers | same rungs "
         "| same numbers | best |",

@@ -35,7 +35,9 @@ def first_points(space: Space, study: StudyConfig) -> tuple[list[dict[str, Any]]
     portfolio = build_portfolio([earlier for earlier in known if earlier], size, mode=MODE)
     if not portfolio:
         return own, f"the {len(own)} starting points of the space"
-    return own[:1] + portfolio, f"the default and {len(portfolio)} configurations from {len(studies)} earlier searches"
+    searches = "search" if len(studies) == 1 else "searches"
+    words = f"the default and {len(portfolio)} configurations from {len(studies)} earlier {searches}"
+    return own[:1] + portfolio, words
 
 
 def remember(run: SearchRun, trials: Sequence[TrialHistory], study: StudyConfig) -> int:
