@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.study import StudyConfig
-from trainables.data.cache import ImageCache, build_cache
+from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo import FORMAT, make_demo_data
 from trainables.data.manifest import DataConfig, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.split import Split, split_by_group
@@ -34,7 +34,7 @@ def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Pr
     """
     assert study.image_size is not None
     config = _with_demo(config, study.cache_path, console)
-    manifest = load_manifest(config)
+    manifest = load_manifest(config, find_unreadable)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 

@@ -236,6 +236,17 @@ def test_bad_data_is_named_before_any_trial(
     assert not (tmp_path / "runs").exists()
 
 
+def test_everything_wrong_is_listed_at_once(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    spoil(pictures, tmp_path, "no label")
+    (tmp_path / "data" / "p01_0.png").unlink()
+    (tmp_path / "data" / "p02_0.png").write_text("hello")
+    said = mistaken(*SMALL, "--data", str(tmp_path / "data"), folder=tmp_path, capfd=capfd)
+    assert "3 problems" in said
+    assert re.search(r"row 2:.*label", said)
+    assert re.search(r"row 6:.*p01_0\.png: no such file", said)
+    assert re.search(r"row 10:.*p02_0\.png: not a picture", said)
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

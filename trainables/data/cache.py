@@ -133,6 +133,20 @@ def decode(path: str, side: int) -> np.ndarray:
     return np.asarray(square)
 
 
+def find_unreadable(paths: Sequence[str]) -> dict[str, str]:
+    """Decodes pictures at a small size and says which are no whole pictures, with reasons."""
+
+    def reason(path: str) -> str | None:
+        try:
+            decode(path, 16)
+        except Exception as error:  # Pillow's plugins raise what they like for a broken file
+            return _reason(error)
+        return None
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found is not None}
+
+
 def _key(order: Sequence[str], image_size: int) -> str:
     digest = hashlib.sha256(f"{FORMAT_VERSION} {image_size}\n".encode())
     for picture in order:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +92,9 @@ class Manifest:
         )
 
 
-def load_manifest(config: DataConfig) -> Manifest:
+def load_manifest(
+    config: DataConfig, find_unreadable: Callable[[Sequence[str]], Mapping[str, str]] | None = None
+) -> Manifest:
     """Reads and checks the pictures that `config` names; recognizes the layout by what is there.
 
     * A competition folder: `train/train.csv` (id,gender,race,age,path) and `train/images`; the path may also
@@ -101,6 +103,11 @@ def load_manifest(config: DataConfig) -> Manifest:
     * A CSV, or a folder with `train.csv`: path,label and optionally group, split and attribute columns; paths
       are relative to the CSV.
     * Otherwise a folder with one sub-folder a class; sub-folders below a class are walked.
+
+    Args:
+        config: What to read.
+        find_unreadable: Tells which files are no whole pictures, with reasons. Asked only when something else
+            is wrong, so that all of it is listed at once; otherwise the picture cache finds them.
 
     Raises:
         DataError: Anything is wrong; lists all of it. With `skip_bad`, bad pictures are left out instead.
@@ -135,6 +142,10 @@ def load_manifest(config: DataConfig) -> Manifest:
     if not config.skip_bad:
         problems += [f"{line}; {_WAY_OUT}" for line in bad]
     if problems:
+        if find_unreadable is not None and not config.skip_bad:
+            found = find_unreadable([row.path for row in raw.rows if not row.bad])
+            lines = [_picture_line(row.source, row.written, found[row.path]) for row in raw.rows if row.path in found]
+            problems += [f"{line}; {_WAY_OUT}" for line in lines]
         raise DataError(problems)
     return Manifest(
         table=table,
