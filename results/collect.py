@@ -90,6 +90,8 @@ def load_trials(run_dir: Path) -> list[TrialHistory]:
 def best_trial(run_dir: Path) -> BestTrial | None:
     """The best trial of a run at its best epoch: highest finite macro-F1 of all, the first trial of equals.
 
+    A trial that failed, by diverging say, does not count, whatever it had reached before.
+
     Returns:
         The record, without the paths of this machine; None if no epoch of the run has a finite score.
 
@@ -100,7 +102,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
     run = load_run(run_dir).portable()
     lines, events = _read_lines(run_dir / "trials.jsonl"), _read_lines(run_dir / "events.jsonl")
     trials = _histories(lines, events)
-    scored = [(trial, best) for trial in trials if (best := trial.best) is not None]
+    scored = [(trial, best) for trial in trials if trial.status != "failed" and (best := trial.best) is not None]
     if not scored:
         return None
     trial, report = max(scored, key=lambda pair: _score(pair[1]))

@@ -18,7 +18,6 @@ OBJECT_STORE_BYTES = 128 * 2**20
 os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.monitor writes what they would
     TUNE_DISABLE_SIGINT_HANDLER="1",  # search.stop ends trials with their epoch instead
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # a run is resumed from its own logs
@@ -32,6 +31,8 @@ class Cluster:
 
     num_cpus: int
     num_gpus: int
+    node_cpus: int
+    """Cores of the largest node."""
 
 
 class ClusterError(ValueError):
@@ -42,14 +43,15 @@ def this_machine() -> Cluster:
     """The cores and GPUs that this process may use; asks the driver, so that torch need not be imported for it."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return Cluster(num_cores(), len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]))
+        num_gpus = len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
+        return Cluster(num_cores(), num_gpus, num_cores())
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        return Cluster(num_cores(), pynvml.nvmlDeviceGetCount())
+        return Cluster(num_cores(), pynvml.nvmlDeviceGetCount(), num_cores())
     except pynvml.NVMLError:
-        return Cluster(num_cores(), 0)
+        return Cluster(num_cores(), 0, num_cores())
 
 
 @contextmanager
@@ -81,9 +83,11 @@ def connect(address: str | None) -> Iterator[Cluster]:
                 logging_level=logging.ERROR,
             )
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(f"--address {address}: no Ray cluster there ({error})") from error
+        what = "Ray does not start here" if address is None else f"--address {address}: no Ray cluster there"
+        raise ClusterError(f"{what}: {error}") from error
     try:
         resources = ray.cluster_resources()
-        yield Cluster(num_cpus=int(resources.get("CPU", 0)), num_gpus=int(resources.get("GPU", 0)))
+        node_cpus = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+        yield Cluster(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), node_cpus)
     finally:
         ray.shutdown()

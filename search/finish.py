@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -63,12 +64,15 @@ def finish(
             f"{done} of {run.trials_asked} trials are done ({ended_early or 'interrupted'}). Go on with: "
             f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
         )
-    remember(run, trials, study)
     best = best_trial(run_dir)
+    said = None
+    if best is not None:
+        said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+    with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
+        remember(run, trials, study)
     if best is None:
         _warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
         return 1
-    said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
     _say(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
@@ -80,6 +84,15 @@ def finish(
     _say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
     _say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
     return 0
+
+
+@contextmanager
+def say_if_it_fails(console: Console, what: str) -> Iterator[None]:
+    """For what must not cost the result: an exception becomes a warning."""
+    try:
+        yield
+    except Exception as error:
+        _warn(console, f"{what}: {error}")
 
 
 def _storage_flag(run_dir: Path) -> str:

@@ -114,6 +114,8 @@ def load_history(
         if line["space"] != space or line["study"] in left_out or metric not in (None, line.get("metric")):
             continue
         values = [math.nan if value is None else float(value) for value in line["values"]]
+        if line.get("state") == "failed":  # whatever it had reached before: nobody wants to start from it
+            values = [math.nan]
         studies.setdefault(line["study"], []).append((line["config"], values))
     return list(studies.values())
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +24,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
 from search.stop import StopRequest
-from trainables.checkpoints import LAST
+from trainables.checkpoints import BEST
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import METRIC, EpochReport
 
@@ -74,7 +76,8 @@ class Monitor(Callback):
         self._stop = stop
         self._boards: dict[str, EventFileWriter] = {}
         self._ended: dict[str, float] = {}
-        self._failures: list[str] = []
+        self._failures = [_kind(trial.reason or "") for trial in earlier if trial.status == "failed"]
+        self._parts: dict[str, int] = {}
         self._logged = {trial.trial_id: max((r.epoch for r in trial.reports), default=0) for trial in earlier}
         self._scores = {trial.trial_id: trial.best.val_macro_f1 for trial in earlier if trial.best is not None}
         self._describe_hparams()
@@ -107,16 +110,17 @@ class Monitor(Callback):
             return self._end(trial_id, "failed", result["failure"], traceback=result.get("traceback"))
         report = EpochReport(**{name: result[name] for name in EpochReport.__dataclass_fields__})
         last = report.epoch >= self._task.epochs
-        interrupted = self._stop.reason is not None and not last
+        interrupted = trial_id in self._stop.ended
         stopped = bool(result.get("done")) and not last and not interrupted
         status = "finished" if last else "stopped" if stopped else "running"
+        parts = result.get("micro_batches", 1)
+        if parts != self._parts.setdefault(trial_id, 1):
+            self._parts[trial_id] = parts
+            self._event(trial_id, "micro_batches", f"out of memory with whole batches, goes on in {parts} parts")
         if report.epoch > self._logged.get(trial_id, 0):
             line = {"trial_id": trial_id, "time": _now(), "status": status, **report.to_json()}
             if trial_id not in self._logged:
                 line["config"] = config
-            if trial_id not in self._logged and result.get("micro_batches", 1) > 1:
-                reason = f"out of memory with whole batches, goes on in {result['micro_batches']} parts"
-                self._event(trial_id, "micro_batches", reason)
             self._append("trials.jsonl", line)
             self._draw(trial_id, report)
             self._logged[trial_id] = report.epoch
@@ -139,9 +143,8 @@ class Monitor(Callback):
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Closes TensorBoard's files."""
-        for board in self._boards.values():
-            board.close()
-        self._boards.clear()
+        for trial_id in list(self._boards):
+            self._close_board(trial_id)
 
     def prune(self) -> None:
         """Deletes all checkpoints of ended trials but the best weights of the best few."""
@@ -150,7 +153,9 @@ class Monitor(Callback):
         kept = [trial_id for trial_id in ranked if self._ended[trial_id] > -math.inf][: self._keep]
         for trial_id in ranked:
             if trial_id in kept:
-                (folder / trial_id / LAST).unlink(missing_ok=True)
+                for path in (folder / trial_id).glob("*"):
+                    if path.name != BEST:
+                        path.unlink(missing_ok=True)
             else:
                 shutil.rmtree(folder / trial_id, ignore_errors=True)
 
@@ -161,11 +166,10 @@ class Monitor(Callback):
         if math.isnan(self._ended[trial_id]):
             self._ended[trial_id] = -math.inf
         self._event(trial_id, event, reason, **more)
-        if trial_id in self._boards:
-            self._boards.pop(trial_id).close()
+        self._close_board(trial_id)
         self.prune()
         if event == "failed":
-            self._failures.append(reason or "")
+            self._failures.append(_kind(reason or ""))
             if len(self._failures) == len(self._ended) == FAILURES_ALIKE and len(set(self._failures)) == 1:
                 self._stop.ask(f"{FAILURES_ALIKE} failures alike from the first trial on: {reason}")
 
@@ -185,7 +189,18 @@ class Monitor(Callback):
             self._stop.ask(f"{path} cannot be written: {error}")
 
     def _start_board(self, trial_id: str, config: Mapping[str, Any]) -> None:
-        self._board(trial_id).add_event(_event(hparams_pb(_words(config), trial_id=trial_id), step=0))
+        self._add(trial_id, [_event(hparams_pb(_words(config), trial_id=trial_id), step=0)])
+
+    def _add(self, trial_id: str, events: Sequence[Event]) -> None:
+        """Adds to a trial's curves; a disk that is full ends the search, and the curves can be drawn again."""
+        try:
+            board = self._board(trial_id)
+            for event in events:
+                board.add_event(event)
+            board.flush()
+        except OSError as error:
+            self._boards.pop(trial_id, None)
+            self._stop.ask(f"{self._run_dir / 'tensorboard'} cannot be written: {error}")
 
     def _describe_hparams(self) -> None:
         """Tells TensorBoard's HParams which numbers to show: of each trial the best, not the last."""
@@ -197,6 +212,10 @@ class Monitor(Callback):
             board.add_event(_event(hparams_config_pb(names, [Metric(tag) for tag in HPARAMS_METRICS]), step=0))
             board.close()
 
+    def _close_board(self, trial_id: str) -> None:
+        with suppress(OSError, KeyError):
+            self._boards.pop(trial_id).close()
+
     def _board(self, trial_id: str) -> EventFileWriter:
         if trial_id not in self._boards:
             folder = self._run_dir / "tensorboard" / trial_id
@@ -205,13 +224,15 @@ class Monitor(Callback):
         return self._boards[trial_id]
 
     def _draw(self, trial_id: str, report: EpochReport) -> None:
-        board = self._board(trial_id)
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
         values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._task.classes, report.class_f1, strict=True)}
-        for tag, value in values.items():
-            if value is not None:
-                board.add_event(_event(scalar_pb(tag, float(value)), step=report.epoch))
-        board.flush()
+        scalars = [scalar_pb(tag, float(value)) for tag, value in values.items() if value is not None]
+        self._add(trial_id, [_event(scalar, step=report.epoch) for scalar in scalars])
+
+
+def _kind(reason: str) -> str:
+    """A reason without the numbers and paths in which failures of one kind differ."""
+    return re.sub(r"/\S+|\d[\d.]*", "#", reason)
 
 
 def is_over(trial: TrialHistory) -> bool:

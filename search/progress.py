@@ -128,7 +128,7 @@ class Progress(Callback):
         if self._live is not None:
             self._live.update(self._table())
         else:
-            self._console.print(f"{line} | {self.summary()}", highlight=False, soft_wrap=True)
+            self._console.print(f"{line} | {self.summary()}", highlight=False, markup=False, soft_wrap=True)
 
     def _table(self) -> Group:
         table = Table("trial", "backbone", "epoch", "macro-F1", "best", "seconds", "state", box=None)

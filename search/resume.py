@@ -20,7 +20,10 @@ from search.study import StudyConfig
 from trainables.data.manifest import DataConfig
 from trainables.report import METRIC
 
-FREE = ("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name")
+FREE = (
+    *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep"),
+)
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 
 
@@ -30,9 +33,17 @@ def saved_options(storage: Path, name: str) -> tuple[StudyConfig, DataConfig]:
     Raises:
         RunError: There is no such run.
     """
-    options = load_run(storage.expanduser().resolve() / name).options
-    study = _restored(StudyConfig, options)
-    return replace(study, resume=name, time_budget=None, add_trials=0), _restored(DataConfig, options)
+    storage = storage.expanduser().resolve()
+    run = load_run(storage / name)
+    study = replace(
+        _restored(StudyConfig, run.options),
+        resume=name,
+        storage=storage,  # where it was found, should the folder of the runs have moved
+        trials=run.trials_asked,
+        time_budget=None,
+        add_trials=0,
+    )
+    return study, _restored(DataConfig, run.options)
 
 
 def refuse_contradictions(saved: Sequence[Any], asked: Sequence[Any]) -> None:
@@ -71,9 +82,6 @@ def reopen_run(
     run = load_run(run_dir)
     for name in ("trials.jsonl", "events.jsonl"):
         _cut_torn_line(run_dir / name)
-    if study.add_trials:
-        run = replace(run, trials_asked=run.trials_asked + study.add_trials)
-        run.save(run_dir / "run.json")
     shutil.rmtree(run_dir / "ray", ignore_errors=True)
     if not (Path(run.task.cache_path) / "meta.json").exists():
         prepared = prepare_data(data, study, console)
@@ -82,7 +90,11 @@ def reopen_run(
                 f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
                 f"in {run.task.cache_path}: bring the pictures back, or start a new run"
             )
-    return run, tuple(load_trials(run_dir))
+    task = replace(run.task, split_path=str(run_dir / "split.csv"), checkpoint_dir=str(run_dir / "checkpoints"))
+    trials = tuple(load_trials(run_dir))
+    run = replace(run, task=task, trials_asked=run.trials_asked + study.add_trials)
+    run.save(run_dir / "run.json")
+    return run, trials
 
 
 def adopt_trials(trials: Sequence[TrialHistory], searcher: StudySearcher, scheduler: RungScheduler) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,12 +40,15 @@ def main(args: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         Console(stderr=True).print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def parse(args: Sequence[str] | None = None) -> Options:
     """The command line; with --resume on top of the settings of that run."""
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
     options = tyro.cli(Options, prog="search/run.py", args=args, config=config)
+    options = replace(options, study=options.study.absolute(), data=options.data.absolute())
     if options.study.resume is None:
         return options
     from search.resume import refuse_contradictions, saved_options
@@ -53,6 +56,7 @@ def parse(args: Sequence[str] | None = None) -> Options:
     study, data = saved_options(options.study.storage, options.study.resume)
     default = Options(study=study, data=data)
     asked = tyro.cli(Options, prog="search/run.py", args=args, config=config, default=default)
+    asked = replace(asked, study=asked.study.absolute(), data=asked.data.absolute())
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked
 
@@ -71,11 +75,13 @@ def search(options: Options, console: Console) -> int:
         study = options.study
         space = get_space(study.space, [name for name in study.backbones.split(",") if name])
         cluster = this_machine() if study.address is None else stack.enter_context(connect(study.address))
-        study = study.settle(cluster.num_cpus, cluster.num_gpus)
+        study = study.settle(
+            cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus, num_configs=space.num_configs
+        )
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
 
-        from search.finish import finish, say_start
+        from search.finish import finish, say_if_it_fails, say_start
         from search.monitor import Monitor, is_over
         from search.progress import Progress
         from search.resume import adopt_trials, reopen_run
@@ -113,16 +119,18 @@ def search(options: Options, console: Console) -> int:
             stop=stop,
             callbacks=[monitor, progress],
         )
-        try:
-            with stop.on_interrupt():
+        with stop.on_interrupt():
+            try:
                 if left:
                     tuner.fit()
-        except KeyboardInterrupt:  # Ctrl-C for the second time: what there is by then is still written below
-            pass
-        finally:
+            except KeyboardInterrupt:  # Ctrl-C for the second time: what there is by then is still written below
+                pass
+            except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
+                stop.ask(f"{type(error).__name__}: {error}")
             progress.close()
-            searcher.close(stop.reason or "an error")
-    return finish(run, run_dir, study, monitor, console, stop.reason)
+            with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
+                searcher.close(stop.reason or "interrupted")
+            return finish(run, run_dir, study, monitor, console, stop.reason)
 
 
 if __name__ == "__main__":

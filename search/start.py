@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,10 +26,13 @@ from search.warm_start import first_points
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
-from trainables.hardware import hardware_in_words
+from trainables.hardware import hardware_in_words, num_gpus
 from trainables.model import num_parameters
 from trainables.weights import check_weights, resolve_weights
 
+STARTING = ".starting-"
+LEFTOVER_SECONDS = 3600
+"""A folder of a run that starts is renamed within a second; one this old was left by a kill."""
 LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "kornia")
@@ -51,12 +56,16 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         WeightsError: The weights that were asked for cannot be had.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
+    if study.gpus_per_trial and study.address is None and not num_gpus():
+        raise ValueError(
+            "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
+        )
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     for backbone, file in weights.files.items():
         check_weights(backbone, file)
     check_disk(study, weights.backbones)
     now = datetime.now().astimezone()
-    name = study.name or f"{space.name}-{now:%Y%m%d-%H%M%S}"
+    name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
     if run_dir.exists():
         raise ValueError(
@@ -74,6 +83,7 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         batch_size=study.batch_size,
         seed=study.seed,
         num_threads=study.cpus_per_trial,
+        device="cuda" if study.gpus_per_trial else "cpu",
         weights=weights.files,
     )
     run = SearchRun(
@@ -93,12 +103,32 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         points=points,
         history=history,
     )
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=run_dir.parent, prefix=f".{name}.", ignore_cleanup_errors=True) as temporary:
-        prepared.split.save(Path(temporary) / "run" / "split.csv")
-        run.save(Path(temporary) / "run" / "run.json")
-        (Path(temporary) / "run").rename(run_dir)  # there whole or not at all: what has a folder can be resumed
+    _make_folder(run, run_dir, prepared)
     return run, run_dir
+
+
+def _free_name(runs_dir: Path, name: str) -> str:
+    """The name, or the first of name-2, name-3, ... that is free: two searches may start in one second."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(free for free in names if not (runs_dir / free).exists())
+
+
+def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
+    """Makes the run's folder, there whole or not at all, so that what has a folder can be resumed."""
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in run_dir.parent.glob(f"{STARTING}*"):  # of a process that was killed just here
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=run_dir.parent, prefix=STARTING, ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary) / "run"
+        prepared.split.save(folder / "split.csv")
+        run.save(folder / "run.json")
+        try:
+            folder.rename(run_dir)
+        except OSError as error:
+            raise ValueError(
+                f"the run {run.name!r} was made by another process just now: give another --name"
+            ) from error
 
 
 @contextmanager

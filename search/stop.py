@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
-
-from ray.tune.stopper import Stopper
 
 
-class StopRequest(Stopper):
-    """Says that the search shall end; Ray asks it after every epoch, so running trials end with theirs."""
+class StopRequest:
+    """Says that the search shall end; it is asked after every epoch, so running trials end with theirs."""
 
     def __init__(self, time_budget_seconds: float | None) -> None:
         """Starts the clock of the time budget."""
         self._deadline = None if time_budget_seconds is None else time.monotonic() + time_budget_seconds
         self._reason: str | None = None
         self._interrupted = False
+        self.ended: set[str] = set()
+        """trial_id of the trials that it ended, which neither finished nor were stopped by ASHA."""
 
     @property
     def reason(self) -> str | None:
@@ -31,14 +30,6 @@ class StopRequest(Stopper):
     def ask(self, reason: str) -> None:
         """Asks for the end; the first reason stays."""
         self._reason = self.reason or reason
-
-    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Whether a trial that just reported shall end."""
-        return self.reason is not None
-
-    def stop_all(self) -> bool:
-        """Never: running trials come to the end of their epoch."""
-        return False
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:

@@ -44,7 +44,7 @@ class StudyConfig:
     """Cores, and threads, of a trial."""
     gpus_per_trial: Annotated[float | None, _default("1 where there is a GPU, else 0")] = None
     """GPUs of a trial; a fraction lets trials share one."""
-    grace_period: Annotated[int | None, _default("an epoch in fifteen, at least 1")] = None
+    grace_period: Annotated[int | None, _default("a third of the root of --epochs, at least 1")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, _default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
@@ -80,8 +80,12 @@ class StudyConfig:
     """Ray cluster to join, such as auto or 10.0.0.7:6379."""
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("epochs", 1), ("image_size", 16), ("batch_size", 2)):
+        for name, low in (("trials", 1), ("epochs", 1), ("image_size", 16), ("batch_size", 2), ("seed", 0)):
             _at_least(name, getattr(self, name), low)
+        if self.image_size is not None and self.image_size > 1024:
+            raise ValueError(f"--image-size is {self.image_size}: it must be at most 1024")
+        if self.batch_size is not None and self.batch_size % 2:
+            raise ValueError(f"--batch-size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
         _at_least("concurrency", self.concurrency, 1)
         _at_least("cpus_per_trial", self.cpus_per_trial, 1)
         _at_least("gpus_per_trial", self.gpus_per_trial, 0)
@@ -142,8 +146,31 @@ class StudyConfig:
             raise ValueError(f"--time-budget {self.time_budget!r}: give seconds, or a number with s, m or h, as in 15m")
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
-    def settle(self, num_cpus: int, num_gpus: int) -> StudyConfig:
+    def absolute(self) -> StudyConfig:
+        """The same settings wherever they are read: every path absolute."""
+        weights, history = (
+            word if word in ("auto", "none") else str(Path(word).expanduser().resolve())
+            for word in (self.weights, self.history)
+        )
+        return replace(
+            self,
+            storage=self.runs_dir,
+            readme=self.readme_path,
+            cache_dir=self.cache_path,
+            weights=weights,
+            history=history,
+        )
+
+    def settle(
+        self, num_cpus: int, num_gpus: int, *, node_cpus: int | None = None, num_configs: int | None = None
+    ) -> StudyConfig:
         """Fills in what was left open, from the cores and GPUs at hand.
+
+        Args:
+            num_cpus: Cores in all.
+            num_gpus: GPUs in all.
+            node_cpus: Cores of the largest node, which a trial cannot leave; by default all of them.
+            num_configs: Configurations that the space has, if they are so few that all can be tried.
 
         Raises:
             ValueError: More is asked for than there is.
@@ -152,12 +179,13 @@ class StudyConfig:
         gpus_per_trial = self.gpus_per_trial if self.gpus_per_trial is not None else float(gpu)
         if gpus_per_trial > num_gpus:
             raise ValueError(f"--gpus-per-trial {gpus_per_trial:g}: there are {num_gpus} GPUs here")
-        if self.cpus_per_trial is not None and self.cpus_per_trial > num_cpus:
-            raise ValueError(f"--cpus-per-trial {self.cpus_per_trial}: there are {num_cpus} cores here")
+        node_cpus = node_cpus or num_cpus
+        if self.cpus_per_trial is not None and self.cpus_per_trial > node_cpus:
+            raise ValueError(f"--cpus-per-trial {self.cpus_per_trial}: there are {node_cpus} cores here")
         most = int(num_gpus / gpus_per_trial) if gpus_per_trial else min(4, num_cpus)
         most = max(1, min(most, num_cpus // (self.cpus_per_trial or 1)))
         concurrency = self.concurrency or most
-        cpus_per_trial = self.cpus_per_trial or max(1, num_cpus // concurrency)
+        cpus_per_trial = self.cpus_per_trial or max(1, min(node_cpus, num_cpus // concurrency))
         if concurrency * cpus_per_trial > num_cpus or concurrency * gpus_per_trial > num_gpus:
             raise ValueError(
                 f"--concurrency {concurrency} with {cpus_per_trial} cores and {gpus_per_trial:g} GPUs a trial needs "
@@ -165,7 +193,7 @@ class StudyConfig:
             )
         return replace(
             self,
-            trials=self.trials or (50 if gpu else 12),
+            trials=min(self.trials or (50 if gpu else 12), num_configs or 10**9),
             epochs=self.epochs or (27 if gpu else 6),
             image_size=self.image_size or (224 if gpu else 96),
             batch_size=self.batch_size or (64 if gpu else 32),

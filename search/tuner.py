@@ -8,12 +8,13 @@ from typing import Any
 
 import optuna
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from results.collect import TrialHistory
 from results.record import SearchRun
 from search.monitor import is_over
-from search.scheduler import RungScheduler, build_scheduler
+from search.scheduler import RungScheduler, build_scheduler, trial_name
 from search.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
 from search.study import StudyConfig
@@ -54,16 +55,37 @@ class NumberedSearcher(Searcher):
         self._inner.on_trial_result(self._trial_ids[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Passes the end of a trial on; one that only ended with the search has not been stopped by ASHA."""
-        if self._stop.reason is None or error:
-            reason = (result or {}).get("failure")
-            self._inner.on_trial_complete(self._trial_ids[trial_id], result, error or reason is not None, reason)
+        """Passes the end of a trial on; one that only ended with the search goes on when the run is resumed."""
+        ours = self._trial_ids[trial_id]
+        if ours in self._stop.ended:
+            return
+        failure = (result or {}).get("failure")
+        self._inner.on_trial_complete(ours, None if failure else result, error or failure is not None, failure)
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing: the run's own logs say everything."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Reads nothing."""
+
+
+class StoppableScheduler(FIFOScheduler):
+    """ASHA, and behind it the request to end: a trial that ASHA lets go on ends with its epoch once there is one."""
+
+    def __init__(self, inner: RungScheduler, stop: StopRequest) -> None:
+        super().__init__()
+        self._inner = inner
+        self._stop = stop
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+        """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone."""
+        if "failure" in result:
+            return TrialScheduler.STOP
+        decision = self._inner.on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.CONTINUE and self._stop.reason is not None:
+            self._stop.ended.add(trial_name(trial))
+            return TrialScheduler.STOP
+        return decision
 
 
 def build_tuner(
@@ -86,7 +108,7 @@ def build_tuner(
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=scheduler,
+            scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials,
             max_concurrent_trials=study.concurrency,
             reuse_actors=True,
@@ -94,7 +116,6 @@ def build_tuner(
         run_config=tune.RunConfig(
             name="ray",
             storage_path=str(run_dir),
-            stop=stop,
             verbose=0,
             callbacks=list(callbacks),
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),

@@ -32,11 +32,12 @@ def first_points(space: Space, study: StudyConfig) -> tuple[list[dict[str, Any]]
         for earlier in studies
     ]
     size = min(PORTFOLIO_SIZE, max(1, (study.trials or 1) // 2))
-    portfolio = build_portfolio([earlier for earlier in known if earlier], size, mode=MODE)
+    known = [earlier for earlier in known if earlier]
+    portfolio = build_portfolio(known, size, mode=MODE)
     if not portfolio:
         return own, f"the {len(own)} starting points of the space"
-    searches = "search" if len(studies) == 1 else "searches"
-    words = f"the default and {len(portfolio)} configurations from {len(studies)} earlier {searches}"
+    searches = "search" if len(known) == 1 else "searches"
+    words = f"the default and {len(portfolio)} configurations from {len(known)} earlier {searches}"
     return own[:1] + portfolio, words
 
 

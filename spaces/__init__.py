@@ -28,6 +28,8 @@ class Space:
     """Picklable: a `functools.partial` of a module-level function."""
     starting_points: tuple[TrialConfig, ...]
     """Tried first; the first of all is the default configuration."""
+    num_configs: int | None
+    """Configurations that the space has; None if there are more than one would count."""
 
 
 def get_space(name: str, backbones: Sequence[str] = ()) -> Space:
@@ -46,11 +48,13 @@ def get_space(name: str, backbones: Sequence[str] = ()) -> Space:
                 f"Backbones: {', '.join(module.BACKBONES)}"
             )
     chosen = tuple(backbone for backbone in module.BACKBONES if backbone in backbones or not backbones)
+    points = tuple(module.starting_points(chosen))
     return Space(
         name=name,
         backbones=chosen,
         suggest=partial(module.suggest, backbones=chosen),
-        starting_points=tuple(module.starting_points(chosen)),
+        starting_points=points,
+        num_configs=len(points) if module is baseline else None,
     )
 
 

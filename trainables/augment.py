@@ -43,7 +43,8 @@ class Augment:
             labels: `(B,) int64`.
 
         Returns:
-            Pictures `(B, 3, S, S) float32` from 0 to 1, and labels: `(B,) int64`, or `(B, C) float32` with the
+            Pictures `(B, 3, S, S) float32` from 0 to 1 (noise goes beyond) and
+            labels: `(B,) int64`, or `(B, C) float32` with the
             share of each class where CutMix is on.
         """
         if not self._crops:

@@ -38,18 +38,22 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
 
     torch.set_num_threads(task.num_threads)
     torch.backends.cudnn.benchmark = True
-    try:
+    for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
-            _train(params, task, micro_batches=1)
-        except torch.OutOfMemoryError:
-            _free_memory()
-            _train(params, task, micro_batches=min(MICRO_BATCHES, task.batch_size // 2))
-    except torch.OutOfMemoryError as error:
-        _report_failure(f"infeasible: out of memory even in {MICRO_BATCHES} parts a batch: {_first_line(error)}")
-    except Exception as error:
-        _report_failure(f"{type(error).__name__}: {_first_line(error)}")
-    finally:
+            _train(params, task, micro_batches)
+            failure = None
+        except torch.OutOfMemoryError as error:
+            failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {_first_line(error)}"
+            trace, again = traceback.format_exc(), micro_batches == 1
+        except Exception as error:
+            failure, trace, again = f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc(), False
+        # Only here, where no exception holds the frames of the failed attempt any more, is its memory free.
         _free_memory()
+        if failure is None:
+            return
+        if not again:
+            break
+    tune.report({METRIC: math.nan, "failure": failure, "traceback": trace})
 
 
 def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> None:
@@ -66,14 +70,11 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> N
     try:
         for report in fit(state, data):
             checkpointer.note_best(state)
-            tune.report({**asdict(report), "training_iteration": report.epoch, "micro_batches": micro_batches})
+            numbers = {**asdict(report), "training_iteration": report.epoch, "micro_batches": state.micro_batches}
+            tune.report(numbers)
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
-
-
-def _report_failure(reason: str) -> None:
-    tune.report({METRIC: math.nan, "failure": reason, "traceback": traceback.format_exc()})
 
 
 def _first_line(error: Exception) -> str:

@@ -38,7 +38,7 @@ class TrialConfig:
     blur: float = 0.0
     """Largest sigma of a Gaussian blur, in pixels per 224 of image size, 0 (off) to 5; half the pictures."""
     noise: float = 0.0
-    """Largest standard deviation of Gaussian noise on a 0 to 1 scale, 0 (off) to 0.5; half the pictures."""
+    """Standard deviation of Gaussian noise on a 0 to 1 scale, 0 (off) to 0.5; half the pictures."""
     sharpness: float = 0.0
     """Largest strength of a random sharpening, 0 (off) to 3; half the pictures."""
     contrast: float = 0.0
@@ -98,7 +98,7 @@ class TaskConfig:
     epochs: int = 27
     """Epochs of a trial that is not stopped, at least 1."""
     batch_size: int = 64
-    """Pictures in a training batch, at least 2."""
+    """Pictures in a training batch, even, at least 2."""
     seed: int = 0
     """Seed of initialization, order, augmentation and dropout."""
     device: str = "auto"
@@ -122,6 +122,8 @@ class TaskConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
+        if self.batch_size % 2:
+            raise ValueError(f"batch_size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskConfig:

@@ -42,7 +42,7 @@ class EpochReport:
     images_per_second: float
     """Training pictures per second of training time (evaluation and checkpoint not counted)."""
     seconds: float
-    """Wall seconds of the whole epoch: training, evaluation and checkpoint."""
+    """Wall seconds of training and evaluation."""
     peak_memory_bytes: int
     """Peak memory of the epoch: of the GPU's allocator where there is one, else of the process."""
     gpu_utilization: float | None = None

@@ -77,6 +77,7 @@ class TrainState:
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "seed": self.task.seed,
+                "micro_batches": self.micro_batches,
                 "epoch": self.epoch,
                 "best_val_macro_f1": self.best_val_macro_f1,
                 "best_epoch": self.best_epoch,
@@ -97,6 +98,7 @@ class TrainState:
             self.schedule.load_state_dict(saved["schedule"])
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
             self.best_val_macro_f1 = saved["best_val_macro_f1"]
+            self.micro_batches = max(self.micro_batches, saved["micro_batches"])
         except Exception as error:  # torch raises a dozen types for a file that is not what it should be
             raise ValueError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
 
@@ -122,6 +124,8 @@ class Checkpointer:
     def __init__(self, folder: Path) -> None:
         """Makes the folder."""
         folder.mkdir(parents=True, exist_ok=True)
+        for torn in folder.glob("*.tmp-*"):  # of a process that was killed while it wrote
+            torn.unlink(missing_ok=True)
         self._folder = folder
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._saved_at = time.monotonic()
@@ -134,18 +138,24 @@ class Checkpointer:
             state.load(last)
 
     def note_best(self, state: TrainState) -> None:
-        """Takes a copy of the weights if the epoch just done is the best so far."""
+        """Writes the weights if the epoch just done is the best so far, or keeps a copy until that is due."""
         if state.best_epoch == state.epoch:
-            self._best_weights = {name: value.clone() for name, value in state.model.state_dict().items()}
+            weights = state.model.state_dict()
+            self._best_weights = {name: value.clone() for name, value in weights.items()}
+            if self._is_due() or state.epoch == state.task.epochs:
+                self.close()
 
     def after_epoch(self, state: TrainState) -> None:
         """Saves what is due; after the last epoch there is nothing to go on from."""
-        started = time.monotonic()
-        if state.epoch < state.task.epochs and started - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE:
+        if state.epoch < state.task.epochs and self._is_due():
+            started = time.monotonic()
             self.close()
             state.save(self._folder / LAST)
             self._saved_at = time.monotonic()
             self._cost_seconds = self._saved_at - started
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE
 
     def close(self) -> None:
         """Writes the best weights that have not been written yet."""

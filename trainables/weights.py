@@ -142,6 +142,10 @@ class _Hub:
             self._reachable = self._probe()
         return self._reachable
 
+    def give_up(self, why: str) -> None:
+        """Counts the hub as out of reach from now on."""
+        self._reachable, self.why = False, why
+
     def _probe(self) -> bool:
         from huggingface_hub import constants
 
@@ -191,6 +195,7 @@ def _in_hub_cache(backbone: str) -> tuple[Path, str] | None:
 
 def _from_hub(backbone: str, hub: _Hub) -> tuple[Path, str] | None:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     wanted = _hub_files(backbone)
     if wanted is None or not hub.reachable():
@@ -198,8 +203,11 @@ def _from_hub(backbone: str, hub: _Hub) -> tuple[Path, str] | None:
     for name in wanted[1]:
         try:
             return Path(hf_hub_download(wanted[0], name, etag_timeout=PROBE_SECONDS)), f"hub {wanted[0]}"
-        except Exception as error:  # not there under this name, or the connection broke
-            hub.why = f"{type(error).__name__} from the hub"
+        except EntryNotFoundError:
+            continue  # not there under this name
+        except Exception as error:  # the connection broke, in one of the many ways it can: do not wait for it again
+            hub.give_up(f"{type(error).__name__} from the hub")
+            return None
     return None
 
 

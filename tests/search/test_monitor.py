@@ -171,6 +171,7 @@ def test_a_trial_that_ends_with_the_search_is_interrupted_not_stopped(
 ) -> None:
     monitor.on_trial_start(0, [], a_trial())
     stop.ask("Ctrl-C")
+    stop.ended.add("00000")
     monitor.on_trial_result(0, [], a_trial(), a_result(1, 0.2, done=True))
     [trial] = load_trials(tmp_path)
     assert trial.status == "interrupted"
@@ -181,3 +182,19 @@ def test_a_changed_best_is_what_hparams_shows(monitor: Monitor, tmp_path: Path) 
     run(monitor, a_trial(), a_result(1, 0.5), a_result(2, 0.3, 0.5))
     monitor.on_experiment_end([])
     assert curve(tmp_path / "tensorboard" / "00000", "macro_f1/best")[-1] == (2, 0.5)
+
+
+def test_failures_alike_are_told_without_their_numbers_and_paths(monitor: Monitor, stop: StopRequest) -> None:
+    for number in range(3):
+        failure = f"OSError: no file /run/{number:05d}/last.pt, tried {number}.5 GiB"
+        run(monitor, a_trial(f"{number:05d}"), {"val_macro_f1": math.nan, "failure": failure, "traceback": ""})
+    assert stop.reason is not None
+
+
+def test_curves_that_cannot_be_written_end_the_search_and_not_the_driver(
+    monitor: Monitor, tmp_path: Path, stop: StopRequest
+) -> None:
+    (tmp_path / "tensorboard" / "00000").write_text("in the way")
+    run(monitor, a_trial(), a_result(1, 0.2))
+    assert "tensorboard cannot be written" in (stop.reason or "")
+    assert [line["epoch"] for line in lines(tmp_path / "trials.jsonl")] == [1]

@@ -53,6 +53,9 @@ def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | No
         ("epochs", 0),
         ("image_size", 8),
         ("batch_size", 1),
+        ("batch_size", 33),
+        ("image_size", 4096),
+        ("seed", -1),
         ("concurrency", 0),
         ("gpus_per_trial", -1.0),
         ("gpus_per_trial", 1.5),
@@ -70,3 +73,13 @@ def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | No
 def test_a_value_out_of_range_names_its_flag(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"--{field.replace('_', '-')}"):
         StudyConfig(**{field: value})
+
+
+def test_a_space_of_one_configuration_is_one_trial() -> None:
+    assert StudyConfig(space="baseline", trials=12).settle(2, 0, num_configs=1).trials == 1
+
+
+def test_a_trial_cannot_take_more_cores_than_the_largest_node_has() -> None:
+    assert StudyConfig(concurrency=1).settle(8, 0, node_cpus=4).cpus_per_trial == 4
+    with pytest.raises(ValueError, match="4 cores"):
+        StudyConfig(cpus_per_trial=8).settle(8, 0, node_cpus=4)

@@ -5,6 +5,7 @@ Letters: `N` pictures, `P` stored side in pixels. The file holds `(N, P, P, 3) u
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,6 +22,10 @@ from PIL import Image, ImageOps
 FORMAT_VERSION = 1
 MARGIN = 8 / 7
 """Stored side over image size: the 224 of 256 of the usual centre crop (Krizhevsky et al. 2012, timm's .875)."""
+
+
+PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+"""Error numbers that speak of a picture; Pillow's own errors have none."""
 
 
 class CacheError(OSError):
@@ -179,11 +184,15 @@ def _decode_all(
         images = np.lib.format.open_memmap(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(len(order), side, side, 3)
         )
+        with (temporary / "images.npy").open("r+b") as file:  # a disk that fills up later would be a bus error
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(file.name))  # noqa: PTH202
 
         def decode_row(row: int) -> str | None:
             try:
                 images[row] = decode(order[row], side)
             except Exception as error:  # Pillow's plugins raise what they like for a broken file
+                if isinstance(error, MemoryError) or getattr(error, "errno", None) not in PICTURES_OWN_FAULT:
+                    raise  # the machine's trouble, not the picture's: it must not be remembered as bad
                 return _reason(error)
             return None
 

@@ -34,6 +34,13 @@ class DataConfig:
     skip_bad: bool = False
     """Go on without pictures that are missing, empty or unreadable; their names are recorded."""
 
+    def absolute(self) -> DataConfig:
+        """The same settings wherever they are read: every path absolute."""
+        data, corrections = (
+            None if path is None else path.expanduser().absolute() for path in (self.data, self.corrections)
+        )
+        return dataclasses.replace(self, data=data, corrections=corrections)
+
 
 class DataError(ValueError):
     """Everything that is wrong with the data, one line a problem: file and row, value, way out.

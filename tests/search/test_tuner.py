@@ -1,0 +1,102 @@
+"""Between Ray and our searcher and scheduler: names, the request to end, failures."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search.scheduler import build_scheduler
+from search.searcher import StudySearcher, build_searcher
+from search.stop import StopRequest
+from search.tuner import NumberedSearcher, StoppableScheduler
+from spaces import get_space
+from trainables.report import METRIC, MODE
+
+EPOCHS = 9
+
+
+@pytest.fixture
+def stop() -> StopRequest:
+    return StopRequest(None)
+
+
+@pytest.fixture
+def inner() -> StudySearcher:
+    return build_searcher(get_space("toy").suggest, metric=METRIC, mode=MODE, max_epochs=EPOCHS, seed=0)
+
+
+def result(epoch: int, value: float, **more: Any) -> dict[str, Any]:
+    return {"training_iteration": epoch, METRIC: value, **more}
+
+
+def a_trial(number: int) -> Any:
+    return SimpleNamespace(trial_id=f"ray{number}", config={"trial_id": f"{number:05d}"})
+
+
+def test_trials_are_numbered_whatever_ray_calls_them(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NumberedSearcher(inner, stop)
+    assert [searcher.suggest(name)["trial_id"] for name in ("abc", "xyz")] == ["00000", "00001"]
+
+
+def test_no_trial_is_proposed_once_the_search_shall_end(inner: StudySearcher, stop: StopRequest) -> None:
+    stop.ask("Ctrl-C")
+    assert NumberedSearcher(inner, stop).suggest("abc") == Searcher.FINISHED
+
+
+def test_a_trial_that_asha_lets_go_on_ends_with_the_search_and_is_not_closed(
+    inner: StudySearcher, stop: StopRequest
+) -> None:
+    searcher = NumberedSearcher(inner, stop)
+    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
+    searcher.suggest("ray0")
+    assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5)) == TrialScheduler.CONTINUE
+    stop.ask("Ctrl-C")
+    assert scheduler.on_trial_result(None, a_trial(0), result(2, 0.5)) == TrialScheduler.STOP
+    searcher.on_trial_complete("ray0", result(2, 0.5))
+    assert inner.study.trials[0].state == TrialState.RUNNING  # until the searcher is closed, or it goes on
+
+
+def test_a_trial_that_finishes_after_the_request_to_end_is_finished(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NumberedSearcher(inner, stop)
+    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
+    searcher.suggest("ray0")
+    stop.ask("time budget")
+    assert scheduler.on_trial_result(None, a_trial(0), result(EPOCHS, 0.5)) == TrialScheduler.STOP
+    searcher.on_trial_complete("ray0", result(EPOCHS, 0.5))
+    assert inner.study.trials[0].state == TrialState.COMPLETE
+
+
+def test_what_asha_stops_is_stopped_also_when_the_search_shall_end(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NumberedSearcher(inner, stop)
+    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
+    for number in range(2):
+        searcher.suggest(f"ray{number}")
+    scheduler.on_trial_result(None, a_trial(0), result(1, 0.9))
+    stop.ask("Ctrl-C")
+    assert scheduler.on_trial_result(None, a_trial(1), result(1, 0.1)) == TrialScheduler.STOP
+    assert stop.ended == set()
+    searcher.on_trial_complete("ray1", result(1, 0.1))
+    assert inner.study.trials[1].state == TrialState.PRUNED
+
+
+def test_a_failure_is_no_epoch_and_leaves_the_rungs_alone(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NumberedSearcher(inner, stop)
+    asha = build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS)
+    scheduler = StoppableScheduler(asha, stop)
+    searcher.suggest("ray0")
+    searcher.on_trial_result("ray0", result(1, 0.4))
+    before = asha.rungs
+    failed = result(2, math.nan, failure="RuntimeError: no")
+    assert scheduler.on_trial_result(None, a_trial(0), failed) == TrialScheduler.STOP
+    searcher.on_trial_complete("ray0", failed)
+    assert asha.rungs == before
+    [trial] = inner.study.trials
+    assert trial.state == TrialState.FAIL
+    assert trial.intermediate_values == {1: 0.4}
+    assert trial.user_attrs["stop_reason"] == "RuntimeError: no"
