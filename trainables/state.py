@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +111,10 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
     try:
         torch.save(content, temporary)
         temporary.replace(path)
+    except RuntimeError as error:  # torch's writer hides why it could not write
+        if shutil.disk_usage(path.parent).free < 2**20:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -161,6 +163,20 @@ def test_saving_that_fails_leaves_the_old_checkpoint(task: TaskConfig, tmp_path:
         state.save(tmp_path / "last.pt")
     assert (tmp_path / "last.pt").read_bytes() == before
     assert [path.name for path in tmp_path.glob("last.pt*")] == ["last.pt"]
+
+
+def test_a_full_disk_is_named_where_torch_hides_it(task: TaskConfig, tmp_path: Path, monkeypatch) -> None:
+    state, _ = start(TOY, task)
+
+    def full(content: object, path: Path) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RuntimeError, match="inline_container"):
+        state.save(tmp_path / "last.pt")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="No space left on device"):
+        state.save(tmp_path / "last.pt")
 
 
 @pytest.mark.gpu
