@@ -158,17 +158,30 @@ def _moment(run_dir: Path, chance: random.Random, spread: float) -> float:
 
 
 def _kill(kind: str, process: subprocess.Popen[bytes]) -> str:
-    family = psutil.Process(process.pid).children(recursive=True)
-    workers = [child for child in family if "ImplicitFunc" in " ".join(_command(child))]  # Ray's name for a trial
     if kind == "worker":
-        for worker in workers[:1]:
-            os.kill(worker.pid, signal.SIGKILL)
-        return "worker" if workers else "worker (none yet)"
-    if kind == "all":
-        for child in family:
-            _kill_if_there(child.pid)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            for worker in _workers(process.pid)[:1]:
+                _kill_if_there(worker)
+                return "worker"
+            time.sleep(0.05)
+        return "worker (the search had ended)"
+    for child in _family(process.pid) if kind == "all" else []:
+        _kill_if_there(child.pid)
     _kill_if_there(process.pid)
     return kind
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _workers(pid: int) -> list[int]:
+    """Processes that train; Ray names them by the method of the trainable that they run."""
+    return [child.pid for child in _family(pid) if "ImplicitFunc" in " ".join(_command(child))]
 
 
 def _kill_if_there(pid: int) -> None:
