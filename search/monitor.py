@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -60,6 +60,7 @@ class Monitor(Callback):
         keep: int,
         stop: StopRequest,
         earlier: Sequence[TrialHistory] = (),
+        handed_out_again: Container[str] = (),
     ) -> None:
         """Opens the logs for appending.
 
@@ -68,9 +69,11 @@ class Monitor(Callback):
             task: What its trials share.
             keep: Trials whose best weights stay on disk.
             stop: Told when the logs cannot be written, or when all trials fail alike.
+            handed_out_again: Ray's names of trials whose worker died before they began: nothing happened yet.
             earlier: Trials of earlier starts, from the logs. The curves of those that go on are drawn anew.
         """
         self._run_dir = run_dir
+        self._handed_out_again = handed_out_again
         self._task = task
         self._keep = keep
         self._stop = stop
@@ -137,6 +140,8 @@ class Monitor(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Notes that a trial's worker died more often than it is retried."""
+        if trial.trial_id in self._handed_out_again:
+            return
         error = trial.get_error()
         words = str(error).strip().splitlines() if error is not None else []
         self._end(split_params(trial.config)[1], "failed", words[-1] if words else "worker died", traceback=str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,9 +41,11 @@ class Progress(Callback):
         concurrency: int,
         stop: StopRequest,
         earlier: Sequence[TrialHistory] = (),
+        handed_out_again: Container[str] = (),
     ) -> None:
         """Shows nothing until the first trial starts; trials of earlier starts stand in the table from then on."""
         self._console = console
+        self._handed_out_again = handed_out_again
         self._num_trials = num_trials
         self._max_epochs = max_epochs
         self._concurrency = concurrency
@@ -88,8 +90,9 @@ class Progress(Callback):
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Marks a row."""
-        self._fail(split_params(trial.config)[1], "its worker died")
+        """Marks a row, unless the trial had not begun and is handed out again."""
+        if trial.trial_id not in self._handed_out_again:
+            self._fail(split_params(trial.config)[1], "its worker died")
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Leaves the last table standing."""

@@ -105,8 +105,10 @@ def search(options: Options, console: Console) -> int:
         searcher = new_searcher(space, study, run, run_dir)
         scheduler = new_scheduler(study, run.task.epochs)
         adopt_trials(earlier, searcher, scheduler)
-        monitor = Monitor(run_dir, run.task, study.keep, stop, earlier)
-        progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier)
+        numbered = NumberedSearcher(searcher, stop, left, earlier)
+        again = numbered.handed_out_again
+        monitor = Monitor(run_dir, run.task, study.keep, stop, earlier, again)
+        progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier, again)
         if left and study.address is None:
             stack.enter_context(connect(None))
         tuner = build_tuner(
@@ -114,7 +116,7 @@ def search(options: Options, console: Console) -> int:
             study,
             run_dir=run_dir,
             num_trials=left,
-            searcher=NumberedSearcher(searcher, stop, earlier),
+            searcher=numbered,
             scheduler=scheduler,
             stop=stop,
             callbacks=[monitor, progress],

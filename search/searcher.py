@@ -243,13 +243,11 @@ class StudySearcher(Searcher):
         return epoch
 
     def _ending(self, trial: SearchTrial, error: bool) -> tuple[State, str]:
-        if error:
-            return "failed", "error"
-        if not trial.values:
-            return "failed", "no result"
         for epoch, value in trial.values.items():
             if not math.isfinite(value):
                 return "failed", f"{self._metric} is {value} after epoch {epoch}"
+        if error or not trial.values:
+            return "failed", "error" if error else "no result"
         if max(trial.values) >= self._max_epochs:
             return "finished", "finished"
         return "stopped", f"stopped after epoch {max(trial.values)}"

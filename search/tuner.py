@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,40 +28,69 @@ MAX_WORKER_DEATHS = 3
 """How often a trial goes on from its checkpoint after its process or node died."""
 
 
-class NumberedSearcher(Searcher):
-    """What Ray Tune talks to: names trials 00000, 00001, ... whatever Ray calls them, and ends when asked to."""
+SPARE_SAMPLES = 10_000
+"""More trials than are ever handed out again."""
 
-    def __init__(self, inner: StudySearcher, stop: StopRequest, earlier: Sequence[TrialHistory] = ()) -> None:
+
+class NumberedSearcher(Searcher):
+    """What Ray Tune talks to: names trials 00000, 00001, ... whatever Ray calls them, and ends when asked to.
+
+    It counts the trials itself. Ray gives up a trial whose worker dies before it has begun, for one with the
+    actor of the trial before it; such a trial is handed out again.
+    """
+
+    def __init__(
+        self, inner: StudySearcher, stop: StopRequest, num_trials: int, earlier: Sequence[TrialHistory] = ()
+    ) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self._inner = inner
         self._stop = stop
+        self._left = num_trials
         self._trial_ids: dict[str, str] = {}
-        self._interrupted = [trial.trial_id for trial in earlier if not is_over(trial)]
+        self._waiting = [trial.trial_id for trial in earlier if not is_over(trial)]
         self._next_number = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
+        self._live: set[str] = set()
+        self._reported: set[str] = set()
+        self._deaths: Counter[str] = Counter()
+        self.handed_out_again: set[str] = set()
+        """Ray's names of trials that never began, and whose configuration goes to another."""
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override]  # Ray's own FINISHED is a str
-        """The next configuration with its trial_id, interrupted trials first; FINISHED once the search shall end."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        """The next configuration with its trial_id, interrupted trials first; FINISHED once the search shall end.
+
+        None, which makes Ray ask again, while a trial that is out may still have to be handed out again.
+        """
         if self._stop.reason is not None:
             return Searcher.FINISHED
-        if self._interrupted:
-            ours = self._interrupted.pop(0)
+        if not self._left:
+            return None if self._live else Searcher.FINISHED
+        self._left -= 1
+        if self._waiting:
+            ours = self._waiting.pop(0)
         else:
             ours = f"{self._next_number:05d}"
             self._next_number += 1
         self._trial_ids[trial_id] = ours
+        self._live.add(trial_id)
         return {**self._inner.suggest(ours), "trial_id": ours}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Passes an epoch on."""
+        self._reported.add(trial_id)
         self._inner.on_trial_result(self._trial_ids[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Passes the end of a trial on; one that only ended with the search goes on when the run is resumed."""
         ours = self._trial_ids[trial_id]
-        if ours in self._stop.ended:
-            return
-        failure = (result or {}).get("failure")
-        self._inner.on_trial_complete(ours, None if failure else result, error or failure is not None, failure)
+        self._live.discard(trial_id)
+        if error and trial_id not in self._reported and self._deaths[ours] < MAX_WORKER_DEATHS:
+            self._deaths[ours] += 1
+            self._left += 1
+            self._waiting.append(ours)
+            self.handed_out_again.add(trial_id)
+        elif ours not in self._stop.ended:
+            failure = (result or {}).get("failure")
+            self._inner.on_trial_complete(ours, None if failure else result, error or failure is not None, failure)
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing: the run's own logs say everything."""
@@ -109,7 +139,7 @@ def build_tuner(
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop),
-            num_samples=num_trials,
+            num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             max_concurrent_trials=study.concurrency,
             reuse_actors=True,
         ),
