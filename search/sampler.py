@@ -1,7 +1,7 @@
 """Proposes the next configuration: a Gaussian process over everything seen, and the candidate it expects most of.
 
 Candidates come from running the space itself, at random and near the best trials, so conditional and categorical spaces
-need no treatment of their own. Measured against Optuna's samplers in `scripts/benchmark_search.py`.
+need no treatment of their own. Measured against Ray's OptunaSearch in `scripts/benchmark_search.py`.
 
 Letters: `N` trials, `M` candidates, `D` columns (one for a number, one for each choice of a category).
 """
