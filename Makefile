@@ -45,5 +45,5 @@ clean:  ## Remove .venv and caches; runs/ stays
 $(READY): setup.cfg constraints.txt pyproject.toml
 	@echo "Setting up $(VENV): some minutes and 7 GB the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights,onnx]" --constraint constraints.txt
 	touch $@

@@ -248,6 +248,12 @@ def _counts(asked: int, trials: Sequence[TrialHistory], events: Sequence[_Line])
     return {"asked": asked, **ended, "total": len(status)}
 
 
+def wall_seconds(folder: Path) -> float:
+    """Seconds from the first event in a folder of trials to its last report, without long pauses."""
+    lines, events = _read_lines(folder / "trials.jsonl"), _read_lines(folder / "events.jsonl")
+    return _wall_seconds(min(event.time for event in events).isoformat(), lines, events) if events else 0.0
+
+
 def _wall_seconds(started: str, lines: Sequence[_Line], events: Sequence[_Line]) -> float:
     """Seconds from the start to the last report, less the pauses of `PAUSE_SECONDS` and more."""
     total, reached = 0.0, datetime.fromisoformat(started).timestamp()

@@ -29,6 +29,7 @@ import tyro
 
 from results.atomic import write_whole
 from results.record import BestTrial, load_record
+from results.retrained import RetrainedModel, load_retrained
 from results.strict_json import RecordError
 from results.table import TableError, render_table, splice
 
@@ -69,6 +70,25 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
             record.save(path)
         _update(readme, records_dir, timezone)
     return _sentence(record, old, path, keep)
+
+
+def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
+    """Keeps what re-training found, beside the records, and renders the README from all of it.
+
+    The arguments and errors are those of `export_best`. A row shows it as long as the search that it belongs to
+    is the best of its space.
+
+    Returns:
+        A sentence that says what became of the record.
+    """
+    with _lock(records_dir):
+        path = _retrained_dir(records_dir) / f"{record.space}.json"
+        record.save(path)
+        _update(readme, records_dir, timezone)
+        best = records_dir / f"{record.space}.json"
+        shown = best.exists() and _load(best).run == record.run
+    where = "the README shows it" if shown else f"the README shows another search of {record.space} and leaves it out"
+    return f"{path} holds the test score; {where}."
 
 
 def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:
@@ -148,6 +168,10 @@ def _load(path: Path) -> BestTrial:
     return record
 
 
+def _retrained_dir(records_dir: Path) -> Path:
+    return records_dir.parent / "retrained"
+
+
 def _update(readme: Path, records_dir: Path, timezone: str | None) -> bool:
     old, new = _render(readme, records_dir, timezone)
     if old != new:
@@ -157,7 +181,8 @@ def _update(readme: Path, records_dir: Path, timezone: str | None) -> bool:
 
 def _render(readme: Path, records_dir: Path, timezone: str | None) -> tuple[bytes | None, bytes]:
     """What the README holds, None if there is none, and what it should hold."""
-    table = render_table([_load(path) for path in sorted(records_dir.glob("*.json"))], timezone)
+    retrained = [load_retrained(path) for path in sorted(_retrained_dir(records_dir).glob("*.json"))]
+    table = render_table([_load(path) for path in sorted(records_dir.glob("*.json"))], timezone, retrained)
     old = readme.read_bytes() if readme.exists() else None
     # surrogateescape carries bytes that are not UTF-8 through unchanged
     text = (old or b"").decode(errors="surrogateescape")

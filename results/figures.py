@@ -60,15 +60,15 @@ def confusion_figure(
     figure.colorbar(image, ax=axes, shrink=0.7, label="% of the true class" if normalized else "pictures")
     if num <= NAMES_UP_TO:
         size = 8 if num <= COUNTS_UP_TO else 6
-        axes.set_xticks(range(num), classes, rotation=90, fontsize=size)
-        axes.set_yticks(range(num), classes, fontsize=size)
+        axes.set_xticks(range(num), classes, rotation=90, fontsize=size, parse_math=False)
+        axes.set_yticks(range(num), classes, fontsize=size, parse_math=False)
     if num <= COUNTS_UP_TO:
         for row, column in zip(*np.nonzero(np.round(shown)), strict=True):
             colour = "white" if shown[row, column] > 0.6 * highest else "black"
             axes.text(column, row, f"{shown[row, column]:.0f}", ha="center", va="center", fontsize=7, color=colour)
     axes.set_xlabel("answered")
     axes.set_ylabel("true")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     return figure
 
 

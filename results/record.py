@@ -14,7 +14,7 @@ from results.strict_json import RecordError, check_fields, load_object, save_obj
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
 
-LOCAL_FIELDS = ("cache_path", "split_path", "checkpoint_dir", "weights")
+LOCAL_FIELDS = ("cache_path", "split_path", "checkpoint_dir", "predictions_dir", "weights")
 """Fields of `TaskConfig` that are paths on one machine; a record leaves them out."""
 
 TRIAL_COUNTS = ("asked", "finished", "stopped", "failed", "total")
@@ -64,8 +64,8 @@ class SearchRun:
     """Where those points come from, in words."""
 
     def __post_init__(self) -> None:
-        _check_space(self.space)
-        _check_date("started", self.started)
+        check_space(self.space)
+        check_date("started", self.started)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str = "SearchRun") -> SearchRun:
@@ -75,7 +75,7 @@ class SearchRun:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
         check_fields(cls, values, where)
-        task = _task(values["task"], f"{where}: task")
+        task = task_config(values["task"], f"{where}: task")
         try:
             return cls(**{**values, "task": task})
         except ValueError as error:
@@ -83,7 +83,7 @@ class SearchRun:
 
     def to_json(self) -> dict[str, Any]:
         """The run as strict JSON values."""
-        return {**_shallow(self), "task": _task_json(self.task)}
+        return {**fields_json(self), "task": task_json(self.task)}
 
     def save(self, path: Path) -> None:
         """Writes the run, whole or not at all."""
@@ -101,7 +101,7 @@ class SearchRun:
             data["source"] = source.rpartition("/")[2]
         return replace(
             self,
-            task=replace(self.task, cache_path="", split_path="", checkpoint_dir="", weights={}),
+            task=replace(self.task, cache_path="", split_path="", checkpoint_dir="", predictions_dir="", weights={}),
             data=data,
             weights=_without_folders(self.weights, source),
             weights_note=_without_folders(self.weights_note, source),
@@ -162,8 +162,8 @@ class BestTrial:
     """The machine in words."""
 
     def __post_init__(self) -> None:
-        _check_space(self.space)
-        _check_date("date", self.date)
+        check_space(self.space)
+        check_date("date", self.date)
         if not math.isfinite(self.report.val_macro_f1):
             raise RecordError("report: val_macro_f1 is not finite: a diverged epoch is no best epoch")
         if self.report.epoch > self.epochs_trained:
@@ -181,7 +181,7 @@ class BestTrial:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
         check_fields(cls, values, where)
-        task = _task(values["task"], f"{where}: task", without=LOCAL_FIELDS)
+        task = task_config(values["task"], f"{where}: task", without=LOCAL_FIELDS)
         config = trial_config(values["config"], f"{where}: config")
         report = epoch_report(values["report"], f"{where}: report")
         try:
@@ -192,10 +192,10 @@ class BestTrial:
     def to_json(self) -> dict[str, Any]:
         """The record as strict JSON values."""
         return {
-            **_shallow(self),
+            **fields_json(self),
             "config": asdict(self.config),
             "report": self.report.to_json(),
-            "task": _task_json(self.task, without=LOCAL_FIELDS),
+            "task": task_json(self.task, without=LOCAL_FIELDS),
         }
 
     def save(self, path: Path) -> None:
@@ -240,26 +240,35 @@ def epoch_report(values: object, where: str) -> EpochReport:
     return EpochReport.from_json(check_fields(EpochReport, values, where, nulls=True))
 
 
-def _task(values: Any, where: str, without: tuple[str, ...] = ()) -> TaskConfig:
+def task_config(values: Any, where: str, without: tuple[str, ...] = ()) -> TaskConfig:
+    """Reads a `TaskConfig` from strict JSON values; paths that are left out are empty.
+
+    Raises:
+        RecordError: Begins with `where` and names the key.
+    """
     check_fields(TaskConfig, values, where, without=without)
-    blank = {"cache_path": "", "split_path": "", "checkpoint_dir": "", "weights": {}}
+    blank = {"cache_path": "", "split_path": "", "checkpoint_dir": "", "predictions_dir": "", "weights": {}}
     try:
         return TaskConfig.from_json({**blank, **values})
     except ValueError as error:
         raise RecordError(f"{where}: {error}") from error
 
 
-def _task_json(task: TaskConfig, without: tuple[str, ...] = ()) -> dict[str, Any]:
+def task_json(task: TaskConfig, without: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A task as strict JSON values, without some of its fields."""
     values = {
-        **_shallow(task),
+        **fields_json(task),
         "classes": list(task.classes),
+        "train_on": list(task.train_on),
+        "validate_on": list(task.validate_on),
         "attributes": {name: list(by_class) for name, by_class in task.attributes.items()},
         "weights": dict(task.weights),
     }
     return {name: value for name, value in values.items() if name not in without}
 
 
-def _shallow(instance: Any) -> dict[str, Any]:
+def fields_json(instance: Any) -> dict[str, Any]:
+    """The fields of a dataclass by name, as they are."""
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
@@ -273,12 +282,14 @@ def _without_folders(value: Any, source: str) -> Any:
     return _FOLDERS.sub("", value.replace(f"{source}/", "") if source.startswith("/") else value)
 
 
-def _check_space(space: str) -> None:
+def check_space(space: str) -> None:
+    """Raises a `RecordError` unless the name of a space can name a file."""
     if not _SPACE.fullmatch(space):
         raise RecordError(f"space is {space!r}: it names a file, so it takes letters, digits, _ . and -")
 
 
-def _check_date(name: str, value: str) -> None:
+def check_date(name: str, value: str) -> None:
+    """Raises a `RecordError` unless the value is an ISO 8601 date and time with its offset."""
     try:
         zoned = datetime.fromisoformat(value).tzinfo is not None
     except ValueError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from results.record import BestTrial
+from results.retrained import RetrainedModel
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
@@ -24,7 +25,9 @@ class TableError(ValueError):
     """A README's markers are broken or a time zone is unknown; says how to mend it."""
 
 
-def render_table(records: Sequence[BestTrial], timezone: str | None = None) -> str:
+def render_table(
+    records: Sequence[BestTrial], timezone: str | None = None, retrained: Sequence[RetrainedModel] = ()
+) -> str:
     """Renders records as a Markdown table, sorted by space and then by descending macro-F1.
 
     Every cell is escaped, so no path or name can break the table. A search that missed weights says so in its
@@ -34,6 +37,7 @@ def render_table(records: Sequence[BestTrial], timezone: str | None = None) -> s
         records: The records, in any order.
         timezone: IANA name of the time zone of the dates, or "local" for this machine's. None leaves every
             date in the zone its search ran in: the text is then the same on every machine.
+        retrained: What re-training found; what belongs to another search than a record's is passed over.
 
     Raises:
         TableError: The time zone is unknown; suggests the nearest.
@@ -43,6 +47,7 @@ def render_table(records: Sequence[BestTrial], timezone: str | None = None) -> s
         return "No results yet: `python search/run.py` writes the first row."
     records = sorted(records, key=lambda record: (record.space, -record.report.val_macro_f1, record.date))
     notes = list(dict.fromkeys(record.weights_note for record in records if record.weights_note))
+    finals = {(final.space, final.run): final for final in retrained}
     columns: dict[str, Callable[[BestTrial], str]] = {
         "date" if timezone in (None, "local") else f"date ({_escape(timezone)})": lambda record: shifted(
             datetime.fromisoformat(record.date)
@@ -52,6 +57,8 @@ def render_table(records: Sequence[BestTrial], timezone: str | None = None) -> s
         "train loss": lambda record: _number(record.report.train_loss),
         "val loss": lambda record: _number(record.report.val_loss),
         "val macro-F1 (best)": lambda record: _number(record.report.val_macro_f1),
+        "test macro-F1 [95%]": lambda record: _test(record, finals.get((record.space, record.run))),
+        "against the default": lambda record: _verdict(finals.get((record.space, record.run))),
         "epoch (best/trained)": lambda record: f"{record.report.epoch}/{record.epochs_trained}",
         "dropout": lambda record: _short(record.config.dropout),
         "augmentation": _augmentation,
@@ -168,6 +175,26 @@ def _hyper_parameters(record: BestTrial) -> str:
     words += [f"smoothing {_short(config.label_smoothing)}", f"warm-up {_short(config.warmup_share)}"]
     words += [f"batch {task.batch_size}", f"{task.image_size} px"]
     return _escape(", ".join(words))
+
+
+def _test(record: BestTrial, final: RetrainedModel | None) -> str:
+    """The score on people never seen, and by what, if re-training picked another trial than the search."""
+    if final is None:
+        return ""
+    score = final.test["macro_f1"]
+    low, high = ("?" if score[end] is None else _three(score[end]) for end in ("low", "high"))
+    words = f"{_three(score['value'])} &#91;{low}, {high}&#93;"
+    if final.trial_id != record.trial_id:
+        words += " " + _escape(f"by {final.trial_id}, {final.config.backbone}")
+    return words + (f" (test side scored {final.times_scored} times)" if final.times_scored > 1 else "")
+
+
+def _verdict(final: RetrainedModel | None) -> str:
+    return "" if final is None else _escape(final.verdict)
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _trials(record: BestTrial) -> str:

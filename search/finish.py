@@ -11,8 +11,10 @@ from pathlib import Path
 from rich.console import Console
 
 from results.collect import best_trial, load_trials
+from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
+from results.report import write_report
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
 from search.warm_start import remember
@@ -65,9 +67,13 @@ def finish(
             f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
         )
     best = best_trial(run_dir)
-    said = None
+    said, report = None, None
     if best is not None:
         said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+        with say_if_it_fails(console, "results/experiments.csv could not be written"):
+            append_experiment(study.records_dir.parent / "experiments.csv", best)
+    with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
+        report = write_report(run_dir)
     with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
         remember(run, trials, study)
     if best is None:
@@ -83,6 +89,10 @@ def finish(
     _say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
     _say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
     _say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
+    if report is not None:
+        _say(console, f"Report: {report}")
+    storage = _storage_flag(run_dir)
+    _say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{storage}")
     return 0
 
 

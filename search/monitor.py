@@ -23,8 +23,12 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
+from results.confusion import load_confusion, save_confusion
+from results.figures import confusion_figure, to_png
+from results.strict_json import RecordError
 from search.stop import StopRequest
 from trainables.checkpoints import BEST
+from trainables.classifier import split_params
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import METRIC, EpochReport
 
@@ -32,12 +36,15 @@ HPARAMS_METRICS = ("macro_f1/best", "loss/val", "accuracy/val", "progress/images
 """What HParams shows of a trial."""
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
+PICTURE_DPI = 80
+"""Of a confusion matrix in TensorBoard, which is drawn in a tenth of a second."""
 FAILURES_ALIKE = 3
 """So many trials failing for one reason, and none that did not, and the search ends: the fiftieth would too."""
 SCALARS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
     "val_macro_f1": "macro_f1/val",
+    "train_macro_f1": "macro_f1/train",
     "best_val_macro_f1": "macro_f1/best",
     "val_accuracy": "accuracy/val",
     "lr": "progress/lr",
@@ -112,7 +119,7 @@ class Monitor(Callback):
         if "failure" in result:
             return self._end(trial_id, "failed", result["failure"], traceback=result.get("traceback"))
         report = EpochReport(**{name: result[name] for name in EpochReport.__dataclass_fields__})
-        last = report.epoch >= self._task.epochs
+        last = report.epoch >= num_epochs(trial, self._task.epochs)
         interrupted = trial_id in self._stop.ended
         stopped = bool(result.get("done")) and not last and not interrupted
         status = "finished" if last else "stopped" if stopped else "running"
@@ -127,10 +134,12 @@ class Monitor(Callback):
             self._append("trials.jsonl", line)
             self._draw(trial_id, report)
             self._logged[trial_id] = report.epoch
-            self._scores[trial_id] = report.best_val_macro_f1
+            self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
+            if confusion := result.get("confusion"):
+                self._keep_confusion(trial_id, confusion)
         else:
             self._event(trial_id, "repeated", None, epoch=report.epoch)
-        if not math.isfinite(report.val_macro_f1):
+        if report.diverged:
             self._end(trial_id, "failed", f"diverged: {METRIC} is NaN after epoch {report.epoch}")
         elif last or stopped:
             self._end(trial_id, status, None)
@@ -171,6 +180,7 @@ class Monitor(Callback):
         if math.isnan(self._ended[trial_id]):
             self._ended[trial_id] = -math.inf
         self._event(trial_id, event, reason, **more)
+        self._draw_confusion(trial_id)
         self._close_board(trial_id)
         self.prune()
         if event == "failed":
@@ -195,6 +205,29 @@ class Monitor(Callback):
 
     def _start_board(self, trial_id: str, config: Mapping[str, Any]) -> None:
         self._add(trial_id, [_event(hparams_pb(_words(config), trial_id=trial_id), step=0)])
+
+    def _keep_confusion(self, trial_id: str, confusion: Sequence[Sequence[int]]) -> None:
+        """Writes the confusion matrix of a trial's best epoch so far; a disk that is full ends the search."""
+        try:
+            save_confusion(self._confusion_path(trial_id), confusion, self._task.classes)
+        except OSError as error:
+            self._stop.ask(f"{self._confusion_path(trial_id)} cannot be written: {error}")
+
+    def _draw_confusion(self, trial_id: str) -> None:
+        """Shows a trial's confusion matrices, with and without their diagonal, in TensorBoard."""
+        try:
+            classes, confusion = load_confusion(self._confusion_path(trial_id))
+        except (OSError, RecordError):  # it ended before its first epoch
+            return
+        for tag, diagonal in (("confusion/percent", True), ("confusion/errors", False)):
+            figure = confusion_figure(confusion, classes, title=f"trial {trial_id}, best epoch", diagonal=diagonal)
+            width, height = (round(side * PICTURE_DPI) for side in figure.get_size_inches())
+            picture = Summary.Image(encoded_image_string=to_png(figure, PICTURE_DPI), width=width, height=height)
+            summary = Summary(value=[Summary.Value(tag=tag, image=picture)])
+            self._add(trial_id, [_event(summary, step=self._logged.get(trial_id, 0))])
+
+    def _confusion_path(self, trial_id: str) -> Path:
+        return self._run_dir / "confusion" / f"{trial_id}.csv"
 
     def _add(self, trial_id: str, events: Sequence[Event]) -> None:
         """Adds to a trial's curves; a disk that is full ends the search, and the curves can be drawn again."""
@@ -230,9 +263,17 @@ class Monitor(Callback):
 
     def _draw(self, trial_id: str, report: EpochReport) -> None:
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
-        values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._task.classes, report.class_f1, strict=True)}
+        if report.class_f1:
+            values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._task.classes, report.class_f1, strict=True)}
+        else:
+            values = {tag: value for tag, value in values.items() if not tag.endswith(("/val", "/best"))}
         scalars = [scalar_pb(tag, float(value)) for tag, value in values.items() if value is not None]
         self._add(trial_id, [_event(scalar, step=report.epoch) for scalar in scalars])
+
+
+def num_epochs(trial: Any, epochs: int) -> int:
+    """Epochs that a trial of Ray's is to train: its own number, or the `epochs` of all."""
+    return trial.config.get("task", {}).get("last_epoch") or epochs
 
 
 def _kind(reason: str) -> str:
@@ -243,11 +284,6 @@ def _kind(reason: str) -> str:
 def is_over(trial: TrialHistory) -> bool:
     """Whether a trial has ended for good; one that was interrupted goes on when its run is resumed."""
     return trial.status in ("finished", "stopped", "failed")
-
-
-def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """The configuration and the trial_id in what a trial is given."""
-    return {name: value for name, value in params.items() if name != "trial_id"}, params["trial_id"]
 
 
 def _event(summary: Summary, step: int) -> Event:

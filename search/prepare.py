@@ -12,8 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from search.study import StudyConfig
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo import FORMAT, make_demo_data
-from trainables.data.manifest import DataConfig, Manifest, bad_picture_error, drop_pictures, load_manifest
+from trainables.data.duplicates import check_leaks
+from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.split import Split, split_by_group
+
+SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
+"""Settings of the study that decide which picture is on which side."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,23 @@ def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Pr
     return Prepared(manifest, split, cache)
 
 
-def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
+def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
+    """Looks for the same pictures on two sides of the split, or with two labels.
+
+    Returns:
+        What the user should know.
+
+    Raises:
+        DataError: The very same picture stands on two sides, and that is not allowed.
+    """
+    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root)
+    error = leaks.error()
+    if error is not None and not allowed:
+        raise DataError([error])
+    return [*([error] if error else []), *leaks.warnings()]
+
+
+def data_facts(prepared: Prepared, config: DataConfig, study: StudyConfig) -> dict[str, Any]:
     """What the record says of the pictures."""
     manifest, table = prepared.manifest, prepared.split.table
     counts = table["label"].value_counts()
@@ -79,6 +99,7 @@ def data_facts(prepared: Prepared, config: DataConfig) -> dict[str, Any]:
         "skipped": list(manifest.skipped),
         "corrected": manifest.corrected_rows,
         "sides": sides,
+        "split": {name: getattr(study, name) for name in SPLIT_SETTINGS},
     }
 
 

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from results.collect import TrialHistory
-from search.monitor import is_over, split_params
+from search.monitor import is_over, num_epochs
 from search.stop import StopRequest
+from trainables.classifier import split_params
 from trainables.report import METRIC
 
 
@@ -76,16 +77,19 @@ class Progress(Callback):
             return self._fail(trial_id, result["failure"])
         row.epoch, row.score, row.best = result["epoch"], result[METRIC], result["best_val_macro_f1"]
         row.seconds += result["seconds"]
-        if row.score != row.score:
+        if result["diverged"]:
             return self._fail(trial_id, "diverged")
-        if row.epoch >= self._max_epochs:
+        epochs = num_epochs(trial, self._max_epochs)
+        if row.epoch >= epochs:
             row.state = "finished"
         elif result.get("done"):
             row.state = "ended early" if self._stop.reason else "stopped"
         note = "" if row.state == "running" else f", {row.state}"
+        score = f"macro-F1 {row.score:.4f} (best {row.best:.4f})"
+        if not result["class_f1"]:  # nothing is validated on
+            score = f"train macro-F1 {result['train_macro_f1']:.4f}"
         self._show(
-            f"trial {trial_id} epoch {row.epoch}/{self._max_epochs}: macro-F1 {row.score:.4f} "
-            f"(best {row.best:.4f}), {result['images_per_second']:.0f} images/s{note}"
+            f"trial {trial_id} epoch {row.epoch}/{epochs}: {score}, {result['images_per_second']:.0f} images/s{note}"
         )
         return None
 

@@ -81,7 +81,7 @@ def reopen_run(
     """
     run = load_run(run_dir)
     for name in ("trials.jsonl", "events.jsonl"):
-        _cut_torn_line(run_dir / name)
+        cut_torn_line(run_dir / name)
     shutil.rmtree(run_dir / "ray", ignore_errors=True)
     if not (Path(run.task.cache_path) / "meta.json").exists():
         prepared = prepare_data(data, study, console)
@@ -112,7 +112,7 @@ def adopt_trials(trials: Sequence[TrialHistory], searcher: StudySearcher, schedu
         scheduler.adopt(trial.trial_id, values)
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
     """Takes away a last line that a kill cut short, so that the next one does not continue it."""
     if path.exists():
         content = path.read_bytes()

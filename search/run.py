@@ -68,7 +68,7 @@ def search(options: Options, console: Console) -> int:
     """
     from results.export import is_stale
     from search.cluster import connect, this_machine
-    from search.prepare import prepare_data
+    from search.prepare import prepare_data, refuse_leaks
     from spaces import get_space
 
     with ExitStack() as stack:
@@ -80,6 +80,7 @@ def search(options: Options, console: Console) -> int:
         )
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
+        leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
 
         from search.finish import finish, say_if_it_fails, say_start
         from search.monitor import Monitor, is_over
@@ -87,13 +88,13 @@ def search(options: Options, console: Console) -> int:
         from search.resume import adopt_trials, reopen_run
         from search.start import hold, start_run
         from search.stop import StopRequest
-        from search.tuner import NumberedSearcher, build_tuner, new_scheduler, new_searcher
+        from search.tuner import NamedSearcher, build_tuner, new_scheduler, new_searcher, trial_ids
 
         if prepared is not None:
             run, run_dir = start_run(study, options.data, space, prepared)
             stack.enter_context(hold(run_dir))
             earlier: tuple = ()
-            warnings = [prepared.manifest.group_warning or "", *prepared.split.warnings]
+            warnings = [prepared.manifest.group_warning or "", *prepared.split.warnings, *leaks]
         else:
             run_dir = study.runs_dir / (study.resume or "")
             stack.enter_context(hold(run_dir))
@@ -105,7 +106,7 @@ def search(options: Options, console: Console) -> int:
         searcher = new_searcher(space, study, run, run_dir)
         scheduler = new_scheduler(study, run.task.epochs)
         adopt_trials(earlier, searcher, scheduler)
-        numbered = NumberedSearcher(searcher, stop, left, earlier)
+        numbered = NamedSearcher(searcher, stop, trial_ids(earlier, left))
         again = numbered.handed_out_again
         monitor = Monitor(run_dir, run.task, study.keep, stop, earlier, again)
         progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier, again)

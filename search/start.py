@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
-import platform
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
 from search.prepare import Prepared, data_facts
-from search.study import ROOT, StudyConfig
+from search.provenance import provenance
+from search.study import StudyConfig
 from search.warm_start import first_points
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
-from trainables.hardware import hardware_in_words, num_gpus
+from trainables.hardware import num_gpus
 from trainables.model import num_parameters
 from trainables.weights import check_weights, resolve_weights
 
@@ -35,8 +32,6 @@ LEFTOVER_SECONDS = 3600
 """A folder of a run that starts is renamed within a second; one this old was left by a kill."""
 LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
-LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "kornia")
-"""Whose versions a record keeps."""
 
 
 def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared) -> tuple[SearchRun, Path]:
@@ -92,13 +87,11 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         started=now.isoformat(timespec="seconds"),
         options=json.loads(json.dumps({**asdict(study), **asdict(data)}, default=str)),
         task=task,
-        data=data_facts(prepared, data),
+        data=data_facts(prepared, data, study),
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights=weights.sources,
         weights_note=weights.note,
-        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-        commit=_commit(),
-        hardware=hardware_in_words(),
+        **provenance(),
         trials_asked=study.trials,
         points=points,
         history=history,
@@ -169,16 +162,3 @@ def check_disk(study: StudyConfig, backbones: Sequence[str]) -> None:
             f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
             "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
         )
-
-
-def _commit() -> str | None:
-    """The commit of the code, with +dirty where tracked files differ from it; None outside a repository."""
-
-    def git(*words: str) -> Any:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short=10", "HEAD")
-        return commit + ("+dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

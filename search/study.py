@@ -15,7 +15,7 @@ from trainables.data.cache import default_cache_dir
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def _default(words: str) -> object:
+def help_default(words: str) -> object:
     """Says in the help what an option that is left out comes to."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
 
@@ -28,25 +28,25 @@ class StudyConfig:
     """Search space, by name."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
-    trials: Annotated[int | None, _default("12 without a GPU, 50 with one")] = None
+    trials: Annotated[int | None, help_default("12 without a GPU, 50 with one")] = None
     """Configurations to try."""
-    epochs: Annotated[int | None, _default("6 without a GPU, 27 with one")] = None
+    epochs: Annotated[int | None, help_default("6 without a GPU, 27 with one")] = None
     """Epochs of a trial that is not stopped early."""
-    time_budget: Annotated[str | None, _default("no limit")] = None
+    time_budget: Annotated[str | None, help_default("no limit")] = None
     """Longest time to search: seconds, or with s, m or h (15m). Running trials end with their epoch."""
-    image_size: Annotated[int | None, _default("96 without a GPU, 224 with one")] = None
+    image_size: Annotated[int | None, help_default("96 without a GPU, 224 with one")] = None
     """Side of the square picture the network sees, in pixels."""
-    batch_size: Annotated[int | None, _default("32 without a GPU, 64 with one")] = None
+    batch_size: Annotated[int | None, help_default("32 without a GPU, 64 with one")] = None
     """Pictures in a training batch."""
-    concurrency: Annotated[int | None, _default("one a GPU; without a GPU one a core, at most 4")] = None
+    concurrency: Annotated[int | None, help_default("one a GPU; without a GPU one a core, at most 4")] = None
     """Trials at the same time."""
-    cpus_per_trial: Annotated[int | None, _default("an equal share of the cores")] = None
+    cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
     """Cores, and threads, of a trial."""
-    gpus_per_trial: Annotated[float | None, _default("1 where there is a GPU, else 0")] = None
+    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
     """GPUs of a trial; a fraction lets trials share one."""
-    grace_period: Annotated[int | None, _default("a third of the root of --epochs, at least 1")] = None
+    grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
-    reduction_factor: Annotated[float | None, _default("3")] = None
+    reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
     seed: int = 0
     """Seed of the split, of the proposals and of every trial."""
@@ -56,15 +56,17 @@ class StudyConfig:
     """Share of the pictures that no search may touch, 0 to 1."""
     split_by: Literal["group", "picture"] = "group"
     """group keeps all pictures of a person on one side; picture does not, and flatters the score."""
+    allow_leak: bool = False
+    """Go on although the very same picture stands on two sides, which flatters the score."""
     weights: str = "auto"
     """auto (hub cache, package, hub; else left out), none (random), or a folder of <timm name>.safetensors."""
     keep: int = 3
     """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
-    name: Annotated[str | None, _default("the space and the time")] = None
+    name: Annotated[str | None, help_default("the space and the time")] = None
     """Name of the run, its folder under --storage."""
-    history: Annotated[str, _default("history.jsonl beside the runs")] = "auto"
+    history: Annotated[str, help_default("history.jsonl beside the runs")] = "auto"
     """Earlier searches to start from and to add this one to: a file or a folder, or none."""
-    resume: Annotated[str | None, _default("a new run")] = None
+    resume: Annotated[str | None, help_default("a new run")] = None
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
@@ -72,11 +74,11 @@ class StudyConfig:
     """Folder of the runs. On a cluster: one that every node sees."""
     readme: Path = ROOT / "README.md"
     """Markdown file with the results table; its records live beside it, in results/best."""
-    timezone: Annotated[str | None, _default("local")] = None
+    timezone: Annotated[str | None, help_default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""
-    cache_dir: Annotated[Path | None, _default("~/.cache/macrotune")] = None
+    cache_dir: Annotated[Path | None, help_default("~/.cache/macrotune")] = None
     """Folder of decoded pictures, demo pictures and converted weights."""
-    address: Annotated[str | None, _default("this machine alone")] = None
+    address: Annotated[str | None, help_default("this machine alone")] = None
     """Ray cluster to join, such as auto or 10.0.0.7:6379."""
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from ray import tune
@@ -32,23 +32,41 @@ SPARE_SAMPLES = 10_000
 """More trials than are ever handed out again."""
 
 
-class NumberedSearcher(Searcher):
-    """What Ray Tune talks to: names trials 00000, 00001, ... whatever Ray calls them, and ends when asked to.
+class Proposer(Protocol):
+    """What knows the configurations: by the names that trials have in their run."""
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """The configuration of this trial."""
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Takes in an epoch."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None
+    ) -> None:
+        """Takes in the end of a trial."""
+
+
+def trial_ids(earlier: Sequence[TrialHistory], num_trials: int) -> list[str]:
+    """Names of the trials that a search still owes: interrupted ones first, then new ones, 00000, 00001, ..."""
+    waiting = [trial.trial_id for trial in earlier if not is_over(trial)][:num_trials]
+    first = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
+    return waiting + [f"{first + number:05d}" for number in range(num_trials - len(waiting))]
+
+
+class NamedSearcher(Searcher):
+    """What Ray Tune talks to: gives trials the names they have in their run, and ends when asked to.
 
     It counts the trials itself. Ray gives up a trial whose worker dies before it has begun, for one with the
     actor of the trial before it; such a trial is handed out again.
     """
 
-    def __init__(
-        self, inner: StudySearcher, stop: StopRequest, num_trials: int, earlier: Sequence[TrialHistory] = ()
-    ) -> None:
+    def __init__(self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str]) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self._inner = inner
         self._stop = stop
-        self._left = num_trials
         self._trial_ids: dict[str, str] = {}
-        self._waiting = [trial.trial_id for trial in earlier if not is_over(trial)]
-        self._next_number = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
+        self._waiting = list(trial_ids)
         self._live: set[str] = set()
         self._reported: set[str] = set()
         self._deaths: Counter[str] = Counter()
@@ -56,20 +74,15 @@ class NumberedSearcher(Searcher):
         """Ray's names of trials that never began, and whose configuration goes to another."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next configuration with its trial_id, interrupted trials first; FINISHED once the search shall end.
+        """The next configuration with its trial_id; FINISHED once the search shall end.
 
         None, which makes Ray ask again, while a trial that is out may still have to be handed out again.
         """
         if self._stop.reason is not None:
             return Searcher.FINISHED
-        if not self._left:
+        if not self._waiting:
             return None if self._live else Searcher.FINISHED
-        self._left -= 1
-        if self._waiting:
-            ours = self._waiting.pop(0)
-        else:
-            ours = f"{self._next_number:05d}"
-            self._next_number += 1
+        ours = self._waiting.pop(0)
         self._trial_ids[trial_id] = ours
         self._live.add(trial_id)
         return {**self._inner.suggest(ours), "trial_id": ours}
@@ -85,8 +98,7 @@ class NumberedSearcher(Searcher):
         self._live.discard(trial_id)
         if error and trial_id not in self._reported and self._deaths[ours] < MAX_WORKER_DEATHS:
             self._deaths[ours] += 1
-            self._left += 1
-            self._waiting.append(ours)
+            self._waiting.insert(0, ours)
             self.handed_out_again.add(trial_id)
         elif ours not in self._stop.ended:
             failure = (result or {}).get("failure")
@@ -100,9 +112,9 @@ class NumberedSearcher(Searcher):
 
 
 class StoppableScheduler(FIFOScheduler):
-    """ASHA, and behind it the request to end: a trial that ASHA lets go on ends with its epoch once there is one."""
+    """ASHA, or nothing, and behind it the request to end: then a trial that might go on ends with its epoch."""
 
-    def __init__(self, inner: RungScheduler, stop: StopRequest) -> None:
+    def __init__(self, inner: RungScheduler | None, stop: StopRequest) -> None:
         super().__init__()
         self._inner = inner
         self._stop = stop
@@ -111,7 +123,9 @@ class StoppableScheduler(FIFOScheduler):
         """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone."""
         if "failure" in result:
             return TrialScheduler.STOP
-        decision = self._inner.on_trial_result(tune_controller, trial, result)
+        decision = TrialScheduler.CONTINUE
+        if self._inner is not None:
+            decision = self._inner.on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.CONTINUE and self._stop.reason is not None:
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
@@ -124,8 +138,8 @@ def build_tuner(
     *,
     run_dir: Path,
     num_trials: int,
-    searcher: NumberedSearcher,
-    scheduler: RungScheduler,
+    searcher: NamedSearcher,
+    scheduler: RungScheduler | None,
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
 ) -> tune.Tuner:

@@ -9,7 +9,7 @@ import gc
 import math
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
     holds `failure`, the reason, and `traceback`. Nothing stays behind for the next trial in the process.
 
     Args:
-        params: The fields of `TrialConfig`, and `trial_id`, the name of the trial in its search.
+        params: The fields of `TrialConfig`; `trial_id`, the name of the trial in its search; and, where a
+            training differs from the others in more than that, `task`, fields of the task that it has of its own.
         task: What all trials of the study share.
     """
     import torch
 
+    task = replace(task, **params.get("task", {}))
     torch.set_num_threads(task.num_threads)
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
@@ -60,21 +62,35 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> N
     from trainables.data.batches import load_data
     from trainables.loop import fit, steps_per_epoch
     from trainables.model import choose_device
-    from trainables.state import Checkpointer, TrainState
+    from trainables.state import Checkpointer, TrainState, save_predictions
 
-    config = TrialConfig(**{name: value for name, value in params.items() if name != "trial_id"})
+    values, trial_id = split_params(params)
+    config = TrialConfig(**values)
     data = load_data(task, choose_device(task.device))
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
-    checkpointer = Checkpointer(Path(task.checkpoint_dir) / params["trial_id"])
+    checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
     checkpointer.restore(state)
     try:
         for report in fit(state, data):
             checkpointer.note_best(state)
-            numbers = {**asdict(report), "training_iteration": report.epoch, "micro_batches": state.micro_batches}
-            tune.report(numbers)
+            if task.predictions_dir:
+                save_predictions(state, Path(task.predictions_dir) / trial_id)
+            tune.report(
+                {
+                    **asdict(report),
+                    "training_iteration": report.epoch,
+                    "micro_batches": state.micro_batches,
+                    "confusion": state.evaluation.confusion if state.best_epoch == report.epoch else (),
+                }
+            )
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
+
+
+def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """The configuration and the trial_id in what a trial is given."""
+    return {name: value for name, value in params.items() if name not in ("trial_id", "task")}, params["trial_id"]
 
 
 def _first_line(error: Exception) -> str:

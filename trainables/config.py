@@ -109,6 +109,14 @@ class TaskConfig:
     """Threads of a trial's CPU arithmetic, at least 1."""
     weights: Mapping[str, str] = field(default_factory=dict)
     """Backbone to the file of its pretrained weights; a backbone that is not listed starts at random."""
+    train_on: tuple[str, ...] = ("train",)
+    """Sides of the split to train on."""
+    validate_on: tuple[str, ...] = ("val",)
+    """Sides of the split to score after every epoch; none for a training whose length is known."""
+    last_epoch: int | None = None
+    """Epoch to end after, 1 to `epochs`, on a schedule that still spans `epochs`; None for all of them."""
+    predictions_dir: str = ""
+    """Where to keep what is answered after every epoch, `<trial_id>/<epoch>.npy`; empty for nowhere."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -122,8 +130,15 @@ class TaskConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
+        if self.last_epoch is not None and not 1 <= self.last_epoch <= self.epochs:
+            raise ValueError(f"last_epoch is {self.last_epoch!r}: it must be between 1 and {self.epochs}")
         if self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that are trained: up to `last_epoch`, else all."""
+        return self.last_epoch or self.epochs
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskConfig:
@@ -136,4 +151,5 @@ class TaskConfig:
         if unknown:
             raise ValueError(f"TaskConfig has no field {', '.join(sorted(unknown))}")
         attributes = {name: tuple(by_class) for name, by_class in values.get("attributes", {}).items()}
-        return cls(**{**values, "classes": tuple(values["classes"]), "attributes": attributes})
+        tuples = {name: tuple(values[name]) for name in ("classes", "train_on", "validate_on") if name in values}
+        return cls(**{**values, **tuples, "attributes": attributes})

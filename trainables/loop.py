@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -16,8 +17,8 @@ from trainables.augment import Augment
 from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
 from trainables.hardware import Watch
-from trainables.metrics import Evaluation, score
-from trainables.model import Normalizer, centre_crop, memory_format
+from trainables.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
+from trainables.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.optim import CLIP_GRAD_NORM
 from trainables.report import EpochReport
 from trainables.state import TrainState, seed_everything
@@ -35,90 +36,90 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
     """Trains from where `state` is to the task's last epoch and yields a report after each.
 
     Same seed, same state, same device and threads: same numbers, wherever it was interrupted. A network whose
-    loss is no longer finite has diverged; the report of that epoch has macro-F1 NaN, and training ends.
+    loss is no longer finite has diverged; the report of that epoch has macro-F1 NaN, and training ends. Between
+    two reports `state` also holds what the network answered.
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
-    while state.epoch < state.task.epochs:
+    while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch:
             started = time.perf_counter()
-            train_loss, num_images = train_epoch(state, data.train, augment, normalize)
+            train = train_epoch(state, data.train, augment, normalize)
             train_seconds = time.perf_counter() - started
-            val = evaluate(state, data.val, normalize)
-        diverged = not (math.isfinite(train_loss) and math.isfinite(val.loss))
-        macro_f1 = math.nan if diverged else val.macro_f1
+            val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
+        diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
         state.epoch = epoch
-        state.note_score(macro_f1)
+        state.note(val, diverged=diverged)
         yield EpochReport(
             epoch=epoch,
-            train_loss=train_loss,
+            train_loss=train.loss,
+            train_macro_f1=train.macro_f1,
             val_loss=val.loss,
-            val_macro_f1=macro_f1,
+            val_macro_f1=math.nan if diverged else val.macro_f1,
             val_accuracy=val.accuracy,
             class_f1=val.class_f1,
             best_val_macro_f1=state.best_val_macro_f1,
             best_epoch=state.best_epoch,
             lr=state.optimizer.param_groups[0]["lr"],
-            images_per_second=num_images / train_seconds,
+            images_per_second=train.num_images / train_seconds,
             seconds=watch.seconds,
             peak_memory_bytes=watch.peak_memory_bytes,
+            diverged=diverged,
             gpu_utilization=watch.gpu_utilization,
         )
         if diverged:
             return
 
 
-def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Normalizer) -> tuple[float, int]:
-    """One pass over the training side; the device is waited for once, at the end.
+@dataclass(frozen=True)
+class TrainedEpoch:
+    """What one pass over the training side came to."""
 
-    Returns:
-        The mean loss a picture, and the number of pictures trained on.
-    """
+    loss: float
+    """Mean a picture."""
+    macro_f1: float
+    """Of the answers given on the way."""
+    num_images: int
+
+
+def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Normalizer) -> TrainedEpoch:
+    """One pass over the training side; the device is waited for once, at the end."""
     state.model.train()
     layout = memory_format(state.config.backbone, state.device)
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
-    num_images = 0
+    answers, truths = [], []
     for stored, labels in side.batches(state.task.batch_size, shuffled=True):
         pictures, targets = augment(stored, labels)
         state.optimizer.zero_grad(set_to_none=True)
         parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
         for part, part_targets in parts:
-            with autocast(state):
+            with autocast(state.device, state.task.precision):
                 logits = state.model(normalize(part).contiguous(memory_format=layout))
             loss = functional.cross_entropy(logits.float(), part_targets, label_smoothing=state.config.label_smoothing)
             (loss * (len(part) / len(pictures))).backward()
             loss_sum += loss.detach() * len(part)
+            answers.append(logits.detach().argmax(1))
+            truths.append(part_targets if part_targets.ndim == 1 else part_targets.argmax(1))
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
         state.optimizer.step()
         state.schedule.step()
-        num_images += len(labels)
-    return loss_sum.item() / num_images, num_images
+    truth = torch.cat(truths)
+    f1 = macro_f1(torch.cat(answers), truth, len(state.task.classes))
+    return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth))
 
 
 @torch.inference_mode()
 def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation:
     """Scores the network on the centre crops of a whole side."""
-    return score(predict_logits(state, side, normalize), side.labels)
-
-
-@torch.inference_mode()
-def predict_logits(state: TrainState, side: Side, normalize: Normalizer) -> torch.Tensor:
-    """The network's logits `(N, C) float32` for the centre crops of a side, in its order, on the device."""
     state.model.eval()
+    batch_size = max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)
     layout = memory_format(state.config.backbone, state.device)
     logits = []
-    for stored, _ in side.batches(max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)):
-        pictures = centre_crop(stored, state.task.image_size).float().div_(255)
-        with autocast(state):
-            logits.append(state.model(normalize(pictures).contiguous(memory_format=layout)).float())
-    return torch.cat(logits)
-
-
-def autocast(state: TrainState) -> torch.autocast:
-    """bfloat16 where the task asks for it; auto means on CUDA (it is slower than float32 on most CPUs)."""
-    precision = state.task.precision
-    enabled = precision == "bfloat16" or (precision == "auto" and state.device.type == "cuda")
-    return torch.autocast(state.device.type, dtype=torch.bfloat16, enabled=enabled)
+    for pictures in centre_crops(side, batch_size, state.task.image_size, normalize):
+        with autocast(state.device, state.task.precision):
+            logits.append(state.model(pictures.contiguous(memory_format=layout)).float())
+    every = torch.cat(logits)
+    return replace(score(every, side.labels), logits=every)

@@ -5,6 +5,7 @@ Letters: `N` pictures, `C` classes.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,17 @@ class Evaluation:
     class_f1: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Pictures of true class (row) answered as class (column)."""
+    logits: torch.Tensor | None = None
+    """`(N, C) float32` in the order of the side, where they were kept."""
+
+
+NOT_VALIDATED = Evaluation(loss=math.nan, macro_f1=math.nan, accuracy=math.nan, class_f1=(), confusion=())
+"""What there is to say where nothing is validated on."""
+
+
+def macro_f1(answers: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Macro-F1 `()` of answers `(N,)` against labels `(N,) int64`, left on their device."""
+    return multiclass_f1_score(answers, labels, average="macro", num_classes=num_classes, validate_args=False)
 
 
 def score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:

@@ -1,12 +1,18 @@
-"""The network of a trial: a timm backbone with a classifier of its own, on its device."""
+"""The network of a trial: a timm backbone with a classifier of its own, on its device.
+
+Letters: `B` batch, `S` image size in pixels.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import timm
 import torch
 from torch import nn
 
 from trainables.config import TaskConfig, TrialConfig
+from trainables.data.batches import Side
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
 """Families measured slower with channels last on a CPU (resnet18: 59 -> 48 images/s on one thread at 64 px);
@@ -64,6 +70,18 @@ class Normalizer:
     def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
         """Maps `(B, 3, H, W) float32` from 0 to 1 onto the network's scale."""
         return torch.addcmul(self._shift, pictures, self._scale)
+
+
+def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """bfloat16 where the task asks for it; auto means on CUDA (it is slower than float32 on most CPUs)."""
+    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def centre_crops(side: Side, batch_size: int, image_size: int, normalize: Normalizer) -> Iterator[torch.Tensor]:
+    """What a network sees of a side when it is not trained: `(B, 3, S, S) float32` batches, in the side's order."""
+    for stored, _ in side.batches(batch_size):
+        yield normalize(centre_crop(stored, image_size).float().div_(255))
 
 
 def centre_crop(pictures: torch.Tensor, image_size: int) -> torch.Tensor:

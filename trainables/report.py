@@ -18,13 +18,17 @@ class EpochReport:
     Macro-F1 is the unweighted mean of the per-class F1 over the classes that occur in the targets or in the
     predictions of the validation side (scikit-learn's `f1_score(average="macro", zero_division=0)`); a class
     that occurs in neither is left out of the mean. A trial whose train or validation loss is not finite has
-    diverged, and its macro-F1 is NaN: whatever such a network answers is no score.
+    diverged, and its macro-F1 is NaN: whatever such a network answers is no score. Without a validation side its
+    numbers are NaN as well, and `class_f1` is empty.
     """
 
     epoch: int
     """Epochs trained so far, from 1."""
     train_loss: float
     """Mean loss over the training pictures as they were trained on: augmented, smoothed, with dropout."""
+    train_macro_f1: float
+    """Macro-F1 of the answers given in training, augmented and with dropout, by a network that still learned; a
+    picture that CutMix made counts for the class with the larger share."""
     val_loss: float
     """Mean cross-entropy over the validation pictures, without smoothing or augmentation."""
     val_macro_f1: float
@@ -45,6 +49,8 @@ class EpochReport:
     """Wall seconds of training and evaluation."""
     peak_memory_bytes: int
     """Peak memory of the epoch: of the GPU's allocator where there is one, else of the process."""
+    diverged: bool = False
+    """Whether a loss is no longer finite, which ends the trial."""
     gpu_utilization: float | None = None
     """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
 

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
+from trainables.metrics import NOT_VALIDATED, Evaluation
 from trainables.model import build_model, choose_device
 from trainables.optim import build_optimizer, build_schedule
 
@@ -53,6 +54,8 @@ class TrainState:
     epoch: int = 0
     best_val_macro_f1: float = math.nan
     best_epoch: int = 0
+    evaluation: Evaluation = NOT_VALIDATED
+    """Of the epoch just done."""
 
     @classmethod
     def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int, micro_batches: int = 1) -> TrainState:
@@ -64,12 +67,16 @@ class TrainState:
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
         return cls(config, task, device, model, optimizer, schedule, micro_batches)
 
-    def note_score(self, val_macro_f1: float) -> bool:
-        """Takes the score of the epoch just done; returns whether it is the best so far (ties go to the first)."""
-        is_best = math.isfinite(val_macro_f1) and not val_macro_f1 <= self.best_val_macro_f1
-        if is_best:
-            self.best_val_macro_f1, self.best_epoch = val_macro_f1, self.epoch
-        return is_best
+    def note(self, evaluation: Evaluation, *, diverged: bool) -> None:
+        """Takes what the epoch just done came to; of equal scores the first is the best.
+
+        Where nothing is validated on, the length was settled before: the last epoch is then the best.
+        """
+        self.evaluation = evaluation
+        if not diverged and not self.task.validate_on:
+            self.best_epoch = self.epoch
+        elif not diverged and not evaluation.macro_f1 <= self.best_val_macro_f1:
+            self.best_val_macro_f1, self.best_epoch = evaluation.macro_f1, self.epoch
 
     def save(self, path: Path) -> None:
         """Writes the state atomically."""
@@ -119,6 +126,20 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def save_predictions(state: TrainState, folder: Path) -> None:
+    """Keeps the probabilities of the epoch just done, `<epoch>.npy` `(N, C) float32` in the order of the side."""
+    assert state.evaluation.logits is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{state.epoch}.npy"
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, state.evaluation.logits.softmax(1).cpu().numpy())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 class Checkpointer:
     """Keeps a trial's `last.pt` and `best.pt`, within a twentieth of the trial's time.
 
@@ -148,12 +169,12 @@ class Checkpointer:
         if state.best_epoch == state.epoch:
             weights = state.model.state_dict()
             self._best_weights = {name: value.clone() for name, value in weights.items()}
-            if self._is_due() or state.epoch == state.task.epochs:
+            if self._is_due() or state.epoch == state.task.num_epochs:
                 self.close()
 
     def after_epoch(self, state: TrainState) -> None:
         """Saves what is due; after the last epoch there is nothing to go on from."""
-        if state.epoch < state.task.epochs and self._is_due():
+        if state.epoch < state.task.num_epochs and self._is_due():
             started = time.monotonic()
             self.close()
             state.save(self._folder / LAST)

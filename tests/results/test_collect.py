@@ -28,6 +28,7 @@ def a_line(trial: int, epoch: int, score: float, *, after: float = 0, status: st
     report = EpochReport(
         epoch=epoch,
         train_loss=0.5,
+        train_macro_f1=0.6,
         val_loss=0.6,
         val_macro_f1=score,
         val_accuracy=0.9,

@@ -11,10 +11,11 @@ import filelock
 import pytest
 
 from results import export
-from results.export import export_all, export_best, is_stale, main
+from results.export import export_all, export_best, export_retrained, is_stale, main
 from results.record import BestTrial, load_record
 from results.strict_json import RecordError
 from results.table import BEGIN, END, TableError
+from tests.final_models import a_final
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
 
@@ -32,6 +33,7 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
         report=EpochReport(
             epoch=3,
             train_loss=0.5,
+            train_macro_f1=0.6,
             val_loss=0.6,
             val_macro_f1=score,
             val_accuracy=0.9,
@@ -64,6 +66,22 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, Any]:
     return {"records_dir": tmp_path / "best", "readme": tmp_path / "README.md"}
+
+
+def test_what_re_training_found_is_shown_in_the_row_of_its_search(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    said = export_retrained(a_final(), **place)
+    assert said.endswith("toy.json holds the test score; the README shows it.")
+    assert "better than the default" in place["readme"].read_text()
+    assert not is_stale(**place)
+    assert (place["records_dir"].parent / "retrained" / "toy.json").exists()
+
+
+def test_what_re_training_found_for_an_older_search_is_kept_but_not_shown(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    said = export_retrained(a_final(run="older"), **place)
+    assert said.endswith("the README shows another search of toy and leaves it out.")
+    assert "better than the default" not in place["readme"].read_text()
 
 
 def command(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:

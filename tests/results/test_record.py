@@ -65,6 +65,7 @@ def a_record(**changes: Any) -> BestTrial:
         report=EpochReport(
             epoch=3,
             train_loss=0.5,
+            train_macro_f1=0.6,
             val_loss=0.6,
             val_macro_f1=0.8,
             val_accuracy=0.9,

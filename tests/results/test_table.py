@@ -8,6 +8,7 @@ import pytest
 
 from results.record import BestTrial
 from results.table import BEGIN, END, TableError, render_table, splice
+from tests.final_models import a_final
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
 
@@ -24,6 +25,7 @@ def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
         report=EpochReport(
             epoch=3,
             train_loss=0.5,
+            train_macro_f1=0.6,
             val_loss=0.6,
             val_macro_f1=score,
             val_accuracy=0.9,
@@ -68,6 +70,8 @@ def test_a_row_says_all_there_is_to_say() -> None:
             "train loss": "0.5000",
             "val loss": "0.6000",
             "val macro-F1 (best)": "0.8000",
+            "test macro-F1 [95%]": "–",
+            "against the default": "–",
             "epoch (best/trained)": "3/4",
             "dropout": ".25",
             "augmentation": "flip .5, crop .2, cutmix .3",
@@ -81,6 +85,21 @@ def test_a_row_says_all_there_is_to_say() -> None:
             "commit": "01234567+dirty",
         }
     ]
+
+
+def test_a_row_shows_the_test_score_of_its_own_search_alone() -> None:
+    (row,) = rows(render_table([a_record()], retrained=[a_final(), a_final(run="other", verdict="never")]))
+    assert row["test macro-F1 [95%]"] == ".650 &#91;.550, .750&#93;"
+    assert row["against the default"] == "better than the default by .050 &#91;.010, .100&#93;"
+    (row,) = rows(render_table([a_record()], retrained=[a_final(run="other")]))
+    assert row["test macro-F1 [95%]"] == "–"
+
+
+def test_another_pick_than_the_best_trial_and_a_test_side_scored_again_are_said() -> None:
+    score = {"value": 0.65, "low": None, "high": None}
+    final = a_final(trial_id="default", times_scored=3, test={**a_final().test, "macro_f1": score})
+    (row,) = rows(render_table([a_record()], retrained=[final]))
+    assert row["test macro-F1 [95%]"] == ".650 &#91;?, ?&#93; by default, resnet18 (test side scored 3 times)"
 
 
 def test_rows_are_sorted_by_space_and_then_by_descending_score() -> None:

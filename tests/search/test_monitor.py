@@ -31,6 +31,7 @@ def a_result(epoch: int, score: float, best: float | None = None, **more: Any) -
     report = EpochReport(
         epoch=epoch,
         train_loss=1.0,
+        train_macro_f1=0.6,
         val_loss=math.nan if math.isnan(score) else 1.0,
         val_macro_f1=score,
         val_accuracy=0.5,
@@ -41,6 +42,7 @@ def a_result(epoch: int, score: float, best: float | None = None, **more: Any) -
         images_per_second=10.0,
         seconds=1.0,
         peak_memory_bytes=1,
+        diverged=math.isnan(score),
     )
     return {**asdict(report), "training_iteration": epoch, **more}
 

@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from search.scheduler import build_scheduler
 from search.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
-from search.tuner import NumberedSearcher, StoppableScheduler
+from search.tuner import NamedSearcher, StoppableScheduler, trial_ids
 from spaces import get_space
 from trainables.report import METRIC, MODE
 
@@ -40,19 +40,19 @@ def a_trial(number: int) -> Any:
 
 
 def test_trials_are_numbered_whatever_ray_calls_them(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     assert [searcher.suggest(name)["trial_id"] for name in ("abc", "xyz")] == ["00000", "00001"]
 
 
 def test_no_trial_is_proposed_once_the_search_shall_end(inner: StudySearcher, stop: StopRequest) -> None:
     stop.ask("Ctrl-C")
-    assert NumberedSearcher(inner, stop, 2).suggest("abc") == Searcher.FINISHED
+    assert NamedSearcher(inner, stop, trial_ids([], 2)).suggest("abc") == Searcher.FINISHED
 
 
 def test_a_trial_that_asha_lets_go_on_ends_with_the_search_and_is_not_closed(
     inner: StudySearcher, stop: StopRequest
 ) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
     searcher.suggest("ray0")
     assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5)) == TrialScheduler.CONTINUE
@@ -63,7 +63,7 @@ def test_a_trial_that_asha_lets_go_on_ends_with_the_search_and_is_not_closed(
 
 
 def test_a_trial_that_finishes_after_the_request_to_end_is_finished(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
     searcher.suggest("ray0")
     stop.ask("time budget")
@@ -73,7 +73,7 @@ def test_a_trial_that_finishes_after_the_request_to_end_is_finished(inner: Study
 
 
 def test_what_asha_stops_is_stopped_also_when_the_search_shall_end(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop)
     for number in range(2):
         searcher.suggest(f"ray{number}")
@@ -86,7 +86,7 @@ def test_what_asha_stops_is_stopped_also_when_the_search_shall_end(inner: StudyS
 
 
 def test_a_failure_is_no_epoch_and_leaves_the_rungs_alone(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     asha = build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS)
     scheduler = StoppableScheduler(asha, stop)
     searcher.suggest("ray0")
@@ -103,7 +103,7 @@ def test_a_failure_is_no_epoch_and_leaves_the_rungs_alone(inner: StudySearcher, 
 
 
 def test_a_trial_whose_worker_died_before_it_began_is_handed_out_again(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 2)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     first = searcher.suggest("ray0")
     searcher.suggest("ray1")
     assert searcher.suggest("ray2") is None  # one that is out may come back
@@ -118,7 +118,7 @@ def test_a_trial_whose_worker_died_before_it_began_is_handed_out_again(inner: St
 
 
 def test_a_trial_whose_workers_die_again_and_again_fails(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 1)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
     for name in ("ray0", "ray1", "ray2", "ray3"):
         assert searcher.suggest(name)["trial_id"] == "00000"
         searcher.on_trial_complete(name, error=True)
@@ -127,7 +127,7 @@ def test_a_trial_whose_workers_die_again_and_again_fails(inner: StudySearcher, s
 
 
 def test_a_trial_that_had_reported_is_not_handed_out_again(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NumberedSearcher(inner, stop, 1)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
     searcher.suggest("ray0")
     searcher.on_trial_result("ray0", result(1, 0.5))
     searcher.on_trial_complete("ray0", error=True)

@@ -78,10 +78,11 @@ class TaskData:
     """What a trial trains on and what it is measured on."""
 
     train: Side
-    val: Side
+    val: Side | None
+    """None for a training that is not validated."""
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)  # re-training in folds has a split a fold
 def _read(cache_path: str, split_path: str) -> tuple[ImageCache, dict[str, list[tuple[str, str]]]]:
     """Cache and sides of a task, read once for all trials of a process."""
     sides: dict[str, list[tuple[str, str]]] = {}
@@ -106,5 +107,6 @@ def load_side(task: TaskConfig, names: Sequence[str], device: torch.device) -> S
 
 
 def load_data(task: TaskConfig, device: torch.device) -> TaskData:
-    """Train and validation side of a task; a search never reads the test side."""
-    return TaskData(train=load_side(task, ("train",), device), val=load_side(task, ("val",), device))
+    """What the task trains and validates on; neither is ever the test side."""
+    val = load_side(task, task.validate_on, device) if task.validate_on else None
+    return TaskData(train=load_side(task, task.train_on, device), val=val)

@@ -1,0 +1,321 @@
+"""The figures of a run's report: each a piece of HTML that needs plotly.js on its page, or the reason there is none.
+
+Optuna and plotly are heavy, so they are imported when a figure is drawn.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from results.collect import TrialHistory
+from results.confusion import ConfusedPair, confused_pairs, load_confusion
+from results.figures import confusion_figure, to_png
+from trainables.config import TrialConfig
+from trainables.report import METRIC
+
+if TYPE_CHECKING:
+    import optuna
+    import plotly.graph_objects
+
+FEWEST_FOR_IMPORTANCE = 8
+"""With fewer scored trials than this a forest finds importance in noise."""
+PARAMS_SHOWN = 8
+"""Hyper-parameters in the parallel coordinates and the slices: the most important ones."""
+
+COLOURS = {"finished": "#1b7f5c", "stopped": "#d98a1f", "failed": "#c0392b", "not ended": "#7f8c9b"}
+"""State of a trial to the colour of its curve; the darkness of the three differs too."""
+_SCORE = "macro-F1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFigure:
+    """A figure with its words."""
+
+    title: str
+    """What it shows."""
+    words: str
+    """How to read it; without a figure, why there is none."""
+    html: str = ""
+    """The figure, already escaped; empty if there is none."""
+    min_width: int = 0
+    """Pixels below which it can no longer be read, so that its box scrolls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """What the winner answered, as pictures of the matrix and in words."""
+
+    images: tuple[str, ...]
+    """Data URIs: the whole matrix, and its errors alone."""
+    pairs: tuple[ConfusedPair, ...]
+    """The most confused classes first."""
+    pictures: int
+    """Pictures that were answered."""
+
+
+def plotly_js() -> str:
+    """The library that the figures need, to be put into the page once."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportFigure:
+    """Macro-F1 of all trials over epochs: one line a trial, one trace a state, so that 1,000 trials are few traces."""
+    import plotly.graph_objects as go
+
+    title = "Curves of all trials"
+    with_reports = [trial for trial in trials if trial.reports]
+    if not with_reports:
+        return ReportFigure(title=title, words="No trial has trained an epoch, so there is no curve.")
+    figure = go.Figure()
+    for state, colour in COLOURS.items():
+        group = [trial for trial in with_reports if _state(trial) == state]
+        if not group:
+            continue
+        x: list[int | None] = []
+        y: list[float | None] = []
+        names: list[str] = []
+        for trial in group:
+            x += [*(report.epoch for report in trial.reports), None]
+            y += [*(_finite(report.val_macro_f1) for report in trial.reports), None]
+            names += [_short_name(trial)] * (len(trial.reports) + 1)
+        line = {"color": colour, "width": 1.2}
+        template = f"%{{text}}<br>epoch %{{x}}: %{{y:.4f}}<extra>{state}</extra>"
+        label = f"{state} ({len(group)})"
+        figure.add_scatter(
+            x=x, y=y, text=names, mode="lines", line=line, opacity=0.55, legendgroup=state, name=label,
+            hovertemplate=template,
+        )  # fmt: skip
+        ends = [(trial, report) for trial in group if (report := _last_scored(trial)) is not None]
+        figure.add_scatter(
+            x=[report.epoch for _, report in ends],
+            y=[report.val_macro_f1 for _, report in ends],
+            text=[_full_name(trial) for trial, _ in ends],
+            mode="markers", marker={"color": colour, "size": 7, "symbol": "x" if state == "failed" else "circle"},
+            legendgroup=state, showlegend=False, hovertemplate=template,
+        )  # fmt: skip
+    best = next((trial for trial in with_reports if trial.trial_id == winner), None)
+    if best is not None and best.best is not None:
+        figure.add_scatter(
+            x=[report.epoch for report in best.reports],
+            y=[_finite(report.val_macro_f1) for report in best.reports],
+            mode="lines", line={"color": "#1f3b73", "width": 3}, name="the best trial", text=_short_name(best),
+            hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[best.best.epoch], y=[best.best.val_macro_f1], mode="markers", showlegend=False, text=[_full_name(best)],
+            marker={"color": "#1f3b73", "size": 15, "symbol": "star"},
+            hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="epoch", rangemode="tozero")
+    figure.update_yaxes(title=f"validation {_SCORE}", rangemode="tozero")
+    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
+    return ReportFigure(
+        title=title,
+        words="Each line is a trial, coloured by how it ended, and its dot is its last epoch: an orange dot is where "
+        "ASHA stopped it. The star is the best epoch of all. Point at a dot for the whole configuration; click a name "
+        "in the legend to hide its curves, drag to zoom in, double-click to zoom out.",
+        html=_to_html(figure, "curves", height=460),
+    )
+
+
+def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
+    """What Optuna's figures say of the hyper-parameters, and the hyper-parameters by importance, if it can be told."""
+    import optuna
+    import sqlalchemy.exc
+
+    titles = ("Which hyper-parameters matter", "Parallel coordinates", "Slices")
+    path = run_dir / "study.db"
+    if not path.is_file():
+        words = "The run's folder holds no study.db, from which this figure is drawn; a resume of the run writes it."
+        return [ReportFigure(title=title, words=words) for title in titles], []
+    try:
+        study, num_stopped = _scored_study(path)
+    except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError) as error:
+        words = f"{path} cannot be read: {str(error).partition(chr(10))[0]}. A resume of the run writes it anew."
+        return [ReportFigure(title=title, words=words) for title in titles], []
+    trials = study.get_trials(deepcopy=False)
+    counted = f"{len(trials)} trials with a score"
+    if num_stopped:
+        counted += f", of which the {num_stopped} that were stopped early count with the best score they had by then"
+        counted += " (low also for having trained less)"
+    importance, names = _importance(study, titles[0], counted)
+    shared = optuna.search_space.intersection_search_space(trials)
+    searched = {name for trial in trials for name in trial.params}
+    every = [field.name for field in fields(TrialConfig) if field.name in searched]
+    ranked = names or every
+    axes = [name for name in ranked if name in shared][:PARAMS_SHOWN]
+    sliced = ranked[:PARAMS_SHOWN]
+    parallel = _of_study(
+        titles[1],
+        f"Each line is a trial, the darker the better, from its score on the left through its values: {counted}. "
+        "Drag along an axis to keep only the trials that pass there. Hyper-parameters that not all trials have are "
+        "left out.",
+        lambda: optuna.visualization.plot_parallel_coordinate(study, params=axes, target_name=_SCORE),
+        num_trials=len(trials),
+        num_params=len(axes),
+        width=105,
+    )
+    slices = _of_study(
+        titles[2],
+        f"Each dot is a trial, the darker the later: {counted}. A cloud that rises to one side says where to search "
+        "further.",
+        lambda: optuna.visualization.plot_slice(study, params=sliced, target_name=_SCORE),
+        num_trials=len(trials),
+        num_params=len(sliced),
+        width=210,
+    )
+    return [importance, parallel, slices], names
+
+
+def draw_confusion(path: Path) -> Confusion:
+    """Draws a saved confusion matrix.
+
+    Raises:
+        RecordError: The file holds no such matrix.
+        OSError: It cannot be read.
+    """
+    classes, counts = load_confusion(path)
+    images = []
+    for title, diagonal in (("All answers", True), ("Errors alone", False)):
+        png = to_png(confusion_figure(counts, classes, title=title, diagonal=diagonal))
+        images.append(f"data:image/png;base64,{base64.b64encode(png).decode()}")
+    pairs = tuple(confused_pairs(counts, classes))
+    return Confusion(images=tuple(images), pairs=pairs, pictures=sum(map(sum, counts)))
+
+
+def _scored_study(path: Path) -> tuple[optuna.Study, int]:
+    """A copy of the study in memory in which every trial with a score is complete, and how many had been stopped."""
+    import optuna
+    from optuna.trial import TrialState
+
+    def connect() -> sqlite3.Connection:  # a search that still runs must not find its study locked or changed
+        return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, check_same_thread=False)
+
+    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
+    try:
+        summary = storage.get_all_studies()[0]
+        trials = storage.get_all_trials(summary._study_id, deepcopy=False)
+    except IndexError as error:
+        raise ValueError("it holds no study") from error
+    finally:
+        storage.engine.dispose()
+    scored, num_stopped = [], 0
+    for trial in trials:
+        if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            continue
+        values = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+        if not values and trial.state == TrialState.COMPLETE:
+            values = [value for value in trial.values or () if math.isfinite(value)]
+        if values:
+            num_stopped += trial.state == TrialState.PRUNED
+            scored.append(
+                optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=max(values))
+            )
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # that the copy was made is no news
+    try:
+        copy = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    copy.add_trials(scored)
+    return copy, num_stopped
+
+
+def _importance(study: optuna.Study, title: str, counted: str) -> tuple[ReportFigure, list[str]]:
+    import optuna
+    import plotly.graph_objects as go
+
+    trials = study.get_trials(deepcopy=False)
+    if len(trials) < FEWEST_FOR_IMPORTANCE:
+        words = f"It takes {FEWEST_FOR_IMPORTANCE} trials with a score to tell, and this run has {len(trials)}."
+        return ReportFigure(title=title, words=words), []
+    if len({trial.value for trial in trials}) == 1:
+        return ReportFigure(title=title, words="All trials have the same score, so nothing can be told."), []
+    # Optuna's default of fully grown trees takes a minute with 1,000 trials, and ranks no differently.
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=64, max_depth=6, seed=0)
+    try:
+        importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except (ValueError, RuntimeError) as error:
+        return ReportFigure(title=title, words=f"Optuna cannot tell: {error}."), []
+    if not importances:
+        return ReportFigure(title=title, words="No hyper-parameter is shared by all trials and varies."), []
+    names, shares = list(importances), [float(share) for share in importances.values()]
+    # Drawn here, since plot_param_importances copies all trials once for every hyper-parameter.
+    figure = go.Figure()
+    figure.add_bar(
+        x=shares, y=names, orientation="h", marker={"color": "#1f3b73"}, text=[f"{share:.2f}" for share in shares],
+        textposition="auto", hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.update_xaxes(title="share of variance (fANOVA)")
+    figure.update_yaxes(autorange="reversed")
+    html_text = _to_html(figure, "importance", height=110 + 26 * len(names))
+    words = f"How much of the differences in macro-F1 between trials each hyper-parameter explains, over {counted}. "
+    words += "With a few dozen trials this is a rough hint. It does not say which value is good."
+    return ReportFigure(title=title, words=words, html=html_text), names
+
+
+def _of_study(
+    title: str, words: str, draw: Callable[[], Any], *, num_trials: int, num_params: int, width: int
+) -> ReportFigure:
+    """One of Optuna's figures, drawn if there is something to compare."""
+    if num_trials < 2 or not num_params:
+        return ReportFigure(title=title, words=f"There is nothing to compare: trials with a score: {num_trials}.")
+    try:
+        figure = draw()
+    except (ValueError, RuntimeError) as error:
+        return ReportFigure(title=title, words=f"Optuna cannot draw it: {error}.")
+    div_id = title.split()[0].lower()
+    return ReportFigure(
+        title=title, words=words, html=_to_html(figure, div_id, height=430), min_width=140 + width * num_params
+    )
+
+
+def _to_html(figure: plotly.graph_objects.Figure, div_id: str, *, height: int) -> str:
+    import plotly.io
+
+    font = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13}
+    margin = {"l": 60, "r": 20, "t": 40, "b": 50}
+    figure.update_layout(template="plotly_white", title=None, font=font, margin=margin)
+    figure.update_layout(width=None, height=height, autosize=True)
+    text: str = plotly.io.to_html(
+        figure,
+        config={"responsive": True, "displayModeBar": False},
+        include_plotlyjs=False,
+        full_html=False,
+        div_id=div_id,
+        default_height=f"{height}px",
+    )
+    return text
+
+
+def _state(trial: TrialHistory) -> str:
+    return trial.status if trial.status in COLOURS else "not ended"
+
+
+def _last_scored(trial: TrialHistory) -> Any:
+    return next((report for report in reversed(trial.reports) if math.isfinite(getattr(report, METRIC))), None)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _short_name(trial: TrialHistory) -> str:
+    config = trial.config
+    return html.escape(f"{trial.trial_id}, {config.backbone}, lr {config.lr:.2g}, dropout {config.dropout:.2g}")
+
+
+def _full_name(trial: TrialHistory) -> str:
+    words = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in
+             asdict(trial.config).items())  # fmt: skip
+    return "<br>".join(map(html.escape, (f"trial {trial.trial_id}", *words)))

@@ -1,0 +1,183 @@
+"""Scores saved models on labelled pictures and writes a report with figures.
+
+    python scripts/evaluate.py MODEL --split runs/NAME/split.csv
+
+The report has macro-F1, accuracy and loss with 95% intervals over people, each class and attribute, what is confused
+with what, the most confident mistakes, and people who are wrong throughout. Several models are averaged. A thousand
+pictures take a minute on two cores without a GPU, most of it for the network.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import numpy as np
+import tyro
+
+from scripts.terminal import progress, say_error
+from trainables.data.cache import default_cache_dir
+from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
+from trainables.data.manifest import DataConfig
+
+if TYPE_CHECKING:
+    from results.evaluation import Answers, Evaluation
+    from trainables.saved_model import SavedModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledData(DataConfig):
+    """Which pictures to score on."""
+
+    data: Path | None = None
+    """Competition folder, CSV with the columns path,label, or folder of classes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Score saved models on labelled pictures and write a report with figures."""
+
+    models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
+    """Folders of saved models; several are averaged."""
+    out: Path | None = None
+    """Folder of the report; by default evaluation/ in the first model's folder."""
+    split: Path | None = None
+    """A run's split.csv: only one side of it is scored; without --data, straight from this file."""
+    side: Literal["train", "val", "test"] = "test"
+    """The side of --split."""
+    device: str = "auto"
+    """auto, cpu, cuda or another torch device."""
+    batch_size: int = 64
+    """Pictures that go through a network at once."""
+    cache_dir: Path | None = None
+    """Folder of the decoded pictures; by default ~/.cache/macrotune."""
+    tta: bool = False
+    """Average over each picture and its mirror image."""
+    data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Parses the command line and evaluates; a user's mistake is one message and exit code 2."""
+    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+    options = tyro.cli(Options, prog="scripts/evaluate.py", args=args, config=config)
+    try:
+        evaluate(options)
+    except (ValueError, OSError) as error:
+        say_error(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def evaluate(options: Options) -> None:
+    """The pipeline: pictures, models, answers, scores, report.
+
+    What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
+    """
+    pictures = read_pictures(options.data.absolute(), options.split, options.side)
+
+    from results.evaluation import evaluate_answers
+    from results.evaluation_report import refuse_foreign_folder, save_evaluation
+    from trainables.predict import load_models, predict_probabilities
+    from trainables.saved_model import refuse_other_classes
+
+    models = load_models(options.models, options.device)
+    classes = models[0].description.classes
+    absent = refuse_other_classes(classes, pictures.labels)
+    out = options.out or models[0].path / "evaluation"
+    refuse_foreign_folder(out)
+    with progress() as show:
+        predictions = predict_probabilities(
+            models,
+            pictures.paths,
+            cache_dir=options.cache_dir or default_cache_dir(),
+            batch_size=options.batch_size,
+            flip=options.tta,
+            on_progress=show,
+        )
+    if predictions.bad and not (options.data.skip_bad and predictions.paths):
+        raise bad_pictures_error(dict(predictions.bad))
+    answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
+    evaluation = evaluate_answers(answers)
+    warnings = _warnings(options, pictures, absent, predictions.bad)
+    save_evaluation(out, evaluation, _facts(options, models), warnings)
+    _say(evaluation, warnings, out)
+
+
+def _answers(
+    model: SavedModel, pictures: LabelledPictures, paths: tuple[str, ...], probabilities: np.ndarray
+) -> Answers:
+    from results.evaluation import Answers
+
+    readable, described = pictures.only(set(paths)), model.description
+    index = {name: place for place, name in enumerate(described.classes)}
+    return Answers(
+        classes=described.classes,
+        paths=readable.paths,
+        labels=np.array([index[label] for label in readable.labels]),
+        probabilities=probabilities,
+        groups=readable.groups,
+        attributes=described.attributes,
+    )
+
+
+def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
+    """What is evaluated on what, for the head of the report."""
+    described = [
+        f"{model.path.resolve()} ({model.description.backbone}, {model.description.image_size} px, "
+        f"SHA-256 {model.description.weights_sha256[:12]})"
+        for model in models
+    ]
+    facts = {"model": described[0]} if len(models) == 1 else {}
+    facts |= {f"model {place}": text for place, text in enumerate(described, 1) if len(models) > 1}
+    if options.data.data is not None:
+        facts["data"] = str(options.data.data.expanduser().resolve())
+    if options.split is not None:
+        facts["side"] = f"{options.side} of {options.split.expanduser().resolve()}"
+    facts["mirrored too"] = "yes" if options.tta else "no"
+    return facts
+
+
+def _warnings(options: Options, pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[str, str]) -> list[str]:
+    warnings = []
+    if options.split is not None and options.side == "train":
+        warnings.append("These are pictures that a search trains on: the scores flatter the model.")
+    if pictures.groups is None:
+        warnings.append(
+            "No groups in the data: intervals are over pictures, and too narrow if some show the same person."
+        )
+    elif len(set(pictures.groups)) == 1:
+        warnings.append("All pictures are of one group, which says nothing about others: there are no intervals.")
+    if absent:
+        warnings.append(f"No picture of the class{'es' * (len(absent) > 1)} {', '.join(absent)}.")
+    skipped = [*pictures.skipped, *(f"{path}: {reason}" for path, reason in bad.items())]
+    if skipped:
+        warnings.append(f"{len(skipped)} bad pictures are left out, {skipped[0]} first.")
+    return warnings
+
+
+def _say(evaluation: Evaluation, warnings: Sequence[str], out: Path) -> None:
+    from results.confusion import confused_pairs
+
+    scores = evaluation.scores
+    print(f"{len(evaluation.answers.paths):,} pictures")
+    print(f"macro-F1 {scores.macro_f1}, accuracy {scores.accuracy}, loss {evaluation.loss}")
+    for name, part in evaluation.attributes.items():
+        print(f"  {name}: macro-F1 {part.macro_f1}")
+    for pair in confused_pairs(scores.confusion, scores.names, top=3):
+        print(f"  {pair}")
+    for warning in warnings:
+        print(f"note: {warning}")
+    print(f"report: {out / 'report.md'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

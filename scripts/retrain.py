@@ -1,0 +1,196 @@
+"""Trains the best configurations of a search again, picks one, and scores it once on people it has never seen.
+
+    python scripts/retrain.py --space efficientnet
+
+After `python search/run.py --space efficientnet` on the built-in data this takes about ten minutes on two cores
+without a GPU. It ends with the test macro-F1 and its 95% interval in the README's row, and with the weights in
+runs/<name>/retrained, for scripts/evaluate.py, scripts/predict.py or plain timm.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import tyro
+from rich.console import Console
+
+from scripts.terminal import say_error
+from search.study import StudyConfig, help_default
+from trainables.data.manifest import DataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainConfig:
+    """What to train again, how often, and where."""
+
+    space: str = "efficientnet"
+    """Search space whose record (results/best/<space>.json) names the search."""
+    record: Annotated[Path | None, help_default("that of --space")] = None
+    """Record of a search, such as results/best/efficientnet.json."""
+    run: Annotated[str | None, help_default("that of the record")] = None
+    """Name of a run under --storage."""
+    trial: Annotated[str | None, help_default("the best of them")] = None
+    """With a run: this trial alone, beside the default configuration."""
+    top_k: int = 3
+    """Best trials of the search to rank again; the default configuration always comes along."""
+    seeds: int = 3
+    """Seeds to train each of them with; none is that of the search."""
+    folds: Annotated[int | None, help_default("seeds on the search's split")] = None
+    """Rank over so many folds of train and val people instead, for small sets."""
+    no_final: bool = False
+    """Only rank; the test side is not touched and nothing is written into the README."""
+    storage: Path = ROOT / "runs"
+    """Folder of the runs."""
+    readme: Path = ROOT / "README.md"
+    """Markdown file with the results table; records live beside it, in results/."""
+    timezone: Annotated[str | None, help_default("local")] = None
+    """Time zone of the table's dates, such as Europe/Paris."""
+    seed: Annotated[int | None, help_default("the search's, plus one")] = None
+    """First of the seeds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    concurrency: Annotated[int | None, help_default("as in a search")] = None
+    """Trainings at the same time."""
+    cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
+    """Cores, and threads, of a training."""
+    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
+    """GPUs of a training; a fraction lets some share one."""
+    weights: str = "auto"
+    """Where the weights of the search are: auto, or a folder of <timm name>.safetensors."""
+    cache_dir: Annotated[Path | None, help_default("~/.cache/macrotune")] = None
+    """Folder of decoded pictures, demo pictures and converted weights."""
+    address: Annotated[str | None, help_default("this machine alone")] = None
+    """Ray cluster to join, such as auto or 10.0.0.7:6379."""
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"--folds is {self.folds}: it must be at least 2")
+        if self.trial is not None and self.run is None and self.record is None:
+            raise ValueError("--trial names a trial of a run: say which by --run NAME")
+        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
+            raise ValueError(f"--device is {self.device!r}: it must be auto, cpu or cuda")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train the winner of a search again and score it on people it has never seen."""
+
+    retrain: tyro.conf.OmitArgPrefixes[RetrainConfig] = field(default_factory=RetrainConfig)
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Parses the command line and trains; a user's mistake is one message and exit code 2."""
+    try:
+        config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+        options = tyro.cli(Options, prog="scripts/retrain.py", args=args, config=config)
+        return retrain(options.retrain, options.data.absolute(), Console())
+    except (ValueError, OSError) as error:
+        say_error(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
+    """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
+    from results.export import is_stale
+    from search.cluster import connect, this_machine
+    from search.source import find_weights, from_record, from_run, open_pictures
+
+    asked = StudyConfig(
+        storage=config.storage,
+        readme=config.readme,
+        timezone=config.timezone,
+        cache_dir=config.cache_dir,
+        concurrency=config.concurrency,
+        cpus_per_trial=config.cpus_per_trial,
+        gpus_per_trial=0 if config.device == "cpu" else config.gpus_per_trial,
+        weights=config.weights,
+        address=config.address,
+    ).absolute()
+    record = config.record or asked.records_dir / f"{config.space}.json"
+    if config.run is None and not record.exists():
+        raise ValueError(
+            f"{record}: no such record; search first (search/run.py --space {config.space}), or give --run"
+        )
+    is_stale(records_dir=asked.records_dir, readme=asked.readme_path, timezone=asked.timezone)  # raises if broken
+    source = from_run(asked.runs_dir, config.run) if config.run else from_record(record, asked)
+    from results.ranking import candidates
+
+    listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
+    cache_path, split = open_pictures(source, data, console)
+    if not config.no_final and not (split.table["split"] == "test").any():
+        raise ValueError("the split has no test side to score on: rank only, by --no-final")
+    backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
+    files = find_weights(source, backbones, asked.weights, asked.cache_path)
+
+    with ExitStack() as stack:
+        cluster = this_machine() if asked.address is None else stack.enter_context(connect(asked.address))
+        study = replace(asked, epochs=source.task.epochs).settle(
+            cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus
+        )
+        if config.device.startswith("cuda") and not study.gpus_per_trial:
+            raise ValueError(f"--device {config.device}: there is no GPU here")
+
+        from results.experiments import note_retrained
+        from results.export import export_retrained
+        from results.report import write_report
+        from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
+        from search.start import hold
+        from search.stop import StopRequest
+
+        folder = source.run_dir / "retrained"
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(hold(folder))
+        split.save(folder / "split.csv")
+        task = replace(
+            source.task,
+            cache_path=str(cache_path),
+            split_path=str(folder / "split.csv"),
+            checkpoint_dir=str(folder / "checkpoints"),
+            device="cuda" if study.gpus_per_trial else "cpu",
+            num_threads=study.cpus_per_trial or 1,
+            weights=files,
+        )
+        if asked.address is None:
+            stack.enter_context(connect(None))
+        first_seed = source.task.seed + 1 if config.seed is None else config.seed
+        seeds = [first_seed + number for number in range(config.folds or config.seeds)]
+        settled = Settled(source, task, split, study, folder, seeds, config.folds)
+        stop = StopRequest(None)
+        ranking = rank_again(settled, listed, stop, console)
+        if ranking is None or config.no_final:
+            return int(ranking is None)
+        finals = ranking[:1] + [ranked for ranked in ranking[1:] if ranked.candidate == control]
+        jobs = train_finals(settled, finals, stop, console)
+        if jobs is None:
+            return 1
+        result = score_finals(settled, ranking, jobs)
+        said = export_retrained(
+            result, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone
+        )
+        clear(folder)
+        score = result.test["macro_f1"]
+        experiments = study.records_dir.parent / "experiments.csv"
+        note_retrained(experiments, source.name, source.started, score["value"], score["low"], score["high"])
+        if source.run is not None:
+            write_report(source.run_dir)
+        summarize(settled, result, said, console)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""What is trained again: a run's folder, or the record of a search whose folder is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from results.collect import TrialHistory, load_run, load_trials
+from results.record import BestTrial, SearchRun, load_record, trial_config
+from search.prepare import SPLIT_SETTINGS, prepare_data
+from search.resume import saved_options
+from search.study import StudyConfig
+from spaces import get_space
+from trainables.config import TaskConfig, TrialConfig
+from trainables.data.manifest import DataConfig
+from trainables.data.split import Split, load_split
+from trainables.weights import WeightsError, check_weights, resolve_weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """A search as far as re-training needs it."""
+
+    name: str
+    """Name of the run."""
+    started: str
+    """When it began: ISO 8601 with offset."""
+    space: str
+    run_dir: Path
+    """The run's folder; there need not be one yet."""
+    run: SearchRun | None
+    """The run; None where only its record is left."""
+    trials: tuple[TrialHistory, ...]
+    """Its trials; of a record the best alone, as if it had trained all its epochs."""
+    default: TrialConfig
+    """The default configuration of its space."""
+    study: StudyConfig
+    """The settings of the search that matter to its data and split."""
+    data: DataConfig
+    """Its pictures, as they were asked for."""
+    task: TaskConfig
+    """What its trials shared; of a record without paths."""
+    split_hash: str
+    weights: dict[str, str]
+    """Backbone to words about the weights that its trials started from."""
+    facts: dict[str, Any]
+    """The pictures, as in `SearchRun.data`."""
+
+
+def from_run(storage: Path, name: str) -> Source:
+    """The search in a run's folder.
+
+    Raises:
+        RunError: There is no such run, or it is broken; names the runs there are.
+        ValueError: Its space is no longer there.
+    """
+    run_dir = storage / name
+    run = load_run(run_dir)
+    get_space(run.space)
+    study, data = saved_options(storage, name)
+    return Source(
+        name=run.name,
+        started=run.started,
+        space=run.space,
+        run_dir=run_dir,
+        run=run,
+        trials=tuple(load_trials(run_dir)),
+        default=trial_config(run.points[0], f"{run_dir / 'run.json'}: points"),
+        study=study,
+        data=data,
+        task=run.task,
+        split_hash=run.split_hash,
+        weights=run.weights,
+        facts=run.portable().data,
+    )
+
+
+def from_record(path: Path, study: StudyConfig) -> Source:
+    """The search behind a record; from its run's folder if that is there, which knows all of its trials.
+
+    Raises:
+        RecordError: The record is broken.
+        OSError: There is no such file.
+        ValueError: Its space is no longer there.
+    """
+    record = load_record(path)
+    get_space(record.space)
+    if (study.runs_dir / record.run / "run.json").exists():
+        source = from_run(study.runs_dir, record.run)
+        if source.split_hash == record.split_hash:
+            return source
+    return Source(
+        name=record.run,
+        started=record.date,
+        space=record.space,
+        run_dir=study.runs_dir / record.run,
+        run=None,
+        trials=(
+            TrialHistory(
+                trial_id=record.trial_id,
+                config=record.config,
+                reports=(record.report,),
+                status="finished",
+                reason=None,
+            ),
+        ),
+        default=_default(record, study),
+        study=replace(study, space=record.space, image_size=record.task.image_size, **_split_settings(record)),
+        data=DataConfig(),
+        task=record.task,
+        split_hash=record.split_hash,
+        weights={record.config.backbone: record.weights},
+        facts=record.data,
+    )
+
+
+def open_pictures(source: Source, asked: DataConfig, console: Console) -> tuple[Path, Split]:
+    """Cache and split of the search: its own if they are there, else made again and compared.
+
+    Returns:
+        The folder of the picture cache, and the split.
+
+    Raises:
+        DataError: Something is wrong with the pictures.
+        ValueError: They are not those of the search.
+    """
+    default = DataConfig()
+    given = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    given = {name: value for name, value in given.items() if value != getattr(default, name)}
+    split_path, cache_path = source.run_dir / "split.csv", Path(source.task.cache_path)
+    if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
+        return cache_path, load_split(split_path)
+    prepared = prepare_data(replace(source.data, **given), source.study, console)
+    found = prepared.split.hash(prepared.manifest.root)
+    if found != source.split_hash:
+        where = prepared.manifest.root if "data" in given else source.facts.get("source", "there")
+        raise ValueError(
+            f"the pictures in {where} do not give the split of the search {source.name} (hash {found}, it was "
+            f"{source.split_hash}): name the very same pictures by --data, with the flags that the search had"
+        )
+    return prepared.cache.path, prepared.split
+
+
+def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_dir: Path) -> dict[str, str]:
+    """The files of the weights that the search's trials started from, by backbone; random ones are left out.
+
+    Raises:
+        WeightsError: They are not to be had, or are others.
+    """
+    wanted = [name for name in backbones if not source.weights.get(name, "random").startswith("random")]
+    if not wanted:
+        return {}
+    found = resolve_weights(wanted, policy, cache_dir)
+    for backbone in wanted:
+        was, now = source.weights[backbone], found.sources.get(backbone, "none to be had")
+        if was.rpartition(":")[2] != now.rpartition(":")[2]:  # the file's hash
+            raise WeightsError(
+                f"the search started {backbone} from other weights ({was}) than there are here ({now}): "
+                "give their folder by --weights"
+            )
+        check_weights(backbone, found.files[backbone])
+    return found.files
+
+
+def _default(record: BestTrial, study: StudyConfig) -> TrialConfig:
+    """The default of the record's space, among backbones that start from weights if the record's did."""
+    backbones = get_space(record.space).backbones
+    if not record.weights.startswith("random"):
+        backbones = resolve_weights(backbones, study.weights, study.cache_path).backbones
+    return get_space(record.space, backbones).starting_points[0]
+
+
+def _split_settings(record: BestTrial) -> dict[str, Any]:
+    settings = record.data.get("split", {})
+    if settings.keys() != set(SPLIT_SETTINGS):
+        raise ValueError(
+            f"the record of run {record.run} does not say how its pictures were split: search again, or give --run"
+        )
+    return settings

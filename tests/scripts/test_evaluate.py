@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scripts.evaluate import main
+from tests.conftest import CLASSES
+from tests.saved_models import save_network
+from trainables.config import TaskConfig
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    attributes = {"round": ("yes", "no", "no")}
+    return save_network(tmp_path_factory.mktemp("models") / "one", classes=CLASSES[::-1], attributes=attributes)
+
+
+def run(tmp_path: Path, *arguments: object) -> int:
+    return main([*map(str, arguments), "--cache-dir", str(tmp_path / "cache"), "--device", "cpu"])
+
+
+def test_a_side_of_a_run_is_scored_into_a_report(
+    model: Path, task: TaskConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(tmp_path, model, "--split", task.split_path, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "16 pictures\nmacro-F1 " in said
+    assert f"report: {tmp_path / 'out' / 'report.md'}" in said
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["group"] for row in rows} == {"p20", "p21", "p22", "p23"}
+    assert {row["label"] for row in rows} == set(CLASSES)
+    right = sum(row["label"] == row["answer"] for row in rows)
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["accuracy"]["value"] == right / 16
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "intervals from 4,000 bootstrap samples of the 4 groups" in report
+    assert f"test of {task.split_path}" in report
+
+
+@pytest.mark.slow
+def test_several_models_are_averaged_on_all_pictures_beside_the_first(
+    task: TaskConfig, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    first = save_network(tmp_path / "first")
+    second = save_network(tmp_path / "second", classes=CLASSES[::-1], image_size=48, seed=1)
+    assert run(tmp_path, first, second, "--data", pictures, "--tta") == 0
+    assert "96 pictures" in capsys.readouterr().out
+    report = (first / "evaluation" / "report.md").read_text()
+    assert "| model 2 | " in report
+    assert "| mirrored too | yes |" in report
+    assert run(tmp_path, first, "--data", pictures, "--split", task.split_path, "--side", "val") == 0
+    assert "16 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_what_the_scores_cannot_say_is_said(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "data"
+    for name in CLASSES[:2]:
+        for number in range(2):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.new("RGBA", (30, 40), (number * 200, 90, 0, 60)).save(folder / name / f"{number}.png")
+    (folder / CLASSES[0] / "broken.png").write_text("no picture")
+    assert run(tmp_path, model, "--data", folder, "--out", tmp_path / "out") == 2
+    assert "broken.png: not a picture that Pillow can read; replace it, or go on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run(tmp_path, model, "--data", folder, "--out", tmp_path / "out", "--skip-bad") == 0
+    said = capsys.readouterr().out
+    assert "note: No groups in the data" in said
+    assert f"note: No picture of the class {CLASSES[2]}." in said
+    assert "note: 1 bad pictures are left out" in said
+
+
+def test_mistakes_are_one_message_and_exit_code_2(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def message(*arguments: object) -> str:
+        assert run(tmp_path, *arguments) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        return said.err
+
+    assert "name labelled ones by --data, or a run's split.csv by --split" in message(model)
+    assert "no model; name at least one" in message("--data", pictures)
+    assert "is not a saved model" in message(pictures, "--data", pictures)
+    assert "is no evaluation" in message(model, "--data", pictures, "--out", pictures)
+    other = save_network(tmp_path / "other", classes=("circle", "square"))
+    assert "does not know the class 'stripes' of the data" in message(other, "--data", pictures)
+    assert "No such file" in message(model, "--split", tmp_path / "split.csv")

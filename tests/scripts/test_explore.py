@@ -1,0 +1,47 @@
+"""A data set is explored from its path to a report, and bad pictures do not stop that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scripts.explore import main
+
+
+def test_a_small_set_with_a_bad_picture_is_explored(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "pictures"
+    shutil.copytree(pictures, data)
+    (data / "p03_2.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    args = ["--data", str(data), "--out", str(out), "--image-size", "32", "--cache-dir", str(tmp_path / "cache")]
+    assert main([*args, "--backbone", "test_efficientnet", "--weights", "none"]) == 0
+    report = (out / "report.md").read_text()
+    assert "p03_2.png" in report
+    assert "How far a split by picture would flatter" in report
+    assert len(json.loads((out / "exploration.json").read_text())["flattery"]["by_group"]) == 5
+    assert {"classes.png", "groups.png", "sizes.png", "embedding.png", "flattery.png"} <= {
+        p.name for p in out.iterdir()
+    }
+    assert "report.md" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--image-size", "3"], "--image-size"),
+        (["--backbone", "resnet_of_mine"], "timm has no such model"),
+    ],
+)
+def test_a_mistake_is_one_message(
+    args: list[str], words: str, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [*args, "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
+    assert main(given if "--data" in args else [*given, "--data", str(pictures)]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

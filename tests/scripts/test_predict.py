@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.predict import main
+from tests.saved_models import CLASSES, save_network
+from trainables.data.competition import CLASSES as EIGHTEEN
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_network(tmp_path_factory.mktemp("models") / "one", attributes={"round": ("yes", "no", "no")})
+
+
+@pytest.fixture(scope="module")
+def eighteen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the competition's classes, which stand in another order in it."""
+    return save_network(tmp_path_factory.mktemp("models") / "eighteen", classes=tuple(EIGHTEEN)[::-1])
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def run(tmp_path: Path, *arguments: object) -> int:
+    return main([*map(str, arguments), "--cache-dir", str(tmp_path / "cache"), "--device", "cpu"])
+
+
+def rows(path: str | Path) -> list[dict[str, str]]:
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def draw(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((40, 50)).save(path)
+
+
+def test_a_folder_is_answered_by_name_with_every_probability(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(tmp_path, model, "--data", pictures, "--proba") == 0
+    assert capsys.readouterr().out == "predictions.csv: 96 pictures answered, 0 unreadable\n"
+    found = rows("predictions.csv")
+    assert list(found[0]) == ["path", "answer", "probability", "answer_round", *(f"p_{name}" for name in CLASSES)]
+    assert [row["path"] for row in found] == sorted(path.name for path in pictures.glob("*.png"))
+    for row in found:
+        shares = {name: float(row[f"p_{name}"]) for name in CLASSES}
+        assert max(shares, key=shares.__getitem__) == row["answer"]
+        assert row["answer_round"] == ("yes" if shares["circle"] > 0.5 else "no")
+
+
+def test_a_csv_keeps_its_columns_and_rows_and_a_bad_picture_has_no_answer(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    draw(tmp_path / "a.png", 0)
+    draw(tmp_path / "b.png", 1)
+    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "list.csv").write_text("note,path\n1,b.png\n2,words.png\n3,missing.png\n4,a.png\n5,b.png\n")
+    assert run(tmp_path, model, "--data", tmp_path / "list.csv", "--out", "deep/out.csv") == 1
+    said = capsys.readouterr()
+    assert said.out == "deep/out.csv: 3 pictures answered, 2 unreadable\n"
+    assert f"{tmp_path / 'words.png'}: not a picture" in said.err
+    assert f"{tmp_path / 'missing.png'}: missing" in said.err
+    found = rows("deep/out.csv")
+    assert [(row["note"], row["path"]) for row in found] == [
+        ("1", "b.png"),
+        ("2", "words.png"),
+        ("3", "missing.png"),
+        ("4", "a.png"),
+        ("5", "b.png"),
+    ]
+    assert [bool(row["answer"]) for row in found] == [True, False, False, True, True]
+    assert found[0]["probability"] == found[4]["probability"] != found[3]["probability"]
+
+
+def test_an_eval_folder_gets_the_competitions_class_index(
+    eighteen: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for seed, name in enumerate(("b", "a", "c")):
+        draw(tmp_path / "eval" / "images" / f"{name}.jpg", seed)
+    table = "ImageID,ans\nc.jpg,0\nmissing.jpg,0\na.jpg,0\nb.jpg,0\n"
+    (tmp_path / "eval" / "info.csv").write_text(table)
+    assert run(tmp_path, eighteen, "--data", tmp_path) == 1
+    assert "images/missing.jpg: missing" in capsys.readouterr().err
+    found = rows("submission.csv")
+    assert [row["ImageID"] for row in found] == ["c.jpg", "missing.jpg", "a.jpg", "b.jpg"]
+    assert found[1]["ans"] == ""
+    assert (tmp_path / "eval" / "info.csv").read_text() == table
+
+    assert run(tmp_path, eighteen, "--data", tmp_path / "eval" / "images") == 0
+    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows("predictions.csv")}
+    assert {row["ImageID"]: int(row["ans"]) for row in found if row["ans"]} == by_name
+
+    assert run(tmp_path, eighteen, "--data", tmp_path, "--out", tmp_path / "eval" / "info.csv") == 1
+    assert rows(tmp_path / "eval" / "info.csv") == found
+
+
+@pytest.mark.slow
+def test_several_models_are_averaged(model: Path, pictures: Path, tmp_path: Path) -> None:
+    other = save_network(tmp_path / "other", classes=CLASSES[::-1], seed=1)
+    for name, models in {"one": [model], "two": [other], "both": [model, other]}.items():
+        assert run(tmp_path, *models, "--data", pictures, "--proba", "--out", f"{name}.csv") == 0
+    for one, two, both in zip(rows("one.csv"), rows("two.csv"), rows("both.csv"), strict=True):
+        for name in CLASSES:
+            mean = (float(one[f"p_{name}"]) + float(two[f"p_{name}"])) / 2
+            assert float(both[f"p_{name}"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_mistakes_are_one_message_exit_code_2_and_no_file(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def message(*arguments: object) -> str:
+        assert run(tmp_path, *arguments) == 2
+        return capsys.readouterr().err
+
+    (tmp_path / "empty").mkdir()
+    assert "no picture (" in message(model, "--data", tmp_path / "empty")
+    (tmp_path / "files.csv").write_text("file\na.png\n")
+    assert "no column path" in message(model, "--data", tmp_path / "files.csv")
+    (tmp_path / "taken.csv").write_text("path,answer\na.png,x\n")
+    assert "a column 'answer' already" in message(model, "--data", tmp_path / "taken.csv")
+    assert "no model" in message("--data", pictures)
+    assert "is a folder" in message(model, "--data", pictures, "--out", tmp_path)
+    (tmp_path / "eval" / "images").mkdir(parents=True)
+    (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\na.jpg,0\n")
+    assert "none of the competition's 18" in message(model, "--data", tmp_path / "eval")
+    Path("predictions.csv").write_text("path\na.png\n")
+    assert "is what is read" in message(model, "--data", "predictions.csv")
+    assert [path.name for path in Path().iterdir()] == ["predictions.csv"]

@@ -1,0 +1,160 @@
+"""Re-training end to end: a search, its best ranked again, the pick scored once on people never seen."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from results.retrained import load_retrained
+from scripts.retrain import main
+from trainables.data.rows import read_split
+from trainables.saved_model import load_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def places(folder: Path) -> list[str]:
+    return [
+        "--storage",
+        str(folder / "runs"),
+        "--readme",
+        str(folder / "README.md"),
+        "--cache-dir",
+        str(folder / "cache"),
+    ]
+
+
+def run(script: str, *flags: str, folder: Path) -> str:
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    command = [sys.executable, str(ROOT / script), *flags, *places(folder)]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def searched(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    size = ("--trials", "3", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
+    run("search/run.py", "--space", "toy", "--name", "first", *size, "--data", str(pictures), folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def retrained(searched: Path) -> tuple[Path, str]:
+    return searched, run("scripts/retrain.py", "--space", "toy", "--seeds", "2", "--top-k", "1", folder=searched)
+
+
+@pytest.mark.slow
+def test_the_pick_is_scored_on_the_test_side_and_shown_in_the_row(retrained: tuple[Path, str]) -> None:
+    folder, said = retrained
+    final = load_retrained(folder / "results" / "retrained" / "toy.json")
+    with (folder / "runs" / "first" / "retrained" / "test_predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    score = f1_score([row["label"] for row in rows], [row["answer"] for row in rows], average="macro", zero_division=0)
+    assert final.test["macro_f1"]["value"] == pytest.approx(score)
+    known = {row.group for row in read_split(folder / "runs/first/split.csv") if row.split != "test"}
+    assert known.isdisjoint(row["group"] for row in rows)
+    assert final.seeds == [1, 2]
+    assert final.task.train_on == ("train", "val")
+    assert final.gap == pytest.approx(final.val_macro_f1 - score)
+    readme = (folder / "README.md").read_text()
+    assert f"{score:.3f}".removeprefix("0") in readme
+    assert f"Against the default configuration: {final.verdict}" in said
+    assert (folder / "runs" / "first" / "report.html").read_text().count("Re-trained,") == 1
+    assert not (folder / "runs" / "first" / "retrained" / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_the_model_on_disk_is_the_one_that_was_scored(retrained: tuple[Path, str]) -> None:
+    folder, _ = retrained
+    model = load_model(folder / "runs" / "first" / "retrained", "cpu")
+    final = load_retrained(folder / "results" / "retrained" / "toy.json")
+    assert model.description.weights_sha256 == final.weights_sha256
+    assert model.description.record["test"] == final.to_json()["test"]
+    assert model.network(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.slow
+def test_the_same_command_again_trains_the_same_network_and_counts_no_second_scoring(
+    retrained: tuple[Path, str],
+) -> None:
+    folder, _ = retrained
+    before = load_retrained(folder / "results" / "retrained" / "toy.json")
+    said = run("scripts/retrain.py", "--run", "first", "--seeds", "2", "--top-k", "1", folder=folder)
+    after = load_retrained(folder / "results" / "retrained" / "toy.json")
+    assert "seed-1 starts" not in said.replace("epochs-seed-1 starts", "")  # the ranking's trainings are there already
+    assert after.weights_sha256 == before.weights_sha256
+    assert after.test == before.test
+    assert after.times_scored == 1
+
+
+@pytest.mark.slow
+def test_a_record_alone_is_enough_and_folds_answer_everybody_once(
+    retrained: tuple[Path, str], pictures: Path, tmp_path: Path
+) -> None:
+    folder, _ = retrained
+    shutil.copytree(folder / "results", tmp_path / "results")
+    flags = ("--folds", "2", "--top-k", "1", "--data", str(pictures))
+    run("scripts/retrain.py", "--space", "toy", *flags, folder=tmp_path)
+    final = load_retrained(tmp_path / "results" / "retrained" / "toy.json")
+    assert final.folds == 2
+    assert final.out_of_fold is not None
+    assert len(final.ranking[0]["scores"]) == 2
+    with (tmp_path / "runs" / "first" / "retrained" / "out_of_fold.csv").open() as file:
+        answered = [row["path"] for row in csv.DictReader(file)]
+    asked = [row.path for row in read_split(tmp_path / "runs/first/retrained/split.csv") if row.split != "test"]
+    assert sorted(answered) == sorted(asked)
+    assert final.times_scored == 2  # another network than the one of the seeds, on the same test side
+
+
+def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    try:
+        code = main([*flags, *places(folder)])
+    except SystemExit as end:  # tyro's way
+        code = end.code
+    assert code == 2
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    return said
+
+
+def test_mistakes_are_one_message_and_leave_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert "no such record; search first" in mistaken("--space", "toy", folder=tmp_path, capfd=capfd)
+    assert "does not exist: name one of the runs" in mistaken("--run", "gone", folder=tmp_path, capfd=capfd)
+    assert "--folds is 1: it must be at least 2" in mistaken("--folds", "1", folder=tmp_path, capfd=capfd)
+    assert "--trial names a trial of a run" in mistaken("--trial", "00001", folder=tmp_path, capfd=capfd)
+    assert "--device is 'tpu'" in mistaken("--device", "tpu", folder=tmp_path, capfd=capfd)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_search_that_does_not_fit_is_refused_by_name(
+    searched: Path, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(searched / "results", tmp_path / "results")
+    record = tmp_path / "results" / "best" / "toy.json"
+    values = json.loads(record.read_text())
+    data = ("--data", str(pictures))
+    fewer = tmp_path / "fewer"
+    shutil.copytree(pictures, fewer)
+    rows = (fewer / "train.csv").read_text().splitlines()
+    (fewer / "train.csv").write_text("\n".join(rows[:-4]) + "\n")
+    said = mistaken("--record", str(record), "--data", str(fewer), folder=tmp_path, capfd=capfd)
+    assert "do not give the split of the search first" in said
+    said = mistaken("--record", str(record), "--trial", "9", *data, folder=tmp_path, capfd=capfd)
+    assert "--trial 9: the search has no trial of that name" in said
+    other = tmp_path / "gone.json"
+    other.write_text(json.dumps({**values, "space": "gone"}))
+    assert "there is no space 'gone'" in mistaken("--record", str(other), *data, folder=tmp_path, capfd=capfd)
+    record.write_text(json.dumps({**values, "seed": "one"}))
+    assert "seed is 'one', it must be int" in mistaken("--record", str(record), *data, folder=tmp_path, capfd=capfd)

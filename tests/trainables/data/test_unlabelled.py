@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainables.data.manifest import DataError
+from trainables.data.unlabelled import read_unlabelled
+
+
+def test_a_folder_is_walked_in_order_without_hidden_files(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a/z.png", "a/.hidden.png", ".cache/x.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    found = read_unlabelled(tmp_path)
+    assert found.columns == ("path",)
+    assert [row[0] for row in found.rows] == ["a/z.png", "b.JPG"]
+    assert found.paths == (str(tmp_path / "a" / "z.png"), str(tmp_path / "b.JPG"))
+    assert not found.is_eval
+
+
+def test_a_csv_keeps_its_columns_and_its_order(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "list.csv").write_text("id,path\n2,../b.png\n1,/abs/a.png\n")
+    found = read_unlabelled(tmp_path / "sub" / "list.csv")
+    assert found.columns == ("id", "path")
+    assert found.rows == (("2", "../b.png"), ("1", "/abs/a.png"))
+    assert found.paths == (str(tmp_path / "b.png"), "/abs/a.png")
+
+
+@pytest.mark.parametrize("given", ["eval", ".", "eval/info.csv"])
+def test_an_eval_folder_is_found_from_itself_its_parent_and_its_table(tmp_path: Path, given: str) -> None:
+    (tmp_path / "eval" / "images").mkdir(parents=True)
+    (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\nx.jpg,0\n")
+    found = read_unlabelled(tmp_path / given)
+    assert found.is_eval
+    assert found.paths == (str(tmp_path / "eval" / "images" / "x.jpg"),)
+    assert found.file == tmp_path / "eval" / "info.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na,b\n", "no column path .found 'file,label'."),
+        ("", "no column path .the file is empty."),
+        ("path\n", "no row below the header"),
+        ("path,x\n,1\n", "row 2: the path is empty"),
+        ("path,x\na,1,2\n", "3 values"),
+    ],
+)
+def test_a_csv_that_cannot_be_used_says_why(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_unlabelled(tmp_path / "list.csv")
+
+
+def test_a_path_without_pictures_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no picture .* in it or below"):
+        read_unlabelled(tmp_path)
+    with pytest.raises(DataError, match="no such file or folder"):
+        read_unlabelled(tmp_path / "nothing")
+    (tmp_path / "a.zip").touch()
+    with pytest.raises(DataError, match=r"neither a folder nor a .csv file"):
+        read_unlabelled(tmp_path / "a.zip")

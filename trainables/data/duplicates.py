@@ -1,0 +1,279 @@
+"""Which pictures are the same, or nearly the same, and which of these stand on two sides of a split.
+
+A perceptual hash (ImageHash's `phash`, 16 x 16 bits) of the cached pictures finds the candidates, and a look at
+small thumbnails confirms them. Found are copies that were encoded, scaled, brightened or trimmed by 2% anew; copies
+that were mirrored, turned, made grey or trimmed by more are not.
+
+Letters: `N` pictures, `K` candidate pairs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pandas
+from PIL import Image
+
+from trainables.data.cache import ImageCache
+
+FORMAT_VERSION = 1
+"""Rises with every change of what is found, so that an older file of duplicates is not taken for a new one."""
+FILE_NAME = "duplicates.json"
+HASH_SIZE = 16
+"""Side of the hash in bits. With 8, 723 pairs of the demo set lie within 8 of 64 bits; with 16, 49 within 32 of 256."""
+MOST_BITS = 40
+"""Of 256 that may differ. JPEG at quality 40, half the size or 15% brighter change at most 26, and 2% off each edge
+28 to 52; pictures of two people of the demo set differ by 42 or more, two of the clothing set's by 54 or more."""
+THUMBNAIL = 16
+MOST_DIFFERENCE = 0.2
+"""Mean absolute difference of thumbnails, in their standard deviations. The same copies come to .16 at most, with 2%
+off each edge to .17 at the 90th percentile; the most alike of two people of the demo set to .33."""
+FLATTEST = 8.0
+"""Standard deviation (of 255) below which thumbnails count as flat: noise must not be blown up into a picture."""
+MOST_NEIGHBOURS = 50
+"""Near pictures that are kept for each, the nearest: frames of a film would be pairs without number."""
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two pictures that are the same or nearly so."""
+
+    first: str
+    second: str
+    distance: int
+    """Bits of 256 in which the perceptual hashes differ."""
+    exact: bool
+    """Whether the files are the same, byte for byte."""
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """Pictures that a split shows to the model before it asks about them."""
+
+    exact: tuple[Duplicate, ...]
+    """The same file on two sides."""
+    near: tuple[Duplicate, ...]
+    """Nearly the same picture on two sides."""
+    two_labels: tuple[Duplicate, ...]
+    """The same file under two labels, on whichever sides."""
+    sides: Mapping[str, str]
+    """Path of a picture to its side."""
+    groups: Mapping[str, str]
+    """Path of a picture to its group."""
+    labels: Mapping[str, str]
+    """Path of a picture to its label."""
+    root: str
+    """The folder that messages leave out of paths."""
+
+    def error(self) -> str | None:
+        """What must not be: the same file on two sides. None if there is none."""
+        if not self.exact:
+            return None
+        pair = self.exact[0]
+        return (
+            f"{_count(self.exact, 'picture is', 'pictures are')} a copy, byte for byte, of one on another side of the "
+            f"split: the model would be asked about what it has seen.\n{self._examples(self.exact)}\n"
+            "Give a picture and its copy the same group (in the column group, or by --corrections with the line "
+            f"{self._name(pair.second)},group,{self.groups[pair.first]}), or remove the copy, or go on all the same "
+            "with --allow-leak"
+        )
+
+    def warnings(self) -> list[str]:
+        """What a user should know before trusting a score."""
+        found = []
+        if self.near:
+            found.append(
+                f"{_count(self.near, 'pair', 'pairs')} of nearly the same picture on two sides of the split, which "
+                f"flatters the score:\n{self._examples(self.near)}\n"
+                "Where the two show the same, give both one group (column group, or --corrections), or remove one."
+            )
+        if self.two_labels:
+            found.append(
+                f"{_count(self.two_labels, 'picture is', 'pictures are')} a copy, byte for byte, of one with another "
+                f"label:\n{self._examples(self.two_labels)}\nCorrect the wrong one by --corrections, or remove it."
+            )
+        return found
+
+    def _examples(self, pairs: Sequence[Duplicate], most: int = 2) -> str:
+        lines = [f"  {self._facts(pair.first)} and {self._facts(pair.second)}" for pair in pairs[:most]]
+        return "\n".join([*lines, *([f"  and {len(pairs) - most} more"] if len(pairs) > most else [])])
+
+    def _facts(self, path: str) -> str:
+        alone = path.endswith(self.groups[path])  # without groups, a picture's path is its group
+        group = "" if alone else f", group {self.groups[path]}"
+        return f"{self._name(path)} ({self.sides[path]}{group}, {self.labels[path]})"
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(f"{self.root}/").encode(errors="backslashreplace").decode()
+
+
+def check_leaks(table: pandas.DataFrame, cache: ImageCache, root: Path | None = None) -> Leaks:
+    """Finds pictures that a split puts on two sides, or the data under two labels.
+
+    Args:
+        table: The split: `path`, `label`, `group` and `split` of each picture.
+        cache: Their decoded pictures; what is found is kept beside them, so a second call costs nothing.
+        root: Folder that paths in messages start from, as keys of a corrections file do; by default the deepest
+            that holds all pictures.
+    """
+    paths = table["path"].to_list()
+    sides = dict(zip(paths, table["split"], strict=True))
+    labels = dict(zip(paths, table["label"], strict=True))
+    groups = dict(zip(paths, table["group"], strict=True))
+    duplicates = find_duplicates(cache, paths)
+    apart = across(duplicates, sides)
+    return Leaks(
+        exact=tuple(pair for pair in apart if pair.exact),
+        near=tuple(pair for pair in apart if not pair.exact),
+        two_labels=tuple(pair for pair in across(duplicates, labels) if pair.exact),
+        sides=sides,
+        groups=groups,
+        labels=labels,
+        root=str(root or os.path.commonpath([Path(path).parent for path in paths] or ["/"])),
+    )
+
+
+def across(duplicates: Iterable[Duplicate], by: Mapping[str, str]) -> list[Duplicate]:
+    """The pairs whose pictures differ in `by`, a side, group or label for each path."""
+    return [pair for pair in duplicates if by[pair.first] != by[pair.second]]
+
+
+def find_duplicates(cache: ImageCache, paths: Sequence[str]) -> list[Duplicate]:
+    """Finds pictures that are the same or nearly so, the nearest first.
+
+    Of files that are all the same, each is paired with the first of them only, and only the first with what is
+    nearly the same. Pictures that could not be decoded take no part. What is found is kept in the cache's
+    folder, for all of its pictures, where that can be written.
+
+    Args:
+        cache: The decoded pictures.
+        paths: Which of its pictures to look at; absolute, as in the cache.
+    """
+    names = list(cache.rows)
+    wanted = {cache.rows[path] for path in paths}
+    classes, near = _load(cache) or _search_and_keep(cache)
+    found = []
+    stand_in = {}  # a class's first picture may not be among those asked for
+    for members in classes:
+        present = [row for row in members if row in wanted]
+        found += [Duplicate(names[present[0]], names[row], 0, True) for row in present[1:]]
+        stand_in[members[0]] = present[0] if present else members[0]
+    for row, other, distance in near:
+        first, second = sorted((stand_in.get(row, row), stand_in.get(other, other)))
+        if first in wanted and second in wanted:
+            found.append(Duplicate(names[first], names[second], distance, False))
+    return sorted(found, key=lambda pair: (not pair.exact, pair.distance, pair.first, pair.second))
+
+
+def _count(pairs: Sequence[Duplicate], one: str, many: str) -> str:
+    return f"{len(pairs):,} {one if len(pairs) == 1 else many}"
+
+
+Found = tuple[list[list[int]], list[list[int]]]
+"""Rows of files that are the same, and nearly the same pictures as row, row and distance."""
+
+
+def _load(cache: ImageCache) -> Found | None:
+    try:
+        kept = json.loads((cache.path / FILE_NAME).read_text())
+        if kept["format"] == FORMAT_VERSION:
+            return kept["exact"], kept["near"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or not whole: it is found anew
+    return None
+
+
+def _search_and_keep(cache: ImageCache) -> Found:
+    names = list(cache.rows)
+    rows = np.array([row for path, row in cache.rows.items() if path not in cache.bad], dtype=np.int64)
+    hashes = _hash_all(cache.images, rows)
+    classes = _same_files([names[row] for row in rows], hashes)
+    copies = {place for members in classes for place in members[1:]}
+    single = np.array([place for place in range(len(rows)) if place not in copies], dtype=np.int64)
+    pairs = _confirmed(cache.images, rows[single], _near_pairs(hashes[single]))
+    exact = [rows[members].tolist() for members in classes]
+    near = [[int(rows[single[i]]), int(rows[single[j]]), int(distance)] for i, j, distance in pairs]
+    temporary = cache.path / f".{FILE_NAME}.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps({"format": FORMAT_VERSION, "exact": exact, "near": near}))
+        temporary.replace(cache.path / FILE_NAME)
+    except OSError:  # a cache that may only be read: the next start looks again
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return exact, near
+
+
+def _hash_all(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Perceptual hashes of some rows, as `(N, 4) uint64`."""
+    bits = np.zeros((len(rows), HASH_SIZE * HASH_SIZE // 8), dtype=np.uint8)
+    for place, row in enumerate(rows):
+        bits[place] = np.packbits(imagehash.phash(Image.fromarray(images[row]), hash_size=HASH_SIZE).hash)
+    return bits.view(np.uint64)
+
+
+def _same_files(paths: Sequence[str], hashes: np.ndarray) -> list[list[int]]:
+    """Places of files with the same bytes; only those of the same size and look are read."""
+    alike: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for place, (path, looks) in enumerate(zip(paths, hashes, strict=True)):
+        try:
+            alike[os.path.getsize(path), looks.tobytes()].append(place)  # noqa: PTH202 - half the time of Path.stat
+        except OSError:
+            continue  # gone since it was decoded
+    same: dict[tuple[int, bytes], list[int]] = defaultdict(list)
+    for (size, _), places in alike.items():
+        for place in places if len(places) > 1 else ():
+            try:
+                with Path(paths[place]).open("rb") as file:
+                    same[size, hashlib.file_digest(file, "sha256").digest()].append(place)
+            except OSError:
+                continue
+    return sorted(places for places in same.values() if len(places) > 1)
+
+
+def _near_pairs(hashes: np.ndarray) -> np.ndarray:
+    """Pairs of hashes `(N, 4) uint64` within `MOST_BITS`: first, second and distance, `(K, 3) int64`."""
+    found = [np.zeros((0, 3), dtype=np.int64)]
+    for start in range(0, len(hashes), BLOCK):
+        block, rest = hashes[start : start + BLOCK], hashes[start:]
+        distance = np.zeros((len(block), len(rest)), dtype=np.uint16)
+        for word in range(hashes.shape[1]):
+            distance += np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
+        first, second = np.nonzero(distance <= MOST_BITS)
+        later = first < second
+        first, second = first[later], second[later]
+        bits = distance[first, second].astype(np.int64)
+        order = np.lexsort((second, bits, first))
+        first, second, bits = first[order], second[order], bits[order]
+        rank = np.arange(len(first)) - np.searchsorted(first, first)  # among the neighbours of the same picture
+        kept = rank < MOST_NEIGHBOURS
+        found.append(np.stack([first[kept] + start, second[kept] + start, bits[kept]], axis=1))
+    return np.concatenate(found)
+
+
+def _confirmed(images: np.ndarray, rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Those of the pairs `(K, 3)` whose thumbnails look the same, whatever their brightness and contrast."""
+    places = np.unique(pairs[:, :2])
+    looks = np.zeros((len(places), THUMBNAIL * THUMBNAIL * 3), dtype=np.float32)
+    for number, place in enumerate(places):
+        small = Image.fromarray(images[rows[place]]).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        looks[number] = np.asarray(small).reshape(-1)
+    mean, spread = looks.mean(axis=1, keepdims=True), looks.std(axis=1, keepdims=True)
+    # Flat pictures keep their brightness: two plain walls, one white and one grey, are not the same picture.
+    looks = (looks - np.where(spread < FLATTEST, 128, mean)) / np.maximum(spread, FLATTEST)
+    first, second = np.searchsorted(places, pairs[:, 0]), np.searchsorted(places, pairs[:, 1])
+    kept = [np.zeros((0, 3), dtype=np.int64)]
+    for start in range(0, len(pairs), 4096):
+        chunk = slice(start, start + 4096)
+        difference = np.abs(looks[first[chunk]] - looks[second[chunk]]).mean(axis=1)
+        kept.append(pairs[chunk][difference <= MOST_DIFFERENCE])
+    return np.concatenate(kept)

@@ -1,0 +1,113 @@
+"""Labelled pictures to score a finished model on: any of the data layouts, or one side of a run's split.
+
+Unlike a manifest, which has to be divided into train and val, these may lack classes and groups of a class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.corrections import apply_corrections
+from trainables.data.manifest import DataConfig, DataError
+from trainables.data.readers import read_layout
+from trainables.data.rows import read_split
+
+_WAY_OUT = "replace it, or go on without it: --skip-bad"
+
+
+@dataclass(frozen=True)
+class LabelledPictures:
+    """Pictures with what they show."""
+
+    paths: tuple[str, ...]
+    """Absolute paths."""
+    labels: tuple[str, ...]
+    groups: tuple[str, ...] | None
+    """The group (person) of each picture; None where the data name none."""
+    skipped: tuple[str, ...] = ()
+    """What was left out because it is bad: row and reason."""
+
+    def only(self, wanted: set[str]) -> LabelledPictures:
+        """Those of the pictures whose paths are wanted."""
+        places = [place for place, path in enumerate(self.paths) if path in wanted]
+
+        def chosen(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(values[place] for place in places)
+
+        groups = None if self.groups is None else chosen(self.groups)
+        return dataclasses.replace(self, paths=chosen(self.paths), labels=chosen(self.labels), groups=groups)
+
+
+def read_pictures(config: DataConfig, split: Path | None = None, side: str = "test") -> LabelledPictures:
+    """Reads what `config.data` names, what stands on a side of a split, or what is in both.
+
+    In both, labels and groups are those of `config.data`, so that its corrections count.
+
+    Raises:
+        DataError: Anything is wrong with the data; lists all of it.
+        ValueError: The file is no split, or the side is empty.
+        OSError: The split cannot be read.
+    """
+    if config.data is None:
+        if split is None:
+            raise DataError(["no pictures; name labelled ones by --data, or a run's split.csv by --split"])
+        if flags := [name for name in ("attributes", "group_regex", "corrections") if getattr(config, name)]:
+            raise DataError([f"--{flag.replace('_', '-')} needs --data: a split has these settled" for flag in flags])
+        return _read_side(split, side)
+    pictures = _read_data(config)
+    if split is None:
+        return pictures
+    wanted = set(_read_side(split, side).paths)
+    found = pictures.only(wanted)
+    missing = sorted(wanted - set(found.paths))
+    if len(missing) > len(pictures.skipped):
+        raise DataError(
+            [
+                f"{len(missing)} pictures of the side {side} of {split} are not in {config.data}, {missing[0]} first; "
+                "give the data that the split was made of, or leave out --data"
+            ]
+        )
+    return found
+
+
+def bad_pictures_error(bad: dict[str, str]) -> DataError:
+    """The error for pictures that cannot be decoded: path to what is wrong with it."""
+    return DataError([f"{path}: {reason}; {_WAY_OUT}" for path, reason in bad.items()])
+
+
+def _read_data(config: DataConfig) -> LabelledPictures:
+    assert config.data is not None
+    raw = read_layout(config.data, attributes=config.attributes, group_regex=config.group_regex)
+    if config.corrections is not None and raw.rows:
+        apply_corrections(raw, config.corrections)
+    bad = raw.strays + [
+        f"{row.source}: {row.bad}" if row.source.endswith(row.written) else f"{row.source}: {row.written}: {row.bad}"
+        for row in raw.rows
+        if row.bad
+    ]
+    problems = raw.problems + ([] if config.skip_bad else [f"{line}; {_WAY_OUT}" for line in bad])
+    rows = sorted((row for row in raw.rows if not row.bad), key=lambda row: row.relative)
+    if not (rows or problems):
+        problems = [f"{raw.root}: no good picture is left; first of the bad ones: {bad[0]}"]
+    if problems:
+        raise DataError(problems)
+    return LabelledPictures(
+        tuple(row.path for row in rows),
+        tuple(row.label for row in rows),
+        tuple(row.group for row in rows) if raw.has_groups else None,
+        tuple(bad),
+    )
+
+
+def _read_side(split: Path, side: str) -> LabelledPictures:
+    every = read_split(split)
+    rows = [row for row in every if row.split == side]
+    if not rows:
+        there = ", ".join(sorted({row.split for row in every})) or "no side"
+        raise ValueError(f"{split} has no picture on the side {side}, only on {there}; name another by --side")
+    # A split of data without groups has each picture's own path there.
+    grouped = len({row.group for row in every}) < len(every)
+    groups = tuple(row.group for row in rows) if grouped else None
+    return LabelledPictures(tuple(row.path for row in rows), tuple(row.label for row in rows), groups)
