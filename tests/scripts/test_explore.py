@@ -11,6 +11,7 @@ import pytest
 from scripts.explore import main
 
 
+@pytest.mark.slow
 def test_a_small_set_with_a_bad_picture_is_explored(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
