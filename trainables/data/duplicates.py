@@ -32,7 +32,8 @@ HASH_SIZE = 16
 """Side of the hash in bits. With 8, 723 pairs of the demo set lie within 8 of 64 bits; with 16, 49 within 32 of 256."""
 MOST_BITS = 40
 """Of 256 that may differ. JPEG at quality 40, half the size or 15% brighter change at most 26, and 2% off each edge
-28 in the median and 52 at worst; pictures of two people of the demo set differ by 42 or more, two of the clothing set's by 54 or more."""
+28 in the median and 52 at worst; pictures of two people of the demo set differ by 42 or more, two of the clothing
+set's by 54 or more."""
 THUMBNAIL = 16
 MOST_DIFFERENCE = 0.2
 """Mean absolute difference of thumbnails, in their standard deviations. The same copies come to .16 at most, with 2%
