@@ -115,8 +115,8 @@ def render_table(rows: Sequence[Mapping[str, Any]], people: int) -> str:
             *lines,
             "",
             f"{'; '.join(words)} (mean and standard error over {len(rows)} searches). {inside} of {len(rows)} "
-            f"intervals hold the truth. The pick was another configuration than the default {len(others)} times, and in "
-            f"truth worse than it {worse} times.",
+            f"intervals hold the truth. The pick was not the default {len(others)} times, and in truth worse than it "
+            f"{worse} times.",
             "",
         ]
     )

@@ -29,7 +29,7 @@ def test_flattery_coverage_and_a_pick_worse_than_the_default_are_counted() -> No
     assert [covers(row) for row in rows] == [True, False, True]
     text = render_table(rows, 600)
     assert "2 of 3 intervals hold the truth" in text
-    assert "another configuration than the default 2 times, and in truth worse than it 1 times" in text
+    assert "The pick was not the default 2 times, and in truth worse than it 1 times" in text
     assert "The search says +0.153 ± 0.073 more than the truth" in text
     assert "| 1 | 0.500 | 0.450 | 0.400 [0.300, 0.500] | 0.200 | **no** | -0.100 |" in text
 
