@@ -224,7 +224,7 @@ def trial_config(values: object, where: str) -> TrialConfig:
         RecordError: Begins with `where` and names the key.
     """
     try:
-        return TrialConfig(**check_fields(TrialConfig, values, where))
+        return TrialConfig(**check_fields(TrialConfig, values, where, older=True))
     except RecordError:
         raise
     except ValueError as error:
@@ -237,7 +237,7 @@ def epoch_report(values: object, where: str) -> EpochReport:
     Raises:
         RecordError: Begins with `where` and names the key.
     """
-    return EpochReport.from_json(check_fields(EpochReport, values, where, nulls=True))
+    return EpochReport.from_json(check_fields(EpochReport, values, where, nulls=True, older=True))
 
 
 def task_config(values: Any, where: str, without: tuple[str, ...] = ()) -> TaskConfig:
@@ -246,7 +246,7 @@ def task_config(values: Any, where: str, without: tuple[str, ...] = ()) -> TaskC
     Raises:
         RecordError: Begins with `where` and names the key.
     """
-    check_fields(TaskConfig, values, where, without=without)
+    check_fields(TaskConfig, values, where, without=without, older=True)
     blank = {"cache_path": "", "split_path": "", "checkpoint_dir": "", "predictions_dir": "", "weights": {}}
     try:
         return TaskConfig.from_json({**blank, **values})

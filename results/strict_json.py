@@ -65,7 +65,13 @@ def save_object(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def check_fields(
-    cls: type, values: object, where: str, *, without: Collection[str] = (), nulls: bool = False
+    cls: type,
+    values: object,
+    where: str,
+    *,
+    without: Collection[str] = (),
+    nulls: bool = False,
+    older: bool = False,
 ) -> dict[str, Any]:
     """Checks that JSON values are exactly the fields of a dataclass, no key more or less, each of its type.
 
@@ -75,6 +81,7 @@ def check_fields(
         where: What to call it in an error, such as the file.
         without: Fields that have no place in the JSON.
         nulls: Whether null may stand for a number that is not finite.
+        older: Whether fields with a default may be missing, as in what was written before there were these.
 
     Returns:
         The same values.
@@ -88,10 +95,16 @@ def check_fields(
     if values.keys() != checks.keys():
         if unknown := sorted(values.keys() - checks.keys()):
             raise RecordError(f"{where}: unknown key {', '.join(map(repr, unknown))}")
-        missing = [name for name in checks if name not in values]
-        raise RecordError(f"{where}: missing key {', '.join(map(repr, missing))}")
+        with_default = {
+            field.name
+            for field in dataclasses.fields(cls)
+            if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        }
+        missing = [name for name in checks if name not in values and not (older and name in with_default)]
+        if missing:
+            raise RecordError(f"{where}: missing key {', '.join(map(repr, missing))}")
     for name, fits in checks.items():
-        if not fits(values[name]):
+        if name in values and not fits(values[name]):
             hint = get_type_hints(cls)[name]
             words = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
             raise RecordError(f"{where}: {name} is {values[name]!r:.200}, it must be {words}")

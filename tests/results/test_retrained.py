@@ -30,7 +30,7 @@ def test_a_record_with_folds_keeps_the_score_out_of_fold(tmp_path: Path) -> None
         ("gap", "wide", "gap is 'wide', it must be float"),
         ("date", "yesterday", "date is 'yesterday': it must be an ISO 8601"),
         ("test", {"macro_f1": {}}, "test has no accuracy, loss, pictures, groups, missing"),
-        ("config", {"backbone": "x"}, "config: missing key"),
+        ("config", {"dropout": 0.1}, "config: missing key 'backbone'"),
         ("space", "../up", "space is '../up': it names a file"),
     ],
 )
