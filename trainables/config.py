@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "sgd", "lamb", "nadamw")
+LOSSES = ("cross_entropy", "effective_number", "focal", "logit_adjusted")
+SAMPLINGS = ("natural", "balanced", "sqrt")
+POLICIES = ("none", "trivial", "rand")
+FORMULATIONS = ("joint", "heads", "separate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +25,36 @@ class TrialConfig:
     """timm model name."""
     dropout: float = 0.2
     """Dropout before the classifier (timm's `drop_rate`), 0 to 0.9."""
+    drop_path: float = 0.0
+    """Stochastic depth (timm's `drop_path_rate`), 0 (off) to 0.5; only for families that have it."""
+    formulation: str = "joint"
+    """joint (one head), heads (one backbone, a head an attribute) or separate (a network an attribute)."""
     optimizer: str = "adamw"
-    """adamw, or sgd with Nesterov momentum 0.9."""
+    """adamw, sgd with Nesterov momentum 0.9, lamb, or nadamw."""
     lr: float = 1e-3
     """Peak learning rate, more than 0 and at most 1."""
     weight_decay: float = 0.01
     """Decoupled weight decay, 0 to 1; not applied to biases and norms."""
+    layer_decay: float = 1.0
+    """Factor on the learning rate from each block to the one before it, 0.5 to 1 (off)."""
+    frozen_share: float = 0.0
+    """Share of all epochs, from the first, in which only the classifier is trained, 0 (off) to 0.5."""
+    ema: float = 0.0
+    """Decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999."""
     warmup_share: float = 0.1
     """Share of all steps in which the learning rate rises linearly to its peak, 0 to 0.5."""
     label_smoothing: float = 0.0
     """Mass taken from the true class and spread over all, 0 to 0.5."""
+    loss: str = "cross_entropy"
+    """cross_entropy, effective_number (its weighted form), focal or logit_adjusted."""
+    effective_beta: float = 0.999
+    """Of the effective number of pictures, 0.9 to 0.9999; only with that loss."""
+    focal_gamma: float = 2.0
+    """How far focal loss turns to hard pictures, 0.1 to 5; only with that loss."""
+    logit_tau: float = 1.0
+    """Strength of logit adjustment, 0.1 to 2; only with that loss."""
+    sampling: str = "natural"
+    """natural, balanced (every class as often) or sqrt (by the root of its pictures)."""
     flip: float = 0.5
     """Probability of a horizontal flip, 0 to 1."""
     crop: float = 0.2
@@ -43,14 +67,29 @@ class TrialConfig:
     """Largest strength of a random sharpening, 0 (off) to 3; half the pictures."""
     contrast: float = 0.0
     """Largest relative change of contrast, 0 (off) to 0.9; half the pictures."""
+    brightness: float = 0.0
+    """Largest relative change of brightness, 0 (off) to 0.9; half the pictures."""
+    affine: float = 0.0
+    """Strength of a random rotation (times 30 degrees), shift (times .2) and zoom (times .2), 0 (off) to 1; half
+    the pictures."""
+    erasing: float = 0.0
+    """Probability that a random rectangle of a picture is erased, 0 (off) to 1."""
+    policy: str = "none"
+    """none, trivial (TrivialAugment) or rand (RandAugment), in place of the single photometric operations."""
+    policy_magnitude: float = 9.0
+    """Strength of rand, 1 to 30."""
     cutmix: float = 0.0
     """Probability that a batch is mixed by CutMix (alpha 1), 0 to 1."""
+    mixup: float = 0.0
+    """Probability that a batch is mixed by MixUp (alpha .2), 0 to 1; with CutMix, that of both together is the larger
+    and each batch takes one of them in proportion."""
 
     def __post_init__(self) -> None:
         if not self.backbone or not isinstance(self.backbone, str):
             raise ValueError(f"backbone is {self.backbone!r}: it must be the name of a timm model")
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"optimizer is {self.optimizer!r}: it must be one of {', '.join(OPTIMIZERS)}")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(words)}")
         if not 0 < self.lr <= 1:
             raise ValueError(f"lr is {self.lr!r}: it must be more than 0 and at most 1")
         for name, (low, high) in RANGES.items():
@@ -61,6 +100,18 @@ class TrialConfig:
 
 RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.9),
+    "drop_path": (0, 0.5),
+    "layer_decay": (0.5, 1),
+    "frozen_share": (0, 0.5),
+    "ema": (0, 0.9999),
+    "effective_beta": (0.9, 0.9999),
+    "focal_gamma": (0.1, 5),
+    "logit_tau": (0.1, 2),
+    "brightness": (0, 0.9),
+    "affine": (0, 1),
+    "erasing": (0, 1),
+    "policy_magnitude": (1, 30),
+    "mixup": (0, 1),
     "weight_decay": (0, 1),
     "warmup_share": (0, 0.5),
     "label_smoothing": (0, 0.5),
@@ -73,6 +124,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "cutmix": (0, 1),
 }
 """Smallest and largest value that `TrialConfig` accepts, by field."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": OPTIMIZERS,
+    "loss": LOSSES,
+    "sampling": SAMPLINGS,
+    "policy": POLICIES,
+    "formulation": FORMULATIONS,
+}
+"""Words that `TrialConfig` accepts, by field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +175,8 @@ class TaskConfig:
     """Sides of the split to score after every epoch; none for a training whose length is known."""
     last_epoch: int | None = None
     """Epoch to end after, 1 to `epochs`, on a schedule that still spans `epochs`; None for all of them."""
+    attribute_weights: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each attribute's loss in the formulations heads and separate; one that is not listed has 1."""
     predictions_dir: str = ""
     """Where to keep what is answered after every epoch, `<trial_id>/<epoch>.npy`; empty for nowhere."""
 
