@@ -3,7 +3,7 @@
     python scripts/benchmark_honesty.py --searches 10
 
 Ten small searches on the built-in data, each with a split of its own, are re-trained. The network that a search found
-best, the final one and the default's are asked about 600 people drawn for this alone. It takes about half an hour on two
+best, the final one and the default's are asked about 600 people drawn for this. It takes half an hour on two
 cores and ends with a table and a figure in runs/honesty. Stopped and started again, it goes on where it was.
 """
 
