@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -248,9 +248,12 @@ def _counts(asked: int, trials: Sequence[TrialHistory], events: Sequence[_Line])
     return {"asked": asked, **ended, "total": len(status)}
 
 
-def wall_seconds(folder: Path) -> float:
-    """Seconds from the first event in a folder of trials to its last report, without long pauses."""
-    lines, events = _read_lines(folder / "trials.jsonl"), _read_lines(folder / "events.jsonl")
+def wall_seconds(folder: Path, names: Collection[str]) -> float:
+    """Seconds from the first event of some trials of a folder to their last report, without long pauses."""
+    lines, events = (
+        [line for line in _read_lines(folder / log) if line.trial_id in names]
+        for log in ("trials.jsonl", "events.jsonl")
+    )
     return _wall_seconds(min(event.time for event in events).isoformat(), lines, events) if events else 0.0
 
 

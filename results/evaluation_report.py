@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,34 +15,15 @@ from results.bootstrap import LEVEL, NUM_RESAMPLES
 from results.confusion import confused_pairs, save_confusion
 from results.evaluation import Answers, Evaluation, LabelScores, class_scores
 from results.figures import confusion_figure, save_png
+from results.folders import replace_folder
 from results.sheets import picture_sheet
-from results.strict_json import RecordError, load_object, save_object
 
 MARKER = "evaluation.json"
+WHAT = "an evaluation"
 """The scores for programs, and the sign that a folder is an evaluation, which may be replaced."""
 SHEET_COLUMNS, SHEET_ROWS = 6, 4
 MAX_GROUPS = 30
 """Groups wrong throughout that a report lists."""
-
-
-def refuse_foreign_folder(out: Path) -> None:
-    """Makes sure that `out` can be replaced.
-
-    Raises:
-        ValueError: It is a file, or a folder that holds something else than an earlier evaluation.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    ours: set[str] = set()
-    with contextlib.suppress(RecordError, OSError, TypeError):
-        ours = {MARKER, *load_object(out / MARKER).get("files", ())}
-    if not ours:
-        raise ValueError(f"{out} exists and is no evaluation: name another folder by --out")
-    if foreign := sorted({path.name for path in out.iterdir()} - ours):
-        raise ValueError(
-            f"{out} holds an evaluation, but {foreign[0]!r} is not a part of it and would be lost: move it away, or "
-            "name another folder by --out"
-        )
 
 
 def save_evaluation(out: Path, evaluation: Evaluation, facts: Mapping[str, str], warnings: Sequence[str]) -> None:
@@ -60,11 +39,7 @@ def save_evaluation(out: Path, evaluation: Evaluation, facts: Mapping[str, str],
         ValueError: `out` holds something else.
         OSError: The folder cannot be written.
     """
-    refuse_foreign_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        draft = Path(temporary) / "evaluation"
-        draft.mkdir()  # with the user's umask; the temporary folder is closed to others
+    with replace_folder(out, MARKER, WHAT, _numbers(evaluation) | {"facts": dict(facts)}) as draft:
         figures = _figures(evaluation)
         for name, (_, figure) in figures.items():
             save_png(figure, draft / name)
@@ -75,11 +50,6 @@ def save_evaluation(out: Path, evaluation: Evaluation, facts: Mapping[str, str],
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(rows)
             (draft / name).write_text(text.getvalue(), encoding="utf-8")
-        files = sorted(path.name for path in draft.iterdir())
-        save_object(draft / MARKER, _numbers(evaluation) | {"facts": dict(facts), "files": files})
-        if out.exists():
-            out.rename(Path(temporary) / "before")
-        draft.rename(out)
 
 
 def render_report(

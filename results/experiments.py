@@ -19,7 +19,7 @@ KEY = ("date", "run")
 """Columns that say which search a line is of: a search that is resumed keeps both."""
 WINNER = ("val_macro_f1", "best_epoch", "config")
 """Columns that say which trial won: a test score is of that trial and of no other."""
-TEST = ("test_macro_f1", "test_low", "test_high")
+TEST = ("test_trial", "test_macro_f1", "test_low", "test_high")
 """Columns that stay empty until the winner is trained again and tested."""
 COLUMNS = (
     *KEY,
@@ -79,13 +79,16 @@ def append_experiment(path: Path, best: BestTrial) -> None:
         write_whole(path, b"".join(lines))
 
 
-def note_retrained(path: Path, run: str, date: str, value: float, low: float | None, high: float | None) -> bool:
-    """Writes the test score of a search's winner, trained again, into the search's line.
+def note_retrained(
+    path: Path, run: str, date: str, trial: str, value: float, low: float | None, high: float | None
+) -> bool:
+    """Writes the test score of the trial that re-training picked into the search's line.
 
     Args:
         path: The file.
         run: Name of the run.
         date: When its search began, as in `BestTrial.date`.
+        trial: The trial that was picked, which need not be the search's best.
         value: Macro-F1 over the test side.
         low: Lower end of its confidence interval; None if it is not known.
         high: Upper end.
@@ -105,7 +108,7 @@ def note_retrained(path: Path, run: str, date: str, value: float, low: float | N
         for index, line in enumerate(lines):
             if index and _key(line) == (date, run):
                 row = _parsed(path, lines, index)
-                row |= dict(zip(TEST, map(_number, (value, low, high)), strict=True))
+                row |= dict(zip(TEST, (trial, *map(_number, (value, low, high))), strict=True))
                 lines[index] = _render(row.values(), newline)
                 write_whole(path, b"".join(lines))
                 return True

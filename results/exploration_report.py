@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,45 +12,24 @@ from matplotlib.figure import Figure
 
 from results.exploration import FEW_GROUPS, Exploration, Pair, advice, percent
 from results.figures import save_png
+from results.folders import replace_folder
 from results.probe import t_interval
 
 MARKER = "exploration.json"
+WHAT = "an exploration"
 """The numbers, and the sign of a folder that may be replaced."""
 MOST_ROWS = 40
 
 
-def refuse_foreign_folder(out: Path) -> None:
-    """Refuses to replace what is no exploration.
-
-    Raises:
-        ValueError: Something else is there.
-    """
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not empty and not (out / MARKER).exists():
-        raise ValueError(f"--out {out}: something else than an exploration is there; name another folder")
-
-
 def save_exploration(out: Path, found: Exploration, figures: Mapping[str, Figure]) -> None:
     """Writes report, figures and numbers; an earlier exploration is replaced once the new one is whole."""
-    refuse_foreign_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft, before = (out.with_name(f".{out.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
-    try:
-        draft.mkdir()
+    sizes = {"sizes": len(set(found.sizes)), "median_size": found.median_size()}
+    facts = json.loads(json.dumps({**asdict(found), **sizes}))
+    with replace_folder(out, MARKER, WHAT, facts) as draft:
         for name, figure in figures.items():
             save_png(figure, draft / f"{name}.png")
         report = render_report(found, {name: f"{name}.png" for name in figures})
         (draft / "report.md").write_text(report, encoding="utf-8")
-        facts = {**asdict(found), "sizes": len(set(found.sizes)), "median_size": found.median_size()}
-        (draft / MARKER).write_text(json.dumps(facts, indent=2) + "\n")
-        if out.exists():
-            out.rename(before)
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if before.exists() and not out.exists():
-            before.rename(out)
-        shutil.rmtree(before, ignore_errors=True)
 
 
 def render_report(found: Exploration, figures: Mapping[str, str]) -> str:

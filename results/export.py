@@ -82,13 +82,15 @@ def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path,
         A sentence that says what became of the record.
     """
     with _lock(records_dir):
-        path = _retrained_dir(records_dir) / f"{record.space}.json"
+        path, best = _retrained_dir(records_dir) / f"{record.space}.json", records_dir / f"{record.space}.json"
+        shown = _load(best).run if best.exists() else None
+        if shown != record.run and path.exists() and load_retrained(path).run == shown:
+            return f"{path} keeps the test score of {shown}, the search that the README shows."
         record.save(path)
         _update(readme, records_dir, timezone)
-        best = records_dir / f"{record.space}.json"
-        shown = best.exists() and _load(best).run == record.run
-    where = "the README shows it" if shown else f"the README shows another search of {record.space} and leaves it out"
-    return f"{path} holds the test score; {where}."
+    if shown == record.run:
+        return f"{path} holds the test score; the README shows it."
+    return f"{path} holds the test score; the README shows another search of {record.space} and leaves it out."
 
 
 def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:

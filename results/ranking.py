@@ -64,8 +64,8 @@ def candidates(
 ) -> tuple[list[Candidate], Candidate]:
     """The best trials of a search, and the default configuration, which is always among those trained.
 
-    Trials that trained all their epochs come first, then stopped ones, by their best score; of two that have the
-    same configuration the better counts.
+    Trials that trained all their epochs come first, then stopped ones, by their best score; the best of all is
+    always among them. Of two that have the same configuration the better counts, a failed one never.
 
     Args:
         trials: All trials of the search.
@@ -79,7 +79,7 @@ def candidates(
     Raises:
         ValueError: No trial has a score, or there is none of that name; says which there are.
     """
-    scored = [trial for trial in trials if trial.best is not None]
+    scored = [trial for trial in trials if trial.best is not None and trial.status != "failed"]
     if only is not None:
         chosen = [trial for trial in scored if trial.trial_id == only]
         if not chosen:
@@ -90,7 +90,9 @@ def candidates(
     else:
         ranked = sorted(scored, key=lambda trial: (trial.status != "finished", -_best(trial), trial.trial_id))
         different = {trial.config: trial for trial in reversed(ranked)}
-        chosen = [trial for trial in ranked if different[trial.config] is trial][:top_k]
+        ranked = [trial for trial in ranked if different[trial.config] is trial]
+        best = max(ranked, key=_best, default=None)
+        chosen = ranked[:top_k] if best in ranked[:top_k] or best is None else [*ranked[: top_k - 1], best]
     if not chosen:
         raise ValueError("no trial of the search has a score, so there is nothing to train again")
     listed = [Candidate(trial.trial_id, trial.config, _best(trial)) for trial in chosen]

@@ -43,7 +43,7 @@ USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
     "space", "backbones", "data", "attributes", "group_regex", "corrections", "skip_bad", "trials", "epochs",
-    "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "weights", "concurrency",
+    "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights", "concurrency",
     "cpus_per_trial", "gpus_per_trial", "grace_period", "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
@@ -154,7 +154,7 @@ def _warnings(run: SearchRun) -> list[str]:
         warnings.append("Split by picture: the same people may stand on several sides, so all scores are flattered.")
     if skipped := len(run.data.get("skipped") or ()):
         warnings.append(f"{skipped} bad pictures were left out; run.json names them.")
-    return warnings
+    return [*warnings, *run.data.get("warnings", ())]
 
 
 def _searched(run: SearchRun, trials: list[TrialHistory]) -> list[tuple[str, object]]:
@@ -255,7 +255,10 @@ def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, 
             confusion = draw_confusion(path)
         except (ValueError, OSError) as error:
             words = f"Its confusion matrix cannot be shown: {error}"
-    by_class = sorted(zip(best.report.class_f1, run.task.classes, strict=False))
+    there = confusion.classes if confusion is not None else set(run.task.classes)
+    by_class = sorted(
+        (f1, name) for f1, name in zip(best.report.class_f1, run.task.classes, strict=False) if name in there
+    )
     weakest = [(name, f"{f1:.3f}") for f1, name in by_class[:WEAKEST_SHOWN]]
     return {"confusion": confusion, "confusion_words": words, "weakest": weakest}
 

@@ -59,6 +59,8 @@ class Confusion:
     """The most confused classes first."""
     pictures: int
     """Pictures that were answered."""
+    classes: frozenset[str]
+    """Classes in truth or answers: of the others it says nothing."""
 
 
 def plotly_js() -> str:
@@ -190,7 +192,9 @@ def draw_confusion(path: Path) -> Confusion:
         png = to_png(confusion_figure(counts, classes, title=title, diagonal=diagonal))
         images.append(f"data:image/png;base64,{base64.b64encode(png).decode()}")
     pairs = tuple(confused_pairs(counts, classes))
-    return Confusion(images=tuple(images), pairs=pairs, pictures=sum(map(sum, counts)))
+    columns = [sum(column) for column in zip(*counts, strict=True)]
+    there = frozenset(name for name, row, column in zip(classes, counts, columns, strict=True) if sum(row) + column)
+    return Confusion(images=tuple(images), pairs=pairs, pictures=sum(map(sum, counts)), classes=there)
 
 
 def _scored_study(path: Path) -> tuple[optuna.Study, int]:

@@ -63,7 +63,7 @@ def render_table(
         "dropout": lambda record: _short(record.config.dropout),
         "augmentation": _augmentation,
         "other hyper-parameters": _hyper_parameters,
-        "pictures": lambda record: _escape(record.data.get("pictures", "")),
+        "pictures": _pictures,
         "trials (finished/stopped/failed)": _trials,
         "wall / device time (h:mm:ss)": lambda record: (
             f"{_duration(record.wall_seconds)} / {_duration(record.device_seconds)}"
@@ -161,6 +161,11 @@ def _clock(timezone: str | None) -> Callable[[datetime], datetime]:
         raise TableError(
             f"there is no time zone {timezone!r}: {word} {nearest} (IANA names, or local for this machine's)"
         ) from error
+
+
+def _pictures(record: BestTrial) -> str:
+    by_picture = record.data.get("split", {}).get("split_by") == "picture"
+    return _escape(record.data.get("pictures", "")) + (" **split by picture: flattered**" if by_picture else "")
 
 
 def _augmentation(record: BestTrial) -> str:

@@ -5,6 +5,7 @@ Letters: `N` pictures, `C` classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from results.bootstrap import (
+    SMALLEST_PROBABILITY,
     Interval,
     accuracy,
     difference_interval,
@@ -20,9 +22,6 @@ from results.bootstrap import (
     score_interval,
     verdict,
 )
-
-SMALLEST_PROBABILITY = 1e-12
-"""A probability below counts as this in the loss: float32 hardly tells it from 0, whose logarithm is infinite."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class TestScore:
     accuracy: Interval
     loss: Interval
     default: Interval
-    """Macro-F1 of the default configuration."""
+    """Macro-F1 of the default configuration; NaN if it could not be trained."""
     difference: Interval
-    """Macro-F1 of the pick less that of the default, on the same people."""
+    """Macro-F1 of the pick less that of the default, on the same people; NaN likewise."""
     verdict: str
     """The difference in words."""
     pictures: int
@@ -59,7 +58,7 @@ class TestScore:
 
 def score_test(
     probabilities: np.ndarray,
-    default: np.ndarray | None,
+    default: np.ndarray | str,
     labels: Sequence[str],
     groups: Sequence[str],
     classes: Sequence[str],
@@ -68,25 +67,30 @@ def score_test(
 
     Args:
         probabilities: `(N, C) float32` of the pick.
-        default: `(N, C) float32` of the default configuration; None if the pick is that.
+        default: `(N, C) float32` of the default configuration, or the reason why there is none; the very same array
+            if the pick is the default.
         labels: True class of each picture.
         groups: Group (person) of each picture.
         classes: Names of the classes, in order.
     """
     truth = [list(classes).index(label) for label in labels]
     counts = group_counts(truth, probabilities.argmax(1).tolist(), groups, len(classes))
-    if default is None:
-        other, words = counts, "it is the default configuration"
+    unknown = Interval(math.nan, math.nan, math.nan)
+    if isinstance(default, str):
+        other, difference, words = unknown, unknown, f"the default could not be trained ({default})"
+    elif default is probabilities:
+        other, difference, words = score_interval(counts), Interval(0.0, 0.0, 0.0), "it is the default configuration"
     else:
-        other = group_counts(truth, default.argmax(1).tolist(), groups, len(classes))
-        words = verdict(difference_interval(counts, other), "the default")
+        others = group_counts(truth, default.argmax(1).tolist(), groups, len(classes))
+        other, difference = score_interval(others), difference_interval(counts, others)
+        words = verdict(difference, "the default")
     right = probabilities[np.arange(len(truth)), truth].astype(float)
     return TestScore(
         macro_f1=score_interval(counts),
         accuracy=score_interval(counts, accuracy),
         loss=mean_interval((-np.log(np.maximum(right, SMALLEST_PROBABILITY))).tolist(), groups),
-        default=score_interval(other),
-        difference=difference_interval(counts, other),
+        default=other,
+        difference=difference,
         verdict=words,
         pictures=len(truth),
         groups=len(set(groups)),

@@ -333,7 +333,8 @@ def half_interval(curves: np.ndarray) -> np.ndarray:
     """Half the width of the 95 % interval of the mean over runs, `(epochs,)`; NaN for a single run."""
     if len(curves) < 2:
         return np.full(curves.shape[1], math.nan)
-    return 1.96 * curves.std(axis=0, ddof=1) / math.sqrt(len(curves))
+    with np.errstate(invalid="ignore"):  # before the first epoch of a search its regret is infinite
+        return 1.96 * curves.std(axis=0, ddof=1) / math.sqrt(len(curves))
 
 
 def render_table(lines: Sequence[Mapping[str, Any]], policies: Sequence[str]) -> str:

@@ -10,8 +10,10 @@ pictures take a minute on two cores without a GPU, most of it for the network.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,6 +28,7 @@ from scripts.terminal import progress, say_error
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
 from trainables.data.manifest import DataConfig
+from trainables.data.rows import read_split
 
 if TYPE_CHECKING:
     from results.evaluation import Answers, Evaluation
@@ -58,6 +61,8 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
+    readme: Annotated[Path, tyro.conf.arg(help_behavior_hint="(default: the project's)")] = ROOT / "README.md"
+    """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
     """Average over each picture and its mirror image."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
@@ -85,7 +90,8 @@ def evaluate(options: Options) -> None:
     pictures = read_pictures(options.data.absolute(), options.split, options.side)
 
     from results.evaluation import evaluate_answers
-    from results.evaluation_report import refuse_foreign_folder, save_evaluation
+    from results.evaluation_report import MARKER, WHAT, save_evaluation
+    from results.folders import refuse_foreign_folder
     from trainables.predict import load_models, predict_probabilities
     from trainables.saved_model import refuse_other_classes
 
@@ -93,7 +99,9 @@ def evaluate(options: Options) -> None:
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
     out = options.out or models[0].path / "evaluation"
-    refuse_foreign_folder(out)
+    refuse_foreign_folder(out, MARKER, WHAT)
+    seen = _seen(models, pictures.paths)
+    looks = _note_test_side(options, models, seen)
     with progress() as show:
         predictions = predict_probabilities(
             models,
@@ -103,11 +111,13 @@ def evaluate(options: Options) -> None:
             flip=options.tta,
             on_progress=show,
         )
-    if predictions.bad and not (options.data.skip_bad and predictions.paths):
+    if predictions.bad and not predictions.paths:
+        raise ValueError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
+    if predictions.bad and not options.data.skip_bad:
         raise bad_pictures_error(dict(predictions.bad))
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
     evaluation = evaluate_answers(answers)
-    warnings = _warnings(options, pictures, absent, predictions.bad)
+    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad)]
     save_evaluation(out, evaluation, _facts(options, models), warnings)
     _say(evaluation, warnings, out)
 
@@ -146,10 +156,48 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     return facts
 
 
-def _warnings(options: Options, pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[str, str]) -> list[str]:
+def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
+    """How many of the pictures stand on which side of the split that lies beside a model."""
+    sides: dict[str, str] = {}
+    for model in models:
+        split = model.path / "split.csv"
+        if split.exists():
+            sides |= {row.path: row.split for row in read_split(split)}
+    return Counter(sides[path] for path in paths if path in sides)
+
+
+def _note_test_side(options: Options, models: Sequence[SavedModel], seen: Mapping[str, int]) -> int:
+    """Writes down, before it is done, that models are scored on their test side; returns how many have been."""
+    from results.ledger import note_scoring, side_hash
+
+    times = 0
+    for model in models if seen.get("test") else ():
+        rows = [row for row in read_split(model.path / "split.csv") if row.split == "test"]
+        times = note_scoring(
+            options.readme.expanduser().resolve().parent / "results" / "test_scores.csv",
+            date=datetime.now().astimezone().isoformat(timespec="seconds"),
+            test_side=side_hash((row.path, row.label, row.group) for row in rows),
+            weights_sha256=model.description.weights_sha256,
+            run=str(model.description.record.get("run", "")),
+            model=model.path.name,
+        )
+    return times
+
+
+def _seen_in_words(seen: Mapping[str, int], looks: int) -> list[str]:
     warnings = []
-    if options.split is not None and options.side == "train":
-        warnings.append("These are pictures that a search trains on: the scores flatter the model.")
+    if known := seen.get("train", 0) + seen.get("val", 0):
+        warnings.append(
+            f"{known:,} of these pictures are ones that the model was trained on or picked by: the scores flatter it. "
+            "Its test people alone: --split with the split.csv beside the model."
+        )
+    if looks > 1:
+        warnings.append(f"{looks} models have been scored on this test side by now: the more, the less it is a test.")
+    return warnings
+
+
+def _warnings(pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[str, str]) -> list[str]:
+    warnings = []
     if pictures.groups is None:
         warnings.append(
             "No groups in the data: intervals are over pictures, and too narrow if some show the same person."

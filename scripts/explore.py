@@ -241,7 +241,8 @@ def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: 
         facts = {row.path: f"{row.split}, {row.group}\n{row.label}" for row in prepared.split.table.itertuples()}
         apart = [pair for pair in found.pairs if pair.across_groups or pair.across_sides]
         files = [
-            tuple(str(prepared.manifest.root / path) for path in (p.first, p.second)) for p in apart or found.pairs
+            tuple(os.path.normpath(prepared.manifest.root / path) for path in (p.first, p.second))
+            for p in apart or found.pairs
         ]
         pairs = [
             (first, f"{Path(first).name}\n{facts[first]}", second, f"{Path(second).name}\n{facts[second]}")
@@ -253,12 +254,13 @@ def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: 
 
 
 def _out_dir(options: Options) -> Path:
-    from results.exploration_report import refuse_foreign_folder
+    from results.exploration_report import MARKER, WHAT
+    from results.folders import refuse_foreign_folder
 
     data = options.data.data
     name = "demo" if data is None else data.expanduser().resolve().with_suffix("").name or "data"
     out = (options.out or ROOT / "runs" / f"explore-{name}").expanduser().absolute()
-    refuse_foreign_folder(out)
+    refuse_foreign_folder(out, MARKER, WHAT)
     return out
 
 

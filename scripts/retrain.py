@@ -32,7 +32,7 @@ from trainables.data.manifest import DataConfig
 class RetrainConfig:
     """What to train again, how often, and where."""
 
-    space: str = "efficientnet"
+    space: Annotated[str | None, help_default("efficientnet")] = None
     """Search space whose record (results/best/<space>.json) names the search."""
     record: Annotated[Path | None, help_default("that of --space")] = None
     """Record of a search, such as results/best/efficientnet.json."""
@@ -42,8 +42,8 @@ class RetrainConfig:
     """With a run: this trial alone, beside the default configuration."""
     top_k: int = 3
     """Best trials of the search to rank again; the default configuration always comes along."""
-    seeds: int = 3
-    """Seeds to train each of them with; none is that of the search."""
+    seeds: Annotated[int | None, help_default("3")] = None
+    """Seeds to train each of them with; none may be that of the search."""
     folds: Annotated[int | None, help_default("seeds on the search's split")] = None
     """Rank over so many folds of train and val people instead, for small sets."""
     no_final: bool = False
@@ -72,15 +72,21 @@ class RetrainConfig:
     """Ray cluster to join, such as auto or 10.0.0.7:6379."""
 
     def __post_init__(self) -> None:
-        for name in ("top_k", "seeds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        for name, low in (("top_k", 1), ("seeds", 1), ("seed", 0)):
+            if getattr(self, name) is not None and getattr(self, name) < low:
+                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {low}")
+        if sum(value is not None for value in (self.space, self.record, self.run)) > 1:
+            raise ValueError("--space, --record and --run each name the search: give one of them")
+        if self.seeds is not None and self.folds is not None:
+            raise ValueError("--seeds on the search's split or --folds of train and val: give one of them")
         if self.folds is not None and self.folds < 2:
             raise ValueError(f"--folds is {self.folds}: it must be at least 2")
         if self.trial is not None and self.run is None and self.record is None:
             raise ValueError("--trial names a trial of a run: say which by --run NAME")
-        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
-            raise ValueError(f"--device is {self.device!r}: it must be auto, cpu or cuda")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"--device is {self.device!r}: it must be auto, cpu or cuda (which: CUDA_VISIBLE_DEVICES)")
+        if self.device == "cuda" and self.gpus_per_trial == 0:
+            raise ValueError("--device cuda needs a GPU, or a part of one, by --gpus-per-trial")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +127,22 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         weights=config.weights,
         address=config.address,
     ).absolute()
-    record = config.record or asked.records_dir / f"{config.space}.json"
+    space = config.space or "efficientnet"
+    record = config.record or asked.records_dir / f"{space}.json"
     if config.run is None and not record.exists():
-        raise ValueError(
-            f"{record}: no such record; search first (search/run.py --space {config.space}), or give --run"
-        )
+        raise ValueError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
     is_stale(records_dir=asked.records_dir, readme=asked.readme_path, timezone=asked.timezone)  # raises if broken
     source = from_run(asked.runs_dir, config.run) if config.run else from_record(record, asked)
     from results.ranking import candidates
 
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
-    cache_path, split = open_pictures(source, data, console)
+    first_seed = source.task.seed + 1 if config.seed is None else config.seed
+    seeds = [first_seed + number for number in range(config.folds or config.seeds or 3)]
+    if config.folds is None and source.task.seed in seeds:
+        raise ValueError(
+            f"--seed {first_seed}: {source.task.seed} is the seed of the search, whose luck it would repeat"
+        )
+    cache_path, split = open_pictures(source, data, asked.cache_path, console)
     if not config.no_final and not (split.table["split"] == "test").any():
         raise ValueError("the split has no test side to score on: rank only, by --no-final")
     backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
@@ -142,19 +153,22 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         study = replace(asked, epochs=source.task.epochs).settle(
             cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus
         )
-        if config.device.startswith("cuda") and not study.gpus_per_trial:
-            raise ValueError(f"--device {config.device}: there is no GPU here")
+        if config.device == "cuda" and not study.gpus_per_trial:
+            raise ValueError("--device cuda: there is no GPU here")
 
         from results.experiments import note_retrained
         from results.export import export_retrained
         from results.report import write_report
+        from search.finish import say_if_it_fails
         from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
-        from search.start import hold
+        from search.start import check_disk, check_gpu, hold
         from search.stop import StopRequest
 
         folder = source.run_dir / "retrained"
         folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(hold(folder))
+        stack.enter_context(hold(folder, "trained again"))
+        check_gpu(study)
+        check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones)
         split.save(folder / "split.csv")
         task = replace(
             source.task,
@@ -167,8 +181,6 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         )
         if asked.address is None:
             stack.enter_context(connect(None))
-        first_seed = source.task.seed + 1 if config.seed is None else config.seed
-        seeds = [first_seed + number for number in range(config.folds or config.seeds)]
         settled = Settled(source, task, split, study, folder, seeds, config.folds)
         stop = StopRequest(None)
         ranking = rank_again(settled, listed, stop, console)
@@ -182,13 +194,15 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         said = export_retrained(
             result, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone
         )
-        clear(folder)
-        score = result.test["macro_f1"]
-        experiments = study.records_dir.parent / "experiments.csv"
-        note_retrained(experiments, source.name, source.started, score["value"], score["low"], score["high"])
-        if source.run is not None:
-            write_report(source.run_dir)
         summarize(settled, result, said, console)
+        score, experiments = result.test["macro_f1"], study.records_dir.parent / "experiments.csv"
+        ends = (score["value"], score["low"], score["high"])
+        with say_if_it_fails(console, f"{experiments} could not be written"):
+            note_retrained(experiments, source.name, source.started, result.trial_id, *ends)
+        if source.run is not None:
+            with say_if_it_fails(console, f"the report of {source.run_dir} could not be written"):
+                write_report(source.run_dir)
+        clear(folder)
         return 0
 
 

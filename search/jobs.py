@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,8 +106,12 @@ def run_jobs(
             callbacks=[monitor, progress],
         )
         with stop.on_interrupt():
-            with suppress(KeyboardInterrupt):  # Ctrl-C for the second time
+            try:
                 tuner.fit()
+            except KeyboardInterrupt:  # Ctrl-C for the second time
+                stop.ask("Ctrl-C")
+            except Exception as error:  # of Ray or of the driver: what was done stays done
+                stop.ask(f"{type(error).__name__}: {error}")
             progress.close()
         monitor.prune()
         shutil.rmtree(folder / "ray", ignore_errors=True)

@@ -71,6 +71,8 @@ class Monitor(Callback):
     ) -> None:
         """Opens the logs for appending.
 
+        A training without validation, whose weights are what it is for, counts as the best of all.
+
         Args:
             run_dir: The run's folder.
             task: What its trials share.
@@ -92,6 +94,8 @@ class Monitor(Callback):
         self._scores = {trial.trial_id: trial.best.val_macro_f1 for trial in earlier if trial.best is not None}
         self._describe_hparams()
         for trial in earlier:
+            if trial.reports and not trial.reports[-1].class_f1 and trial.status != "failed":
+                self._scores[trial.trial_id] = math.inf
             if is_over(trial):
                 self._ended[trial.trial_id] = self._scores.get(trial.trial_id, -math.inf)
             else:
@@ -135,10 +139,10 @@ class Monitor(Callback):
             self._draw(trial_id, report)
             self._logged[trial_id] = report.epoch
             self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
-            if confusion := result.get("confusion"):
-                self._keep_confusion(trial_id, confusion)
         else:
             self._event(trial_id, "repeated", None, epoch=report.epoch)
+        if confusion := result.get("confusion"):
+            self._keep_confusion(trial_id, confusion)
         if report.diverged:
             self._end(trial_id, "failed", f"diverged: {METRIC} is NaN after epoch {report.epoch}")
         elif last or stopped:

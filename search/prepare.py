@@ -28,6 +28,11 @@ class Prepared:
     split: Split
     cache: ImageCache
 
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of groups and sides."""
+        return [*filter(None, [self.manifest.group_warning]), *self.split.warnings]
+
 
 def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Prepared:
     """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.

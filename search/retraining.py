@@ -28,11 +28,13 @@ from search.study import StudyConfig
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.folds import split_into_folds
-from trainables.data.split import Split
-from trainables.model_description import DESCRIPTION
+from trainables.data.split import Split, load_split
+from trainables.model_description import DESCRIPTION, ModelError, read_description
 
 CONTROL = "control"
 """Folder of the default configuration's final model, beside the pick's."""
+DERIVED = ("model.onnx", "evaluation", "out_of_fold.csv", "test_predictions.csv")
+"""What lies beside a model and was made with it."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,15 @@ def score_finals(settled: Settled, ranking: Sequence[Ranked], jobs: Sequence[Job
     rows = settled.split.table[settled.split.table["split"] == "test"]
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     answers, models = [], []
+    shutil.rmtree(settled.folder / CONTROL, ignore_errors=True)
+    before = _known_sha256(settled.folder)
     for job, target in zip(jobs, (settled.folder, settled.folder / CONTROL), strict=False):
         task = replace(settled.task, **job.task)
         checkpoint = settled.folder / "checkpoints" / job.name
         models.append(save_trained(checkpoint, job.config, task, target, {"run": settled.source.name}))
+    if models[0].weights_sha256 != before:
+        _clear_derived(settled.folder)
+    is_default = ranking[0].candidate.config == settled.source.default
     test_side = side_hash(zip(rows["path"], rows["label"], rows["group"], strict=True))
     times = note_scoring(  # before it is scored: a kill in between must not hide it
         settled.study.records_dir.parent / "test_scores.csv",
@@ -134,10 +141,12 @@ def score_finals(settled: Settled, ranking: Sequence[Ranked], jobs: Sequence[Job
         model=jobs[0].name,
     )
     for target in (settled.folder, settled.folder / CONTROL)[: len(jobs)]:
-        answers.append(answer_side(target, settled.task, "test"))
+        # The driver of a cluster need not have the GPU that its workers have.
+        device = "cpu" if settled.task.device == "cpu" else "auto"
+        answers.append(answer_side(target, replace(settled.task, device=device), "test"))
     score = score_test(
         answers[0],
-        answers[1] if len(answers) > 1 else None,
+        answers[-1] if len(jobs) > 1 or is_default else "see events.jsonl",
         list(rows["label"]),
         list(rows["group"]),
         settled.task.classes,
@@ -147,6 +156,14 @@ def score_finals(settled: Settled, ranking: Sequence[Ranked], jobs: Sequence[Job
     described = replace(models[0], record=record.to_json())
     write_whole(settled.folder / DESCRIPTION, described.to_json().encode())
     return record
+
+
+def _known_sha256(folder: Path) -> str:
+    """Hash of the weights that lie in the folder; empty where there are none."""
+    try:
+        return read_description(folder / DESCRIPTION).weights_sha256
+    except (ModelError, OSError):
+        return ""
 
 
 def _record(
@@ -159,7 +176,11 @@ def _record(
     times_scored: int,
     weights_sha256: str,
 ) -> RetrainedModel:
-    pick, trials = ranking[0], load_trials(settled.folder)
+    pick = ranking[0]
+    names = {
+        job.name for ranked in ranking for job in (*_trainings(settled, ranked.candidate), _final(settled, ranked))
+    }
+    trials = [trial for trial in load_trials(settled.folder) if trial.trial_id in names]
     out_of_fold = None if settled.folds is None else _out_of_fold(settled, pick).to_json()
     return RetrainedModel(
         run=settled.source.name,
@@ -186,7 +207,7 @@ def _record(
         split_hash=settled.source.split_hash,
         weights=settled.source.weights.get(pick.candidate.config.backbone, "random"),
         weights_sha256=weights_sha256,
-        wall_seconds=wall_seconds(settled.folder),
+        wall_seconds=wall_seconds(settled.folder, names),
         device_seconds=round(sum(report.seconds for trial in trials for report in trial.reports), 3),
         **provenance(),
     )
@@ -222,7 +243,7 @@ def _out_of_fold(settled: Settled, pick: Ranked) -> Interval:
     tables, answers = [], []
     for number, job in enumerate(_trainings(settled, pick.candidate)):
         path = settled.folder / "predictions" / job.name / f"{pick.epoch}.npy"
-        table = pandas.read_csv(_fold_path(settled, number), dtype=str, keep_default_na=False)
+        table = load_split(_fold_path(settled, number)).table
         tables.append(table[table["split"] == "val"])
         answers.append(np.load(path))
     rows, probabilities = pandas.concat(tables), np.concatenate(answers)
@@ -285,6 +306,13 @@ def summarize(settled: Settled, result: RetrainedModel, said: str, console: Cons
             "test. Who chooses between them by it needs new people for an honest score",
         )
     say(console, f"{said}\nTable: {settled.study.readme_path}\nModel: {settled.folder}")
+
+
+def _clear_derived(folder: Path) -> None:
+    """Takes away what was made from the model that lay in the folder before."""
+    for name in DERIVED:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:

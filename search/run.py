@@ -91,10 +91,10 @@ def search(options: Options, console: Console) -> int:
         from search.tuner import NamedSearcher, build_tuner, new_scheduler, new_searcher, trial_ids
 
         if prepared is not None:
-            run, run_dir = start_run(study, options.data, space, prepared)
+            run, run_dir = start_run(study, options.data, space, prepared, leaks)
             stack.enter_context(hold(run_dir))
             earlier: tuple = ()
-            warnings = [prepared.manifest.group_warning or "", *prepared.split.warnings, *leaks]
+            warnings = run.data["warnings"]
         else:
             run_dir = study.runs_dir / (study.resume or "")
             stack.enter_context(hold(run_dir))

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from results.collect import TrialHistory, load_run, load_trials
+from results.collect import RunError, TrialHistory, load_run, load_trials
 from results.record import BestTrial, SearchRun, load_record, trial_config
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
@@ -62,6 +62,8 @@ def from_run(storage: Path, name: str) -> Source:
     run = load_run(run_dir)
     get_space(run.space)
     study, data = saved_options(storage, name)
+    if not run.points:
+        raise RunError(f"{run_dir / 'run.json'}: points is empty, it must begin with the default configuration")
     return Source(
         name=run.name,
         started=run.started,
@@ -91,8 +93,13 @@ def from_record(path: Path, study: StudyConfig) -> Source:
     get_space(record.space)
     if (study.runs_dir / record.run / "run.json").exists():
         source = from_run(study.runs_dir, record.run)
-        if source.split_hash == record.split_hash:
-            return source
+        if source.split_hash != record.split_hash:
+            raise ValueError(
+                f"{source.run_dir} is another run of that name than {path} is of (split {source.split_hash}, not "
+                f"{record.split_hash}): give --run {record.run} for the one, another --storage for the other"
+            )
+        return source
+    default, weights = _default(record, study)
     return Source(
         name=record.run,
         started=record.date,
@@ -108,18 +115,18 @@ def from_record(path: Path, study: StudyConfig) -> Source:
                 reason=None,
             ),
         ),
-        default=_default(record, study),
+        default=default,
         study=replace(study, space=record.space, image_size=record.task.image_size, **_split_settings(record)),
         data=DataConfig(),
         task=record.task,
         split_hash=record.split_hash,
-        weights={record.config.backbone: record.weights},
+        weights={default.backbone: weights, record.config.backbone: record.weights},
         facts=record.data,
     )
 
 
-def open_pictures(source: Source, asked: DataConfig, console: Console) -> tuple[Path, Split]:
-    """Cache and split of the search: its own if they are there, else made again and compared.
+def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: Console) -> tuple[Path, Split]:
+    """Cache and split of the search: its own if they are there, else made again below `cache_dir` and compared.
 
     Returns:
         The folder of the picture cache, and the split.
@@ -134,7 +141,7 @@ def open_pictures(source: Source, asked: DataConfig, console: Console) -> tuple[
     split_path, cache_path = source.run_dir / "split.csv", Path(source.task.cache_path)
     if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
         return cache_path, load_split(split_path)
-    prepared = prepare_data(replace(source.data, **given), source.study, console)
+    prepared = prepare_data(replace(source.data, **given), replace(source.study, cache_dir=cache_dir), console)
     found = prepared.split.hash(prepared.manifest.root)
     if found != source.split_hash:
         where = prepared.manifest.root if "data" in given else source.facts.get("source", "there")
@@ -151,7 +158,7 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
     Raises:
         WeightsError: They are not to be had, or are others.
     """
-    wanted = [name for name in backbones if not source.weights.get(name, "random").startswith("random")]
+    wanted = [name for name in backbones if not source.weights[name].startswith("random")]
     if not wanted:
         return {}
     found = resolve_weights(wanted, policy, cache_dir)
@@ -166,17 +173,19 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
     return found.files
 
 
-def _default(record: BestTrial, study: StudyConfig) -> TrialConfig:
-    """The default of the record's space, among backbones that start from weights if the record's did."""
+def _default(record: BestTrial, study: StudyConfig) -> tuple[TrialConfig, str]:
+    """The default of the record's space, and where its weights come from; from weights if the record's trial was."""
     backbones = get_space(record.space).backbones
-    if not record.weights.startswith("random"):
-        backbones = resolve_weights(backbones, study.weights, study.cache_path).backbones
-    return get_space(record.space, backbones).starting_points[0]
+    if record.weights.startswith("random"):
+        return get_space(record.space, backbones).starting_points[0], "random"
+    found = resolve_weights(backbones, study.weights, study.cache_path)
+    default = get_space(record.space, found.backbones).starting_points[0]
+    return default, found.sources.get(default.backbone, "random")
 
 
 def _split_settings(record: BestTrial) -> dict[str, Any]:
-    settings = record.data.get("split", {})
-    if settings.keys() != set(SPLIT_SETTINGS):
+    settings = record.data.get("split")
+    if not isinstance(settings, dict) or settings.keys() != set(SPLIT_SETTINGS):
         raise ValueError(
             f"the record of run {record.run} does not say how its pictures were split: search again, or give --run"
         )

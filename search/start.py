@@ -34,7 +34,9 @@ LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 
 
-def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared) -> tuple[SearchRun, Path]:
+def start_run(
+    study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared, leaks: Sequence[str]
+) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
     Args:
@@ -42,6 +44,7 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         data: As asked for.
         space: As asked for; the run's `weights` name the backbones that it goes on with.
         prepared: The pictures.
+        leaks: What `refuse_leaks` says of them.
 
     Returns:
         The run and its folder.
@@ -51,10 +54,7 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         WeightsError: The weights that were asked for cannot be had.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
-    if study.gpus_per_trial and study.address is None and not num_gpus():
-        raise ValueError(
-            "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
-        )
+    check_gpu(study)
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     for backbone, file in weights.files.items():
         check_weights(backbone, file)
@@ -87,7 +87,7 @@ def start_run(study: StudyConfig, data: DataConfig, space: Space, prepared: Prep
         started=now.isoformat(timespec="seconds"),
         options=json.loads(json.dumps({**asdict(study), **asdict(data)}, default=str)),
         task=task,
-        data=data_facts(prepared, data, study),
+        data={**data_facts(prepared, data, study), "warnings": [*prepared.warnings, *leaks]},
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights=weights.sources,
         weights_note=weights.note,
@@ -125,7 +125,7 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
 
 
 @contextmanager
-def hold(run_dir: Path) -> Iterator[None]:
+def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
     """Keeps the run to this process; the lock goes with the process, however it ends.
 
     Raises:
@@ -135,13 +135,19 @@ def hold(run_dir: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ValueError(
-            f"the run {run_dir.name} is being searched by another process: wait, or end that one"
-        ) from error
+        raise ValueError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
     try:
         yield
     finally:
         lock.release()
+
+
+def check_gpu(study: StudyConfig) -> None:
+    """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use."""
+    if study.gpus_per_trial and study.address is None and not num_gpus():
+        raise ValueError(
+            "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
+        )
 
 
 def check_disk(study: StudyConfig, backbones: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ import pytest
 from optuna.trial import TrialState
 
 from results.collect import best_trial, load_trials
+from results.confusion import load_confusion
 from results.record import load_record
 from search.run import main
 
@@ -98,6 +99,16 @@ def test_a_search_leaves_a_row_a_record_curves_and_a_study(finished: tuple[Path,
     assert len(list((run_dir / "checkpoints").glob("*/best.pt"))) == 3
     assert not list((run_dir / "checkpoints").glob("*/last.pt"))
     assert not (run_dir / "ray").exists()
+    classes, confusion = load_confusion(run_dir / "confusion" / f"{best.trial_id}.csv")
+    assert classes == best.task.classes
+    num_val = best.data["sides"]["val"]["pictures"]
+    assert sum(map(sum, confusion)) == num_val
+    right = sum(row[place] for place, row in enumerate(confusion))
+    assert right / num_val == pytest.approx(best.report.val_accuracy)
+    assert "data:image/png;base64" in (run_dir / "report.html").read_text()
+    with (folder / "results" / "experiments.csv").open() as file:
+        experiments = list(csv.DictReader(file))
+    assert [row["run"] for row in experiments] == ["first"]
     assert "tensorboard --logdir" in said
     assert "ALL TRIALS START AT RANDOM" in said
 
@@ -221,11 +232,29 @@ def spoil(pictures: Path, folder: Path, how: str) -> str:
         case "lonely class":
             table.write_text("\n".join([rows[0], "p00_0.png,alone,p00", *rows[2:]]))
             return r"alone.*group"
+        case "same picture on two sides":
+            for person in range(24):  # in whichever groups the sides are: the same picture everywhere
+                shutil.copyfile(data / "p00_0.png", data / f"p{person:02}_copy.png")
+            table.write_text(
+                "\n".join([*rows, *(f"p{person:02}_copy.png,circle,p{person:02}" for person in range(24))])
+            )
+            return r"(?s)byte for byte.*--allow-leak"
     raise AssertionError(how)
 
 
 @pytest.mark.parametrize(
-    "how", ["missing", "empty", "no picture", "truncated", "twice", "no label", "one class", "lonely class"]
+    "how",
+    [
+        "missing",
+        "empty",
+        "no picture",
+        "truncated",
+        "twice",
+        "no label",
+        "one class",
+        "lonely class",
+        "same picture on two sides",
+    ],
 )
 def test_bad_data_is_named_before_any_trial(
     how: str, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]

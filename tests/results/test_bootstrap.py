@@ -69,6 +69,9 @@ def test_ninety_five_percent_intervals_hold_the_true_score_about_that_often() ->
     intervals = [score_interval(group_counts(*people(20, seed), 4)) for seed in range(100)]
     share = np.mean([interval.low <= truth <= interval.high for interval in intervals])
     assert 0.88 <= share <= 1
+    scores = [interval.value for interval in intervals]
+    width = np.mean([interval.high - interval.low for interval in intervals])
+    assert width < 1.5 * 3.92 * np.std(scores)  # not by being as wide as can be
 
 
 def test_one_group_says_nothing_about_others() -> None:

@@ -10,7 +10,8 @@ from PIL import Image
 
 from results.confusion import load_confusion
 from results.evaluation import Answers, evaluate_answers
-from results.evaluation_report import refuse_foreign_folder, render_report, save_evaluation
+from results.evaluation_report import MARKER, WHAT, render_report, save_evaluation
+from results.folders import refuse_foreign_folder
 
 
 def answers(folder: Path, wrong: int = 3, groups: bool = True) -> Answers:
@@ -89,16 +90,16 @@ def test_an_earlier_evaluation_is_replaced_but_nothing_else(folder: Path, tmp_pa
     assert "No picture was answered wrongly." in (out / "report.md").read_text()
     (out / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"'notes.txt' is not a part of it"):
-        refuse_foreign_folder(out)
+        refuse_foreign_folder(out, MARKER, WHAT)
     with pytest.raises(ValueError, match="is no evaluation"):
         save_evaluation(folder, evaluate_answers(answers(folder)), {}, [])
     assert len(list(folder.iterdir())) == 7
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is no evaluation"):
-        refuse_foreign_folder(tmp_path / "file")
+        refuse_foreign_folder(tmp_path / "file", MARKER, WHAT)
     (tmp_path / "empty").mkdir()
-    refuse_foreign_folder(tmp_path / "empty")
-    refuse_foreign_folder(tmp_path / "new")
+    refuse_foreign_folder(tmp_path / "empty", MARKER, WHAT)
+    refuse_foreign_folder(tmp_path / "new", MARKER, WHAT)
 
 
 def test_a_report_without_groups_is_over_pictures(folder: Path) -> None:

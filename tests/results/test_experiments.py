@@ -119,7 +119,7 @@ def test_a_foreign_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None
     with pytest.raises(RecordError, match=r"experiments\.csv does not begin with the header .* move the file away"):
         append_experiment(path, BEST)
     with pytest.raises(RecordError, match="does not begin"):
-        note_retrained(path, "a", BEST.date, 0.7, 0.6, 0.8)
+        note_retrained(path, "a", BEST.date, "00003", 0.7, 0.6, 0.8)
     assert path.read_bytes() == content
 
 
@@ -135,7 +135,7 @@ def test_a_test_score_goes_into_the_line_of_its_search_alone(tmp_path: Path) -> 
     append_experiment(path, BEST)
     append_experiment(path, replace(BEST, run="b"))
     before = path.read_bytes().splitlines()
-    assert note_retrained(path, "a", BEST.date, 0.7, 0.61234567, 0.8)
+    assert note_retrained(path, "a", BEST.date, "00003", 0.7, 0.61234567, 0.8)
     after = path.read_bytes().splitlines()
     assert (before[0], before[2]) == (after[0], after[2])
     assert [rows(path)[0][name] for name in ("test_macro_f1", "test_low", "test_high")] == ["0.7", "0.612346", "0.8"]
@@ -143,16 +143,16 @@ def test_a_test_score_goes_into_the_line_of_its_search_alone(tmp_path: Path) -> 
 
 def test_a_test_score_without_a_line_is_not_noted(tmp_path: Path) -> None:
     path = tmp_path / "experiments.csv"
-    assert not note_retrained(path, "a", BEST.date, 0.7, 0.6, 0.8)
+    assert not note_retrained(path, "a", BEST.date, "00003", 0.7, 0.6, 0.8)
     assert not path.exists()
     append_experiment(path, BEST)
-    assert not note_retrained(path, "b", BEST.date, 0.7, 0.6, 0.8)
+    assert not note_retrained(path, "b", BEST.date, "00003", 0.7, 0.6, 0.8)
 
 
 def test_a_test_score_stays_while_the_same_trial_wins(tmp_path: Path) -> None:
     path = tmp_path / "experiments.csv"
     append_experiment(path, BEST)
-    note_retrained(path, "a", BEST.date, 0.7, 0.6, 0.8)
+    note_retrained(path, "a", BEST.date, "00003", 0.7, 0.6, 0.8)
     append_experiment(path, replace(BEST, wall_seconds=99.0))
     assert (rows(path)[0]["test_macro_f1"], rows(path)[0]["wall_seconds"]) == ("0.7", "99")
     append_experiment(path, replace(BEST, config=TrialConfig(backbone="net2")))

@@ -11,7 +11,8 @@ import pytest
 
 from results.exploration import Exploration, Pair, advice, class_facts, group_facts
 from results.exploration_figures import Map, classes_figure, embedding_figure, groups_figure, sizes_figure
-from results.exploration_report import markdown_table, refuse_foreign_folder, render_report, save_exploration
+from results.exploration_report import MARKER, WHAT, markdown_table, render_report, save_exploration
+from results.folders import refuse_foreign_folder
 from results.probe import Flattery, map_of, probe_score, t_interval
 
 TABLE = pandas.DataFrame(
@@ -99,8 +100,8 @@ def test_a_report_is_written_whole_and_replaces_only_its_like(tmp_path: Path) ->
     foreign = tmp_path / "mine"
     foreign.mkdir()
     (foreign / "thesis.md").write_text("dear")
-    with pytest.raises(ValueError, match="something else"):
-        refuse_foreign_folder(foreign)
+    with pytest.raises(ValueError, match="is not an exploration"):
+        refuse_foreign_folder(foreign, MARKER, WHAT)
 
 
 def test_a_report_without_groups_and_figures_still_reads() -> None:

@@ -28,7 +28,7 @@ def a_side(num_people: int = 30) -> tuple[list[str], list[str]]:
 def test_scores_are_those_of_scikit_learn_and_a_class_without_pictures_is_named() -> None:
     labels, groups = a_side()
     pick = answers(labels, 0.8, 1)
-    score = score_test(pick, None, labels, groups, CLASSES)
+    score = score_test(pick, pick, labels, groups, CLASSES)
     shown = [CLASSES[index] for index in pick.argmax(1)]
     assert score.macro_f1.value == pytest.approx(f1_score(labels, shown, average="macro"))
     assert score.loss.value == pytest.approx(log_loss(labels, pick, labels=list(CLASSES)), abs=1e-4)
@@ -51,9 +51,17 @@ def test_a_probability_of_zero_does_not_make_the_loss_infinite() -> None:
     labels, groups = a_side(3)
     wrong = np.zeros((len(labels), len(CLASSES)), np.float32)
     wrong[:, 3] = 1
-    assert np.isfinite(score_test(wrong, None, labels, groups, CLASSES).loss.value)
+    assert np.isfinite(score_test(wrong, "it diverged", labels, groups, CLASSES).loss.value)
 
 
 def test_one_person_alone_gives_a_score_without_an_interval() -> None:
-    score = score_test(answers(["a", "b"], 1.0, 0), None, ["a", "b"], ["anna", "anna"], CLASSES)
+    alone = answers(["a", "b"], 1.0, 0)
+    score = score_test(alone, alone, ["a", "b"], ["anna", "anna"], CLASSES)
     assert score.to_json()["macro_f1"] == {"value": pytest.approx(1.0), "low": None, "high": None}
+
+
+def test_a_default_that_could_not_be_trained_is_not_taken_for_the_pick() -> None:
+    labels, groups = a_side()
+    score = score_test(answers(labels, 0.8, 1), "it diverged", labels, groups, CLASSES)
+    assert score.verdict == "the default could not be trained (it diverged)"
+    assert score.difference.to_json() == score.default.to_json() == {"value": None, "low": None, "high": None}

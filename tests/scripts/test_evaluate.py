@@ -86,7 +86,7 @@ def test_mistakes_are_one_message_and_exit_code_2(
     assert "name labelled ones by --data, or a run's split.csv by --split" in message(model)
     assert "no model; name at least one" in message("--data", pictures)
     assert "is not a saved model" in message(pictures, "--data", pictures)
-    assert "is no evaluation" in message(model, "--data", pictures, "--out", pictures)
+    assert "is not an evaluation" in message(model, "--data", pictures, "--out", pictures)
     other = save_network(tmp_path / "other", classes=("circle", "square"))
     assert "does not know the class 'stripes' of the data" in message(other, "--data", pictures)
     assert "No such file" in message(model, "--split", tmp_path / "split.csv")

@@ -82,6 +82,21 @@ def test_each_epoch_is_a_line_and_the_first_has_the_configuration(monitor: Monit
     assert set(EpochReport.__dataclass_fields__) <= set(written[0])
 
 
+def test_a_final_training_that_was_done_before_a_restart_keeps_its_weights(task: TaskConfig, tmp_path: Path) -> None:
+    first, second = a_trial("a-final"), a_trial("b-final")
+    nothing = {"class_f1": (), "val_loss": math.nan, "val_accuracy": math.nan, "best_val_macro_f1": math.nan}
+    last = {**a_result(task.epochs, math.nan), **nothing, "diverged": False}
+    for trial in (first, second):
+        folder = Path(task.checkpoint_dir) / trial.config["trial_id"]
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
+    run(Monitor(tmp_path, task, 2, StopRequest(None)), first, last)
+    earlier = load_trials(tmp_path)
+    assert [trial.status for trial in earlier] == ["finished"]
+    run(Monitor(tmp_path, task, 2, StopRequest(None), earlier), second, last)
+    assert sorted(path.parent.name for path in Path(task.checkpoint_dir).glob("*/best.pt")) == ["a-final", "b-final"]
+
+
 def test_curves_show_every_epoch_and_not_a_number_as_such(monitor: Monitor, tmp_path: Path) -> None:
     run(monitor, a_trial(), a_result(1, 0.25), a_result(2, math.nan, 0.25))
     monitor.on_experiment_end([])
