@@ -14,7 +14,7 @@ from results.record import BestTrial, SearchRun, load_record, trial_config
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
 from search.study import StudyConfig
-from spaces import get_space
+from spaces import get_space, space_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.manifest import DataConfig
 from trainables.data.split import Split, load_split
@@ -60,7 +60,7 @@ def from_run(storage: Path, name: str) -> Source:
     """
     run_dir = storage / name
     run = load_run(run_dir)
-    get_space(run.space)
+    get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
     study, data = saved_options(storage, name)
     return Source(
         name=run.name,
@@ -88,11 +88,11 @@ def from_record(path: Path, study: StudyConfig) -> Source:
         ValueError: Its space is no longer there.
     """
     record = load_record(path)
-    get_space(record.space)
     if (study.runs_dir / record.run / "run.json").exists():
         source = from_run(study.runs_dir, record.run)
         if source.split_hash == record.split_hash:
             return source
+    space = study.space if space_name(study.space) == record.space else record.space  # of a user's own: its path
     return Source(
         name=record.run,
         started=record.date,
@@ -108,8 +108,8 @@ def from_record(path: Path, study: StudyConfig) -> Source:
                 reason=None,
             ),
         ),
-        default=_default(record, study),
-        study=replace(study, space=record.space, image_size=record.task.image_size, **_split_settings(record)),
+        default=_default(record, study, space),
+        study=replace(study, space=space, image_size=record.task.image_size, **_split_settings(record)),
         data=DataConfig(),
         task=record.task,
         split_hash=record.split_hash,
@@ -166,12 +166,12 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
     return found.files
 
 
-def _default(record: BestTrial, study: StudyConfig) -> TrialConfig:
+def _default(record: BestTrial, study: StudyConfig, name: str) -> TrialConfig:
     """The default of the record's space, among backbones that start from weights if the record's did."""
-    backbones = get_space(record.space).backbones
-    if not record.weights.startswith("random"):
-        backbones = resolve_weights(backbones, study.weights, study.cache_path).backbones
-    return get_space(record.space, backbones).starting_points[0]
+    space = get_space(name)
+    if not record.weights.startswith("random") and not space.own:
+        space = get_space(name, resolve_weights(space.backbones, study.weights, study.cache_path).backbones)
+    return space.starting_points[0]
 
 
 def _split_settings(record: BestTrial) -> dict[str, Any]:
