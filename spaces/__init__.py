@@ -71,14 +71,14 @@ def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[s
         return _user_space(name, backbones, formulations)
     if name not in SPACES:
         raise ValueError(
-            f"there is no space {name!r}{_nearest(name, list(SPACES))}. Spaces: {', '.join(SPACES)}, "
+            f"there is no space {name!r}{_nearest(name, list(SPACES))} Spaces: {', '.join(SPACES)}, "
             "or path/to/file.py:function for one of your own"
         )
     module, formulations = SPACES[name], tuple(formulations) or JOINT
     for backbone in backbones:
         if backbone not in module.BACKBONES:
             raise ValueError(
-                f"the space {name} has no backbone {backbone!r}{_nearest(backbone, list(module.BACKBONES))}. "
+                f"the space {name} has no backbone {backbone!r}{_nearest(backbone, list(module.BACKBONES))} "
                 f"Backbones: {', '.join(module.BACKBONES)}"
             )
     chosen = tuple(backbone for backbone in module.BACKBONES if backbone in backbones or not backbones)
@@ -139,4 +139,4 @@ def _in_formulations(points: Sequence[TrialConfig], formulations: Sequence[str])
 
 def _nearest(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {close[0]!r}?" if close else ""
+    return f": did you mean {close[0]!r}?" if close else "."

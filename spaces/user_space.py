@@ -108,9 +108,9 @@ def load_user_space(asked: str) -> UserSpace:
         ]
         close = difflib.get_close_matches(function, there, n=1, cutoff=0.5)
         what = f"{path} has no function {function!r}" if function else f"--space {asked} names no function of {path}"
-        guess = f": did you mean {close[0]!r}?" if close else ""
+        guess = f": did you mean {close[0]!r}?" if close else "."
         listed = ", ".join(there) or "none; write one that takes a trial and returns a TrialConfig"
-        raise ValueError(f"{what}{guess}. Functions there: {listed}. Give {path}:{there[0] if there else 'mine'}")
+        raise ValueError(f"{what}{guess} Functions there: {listed}. Give {path}:{[*close, *there, 'mine'][0]}")
     _modules[path] = module
     return UserSpace(path, function)
 
@@ -148,14 +148,17 @@ def _run_file(path: str) -> ModuleType:
     module = ModuleType(f"macrotune_space_{zlib.crc32(path.encode()):08x}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses and pickle look modules up by name
+    folder = str(Path(path).parent)
     try:
+        sys.path.append(folder)  # last: the file may import its neighbours, which hide nothing of ours
         exec(compile(Path(path).read_bytes(), path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, path)
         raise ValueError(
-            f"{path} does not run: {type(error).__name__}{f' in line {line}' if line else ''}: {error}. "
-            f"Try it by itself: python {path}"
+            f"{path} does not run: {type(error).__name__}{f' in line {line}' if line else ''}: {error}"
         ) from error
+    finally:
+        sys.path.remove(folder)
     return module
 
 
@@ -183,9 +186,9 @@ def _check_sample(space: UserSpace, trial: optuna.Trial, config: TrialConfig) ->
     for name, value in trial.params.items():
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.4)
-            guess = f": did you mean {close[0]!r}?" if close else ""
+            guess = f": did you mean {close[0]!r}?" if close else "."
             raise ValueError(
-                f"{space.where} suggests {name!r}, which is no field of TrialConfig{guess}. A suggested name is the "
+                f"{space.where} suggests {name!r}, which is no field of TrialConfig{guess} A suggested name is the "
                 f"field it fills. Fields: {', '.join(FIELDS)}"
             )
         if getattr(config, name) != value:
