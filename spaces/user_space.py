@@ -121,10 +121,7 @@ def check_user_space(space: UserSpace) -> Found:
     Raises:
         ValueError: A sample breaks a rule; names file, function, the rule and the way out.
     """
-    storage = InMemoryStorage()
-    storage.create_new_study([StudyDirection.MAXIMIZE], "check")
-    sampler = optuna.samplers.RandomSampler(seed=0)
-    study = optuna.load_study(study_name="check", storage=storage, sampler=sampler)
+    study = _scratch_study()
     configs: list[TrialConfig] = []
     seen: dict[str, dict[Any, None]] = {"backbone": {}, "formulation": {}}  # as sets that keep their order
     for number in range(SAMPLES):
@@ -160,6 +157,18 @@ def _run_file(path: str) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
+
+
+def _scratch_study() -> optuna.Study:
+    """A study of random samples, made without the line that Optuna logs for it."""
+    storage, verbosity = InMemoryStorage(), optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        storage.create_new_study([StudyDirection.MAXIMIZE], "check")
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    return optuna.load_study(study_name="check", storage=storage, sampler=sampler)
 
 
 def _sample(space: UserSpace, trial: optuna.Trial, number: int) -> TrialConfig:

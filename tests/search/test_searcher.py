@@ -408,9 +408,9 @@ def families(trial: Any) -> dict[str, Any]:
 
 
 def test_a_parameter_whose_range_depends_on_another_stays_in_it_when_the_other_changes() -> None:
-    searcher = build_searcher(families, metric=METRIC, mode="max", max_epochs=1, seed=0)
+    searcher = build_searcher(families, metric="score", mode="max", max_epochs=1, seed=0)
     for number in range(30):
         config = searcher.suggest(str(number))
         assert (config["lr"] < 1e-3) == (config["family"] == "low")
-        searcher.on_trial_complete(str(number), {"training_iteration": 1, METRIC: config["lr"]})
+        searcher.on_trial_complete(str(number), {"training_iteration": 1, "score": config["lr"]})
     assert searcher.study.best_params["lr"] > 0.09
