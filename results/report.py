@@ -42,11 +42,14 @@ PARAMS_SHOWN = 4
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
-    "space", "backbones", "data", "attributes", "group_regex", "corrections", "skip_bad", "trials", "epochs",
-    "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights", "concurrency",
+    "space", "backbones", "formulation", "data", "attributes", "group_regex", "corrections", "skip_bad", "trials",
+    "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights",
+    "concurrency",
     "cpus_per_trial", "gpus_per_trial", "grace_period", "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
+AUTO = ("history", "formulation")
+"""Options that go without saying where they are left at auto."""
 _DONE = ("finished", "stopped", "failed")
 
 
@@ -351,11 +354,11 @@ def _retrained(run_dir: Path) -> list[str]:
 
 def _search_command(run: SearchRun) -> str:
     now = {"trials": run.trials_asked, "epochs": run.task.epochs, "image_size": run.task.image_size}
-    options = {**run.options, **now, "space": run.space, "batch_size": run.task.batch_size, "seed": run.task.seed}
+    options = {"space": run.space, **run.options, **now, "batch_size": run.task.batch_size, "seed": run.task.seed}
     words = ["python", "search/run.py"]
     for name in OPTIONS_SHOWN:
         value, flag = options.get(name), "--" + name.replace("_", "-")
-        if value is None or value is False or value in ("", []) or (name == "history" and value == "auto"):
+        if value is None or value is False or value in ("", []) or (name in AUTO and value == "auto"):
             continue
         words.append(flag)
         if value is not True:

@@ -33,7 +33,7 @@ class RetrainConfig:
     """What to train again, how often, and where."""
 
     space: Annotated[str | None, help_default("efficientnet")] = None
-    """Search space whose record (results/best/<space>.json) names the search."""
+    """Search space whose record (results/best/<space>.json) names the search; or path/to/file.py:function."""
     record: Annotated[Path | None, help_default("that of --space")] = None
     """Record of a search, such as results/best/efficientnet.json."""
     run: Annotated[str | None, help_default("that of the record")] = None
@@ -115,8 +115,10 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     from results.export import is_stale
     from search.cluster import connect, this_machine
     from search.source import find_weights, from_record, from_run, open_pictures
+    from spaces import space_name
 
     asked = StudyConfig(
+        space=config.space,
         storage=config.storage,
         readme=config.readme,
         timezone=config.timezone,
@@ -127,7 +129,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         weights=config.weights,
         address=config.address,
     ).absolute()
-    space = config.space or "efficientnet"
+    space = space_name(config.space or "efficientnet")
     record = config.record or asked.records_dir / f"{space}.json"
     if config.run is None and not record.exists():
         raise ValueError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")

@@ -73,7 +73,7 @@ def search(options: Options, console: Console) -> int:
 
     with ExitStack() as stack:
         study = options.study
-        space = get_space(study.space, [name for name in study.backbones.split(",") if name])
+        space = get_space(study.space, [name for name in study.backbones.split(",") if name], study.formulations)
         cluster = this_machine() if study.address is None else stack.enter_context(connect(study.address))
         study = study.settle(
             cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus, num_configs=space.num_configs
@@ -99,7 +99,7 @@ def search(options: Options, console: Console) -> int:
             run_dir = study.runs_dir / (study.resume or "")
             stack.enter_context(hold(run_dir))
             (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
-        space = get_space(space.name, list(run.weights))
+        space = get_space(study.space, list(run.weights), study.formulations)
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
         say_start(run, run_dir, warnings, len(earlier), console)
         stop = StopRequest(study.time_budget_seconds)

@@ -106,11 +106,17 @@ def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) ->
     changed = {names[index] for index in chosen}
 
     def choose(name: str, distribution: BaseDistribution) -> Any:
-        if name not in parent.params or (isinstance(distribution, CategoricalDistribution) and name in changed):
+        before, value = parent.distributions.get(name), parent.params.get(name)
+        if type(before) is not type(distribution):
             return at_share(distribution, rng.random())
-        if name not in changed:
-            return parent.params[name]
-        moved = abs(share_of(distribution, parent.params[name]) + rng.normal(0, step))
+        if isinstance(distribution, CategoricalDistribution):
+            kept = name not in changed and value in distribution.choices
+            return value if kept else at_share(distribution, rng.random())
+        if name not in changed and before == distribution:
+            return value
+        moved = share_of(before, value)  # where another family has another range: at the same place in it
+        if name in changed:
+            moved = abs(moved + rng.normal(0, step))
         return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends
 
     trial = RecordedTrial(choose)

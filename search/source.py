@@ -14,7 +14,7 @@ from results.record import BestTrial, SearchRun, load_record, trial_config
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
 from search.study import StudyConfig
-from spaces import get_space
+from spaces import get_space, space_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.manifest import DataConfig
 from trainables.data.split import Split, load_split
@@ -60,7 +60,7 @@ def from_run(storage: Path, name: str) -> Source:
     """
     run_dir = storage / name
     run = load_run(run_dir)
-    get_space(run.space)
+    get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
     study, data = saved_options(storage, name)
     if not run.points:
         raise RunError(f"{run_dir / 'run.json'}: points is empty, it must begin with the default configuration")
@@ -90,7 +90,6 @@ def from_record(path: Path, study: StudyConfig) -> Source:
         ValueError: Its space is no longer there.
     """
     record = load_record(path)
-    get_space(record.space)
     if (study.runs_dir / record.run / "run.json").exists():
         source = from_run(study.runs_dir, record.run)
         if source.split_hash != record.split_hash:
@@ -99,7 +98,8 @@ def from_record(path: Path, study: StudyConfig) -> Source:
                 f"{record.split_hash}): give --run {record.run} for the one, another --storage for the other"
             )
         return source
-    default, weights = _default(record, study)
+    space = study.space if space_name(study.space) == record.space else record.space  # of a user's own: its path
+    default, weights = _default(record, study, space)
     return Source(
         name=record.run,
         started=record.date,
@@ -116,7 +116,7 @@ def from_record(path: Path, study: StudyConfig) -> Source:
             ),
         ),
         default=default,
-        study=replace(study, space=record.space, image_size=record.task.image_size, **_split_settings(record)),
+        study=replace(study, space=space, image_size=record.task.image_size, **_split_settings(record)),
         data=DataConfig(),
         task=record.task,
         split_hash=record.split_hash,
@@ -173,13 +173,13 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
     return found.files
 
 
-def _default(record: BestTrial, study: StudyConfig) -> tuple[TrialConfig, str]:
+def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialConfig, str]:
     """The default of the record's space, and where its weights come from; from weights if the record's trial was."""
-    backbones = get_space(record.space).backbones
+    space = get_space(name)
     if record.weights.startswith("random"):
-        return get_space(record.space, backbones).starting_points[0], "random"
-    found = resolve_weights(backbones, study.weights, study.cache_path)
-    default = get_space(record.space, found.backbones).starting_points[0]
+        return space.starting_points[0], "random"
+    found = resolve_weights(space.backbones, study.weights, study.cache_path)
+    default = (space if space.own else get_space(name, found.backbones)).starting_points[0]
     return default, found.sources.get(default.backbone, "random")
 
 

@@ -22,10 +22,10 @@ from search.study import StudyConfig
 from search.warm_start import first_points
 from spaces import Space, get_space
 from trainables.config import TaskConfig
-from trainables.data.manifest import DataConfig
+from trainables.data.manifest import DataConfig, Manifest
 from trainables.hardware import num_gpus
 from trainables.model import num_parameters
-from trainables.weights import check_weights, resolve_weights
+from trainables.weights import ResolvedWeights, WeightsError, check_weights, resolve_weights
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -50,12 +50,13 @@ def start_run(
         The run and its folder.
 
     Raises:
-        ValueError: There is a run of this name.
+        ValueError: There is a run of this name, or the classes do not fit the space's formulations.
         WeightsError: The weights that were asked for cannot be had.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
-    weights = resolve_weights(space.backbones, study.weights, study.cache_path)
+    refuse_formulations(space, prepared.manifest)
+    weights = find_weights(space, study)
     for backbone, file in weights.files.items():
         check_weights(backbone, file)
     check_disk(study, weights.backbones)
@@ -66,7 +67,7 @@ def start_run(
         raise ValueError(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
         )
-    points, history = first_points(get_space(space.name, weights.backbones), study)
+    points, history = first_points(get_space(study.space, weights.backbones, study.formulations), study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
         split_path=str(run_dir / "split.csv"),
@@ -98,6 +99,43 @@ def start_run(
     )
     _make_folder(run, run_dir, prepared)
     return run, run_dir
+
+
+def refuse_formulations(space: Space, manifest: Manifest) -> None:
+    """Checks that classes have attributes where the space makes a head or a network of each.
+
+    Raises:
+        ValueError: They have none.
+    """
+    wanted = [formulation for formulation in space.formulations if formulation != "joint"]
+    if wanted and not manifest.attributes:
+        raise ValueError(
+            f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
+            "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
+        )
+
+
+def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
+    """The weights of the space's backbones; a built-in space goes on without backbones that have none.
+
+    Raises:
+        ValueError: A user's own space names a backbone that timm does not know.
+        WeightsError: The weights that were asked for cannot be had.
+    """
+    if space.own:
+        for backbone in space.backbones:
+            try:
+                num_parameters(backbone)
+            except RuntimeError as error:
+                raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
+    weights = resolve_weights(space.backbones, study.weights, study.cache_path)
+    if space.own and weights.backbones != space.backbones:
+        missing = ", ".join(backbone for backbone in space.backbones if backbone not in weights.backbones)
+        raise WeightsError(
+            f"no pretrained weights for {missing}, which {study.space} proposes: give a folder that has them by "
+            "--weights, take them out of the file, or start at random by --weights none"
+        )
+    return weights
 
 
 def _free_name(runs_dir: Path, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from trainables.config import FORMULATIONS
 from trainables.data.cache import default_cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,9 +26,12 @@ class StudyConfig:
     """How to search. What is left out is settled from the machine at hand."""
 
     space: str = "efficientnet"
-    """Search space, by name."""
+    """Search space, by name; or path/to/file.py:function, one of your own."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
+    formulation: Literal["auto", "joint", "heads", "separate", "search"] = "auto"
+    """For classes made of attributes: one classifier for all (joint), a head an attribute, a separate network an
+    attribute, or a search over the three; auto is joint, or what a space of your own proposes."""
     trials: Annotated[int | None, help_default("12 without a GPU, 50 with one")] = None
     """Configurations to try."""
     epochs: Annotated[int | None, help_default("6 without a GPU, 27 with one")] = None
@@ -139,6 +143,11 @@ class StudyConfig:
         return self.runs_dir if self.history == "auto" else Path(self.history).expanduser().resolve()
 
     @property
+    def formulations(self) -> tuple[str, ...]:
+        """Those that the space may propose; none where it says so itself."""
+        return {"auto": (), "search": FORMULATIONS}.get(self.formulation, (self.formulation,))
+
+    @property
     def time_budget_seconds(self) -> float | None:
         """`time_budget` in seconds."""
         if self.time_budget is None:
@@ -150,12 +159,15 @@ class StudyConfig:
 
     def absolute(self) -> StudyConfig:
         """The same settings wherever they are read: every path absolute."""
+        from spaces import absolute_space  # heavy to import, and not needed to show the help
+
         weights, history = (
             word if word in ("auto", "none") else str(Path(word).expanduser().resolve())
             for word in (self.weights, self.history)
         )
         return replace(
             self,
+            space=absolute_space(self.space),
             storage=self.runs_dir,
             readme=self.readme_path,
             cache_dir=self.cache_path,

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import optuna
 
-from spaces import baseline, efficientnet, toy
+from spaces import all as all_families  # hides the builtin `all` in this module, as importing spaces.all does anyway
+from spaces import baseline, convnext, densenet, efficientnet, mobilenet, resnet, toy, vit
+from spaces.user_space import absolute_space, check_user_space, is_user_space, load_user_space, user_space_name
 from trainables.config import TrialConfig
+
+__all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "get_space", "space_name"]
 
 SearchSpace = Callable[[optuna.Trial], TrialConfig]
 
-SPACES = {"baseline": baseline, "efficientnet": efficientnet, "toy": toy}
+SPACES = {
+    "baseline": baseline,
+    "toy": toy,
+    "efficientnet": efficientnet,
+    "resnet": resnet,
+    "densenet": densenet,
+    "convnext": convnext,
+    "vit": vit,
+    "mobilenet": mobilenet,
+    "all": all_families,
+}
 """Space name to its module: `BACKBONES`, `suggest(trial, backbones)`, `starting_points(backbones)`."""
+
+JOINT = ("joint",)
 
 
 @dataclass(frozen=True)
@@ -23,41 +39,104 @@ class Space:
     """A space narrowed to the backbones of one search."""
 
     name: str
+    """Fit to name a file: of a built-in space as asked for, of a user's own `<file>-<function>`."""
     backbones: tuple[str, ...]
     suggest: SearchSpace
-    """Picklable: a `functools.partial` of a module-level function."""
+    """Picklable: a `functools.partial` of a module-level function, or a `UserSpace`."""
     starting_points: tuple[TrialConfig, ...]
     """Tried first; the first of all is the default configuration."""
     num_configs: int | None
     """Configurations that the space has; None if there are more than one would count."""
+    formulations: tuple[str, ...] = JOINT
+    """Formulations that it may propose."""
+    own: bool = False
+    """Whether it comes from a file of the user's, whose backbones only its author can narrow."""
 
 
-def get_space(name: str, backbones: Sequence[str] = ()) -> Space:
+def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[str] = ()) -> Space:
     """The space of this name, narrowed to some of its backbones; none given means all.
 
+    Args:
+        name: Of a built-in space, or `path/to/file.py:function`, a define-by-run function of an Optuna trial that
+            returns a `TrialConfig`.
+        backbones: Those to keep.
+        formulations: Those to choose from, where several are suggested as `formulation`. None given means joint, or
+            those that a user's own space proposes.
+
     Raises:
-        ValueError: There is no such space or backbone; names the nearest.
+        ValueError: There is no such space or backbone; names the nearest. Or the user's own space breaks a rule; names
+            its file, its function, what is wrong and the way out.
     """
+    if is_user_space(name):
+        return _user_space(name, backbones, formulations)
     if name not in SPACES:
-        raise ValueError(f"there is no space {name!r}{_nearest(name, list(SPACES))}. Spaces: {', '.join(SPACES)}")
-    module = SPACES[name]
+        raise ValueError(
+            f"there is no space {name!r}{_nearest(name, list(SPACES))} Spaces: {', '.join(SPACES)}, "
+            "or path/to/file.py:function for one of your own"
+        )
+    module, formulations = SPACES[name], tuple(formulations) or JOINT
     for backbone in backbones:
         if backbone not in module.BACKBONES:
             raise ValueError(
-                f"the space {name} has no backbone {backbone!r}{_nearest(backbone, list(module.BACKBONES))}. "
+                f"the space {name} has no backbone {backbone!r}{_nearest(backbone, list(module.BACKBONES))} "
                 f"Backbones: {', '.join(module.BACKBONES)}"
             )
     chosen = tuple(backbone for backbone in module.BACKBONES if backbone in backbones or not backbones)
-    points = tuple(module.starting_points(chosen))
+    points = _in_formulations(module.starting_points(chosen), formulations)
     return Space(
         name=name,
         backbones=chosen,
-        suggest=partial(module.suggest, backbones=chosen),
+        suggest=_formulated(partial(module.suggest, backbones=chosen), formulations),
         starting_points=points,
         num_configs=len(points) if module is baseline else None,
+        formulations=formulations,
     )
+
+
+def space_name(asked: str) -> str:
+    """The name under which a space is recorded, from what `--space` says; loads nothing."""
+    return user_space_name(asked) if is_user_space(asked) else asked
+
+
+def _user_space(asked: str, backbones: Sequence[str], formulations: Sequence[str]) -> Space:
+    space = load_user_space(asked)
+    found = check_user_space(space)
+    if backbones and set(backbones) != set(found.backbones):
+        raise ValueError(
+            f"--backbones narrows the built-in spaces only: {space.where} has {', '.join(found.backbones)}, wanted are "
+            f"{', '.join(backbones)}. Choose the backbones in the file, and start a new run"
+        )
+    if found.formulations and formulations:
+        raise ValueError(f"{space.where} proposes the formulation itself: leave --formulation out")
+    formulations = tuple(formulations) or JOINT
+    return Space(
+        name=user_space_name(asked),
+        backbones=found.backbones,
+        suggest=space if found.formulations else _formulated(space, formulations),
+        starting_points=found.points if found.formulations else _in_formulations(found.points, formulations),
+        num_configs=None,
+        formulations=found.formulations or formulations,
+        own=True,
+    )
+
+
+def _formulated(suggest: SearchSpace, formulations: Sequence[str]) -> SearchSpace:
+    return suggest if tuple(formulations) == JOINT else partial(_suggest_formulated, suggest, tuple(formulations))
+
+
+def _suggest_formulated(suggest: SearchSpace, formulations: tuple[str, ...], trial: optuna.Trial) -> TrialConfig:
+    several = len(formulations) > 1
+    chosen = trial.suggest_categorical("formulation", formulations) if several else formulations[0]
+    return replace(suggest(trial), formulation=chosen)
+
+
+def _in_formulations(points: Sequence[TrialConfig], formulations: Sequence[str]) -> tuple[TrialConfig, ...]:
+    """The points in the first formulation, the default also in each other one."""
+    first, *others = formulations
+    default, *rest = [replace(point, formulation=first) for point in points]
+    return (default, *(replace(default, formulation=other) for other in others), *rest)
 
 
 def _nearest(name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f": did you mean {close[0]!r}?" if close else ""
+    return f": did you mean {close[0]!r}?" if close else "."

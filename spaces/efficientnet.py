@@ -1,12 +1,21 @@
-"""EfficientNet: b0 to b3, the second version, and the lite variants that drop squeeze-and-excitation."""
+"""EfficientNet: b0 to b4, the second version, and the lite variants that drop squeeze-and-excitation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import optuna
 
-from spaces.suggest import suggest_augmentation, suggest_optimizer, suggest_regularization
+from spaces.suggest import (
+    suggest_augmentation,
+    suggest_drop_path,
+    suggest_dropout,
+    suggest_ema,
+    suggest_loss,
+    suggest_mixing,
+    suggest_optimizer,
+)
 from trainables.config import TrialConfig
 
 BACKBONES = (
@@ -14,6 +23,7 @@ BACKBONES = (
     "efficientnet_b1",
     "efficientnet_b2",
     "efficientnet_b3",
+    "efficientnet_b4",
     "tf_efficientnetv2_b0",
     "tf_efficientnetv2_s",
     "tf_efficientnet_lite0",
@@ -24,12 +34,20 @@ BACKBONES = (
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
     """Proposes one EfficientNet and how to train it."""
-    return TrialConfig(
-        backbone=trial.suggest_categorical("backbone", list(backbones)),
+    return TrialConfig(backbone=trial.suggest_categorical("backbone", list(backbones)), **suggest_training(trial))
+
+
+def suggest_training(trial: optuna.Trial) -> dict[str, Any]:
+    """Proposes how to train an EfficientNet: AdamW, drop path to twice and averaging like Tan & Le (2019)."""
+    return {
         **suggest_optimizer(trial),
-        **suggest_regularization(trial),
+        **suggest_dropout(trial),
+        **suggest_drop_path(trial, most=0.4),
+        **suggest_ema(trial),
+        **suggest_loss(trial),
         **suggest_augmentation(trial),
-    )
+        **suggest_mixing(trial),
+    }
 
 
 def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:

@@ -398,3 +398,19 @@ def test_a_study_that_cannot_be_written_does_not_end_the_search_and_is_made_up_f
 def test_a_wrong_setting_is_named_with_its_value(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_searcher(space, **{**GOAL, **wrong}, seed=0)
+
+
+def families(trial: Any) -> dict[str, Any]:
+    """Two families with the same parameter in ranges that do not meet."""
+    family = trial.suggest_categorical("family", ["low", "high"])
+    low, high = (1e-5, 1e-4) if family == "low" else (1e-2, 1e-1)
+    return {"family": family, "lr": trial.suggest_float("lr", low, high, log=True)}
+
+
+def test_a_parameter_whose_range_depends_on_another_stays_in_it_when_the_other_changes() -> None:
+    searcher = build_searcher(families, metric="score", mode="max", max_epochs=1, seed=0)
+    for number in range(30):
+        config = searcher.suggest(str(number))
+        assert (config["lr"] < 1e-3) == (config["family"] == "low")
+        searcher.on_trial_complete(str(number), {"training_iteration": 1, "score": config["lr"]})
+    assert searcher.study.best_params["lr"] > 0.09

@@ -5,22 +5,26 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import optuna
 import pytest
 
+from search.searcher import build_searcher
 from spaces import SPACES, get_space
-from trainables.config import RANGES, TrialConfig
+from spaces.all import FAMILIES
+from trainables.config import FORMULATIONS, RANGES, TrialConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def sampled(name: str, count: int) -> list[tuple[optuna.trial.Trial, TrialConfig]]:
+def sampled(name: str, count: int, formulations: Sequence[str] = ()) -> list[tuple[optuna.trial.Trial, TrialConfig]]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     trials = [study.ask() for _ in range(count)]
-    return [(trial, get_space(name).suggest(trial)) for trial in trials]
+    suggest = get_space(name, formulations=formulations).suggest
+    return [(trial, suggest(trial)) for trial in trials]
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -52,7 +56,9 @@ def test_starting_points_lie_in_the_space_and_the_first_is_the_default(name: str
 @pytest.mark.parametrize("name", [name for name in SPACES if name != "baseline"])
 def test_off_is_a_value_of_its_own_for_every_augmentation(name: str) -> None:
     configs = [config for _, config in sampled(name, 100)]
-    for knob in ("flip", "crop", "blur", "noise", "sharpness", "contrast", "cutmix"):
+    mixing = ("cutmix", "mixup") if name != "mobilenet" else ()
+    photometric = ("sharpness", "contrast", "brightness")
+    for knob in ("flip", "crop", "blur", "noise", "affine", "erasing", *photometric, *mixing):
         values = {getattr(config, knob) for config in configs}
         assert 0 in values
         assert max(values) > 0
@@ -92,3 +98,104 @@ def test_spaces_and_records_import_without_torch_or_ray() -> None:
         "sys.exit(bool({'torch', 'ray', 'timm', 'pandas'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+DEFAULTS = {"weight_decay": 0.01, "warmup_share": 0.1, "flip": 0.5, "crop": 0.2}
+
+
+def test_the_defaults_that_records_compare_against_stay_what_they_were() -> None:
+    default = TrialConfig(backbone="efficientnet_b0", dropout=0.2, lr=1e-3, label_smoothing=0.1, **DEFAULTS)
+    assert get_space("efficientnet").starting_points[0] == default
+    assert get_space("all").starting_points[0] == default
+    assert get_space("toy").starting_points[0] == TrialConfig(backbone="test_efficientnet", dropout=0.0, lr=3e-3)
+
+
+@pytest.mark.parametrize("name", [family.__name__.split(".")[1] for family in FAMILIES])
+def test_a_family_starts_from_three_or_four_points_over_its_backbones_alone(name: str) -> None:
+    space = get_space(name)
+    assert 3 <= len(space.starting_points) <= 4
+    assert len(set(space.starting_points)) == len(space.starting_points)
+    assert len(get_space(name, space.backbones[-1:]).starting_points) == len(space.starting_points)
+
+
+def test_only_backbones_whose_blocks_can_be_skipped_are_searched_over_drop_path() -> None:
+    torch, timm = pytest.importorskip("torch"), pytest.importorskip("timm")
+    for family in FAMILIES:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        trial = study.ask()
+        family.suggest(trial)
+        drop_path = {"drop_path_rate": 0.1} if "drop_path" in trial.params else {}
+        for backbone in family.BACKBONES[:1] + family.BACKBONES[-1:]:
+            with torch.device("meta"):
+                model = timm.create_model(backbone, num_classes=2, drop_rate=0.1, **drop_path)
+            skipped = any(isinstance(module, timm.layers.DropPath) for module in model.modules())
+            assert skipped == bool(drop_path), backbone
+
+
+def test_parameters_are_there_only_where_they_matter() -> None:
+    for trial, config in sampled("toy", 200):
+        suggested = set(trial.params)
+        assert ("effective_beta" in suggested) == (config.loss == "effective_number")
+        assert ("focal_gamma" in suggested) == (config.loss == "focal")
+        assert ("logit_tau" in suggested) == (config.loss == "logit_adjusted")
+        assert ("policy_magnitude" in suggested) == (config.policy == "rand")
+        assert suggested.isdisjoint({"sharpness", "contrast", "brightness"}) == (config.policy != "none")
+        assert config.label_smoothing == 0 or config.loss != "focal"
+        assert config.sampling == "natural" or config.loss in ("cross_entropy", "focal")
+
+
+def test_in_the_space_of_all_the_backbone_decides_what_else_there_is() -> None:
+    seen = {}
+    for trial, config in sampled("all", 300):
+        family = next(family for family in FAMILIES if config.backbone in family.BACKBONES)
+        seen.setdefault(family.__name__, set()).update(trial.params)
+        assert family.suggest(optuna.trial.FixedTrial(asdict(config))) == config
+    assert len(seen) == len(FAMILIES)
+    assert "drop_path" not in seen["spaces.densenet"]
+    assert "layer_decay" in seen["spaces.vit"]
+    assert "layer_decay" not in seen["spaces.resnet"]
+    assert "optimizer" not in seen["spaces.efficientnet"]
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_search_over_all_families_is_one_study(on_disk: bool, tmp_path: Path) -> None:
+    space = get_space("all", formulations=FORMULATIONS)
+    points = [asdict(config) for _, config in sampled("all", 100, formulations=FORMULATIONS)]
+    searcher = build_searcher(
+        space.suggest,
+        metric="score",
+        mode="max",
+        max_epochs=1,
+        seed=0,
+        points=points,
+        storage=tmp_path / "study.db" if on_disk else None,
+    )
+    for number in range(100 + 4):  # the last are proposed, some of them near trials of other families
+        config = searcher.suggest(str(number))
+        assert number >= 100 or config == points[number]
+        again = space.suggest(optuna.trial.FixedTrial(config))
+        assert pickle.loads(pickle.dumps(again)) == TrialConfig(**config)
+        score = config["lr"] + ("resnet" in config["backbone"]) + (config["loss"] == "focal")
+        searcher.on_trial_complete(str(number), {"training_iteration": 1, "score": score})
+    searcher.close()
+    trials = searcher.study.trials
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 104
+    for trial in trials:
+        for name, distribution in trial.distributions.items():
+            assert distribution._contains(distribution.to_internal_repr(trial.params[name])), name
+
+
+def test_formulations_are_fixed_or_searched_from_outside_the_space() -> None:
+    assert {config.formulation for _, config in sampled("toy", 5)} == {"joint"}
+    heads = get_space("toy", formulations=["heads"])
+    assert {point.formulation for point in heads.starting_points} == {"heads"}
+    several = get_space("toy", formulations=FORMULATIONS)
+    assert several.formulations == FORMULATIONS
+    assert [point.formulation for point in several.starting_points[:3]] == list(FORMULATIONS)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        config = pickle.loads(pickle.dumps(several.suggest))(trial)
+        assert trial.params["formulation"] == config.formulation
+        assert several.suggest(optuna.trial.FixedTrial(asdict(config))) == config
+    assert get_space("baseline", formulations=FORMULATIONS).num_configs == 3
