@@ -79,8 +79,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def overview() -> Rows:
     """One row a space."""
-    from spaces import SPACES
     from scripts.knobs import searched_knobs
+    from spaces import SPACES
 
     rows = [["space", "backbones", "parameters", "knobs", "what it is"]]
     for name, module in SPACES.items():

@@ -60,7 +60,8 @@ def leave_out_too_large(
     said = "; ".join(reasons)
     if not kept:
         raise ValueError(
-            f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or other --backbones"
+            f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or "
+            "other --backbones"
         )
     return tuple(kept), f"{said}: left out of the search" if reasons else ""
 

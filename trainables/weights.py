@@ -183,6 +183,7 @@ class Hub:
         self.why = ""
 
     def reachable(self) -> bool:
+        """Whether it answers; probed once."""
         if self._reachable is None:
             self._reachable = self._probe()
         return self._reachable
