@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -40,8 +41,6 @@ class Options:
     """Folder for <timm name>.safetensors; give it to a search as --weights."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
-    cache_dir: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: ~/.cache/macrotune)")] = None
-    """Folder of converted weights."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Fetched:
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and fetches; a user's mistake is one message and exit code 2."""
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/fetch_weights.py", args=args, config=config)
+    options = tyro.cli(Options, prog="fetch_weights.py", args=args, config=config)
     try:
         return fetch(options, Console())
     except (ValueError, OSError) as error:
@@ -70,16 +69,15 @@ def main(args: Sequence[str] | None = None) -> int:
 def fetch(options: Options, console: Console) -> int:
     """Fetches backbone after backbone and says what is there; 1 if something is missing."""
     from spaces import get_space
-    from trainables.data.cache import default_cache_dir
     from trainables.weights import Hub
 
     space = get_space(options.space, [name for name in options.backbones.split(",") if name])
-    cache_dir = (options.cache_dir or default_cache_dir()).expanduser()
     folder = options.to.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     hub, total, missing = Hub(), 0, []
     for backbone in space.backbones:
-        got = fetch_one(backbone, folder, cache_dir, hub)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".converted-") as scratch:
+            got = fetch_one(backbone, folder, Path(scratch), hub)
         total += got.num_bytes
         size = f"{got.num_bytes / 1e6:.1f} MB, " if got.num_bytes else "MISSING: "
         console.print(f"{backbone}: {size}{got.words}", highlight=False, markup=False, soft_wrap=True)

@@ -23,7 +23,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_packages_become_files_and_the_rest_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "weights"
-    arguments = ["--to", str(folder), "--cache-dir", str(tmp_path / "cache"), "--backbones", f"{LITE},efficientnet_b0"]
+    arguments = ["--to", str(folder), "--backbones", f"{LITE},efficientnet_b0"]
     assert main(arguments) == 1
     said = capsys.readouterr()
     assert f"{LITE}: 18.8 MB, licence apache-2.0, from package" in said.out
@@ -37,7 +37,7 @@ def test_packages_become_files_and_the_rest_is_named(tmp_path: Path, capsys: pyt
 def test_what_is_there_is_kept_and_what_is_broken_is_fetched_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--to", str(tmp_path / "weights"), "--cache-dir", str(tmp_path), "--backbones", LITE]
+    arguments = ["--to", str(tmp_path / "weights"), "--backbones", LITE]
     assert main(arguments) == 0
     file = tmp_path / "weights" / f"{LITE}.safetensors"
     before = file.stat().st_mtime_ns
