@@ -14,7 +14,8 @@ from results.retrained import RetrainedModel
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
-HEADING = "## Results"
+SECTIONS = {"results": "## Results", "spaces": "## Spaces"}
+"""Name of a spliced section to the heading that it gets in a README without its markers."""
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
@@ -81,8 +82,8 @@ def render_table(
     return "\n".join(lines)
 
 
-def splice(readme: str, table: str) -> str:
-    """Puts the table between the markers of a README and leaves all else as it is, line endings included.
+def splice(readme: str, table: str, section: str = "results") -> str:
+    """Puts the table between the section's markers of a README and leaves all else as it is, line endings included.
 
     A README without markers gets them at its end, under a heading. Markers in code are text, not markers.
     Splicing the same table twice equals splicing it once.
@@ -91,20 +92,22 @@ def splice(readme: str, table: str) -> str:
         TableError: The markers are broken: one without the other, twice, in the wrong order, or not alone on
             their line; or a code block that never ends hides what follows it.
     """
+    begin_marker, end_marker = (f"<!-- macrotune:{section}:{edge} -->" for edge in ("begin", "end"))
     lines = re.findall(r"[^\n]*\n|[^\n]+", readme)
-    found, open_fence, last_heading = _scan(lines)
+    found, open_fence, last_heading = _scan(lines, (begin_marker, end_marker))
     if not found:
         if open_fence is not None:
             raise TableError(f"the code block that line {open_fence + 1} opens never ends: close it")
         newline = "\r\n" if readme.count("\r\n") * 2 > readme.count("\n") else "\n"
         gap = ("" if readme.endswith("\n") else newline) + newline if readme else ""
-        title = [] if last_heading == HEADING else [HEADING, ""]
-        section = [*title, BEGIN, "", *table.split("\n"), "", END]
-        return readme + gap + "".join(line + newline for line in section)
-    if [marker for marker, _ in found] != [BEGIN, END]:
+        title = [] if last_heading == SECTIONS[section] else [SECTIONS[section], ""]
+        added = [*title, begin_marker, "", *table.split("\n"), "", end_marker]
+        return readme + gap + "".join(line + newline for line in added)
+    if [marker for marker, _ in found] != [begin_marker, end_marker]:
         places = ", ".join(f"{marker} in line {index + 1}" for marker, index in found)
         raise TableError(
-            f"the markers of the results are broken ({places}): leave one {BEGIN} and after it one {END}, "
+            f"the markers of the {section} are broken ({places}): leave one {begin_marker} and after it one "
+            f"{end_marker}, "
             "or delete them all to get a new table at the end"
         )
     begin, end = found[0][1], found[1][1]
@@ -113,7 +116,7 @@ def splice(readme: str, table: str) -> str:
     return "".join([*lines[: begin + 1], *inside, *lines[end:]])
 
 
-def _scan(lines: Sequence[str]) -> tuple[list[tuple[str, int]], int | None, str]:
+def _scan(lines: Sequence[str], wanted: tuple[str, str]) -> tuple[list[tuple[str, int]], int | None, str]:
     """Finds the markers outside code, the line of a fence that is never closed, and the last heading."""
     found: list[tuple[str, int]] = []
     fence, opened, heading = "", None, ""
@@ -127,17 +130,17 @@ def _scan(lines: Sequence[str]) -> tuple[list[tuple[str, int]], int | None, str]
             fence, opened = match[1], index
         elif not text.startswith(("    ", "\t")):  # indented like this, it is code
             heading = text.strip() if re.match(r" {0,3}#{1,6}\s", text) else heading
-            found += _markers(text, index)
+            found += _markers(text, index, wanted)
     return found, opened, heading
 
 
-def _markers(text: str, index: int) -> list[tuple[str, int]]:
-    if BEGIN not in text and END not in text:
+def _markers(text: str, index: int, wanted: tuple[str, str]) -> list[tuple[str, int]]:
+    if not any(marker in text for marker in wanted):
         return []
-    if text.strip() in (BEGIN, END):
+    if text.strip() in wanted:
         return [(text.strip(), index)]
     prose = _CODE_SPAN.sub("", text)
-    if BEGIN in prose or END in prose:
+    if any(marker in prose for marker in wanted):
         raise TableError(f"the marker in line {index + 1} shares its line with other text: give it a line of its own")
     return []
 

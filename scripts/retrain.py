@@ -118,7 +118,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     from spaces import space_name
 
     asked = StudyConfig(
-        space=config.space,
+        space=config.space or "efficientnet",
         storage=config.storage,
         readme=config.readme,
         timezone=config.timezone,
@@ -129,7 +129,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         weights=config.weights,
         address=config.address,
     ).absolute()
-    space = space_name(config.space or "efficientnet")
+    space = space_name(asked.space)
     record = config.record or asked.records_dir / f"{space}.json"
     if config.run is None and not record.exists():
         raise ValueError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")

@@ -15,6 +15,7 @@ from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
 from results.report import write_report
+from search.fit import largest_trial
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
 from search.warm_start import remember
@@ -39,6 +40,8 @@ def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlie
         f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
+    if largest := largest_trial(run):
+        _say(console, largest)
     _say(console, f"Starts from {run.history}")
     if num_earlier:
         _say(console, f"Goes on after {num_earlier} trials that are there already")

@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
+from search.fit import device_memory, leave_out_too_large
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
 from search.study import StudyConfig
@@ -25,7 +26,7 @@ from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig, Manifest
 from trainables.hardware import num_gpus
 from trainables.model import num_parameters
-from trainables.weights import ResolvedWeights, WeightsError, check_weights, resolve_weights
+from trainables.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights, resolve_weights
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -50,16 +51,21 @@ def start_run(
         The run and its folder.
 
     Raises:
-        ValueError: There is a run of this name, or the classes do not fit the space's formulations.
+        ValueError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
+            into memory.
         WeightsError: The weights that were asked for cannot be had.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
     refuse_formulations(space, prepared.manifest)
     weights = find_weights(space, study)
-    for backbone, file in weights.files.items():
-        check_weights(backbone, file)
-    check_disk(study, weights.backbones)
+    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
+    if too_large and space.own:
+        raise ValueError(f"{too_large}, which a space of your own must do itself: {study.space}")
+    files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
+    for backbone, file in files.items():
+        check_weights(backbone, file, [*space.backbones, *PACKAGES])
+    check_disk(study, backbones)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
@@ -67,7 +73,7 @@ def start_run(
         raise ValueError(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
         )
-    points, history = first_points(get_space(study.space, weights.backbones, study.formulations), study)
+    points, history = first_points(get_space(study.space, backbones, study.formulations), study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
         split_path=str(run_dir / "split.csv"),
@@ -80,7 +86,7 @@ def start_run(
         seed=study.seed,
         num_threads=study.cpus_per_trial,
         device="cuda" if study.gpus_per_trial else "cpu",
-        weights=weights.files,
+        weights=files,
     )
     run = SearchRun(
         name=name,
@@ -90,8 +96,8 @@ def start_run(
         task=task,
         data={**data_facts(prepared, data, study), "warnings": [*prepared.warnings, *leaks]},
         split_hash=prepared.split.hash(prepared.manifest.root),
-        weights=weights.sources,
-        weights_note=weights.note,
+        weights={backbone: weights.sources[backbone] for backbone in backbones},
+        weights_note="; ".join(filter(None, [weights.note, too_large])),
         **provenance(),
         trials_asked=study.trials,
         points=points,

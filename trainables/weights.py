@@ -62,9 +62,9 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
         )
     files: dict[str, str] = {}
     sources: dict[str, str] = {}
-    hub = _Hub()
+    hub = Hub()
     for backbone in backbones:
-        found = _in_folder(backbone, folder) if folder else _anywhere(backbone, cache_dir, hub)
+        found = _in_folder(backbone, folder) if folder else find_weights(backbone, cache_dir, hub)
         if found is not None:
             path, source = found
             files[backbone] = str(path)
@@ -83,33 +83,78 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
     return ResolvedWeights(tuple(backbones), {}, dict.fromkeys(backbones, "random (none to be had)"), note)
 
 
-def check_weights(backbone: str, file: str) -> None:
+def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
     """Loads the file into the backbone, so that a wrong file is found before the first trial.
 
     timm skips tensors whose names it does not find as soon as the number of classes differs, and says nothing.
     So the network is built from two seeds: what differs outside the classifier did not come from the file.
 
+    Args:
+        backbone: timm name.
+        file: Its weights; the classifier in it may be for any number of classes.
+        others: Backbones that the file may be of instead, to name the one it is of.
+
     Raises:
-        WeightsError: The file is not for this backbone.
+        WeightsError: The file is not for this backbone; names both.
     """
     try:
         with _quiet_timm():
             first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
     except Exception as error:  # timm, torch and safetensors raise many types for a file that does not fit
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{file} does not hold the weights of {backbone}: {reason}") from error
-    head = timm.get_pretrained_cfg(backbone).classifier
-    heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
-    others = second.state_dict()
+        said = _what_it_holds(backbone, file, others) or reason
+        raise WeightsError(f"{file} does not hold the weights of {backbone}: {said}") from error
+    values = second.state_dict()
     random = [
         name
         for name, value in first.state_dict().items()
-        if not name.startswith(heads) and not torch.equal(value, others[name])
+        if not name.startswith(_heads(backbone)) and not torch.equal(value, values[name])
     ]
     if random:
-        raise WeightsError(
-            f"{file} does not hold the weights of {backbone}: {len(random)} tensors are missing, {random[0]} first"
-        )
+        said = _what_it_holds(backbone, file, others) or f"{len(random)} tensors are missing, {random[0]} first"
+        raise WeightsError(f"{file} does not hold the weights of {backbone}: {said}")
+
+
+def _heads(backbone: str) -> tuple[str, ...]:
+    """Prefixes of the classifier's tensors, whose shapes follow from the number of classes."""
+    settings = timm.get_pretrained_cfg(backbone)
+    head = settings.classifier if settings is not None else None
+    return tuple(f"{name}." for name in ([head] if isinstance(head, str) else head or ()))
+
+
+def _shapes(backbone: str) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        state = timm.create_model(backbone).state_dict()
+    return {name: tuple(value.shape) for name, value in state.items() if not name.startswith(_heads(backbone))}
+
+
+def _what_it_holds(backbone: str, file: str, others: Sequence[str]) -> str:
+    """Whose weights a file holds, by the names and shapes of its tensors; empty where it cannot be told."""
+    try:
+        state = timm.models.load_state_dict(file, device="meta") if file.endswith(".safetensors") else None
+        state = state or timm.models.load_state_dict(file)
+    except Exception:  # no file of weights at all: the reason that the caller has is the better one
+        return ""
+    held = {name: tuple(value.shape) for name, value in state.items()}
+    for other in others:
+        if other != backbone and held.items() >= (shapes := _shapes(other)).items() and shapes:
+            return f"its tensors are those of {other}"
+    wanted = _shapes(backbone)
+    wrong = next((name for name, shape in wanted.items() if name in held and held[name] != shape), None)
+    if wrong is not None:
+        return f"its {wrong} is {_by(held[wrong])}, that of {backbone} is {_by(wanted[wrong])}"
+    missing = [name for name in wanted if name not in held]
+    if not missing or not held:
+        return ""
+    first = next((name for name in held if name not in wanted), next(iter(held)))
+    return (
+        f"it has no {missing[0]} {_by(wanted[missing[0]])} and lacks {len(missing)} of {len(wanted)} tensors; "
+        f"what it has begins with {first} {_by(held[first])}"
+    )
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "a number"
 
 
 @contextmanager
@@ -130,7 +175,7 @@ def _build_seeded(backbone: str, file: str, seed: int) -> torch.nn.Module:
         return timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay={"file": file}, num_classes=2)
 
 
-class _Hub:
+class Hub:
     """The model hub: asked whether it is there once, and only when something is wanted from it."""
 
     def __init__(self) -> None:
@@ -138,6 +183,7 @@ class _Hub:
         self.why = ""
 
     def reachable(self) -> bool:
+        """Whether it answers; probed once."""
         if self._reachable is None:
             self._reachable = self._probe()
         return self._reachable
@@ -171,7 +217,8 @@ def _in_folder(backbone: str, folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _anywhere(backbone: str, cache_dir: Path, hub: _Hub) -> tuple[Path, str] | None:
+def find_weights(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
+    """The file of a backbone's weights and words about it: from the hub cache, a package, or the hub."""
     return _in_hub_cache(backbone) or _in_package(backbone, cache_dir) or _from_hub(backbone, hub)
 
 
@@ -193,9 +240,9 @@ def _in_hub_cache(backbone: str) -> tuple[Path, str] | None:
     return None
 
 
-def _from_hub(backbone: str, hub: _Hub) -> tuple[Path, str] | None:
+def _from_hub(backbone: str, hub: Hub) -> tuple[Path, str] | None:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     wanted = _hub_files(backbone)
     if wanted is None or not hub.reachable():
@@ -203,8 +250,11 @@ def _from_hub(backbone: str, hub: _Hub) -> tuple[Path, str] | None:
     for name in wanted[1]:
         try:
             return Path(hf_hub_download(wanted[0], name, etag_timeout=PROBE_SECONDS)), f"hub {wanted[0]}"
-        except EntryNotFoundError:
-            continue  # not there under this name
+        except (EntryNotFoundError, RepositoryNotFoundError) as error:
+            if not isinstance(error, LocalEntryNotFoundError):
+                continue  # not there under this name
+            hub.give_up("the hub does not answer")
+            return None
         except Exception as error:  # the connection broke, in one of the many ways it can: do not wait for it again
             hub.give_up(f"{type(error).__name__} from the hub")
             return None

@@ -85,6 +85,23 @@ def test_weights_of_another_backbone_are_an_error_that_names_both(folder: Path, 
         check_weights(backbone, str(folder / f"{file}.safetensors"))
 
 
+def test_an_error_says_what_the_file_holds(folder: Path) -> None:
+    file = str(folder / "test_vit.safetensors")  # in truth a test_resnet
+    with pytest.raises(WeightsError, match=r"the weights of test_vit: its tensors are those of test_resnet"):
+        check_weights("test_vit", file, ["test_efficientnet", "test_resnet"])
+    with pytest.raises(WeightsError, match=r"the weights of test_vit: it has no cls_token 1x1x64 and lacks"):
+        check_weights("test_vit", file)
+    with pytest.raises(
+        WeightsError, match=r"the weights of resnet18: its conv1\.weight is .*, that of resnet18 is 64x3x7x7"
+    ):
+        check_weights("resnet18", file)
+
+
+def test_weights_for_another_number_of_classes_fit(tmp_path: Path) -> None:
+    save_file(timm.create_model("test_resnet", num_classes=7).state_dict(), tmp_path / "test_resnet.safetensors")
+    check_weights("test_resnet", str(tmp_path / "test_resnet.safetensors"))
+
+
 def test_a_truncated_file_is_an_error(folder: Path) -> None:
     path = folder / "test_resnet.safetensors"
     path.write_bytes(path.read_bytes()[:1000])

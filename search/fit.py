@@ -1,0 +1,142 @@
+"""What the trials of a search need of the machine's memory, and which backbones cannot have it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from results.record import SearchRun
+from search.study import StudyConfig
+from trainables.data.cache import default_cache_dir
+from trainables.facts import FactsError, ModelFacts, model_facts
+
+CPU_PROCESS_BYTES = 600_000_000
+"""What a worker holds before it has a network (507 MB: torch, timm, Ray), and what oneDNN works with (50 to 110)."""
+CPU_FACTOR = 1.5
+"""What a trial's peak is of the estimate of one step, with augmentation, scoring and what malloc holds: a first trial
+of tf_efficientnet_lite0 (96 px, batches of 32) peaked at 1.39 GB where the step is 0.53 GB; n = 1."""
+GPU_PROCESS_BYTES = 800_000_000
+"""CUDA's context and the libraries' workspaces; not measured."""
+GPU_PARTS = 4
+"""A trial that runs out of GPU memory goes on in so many parts a batch (`trainables.classifier.MICRO_BATCHES`)."""
+CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+
+
+def leave_out_too_large(
+    backbones: Sequence[str], study: StudyConfig, device_memory_bytes: int | None
+) -> tuple[tuple[str, ...], str]:
+    """Leaves out the backbones whose trials cannot fit.
+
+    Args:
+        backbones: timm names.
+        study: Settled.
+        device_memory_bytes: Free memory that the trials of one device share; None where it is not known, then
+            nothing is left out for it.
+
+    Returns:
+        The backbones that can be trained, and a sentence about the others; empty if there are none.
+
+    Raises:
+        ValueError: None can be trained; names the ways out.
+    """
+    assert study.image_size and study.batch_size
+    share = None if device_memory_bytes is None else device_memory_bytes // _trials_on_a_device(study)
+    batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
+    kept, reasons = [], []
+    for backbone in backbones:
+        try:
+            facts = model_facts(backbone, study.image_size, study.cache_path)
+        except FactsError as error:
+            reasons.append(str(error))
+            continue
+        needed = trial_bytes(facts, batch_size, gpu=bool(study.gpus_per_trial))
+        if share is not None and needed > share:
+            reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
+        else:
+            kept.append(backbone)
+    said = "; ".join(reasons)
+    if not kept:
+        raise ValueError(
+            f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or "
+            "other --backbones"
+        )
+    return tuple(kept), f"{said}: left out of the search" if reasons else ""
+
+
+def trial_bytes(facts: ModelFacts, batch_size: int, *, gpu: bool) -> int:
+    """Estimated peak memory of a trial's process, on the GPU if it has one."""
+    step = facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see trainables.model
+    return GPU_PROCESS_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
+
+
+def largest_trial(run: SearchRun) -> str:
+    """The backbone of a run whose trials need the most memory, in words; empty where the facts cannot be had."""
+    cache_dir = Path(run.options.get("cache_dir") or default_cache_dir()).expanduser()
+    gpu = run.task.device.startswith("cuda")
+    try:
+        facts = {backbone: model_facts(backbone, run.task.image_size, cache_dir) for backbone in run.weights}
+    except (FactsError, OSError):
+        return ""
+    needed = {backbone: trial_bytes(found, run.task.batch_size, gpu=gpu) for backbone, found in facts.items()}
+    largest = max(needed, key=needed.__getitem__)
+    return (
+        f"Largest trial: {largest}, {facts[largest].parameters / 1e6:.1f} M parameters, "
+        f"about {needed[largest] / 1e9:.1f} GB of {'GPU ' if gpu else ''}memory"
+    )
+
+
+def device_memory(study: StudyConfig) -> int | None:
+    """Free memory that trials share: of the fullest GPU, or of this machine; None where it cannot be told.
+
+    A cluster's nodes are not this machine, so there it cannot be told.
+    """
+    if study.address is not None:
+        return None
+    return _free_gpu_bytes() if study.gpus_per_trial else _free_ram_bytes()
+
+
+def _trials_on_a_device(study: StudyConfig) -> int:
+    concurrency = study.concurrency or 1
+    if not study.gpus_per_trial:
+        return concurrency
+    return max(1, min(concurrency, int(1 / study.gpus_per_trial)))
+
+
+def _free_gpu_bytes() -> int | None:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        names = visible.split(",") if visible else map(str, range(pynvml.nvmlDeviceGetCount()))
+        handles = [
+            pynvml.nvmlDeviceGetHandleByIndex(int(name))
+            if name.strip().isdigit()
+            else pynvml.nvmlDeviceGetHandleByUUID(name.strip())
+            for name in names
+        ]
+        return min(int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) for handle in handles)
+    except (pynvml.NVMLError, ValueError):  # no driver, or a part of a GPU that does not tell
+        return None
+
+
+def _free_ram_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """What the machine has available, or what the container may still take if that is less."""
+    free = psutil.virtual_memory().available
+    for limit_name, used_name in CGROUP_FILES:
+        try:
+            limit, used = (cgroup / limit_name).read_text(), (cgroup / used_name).read_text()
+            reclaimable = _inactive_file_bytes((cgroup / used_name).with_name("memory.stat"))
+            free = min(free, int(limit) - int(used) + reclaimable)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return max(0, free)
+
+
+def _inactive_file_bytes(stat: Path) -> int:
+    """Page cache that counts as used and is given up when memory is wanted."""
+    words = dict(line.split() for line in stat.read_text().splitlines())
+    return int(words.get("total_inactive_file", words.get("inactive_file", 0)))

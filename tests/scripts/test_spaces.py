@@ -1,0 +1,65 @@
+"""The table of spaces is read off the spaces, and the README's is the one that they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from scripts.knobs import _condition, knobs_of, sources_of
+from scripts.spaces import main
+from spaces import SPACES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", list(SPACES))
+def test_every_searched_knob_has_a_range_and_a_source(name: str) -> None:
+    for knob in knobs_of(name):
+        assert knob.range
+        assert knob.source or not knob.searched or knob.name == "backbone", f"{name}: no source for {knob.name}"
+
+
+def test_ranges_and_sources_are_those_of_the_code() -> None:
+    knobs = {knob.name: knob for knob in knobs_of("toy")}
+    assert knobs["lr"].range == "0.0001 to 0.003, log"
+    assert knobs["dropout"].range == "0 to 0.7 by 0.1"
+    assert sources_of(SPACES["toy"])["contrast"] == "to the middle of AutoAugment's range (Cubuk et al. 2019)."
+
+
+def test_the_knob_that_decides_about_another_is_found() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(60)]
+    for trial in trials:
+        trial.suggest_float("lr", 1e-4, 1e-2, log=True)
+        trial.suggest_float("cutmix", 0, 1, step=0.25)
+        if trial.suggest_categorical("loss", ["plain", "focal", "adjusted"]) == "focal":
+            trial.suggest_float("gamma", 1, 5)
+        if trial.params["cutmix"] > 0:
+            trial.suggest_float("alpha", 0.1, 1)
+    assert _condition("gamma", trials) == "loss is focal"
+    assert _condition("alpha", trials) == "cutmix > 0"
+
+
+def test_the_table_of_the_readme_is_not_stale(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--readme", str(ROOT / "README.md"), "--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_table_is_said_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("# A project\n")
+    assert main(["--readme", str(readme), "--check"]) == 1
+    assert "is stale" in capsys.readouterr().err
+    assert main(["--readme", str(readme)]) == 0
+    assert readme.read_text().startswith("# A project\n\n## Spaces\n\n<!-- macrotune:spaces:begin -->")
+    assert main(["--readme", str(readme), "--check"]) == 0
+
+
+def test_a_space_is_shown_with_costs_and_licences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["toy", "--image-size", "32", "--batch-size", "8", "--cache-dir", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "| test_vit | 300 k | 1.44 M |" in said
+    assert "apache-2.0" in said
+    assert main(["toys"]) == 2
+    assert "did you mean 'toy'" in capsys.readouterr().err

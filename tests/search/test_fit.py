@@ -1,0 +1,64 @@
+"""What fits: said before the search, left out loudly, an error when nothing is left."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from search.fit import CPU_PROCESS_BYTES, device_memory, leave_out_too_large, trial_bytes
+from search.study import StudyConfig
+from trainables.facts import model_facts
+
+SMALL, LARGE = "test_resnet", "resnet18"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyConfig:
+    return StudyConfig(image_size=64, batch_size=32, concurrency=2, cache_dir=tmp_path).settle(4, 0)
+
+
+def between(study: StudyConfig) -> int:
+    """Memory in which two trials of the small network fit, and none of the large one."""
+    needed = [trial_bytes(model_facts(name, 64, study.cache_path), 32, gpu=False) for name in (SMALL, LARGE)]
+    return sum(needed)
+
+
+def test_everything_is_kept_where_there_is_room_or_nothing_is_known(study: StudyConfig) -> None:
+    for memory in (10**12, None):
+        assert leave_out_too_large((LARGE, SMALL), study, memory) == ((LARGE, SMALL), "")
+
+
+def test_what_cannot_fit_as_often_as_trials_run_is_left_out_loudly(study: StudyConfig) -> None:
+    kept, note = leave_out_too_large((LARGE, SMALL), study, between(study))
+    assert kept == (SMALL,)
+    assert re.fullmatch(r"resnet18 needs about \S+ GB, a trial can have \S+ GB: left out of the search", note)
+
+
+def test_a_backbone_that_cannot_be_run_at_the_size_is_left_out(tmp_path: Path) -> None:
+    study = StudyConfig(image_size=16, batch_size=4, cache_dir=tmp_path).settle(1, 0)
+    kept, note = leave_out_too_large((SMALL, "swin_tiny_patch4_window7_224.nothing"), study, None)
+    assert kept == (SMALL,)
+    assert "cannot be run at 16 px" in note
+
+
+def test_nothing_that_fits_is_an_error_that_names_the_ways_out(study: StudyConfig) -> None:
+    with pytest.raises(ValueError, match=r"no backbone fits: .*--batch-size, --image-size or --concurrency"):
+        leave_out_too_large((LARGE, SMALL), study, CPU_PROCESS_BYTES)
+
+
+def test_on_a_gpu_a_trial_may_go_on_in_parts_and_shares_it_with_few(tmp_path: Path) -> None:
+    whole = StudyConfig(image_size=64, batch_size=64, cache_dir=tmp_path).settle(8, 2)
+    shared = StudyConfig(image_size=64, batch_size=64, gpus_per_trial=0.5, cache_dir=tmp_path).settle(8, 2)
+    needed = trial_bytes(model_facts(LARGE, 64, tmp_path), 16, gpu=True)
+    assert leave_out_too_large((LARGE,), whole, needed + 1)[0] == (LARGE,)
+    assert leave_out_too_large((LARGE,), shared, 2 * needed + 2)[0] == (LARGE,)
+    with pytest.raises(ValueError, match="no backbone fits"):
+        leave_out_too_large((LARGE,), shared, 2 * needed - 2)
+
+
+def test_the_memory_of_a_cluster_is_not_that_of_this_machine(study: StudyConfig, tmp_path: Path) -> None:
+    found = device_memory(study)
+    assert found is not None and found > 10**8
+    assert device_memory(StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path)) is None
