@@ -63,9 +63,7 @@ def _shares(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
     return functional.one_hot(targets, num_classes).float() if targets.ndim == 1 else targets
 
 
-def _weighted(
-    logits: torch.Tensor, targets: torch.Tensor, *, weights: torch.Tensor, smoothing: float
-) -> torch.Tensor:
+def _weighted(logits: torch.Tensor, targets: torch.Tensor, *, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
     """Cross-entropy in which each picture counts by the weight of its class, whatever share of it is smoothed away."""
     log_probs = functional.log_softmax(logits, dim=1)
     by_class = -(1 - smoothing) * log_probs - smoothing * log_probs.mean(dim=1, keepdim=True)
