@@ -15,8 +15,9 @@ import torch
 from trainables.augment import Augment
 from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
+from trainables.formulation import build_criterion
 from trainables.hardware import Watch
-from trainables.loss import Loss, build_loss
+from trainables.loss import Loss
 from trainables.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
 from trainables.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.optim import CLIP_GRAD_NORM, freeze_backbone, frozen_epochs, peak_lr
@@ -41,13 +42,14 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
-    loss = build_loss(state.config, data.train.class_counts(len(state.task.classes)), state.device)
+    counts = data.train.class_counts(len(state.task.classes))
+    criterion = build_criterion(state.config, state.task, counts, state.device)
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch:
             started = time.perf_counter()
-            train = train_epoch(state, data.train, augment, normalize, loss)
+            train = train_epoch(state, data.train, augment, normalize, criterion)
             train_seconds = time.perf_counter() - started
             val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
         diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
@@ -61,6 +63,7 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
             val_macro_f1=math.nan if diverged else val.macro_f1,
             val_accuracy=val.accuracy,
             class_f1=val.class_f1,
+            attribute_macro_f1=val.attribute_macro_f1,
             best_val_macro_f1=state.best_val_macro_f1,
             best_epoch=state.best_epoch,
             lr=peak_lr(state.optimizer),
@@ -129,4 +132,4 @@ def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation
         with autocast(state.device, state.task.precision):
             logits.append(model(pictures.contiguous(memory_format=layout)).float())
     every = torch.cat(logits)
-    return replace(score(every, side.labels), logits=every)
+    return replace(score(every, side.labels, state.task.attributes), logits=every)

@@ -1,4 +1,4 @@
-"""The network of a trial: a timm backbone with a classifier of its own, on its device.
+"""A timm backbone with a classifier of its own, for pictures of any size, on its device.
 
 Letters: `B` batch, `S` image size in pixels.
 """
@@ -11,7 +11,6 @@ import timm
 import torch
 from torch import nn
 
-from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import Side
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
@@ -30,26 +29,6 @@ def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
     """The memory format in which this family is fastest on this device."""
     slower = device.type == "cpu" and backbone.startswith(SLOWER_CHANNELS_LAST_ON_CPU)
     return torch.contiguous_format if slower else torch.channels_last
-
-
-def build_model(config: TrialConfig, task: TaskConfig, device: torch.device) -> nn.Module:
-    """Builds the network with pretrained weights from `task.weights`, or at random where it names no file.
-
-    The caller seeds torch's generators: they draw the new classifier, and all of it without weights.
-
-    Raises:
-        RuntimeError: timm does not know the backbone, or the weights do not fit it.
-        ValueError: The backbone has no drop path, or cannot take pictures of the task's size.
-    """
-    model = create_backbone(
-        config.backbone,
-        len(task.classes),
-        task.image_size,
-        file=task.weights.get(config.backbone),
-        dropout=config.dropout,
-        drop_path=config.drop_path,
-    )
-    return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 
 def create_backbone(

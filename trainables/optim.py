@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.config import TrialConfig
+from trainables.formulation import backbones
 
 MOMENTUM = 0.9
 """Nesterov momentum of SGD (Goyal et al. 2017)."""
@@ -27,7 +28,17 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimi
     There is no decay on biases and norms. With layer decay each block of the network (timm's `group_matcher`) has a
     group of its own, whose learning rate is the peak's share that the schedule then moves.
     """
-    optimizer = create_optimizer_v2(
+    optimizer, *others = [_optimizer(config, network) for network in backbones(model)]
+    for other in others:
+        for group in other.param_groups:
+            optimizer.add_param_group(group)
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)  # only timm's own schedules look at lr_scale
+    return optimizer
+
+
+def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    return create_optimizer_v2(
         model,
         opt=config.optimizer,  # timm's sgd is the one with Nesterov momentum
         lr=config.lr,
@@ -37,9 +48,6 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimi
         **({"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}),
         **({"fused": True} if config.optimizer in FUSED else {}),
     )
-    for group in optimizer.param_groups:
-        group["lr"] *= group.pop("lr_scale", 1.0)  # only timm's own schedules look at lr_scale
-    return optimizer
 
 
 def peak_lr(optimizer: torch.optim.Optimizer) -> float:

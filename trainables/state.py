@@ -20,8 +20,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
+from trainables.formulation import build_network
 from trainables.metrics import NOT_VALIDATED, Evaluation
-from trainables.model import build_model, choose_device
+from trainables.model import choose_device
 from trainables.optim import build_optimizer, build_schedule
 
 CHECKPOINT_SHARE = 0.05
@@ -65,7 +66,7 @@ class TrainState:
         """A fresh state on the task's device, before the first epoch."""
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
-        model = build_model(config, task, device)
+        model = build_network(config, task, device)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)

@@ -25,7 +25,18 @@ def apply(name: str, pictures: torch.Tensor, signed: float, ranges: policy.Range
 
 @pytest.mark.parametrize(
     "name",
-    "shear_x shear_y shift_x shift_y rotate brightness colour contrast sharpness posterize".split(),
+    [
+        "shear_x",
+        "shear_y",
+        "shift_x",
+        "shift_y",
+        "rotate",
+        "brightness",
+        "colour",
+        "contrast",
+        "sharpness",
+        "posterize",
+    ],
 )
 @pytest.mark.parametrize("ranges", [RAND, WIDE], ids=["rand", "wide"])
 def test_strength_zero_is_identity_and_strength_one_is_not(
