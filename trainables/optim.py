@@ -38,6 +38,8 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimi
 
 
 def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    # Fused SGD breaks off where some parameters have a momentum and others, frozen so far, have none yet.
+    fused = config.optimizer in FUSED and not (config.optimizer == "sgd" and config.frozen_share > 0)
     return create_optimizer_v2(
         model,
         opt=config.optimizer,  # timm's sgd is the one with Nesterov momentum
@@ -46,7 +48,7 @@ def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
         momentum=MOMENTUM,
         filter_bias_and_bn=True,
         **({"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}),
-        **({"fused": True} if config.optimizer in FUSED else {}),
+        **({"fused": True} if fused else {}),
     )
 
 

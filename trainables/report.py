@@ -25,10 +25,11 @@ class EpochReport:
     epoch: int
     """Epochs trained so far, from 1."""
     train_loss: float
-    """Mean loss over the training pictures as they were trained on: augmented, smoothed, with dropout."""
+    """Mean of the loss that the configuration names over the training pictures as they were trained on: augmented,
+    smoothed, with dropout."""
     train_macro_f1: float
     """Macro-F1 of the answers given in training, augmented and with dropout, by a network that still learned; a
-    picture that CutMix made counts for the class with the larger share."""
+    picture that CutMix or MixUp made counts for the class with the larger share."""
     val_loss: float
     """Mean cross-entropy over the validation pictures, without smoothing or augmentation."""
     val_macro_f1: float

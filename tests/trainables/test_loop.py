@@ -53,7 +53,9 @@ ALL_KNOBS = TrialConfig(
     mixup=0.3,
 )
 POLICY = dataclasses.replace(ALL_KNOBS, optimizer="lamb", loss="effective_number", sampling="balanced", policy="rand")
-TRIVIAL = dataclasses.replace(ALL_KNOBS, loss="logit_adjusted", policy="trivial", frozen_share=0.5)
+TRIVIAL = dataclasses.replace(
+    ALL_KNOBS, optimizer="sgd", lr=0.02, loss="logit_adjusted", policy="trivial", frozen_share=0.5
+)
 EVERY_WAY = {"plain": TOY, "everything on": EVERYTHING_ON, "all knobs": ALL_KNOBS, "rand": POLICY, "trivial": TRIVIAL}
 
 

@@ -64,10 +64,10 @@ def test_layer_decay_lowers_the_rate_from_the_classifier_to_the_stem(backbone: s
 
 
 @pytest.mark.parametrize("backbone", FAMILIES)
-@pytest.mark.parametrize("optimizer", ["sgd", "lamb"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_frozen_backbone_stays_as_it_is_and_then_moves(backbone: str, optimizer: str) -> None:
     model = network(backbone).train()
-    config = TrialConfig(backbone=backbone, optimizer=optimizer, weight_decay=0.1)
+    config = TrialConfig(backbone=backbone, optimizer=optimizer, weight_decay=0.1, frozen_share=0.5)
     built = build_optimizer(config, model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     freeze_backbone(model, True)
@@ -80,7 +80,7 @@ def test_a_frozen_backbone_stays_as_it_is_and_then_moves(backbone: str, optimize
     freeze_backbone(model, False)
     step(model, built)
     moved = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
-    assert len(moved) > 0.8 * len(list(model.parameters()))
+    assert len(moved) > 0.5 * len(list(model.parameters()))  # blocks that begin with a scale of 0 wait a step
 
 
 def test_the_frozen_share_is_of_all_epochs() -> None:
