@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import timm
 import torch
 
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache
-from trainables.model import Normalizer, centre_crop, choose_device, memory_format
+from trainables.model import Normalizer, centre_crop, choose_device, create_backbone, memory_format
 
 BATCH_SIZE = 64
 
@@ -45,12 +44,7 @@ def embed_pictures(
     device = choose_device("auto")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = timm.create_model(
-            backbone,
-            pretrained=file is not None,
-            pretrained_cfg_overlay={"file": file} if file is not None else None,
-            num_classes=0,
-        )
+        network = create_backbone(backbone, 0, image_size, file=file)
     network = network.eval().to(device).to(memory_format=memory_format(backbone, device))
     normalize = Normalizer(network, device)
     parts: list[torch.Tensor] = []

@@ -16,7 +16,7 @@ import torch
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import load_side
-from trainables.model import build_model
+from trainables.formulation import build_network
 from trainables.model_description import ModelDescription
 from trainables.predict import side_probabilities
 from trainables.saved_model import load_model, save_model
@@ -34,7 +34,7 @@ def save_trained(
         folder: Where the model goes.
         record: What its description says of how it was made.
     """
-    network = build_model(config, replace(task, weights={}), torch.device("cpu"))
+    network = build_network(config, replace(task, weights={}), torch.device("cpu"))
     network.load_state_dict(torch.load(checkpoint / BEST, map_location="cpu", weights_only=True))
     return save_model(
         folder,
@@ -43,6 +43,7 @@ def save_trained(
         classes=task.classes,
         attributes=task.attributes,
         image_size=task.image_size,
+        formulation=config.formulation,
         record=record,
     )
 

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn import functional
 
 from trainables.augment import Augment
 from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
+from trainables.formulation import build_criterion
 from trainables.hardware import Watch
+from trainables.loss import Loss
 from trainables.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
 from trainables.model import Normalizer, autocast, centre_crops, memory_format
-from trainables.optim import CLIP_GRAD_NORM
+from trainables.optim import CLIP_GRAD_NORM, freeze_backbone, frozen_epochs, peak_lr
 from trainables.report import EpochReport
 from trainables.state import TrainState, seed_everything
 
@@ -41,12 +42,14 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
+    counts = data.train.class_counts(len(state.task.classes))
+    criterion = build_criterion(state.config, state.task, counts, state.device)
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch:
             started = time.perf_counter()
-            train = train_epoch(state, data.train, augment, normalize)
+            train = train_epoch(state, data.train, augment, normalize, criterion)
             train_seconds = time.perf_counter() - started
             val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
         diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
@@ -60,9 +63,10 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
             val_macro_f1=math.nan if diverged else val.macro_f1,
             val_accuracy=val.accuracy,
             class_f1=val.class_f1,
+            attribute_macro_f1=val.attribute_macro_f1,
             best_val_macro_f1=state.best_val_macro_f1,
             best_epoch=state.best_epoch,
-            lr=state.optimizer.param_groups[0]["lr"],
+            lr=peak_lr(state.optimizer),
             images_per_second=train.num_images / train_seconds,
             seconds=watch.seconds,
             peak_memory_bytes=watch.peak_memory_bytes,
@@ -84,21 +88,25 @@ class TrainedEpoch:
     num_images: int
 
 
-def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Normalizer) -> TrainedEpoch:
+def train_epoch(
+    state: TrainState, side: Side, augment: Augment, normalize: Normalizer, criterion: Loss
+) -> TrainedEpoch:
     """One pass over the training side; the device is waited for once, at the end."""
     state.model.train()
+    if state.config.frozen_share > 0:
+        freeze_backbone(state.model, state.epoch < frozen_epochs(state.config, state.task.epochs))
     layout = memory_format(state.config.backbone, state.device)
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
     answers, truths = [], []
-    for stored, labels in side.batches(state.task.batch_size, shuffled=True):
+    for stored, labels in side.batches(state.task.batch_size, shuffled=True, sampling=state.config.sampling):
         pictures, targets = augment(stored, labels)
         state.optimizer.zero_grad(set_to_none=True)
         parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
         for part, part_targets in parts:
             with autocast(state.device, state.task.precision):
                 logits = state.model(normalize(part).contiguous(memory_format=layout))
-            loss = functional.cross_entropy(logits.float(), part_targets, label_smoothing=state.config.label_smoothing)
+            loss = criterion(logits.float(), part_targets)
             (loss * (len(part) / len(pictures))).backward()
             loss_sum += loss.detach() * len(part)
             answers.append(logits.detach().argmax(1))
@@ -106,6 +114,8 @@ def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Norm
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
         state.optimizer.step()
         state.schedule.step()
+        if state.ema is not None:
+            state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
     truth = torch.cat(truths)
     f1 = macro_f1(torch.cat(answers), truth, len(state.task.classes))
     return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth))
@@ -113,13 +123,13 @@ def train_epoch(state: TrainState, side: Side, augment: Augment, normalize: Norm
 
 @torch.inference_mode()
 def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation:
-    """Scores the network on the centre crops of a whole side."""
-    state.model.eval()
+    """Scores the network, or its averaged weights where they are kept, on the centre crops of a whole side."""
+    model = state.scored_model.eval()
     batch_size = max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)
     layout = memory_format(state.config.backbone, state.device)
     logits = []
     for pictures in centre_crops(side, batch_size, state.task.image_size, normalize):
         with autocast(state.device, state.task.precision):
-            logits.append(state.model(pictures.contiguous(memory_format=layout)).float())
+            logits.append(model(pictures.contiguous(memory_format=layout)).float())
     every = torch.cat(logits)
-    return replace(score(every, side.labels), logits=every)
+    return replace(score(every, side.labels, state.task.attributes), logits=every)

@@ -6,7 +6,8 @@ Letters: `N` pictures, `C` classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional
@@ -15,6 +16,8 @@ from torchmetrics.functional.classification import (
     multiclass_confusion_matrix,
     multiclass_f1_score,
 )
+
+from trainables.attributes import membership, value_of_class
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Evaluation:
     class_f1: tuple[float, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Pictures of true class (row) answered as class (column)."""
+    attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)
+    """Of each attribute, over its values; the answer is the value of the largest probability over its classes."""
     logits: torch.Tensor | None = None
     """`(N, C) float32` in the order of the side, where they were kept."""
 
@@ -40,8 +45,17 @@ def macro_f1(answers: torch.Tensor, labels: torch.Tensor, num_classes: int) -> t
     return multiclass_f1_score(answers, labels, average="macro", num_classes=num_classes, validate_args=False)
 
 
-def score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
-    """Scores logits `(N, C) float32` against labels `(N,) int64`, on their device, in one synchronization."""
+def score(
+    logits: torch.Tensor, labels: torch.Tensor, attributes: Mapping[str, Sequence[str]] | None = None
+) -> Evaluation:
+    """Scores logits `(N, C) float32` against labels `(N,) int64`, on their device, in one synchronization.
+
+    Args:
+        logits: Of the classes.
+        labels: Their indices.
+        attributes: For classes that are products of attributes, each attribute's value for each class.
+    """
+    attributes = attributes or {}
     num_classes = logits.shape[1]
     settings = {"num_classes": num_classes, "validate_args": False}
     numbers = torch.cat(
@@ -50,6 +64,7 @@ def score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
             multiclass_f1_score(logits, labels, average="macro", **settings).view(1),
             multiclass_accuracy(logits, labels, average="micro", **settings).view(1),
             multiclass_f1_score(logits, labels, average="none", **settings),
+            *(_attribute_f1(logits, labels, by_class).view(1) for by_class in attributes.values()),
         ]
     ).tolist()
     confusion = multiclass_confusion_matrix(logits, labels, **settings).tolist()
@@ -57,6 +72,13 @@ def score(logits: torch.Tensor, labels: torch.Tensor) -> Evaluation:
         loss=numbers[0],
         macro_f1=numbers[1],
         accuracy=numbers[2],
-        class_f1=tuple(numbers[3:]),
+        class_f1=tuple(numbers[3 : 3 + num_classes]),
         confusion=tuple(tuple(row) for row in confusion),
+        attribute_macro_f1=dict(zip(attributes, numbers[3 + num_classes :], strict=True)),
     )
+
+
+def _attribute_f1(logits: torch.Tensor, labels: torch.Tensor, by_class: Sequence[str]) -> torch.Tensor:
+    classes = membership(by_class, logits.device)
+    answers = (logits.softmax(dim=1) @ classes).argmax(dim=1)
+    return macro_f1(answers, value_of_class(by_class, logits.device)[labels], classes.shape[1])

@@ -1,4 +1,4 @@
-"""The network of a trial: a timm backbone with a classifier of its own, on its device.
+"""A timm backbone with a classifier of its own, for pictures of any size, on its device.
 
 Letters: `B` batch, `S` image size in pixels.
 """
@@ -11,7 +11,6 @@ import timm
 import torch
 from torch import nn
 
-from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import Side
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
@@ -32,23 +31,89 @@ def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
     return torch.contiguous_format if slower else torch.channels_last
 
 
-def build_model(config: TrialConfig, task: TaskConfig, device: torch.device) -> nn.Module:
-    """Builds the network with pretrained weights from `task.weights`, or at random where it names no file.
+def create_backbone(
+    backbone: str,
+    num_classes: int,
+    image_size: int,
+    *,
+    file: str | None = None,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
+) -> nn.Module:
+    """A timm network for pictures of this size, on the CPU.
 
-    The caller seeds torch's generators: they draw the new classifier, and all of it without weights.
+    Args:
+        backbone: timm name.
+        num_classes: Outputs; 0 for pooled features.
+        image_size: Side of the square picture, in pixels.
+        file: Pretrained weights, position embeddings of another size resampled by timm; None for random ones.
+        dropout: timm's `drop_rate`.
+        drop_path: timm's `drop_path_rate`.
 
     Raises:
         RuntimeError: timm does not know the backbone, or the weights do not fit it.
+        ValueError: The backbone has no drop path, or cannot take pictures of this size.
     """
-    file = task.weights.get(config.backbone)
-    model = timm.create_model(
-        config.backbone,
-        pretrained=file is not None,
-        pretrained_cfg_overlay={"file": file} if file is not None else None,
-        num_classes=len(task.classes),
-        drop_rate=config.dropout,
+    try:
+        model = timm.create_model(
+            backbone,
+            pretrained=file is not None,
+            pretrained_cfg_overlay={"file": file} if file is not None else None,
+            num_classes=num_classes,
+            drop_rate=dropout,
+            **({"drop_path_rate": drop_path} if drop_path > 0 else {}),
+            **size_options(backbone, image_size),
+        )
+    except TypeError as error:
+        if "drop_path_rate" in str(error):
+            raise ValueError(f"{backbone} has no drop path: set drop_path to 0") from error
+        if "img_size" in str(error):
+            raise _other_size(backbone, image_size, error) from error
+        raise
+    except AssertionError as error:
+        raise _other_size(backbone, image_size, error) from error
+    _refuse_size(model, backbone, image_size)
+    return model
+
+
+def size_options(backbone: str, image_size: int) -> dict[str, int]:
+    """What timm must be told to build the backbone for pictures of this size; nothing for most families.
+
+    Transformers with position embeddings are made for one size, which timm marks as `fixed_input_size`.
+    """
+    settings = timm.get_pretrained_cfg(backbone)
+    fixed = settings is not None and settings.fixed_input_size and settings.input_size[-1] != image_size
+    return {"img_size": image_size} if fixed else {}
+
+
+def _refuse_size(model: nn.Module, backbone: str, image_size: int) -> None:
+    """Runs one picture through the network without computing (torch's meta device).
+
+    What fails there is tried in earnest before it counts, as not every operation knows that device.
+    """
+    was_training = model.training
+    model.eval()
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    empty = {name: torch.empty_like(value, device="meta") for name, value in tensors.items()}
+    shape = (1, 3, image_size, image_size)
+    try:
+        with torch.no_grad():
+            try:
+                torch.func.functional_call(model, empty, (torch.empty(shape, device="meta"),))
+            except Exception:
+                model(torch.zeros(shape))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise _other_size(backbone, image_size, error) from error
+    finally:
+        model.train(was_training)
+
+
+def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ValueError(
+        f"{backbone} cannot take pictures of {image_size} px ({reason}): give another --image-size, or leave it out "
+        "by --backbones"
     )
-    return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 
 def num_parameters(backbone: str) -> int:

@@ -9,11 +9,17 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from trainables.config import FORMULATIONS
+
 FORMAT = 1
 """Rises when a reader of today would misread the file."""
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 _AGAIN = "copy the model again, or save it anew"
+
+
+ADDED = ("formulation", "options")
+"""Keys that a file of before they existed lacks."""
 
 
 class ModelError(ValueError):
@@ -27,6 +33,10 @@ class ModelDescription:
     format: int = FORMAT
     backbone: str
     """timm model name."""
+    formulation: str = "joint"
+    """joint (an output a class), heads (an output a value of each attribute) or separate (a network an attribute)."""
+    options: Mapping[str, int] = field(default_factory=dict)
+    """What else timm's `create_model` is to be told, such as `img_size`."""
     classes: tuple[str, ...]
     """Names of the classes; the position is the class index."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -87,11 +97,35 @@ class ModelDescription:
         }
 
     def _use(self) -> dict[str, str]:
-        name, num = self.backbone, len(self.classes)
+        values = {attribute: list(dict.fromkeys(by_class)) for attribute, by_class in self.attributes.items()}
+        order = "; ".join(f"{attribute}: {', '.join(names)}" for attribute, names in values.items())
+        combine = (
+            "log_softmax over the values of each attribute; the logit of a class is the sum of its values', which "
+            "attributes lists in the order of classes; softmax over the classes makes them probabilities"
+        )
+        if self.formulation == "separate":
+            return {
+                "network": f"for each attribute {self._create('number of its values')}.eval() with the tensors of "
+                f"{WEIGHTS} whose names begin with the attribute and a point, without these",
+                "output": f"each network's logits of shape (batch, values of its attribute): {order}",
+                "combine": combine,
+            }
+        if self.formulation == "heads":
+            num = sum(map(len, values.values()))
+            return {
+                "network": f"{self._create(num, checkpoint_path=WEIGHTS)}.eval()",
+                "output": f"logits of shape (batch, {num}), the values of one attribute after the other: {order}",
+                "combine": combine,
+            }
+        num = len(self.classes)
         return {
-            "network": f"timm.create_model({name!r}, num_classes={num}, checkpoint_path='{WEIGHTS}').eval()",
+            "network": f"{self._create(num, checkpoint_path=WEIGHTS)}.eval()",
             "output": f"logits of shape (batch, {num}) in the order of classes; softmax makes them probabilities",
         }
+
+    def _create(self, num: int | str, **options: str) -> str:
+        words = "".join(f", {name}={value!r}" for name, value in {**self.options, **options}.items())
+        return f"timm.create_model({self.backbone!r}, num_classes={num}{words})"
 
 
 def read_description(path: Path) -> ModelDescription:
@@ -113,17 +147,21 @@ def read_description(path: Path) -> ModelDescription:
             f"{path} has the format {values['format']!r}, only {FORMAT} is known here; update macrotune, or save "
             "the model with this version"
         )
-    if missing := [name for name in _CHECKS if name not in values]:
+    if missing := [name for name in _CHECKS if name not in values and name not in ADDED]:
         raise ModelError(f"{path}: no key {', '.join(missing)}; {_AGAIN}")
     for name, fits in _CHECKS.items():
-        if not fits(values[name]):
+        if name in values and not fits(values[name]):
             raise ModelError(f"{path}: {name} is {values[name]!r:.100}, which it cannot be; {_AGAIN}")
     num = len(values["classes"])
     if any(len(by_class) != num for by_class in values["attributes"].values()):
         raise ModelError(f"{path}: attributes must have a value for each of the {num} classes; {_AGAIN}")
     if values["stored_size"] < values["image_size"]:
         raise ModelError(f"{path}: stored_size is smaller than image_size; {_AGAIN}")
-    known = {entry.name: values[entry.name] for entry in fields(ModelDescription)}
+    if values.get("formulation", "joint") != "joint" and not values["attributes"]:
+        raise ModelError(
+            f"{path}: formulation is {values['formulation']!r:.100}, but there are no attributes; {_AGAIN}"
+        )
+    known = {entry.name: values[entry.name] for entry in fields(ModelDescription) if entry.name in values}
     known |= {name: tuple(values[name]) for name in ("classes", "mean", "std")}
     known["attributes"] = {name: tuple(by_class) for name, by_class in values["attributes"].items()}
     return ModelDescription(**known)
@@ -172,6 +210,8 @@ def _is_colour(value: object) -> bool:
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "backbone": _is_text,
     "classes": lambda value: _is_names(value) and len(value) > 1 and len(set(value)) == len(value),
+    "formulation": lambda value: value in FORMULATIONS,
+    "options": lambda value: isinstance(value, dict) and all(map(_is_size, value.values())),
     "attributes": lambda value: isinstance(value, dict) and all(map(_is_names, value.values())),
     "image_size": _is_size,
     "stored_size": _is_size,

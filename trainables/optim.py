@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.config import TrialConfig
+from trainables.formulation import backbones
 
 MOMENTUM = 0.9
 """Nesterov momentum of SGD (Goyal et al. 2017)."""
@@ -17,17 +18,69 @@ CLIP_GRAD_NORM = 1.0
 """Largest norm of the gradient; the value of timm's and torchvision's fine-tuning recipes."""
 
 
+FUSED = ("adamw", "sgd")
+"""Optimizers that torch has fused kernels for; timm's own have none."""
+
+
 def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW or SGD with Nesterov momentum, in torch's fused kernels; no decay on biases and norms."""
+    """The optimizer that a configuration asks for, in torch's fused kernels where it has them.
+
+    There is no decay on biases and norms. With layer decay each block of the network (timm's `group_matcher`) has a
+    group of its own, whose learning rate is the peak's share that the schedule then moves.
+    """
+    optimizer, *others = [_optimizer(config, network) for network in backbones(model)]
+    for other in others:
+        for group in other.param_groups:
+            optimizer.add_param_group(group)
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)  # only timm's own schedules look at lr_scale
+    return optimizer
+
+
+def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    # Fused SGD breaks off where some parameters have a momentum and others, frozen so far, have none yet.
+    fused = config.optimizer in FUSED and not (config.optimizer == "sgd" and config.frozen_share > 0)
     return create_optimizer_v2(
         model,
-        opt={"adamw": "adamw", "sgd": "sgd"}[config.optimizer],  # timm's sgd is the one with Nesterov momentum
+        opt=config.optimizer,  # timm's sgd is the one with Nesterov momentum
         lr=config.lr,
         weight_decay=config.weight_decay,
         momentum=MOMENTUM,
         filter_bias_and_bn=True,
-        fused=True,
+        **({"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}),
+        **({"fused": True} if fused else {}),
     )
+
+
+def peak_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of the classifier, which layer decay leaves as it is."""
+    return max(group["lr"] for group in optimizer.param_groups)
+
+
+def frozen_epochs(config: TrialConfig, epochs: int) -> int:
+    """Epochs, from the first, in which only the classifier is trained."""
+    return round(config.frozen_share * epochs)
+
+
+def freeze_backbone(model: nn.Module, frozen: bool) -> None:
+    """Lets all parameters be trained, or those of the classifier alone.
+
+    A frozen parameter has no gradient, so the optimizer neither moves nor decays it. The statistics of batch
+    normalization in the frozen part stay those of the weights it came with.
+
+    Args:
+        model: A timm network in training mode.
+        frozen: Whether to leave only the classifier to be trained.
+    """
+    heads = model.get_classifier()
+    heads = heads if isinstance(heads, (tuple, list)) else (heads,)  # distilled transformers have two
+    trained = {id(parameter) for head in heads for parameter in head.parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(not frozen or id(parameter) in trained)
+    if frozen:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def build_schedule(config: TrialConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:

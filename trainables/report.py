@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 METRIC = "val_macro_f1"
@@ -25,10 +25,11 @@ class EpochReport:
     epoch: int
     """Epochs trained so far, from 1."""
     train_loss: float
-    """Mean loss over the training pictures as they were trained on: augmented, smoothed, with dropout."""
+    """Mean of the loss that the configuration names over the training pictures as they were trained on: augmented,
+    smoothed, with dropout."""
     train_macro_f1: float
     """Macro-F1 of the answers given in training, augmented and with dropout, by a network that still learned; a
-    picture that CutMix made counts for the class with the larger share."""
+    picture that CutMix or MixUp made counts for the class with the larger share."""
     val_loss: float
     """Mean cross-entropy over the validation pictures, without smoothing or augmentation."""
     val_macro_f1: float
@@ -53,14 +54,19 @@ class EpochReport:
     """Whether a loss is no longer finite, which ends the trial."""
     gpu_utilization: float | None = None
     """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
+    attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)
+    """For classes that are products of attributes: attribute to macro-F1 over its values, where the answer is the
+    value with the largest probability, summed over the classes that have it."""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EpochReport:
         """Reads a report from strict JSON, where a NaN stands as null; ignores keys that are no field."""
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        known = {entry.name: values[entry.name] for entry in fields(cls) if entry.name in values}
         for name, value in known.items():
             if name == "class_f1":
                 known[name] = tuple(math.nan if f1 is None else f1 for f1 in value)
+            elif name == "attribute_macro_f1":
+                known[name] = {attribute: math.nan if f1 is None else f1 for attribute, f1 in value.items()}
             elif value is None and name != "gpu_utilization":
                 known[name] = math.nan
         return cls(**known)
@@ -73,4 +79,6 @@ class EpochReport:
 def _finite(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_finite(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

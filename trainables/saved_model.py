@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from trainables.data.cache import stored_size
-from trainables.model import choose_device, memory_format
+from trainables.formulation import Attributes, assemble
+from trainables.model import choose_device, memory_format, size_options
 from trainables.model_description import DESCRIPTION, WEIGHTS, ModelDescription, ModelError, read_description
 from trainables.model_description import refuse_other_classes as refuse_other_classes
 
@@ -45,6 +46,7 @@ def save_model(
     attributes: Mapping[str, Sequence[str]],
     image_size: int,
     record: Mapping[str, Any],
+    formulation: str = "joint",
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
 
@@ -55,11 +57,13 @@ def save_model(
         OSError: The folder cannot be written.
     """
     settings = getattr(model, "pretrained_cfg", None) or {}
-    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()}
-    metadata = {"format": "pt", "holds": f"{backbone} with {len(classes)} classes"}
+    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(model).items()}
+    metadata = {"format": "pt", "holds": _words(backbone, formulation, classes)}
     weights = safetensors.torch.save(tensors, metadata=metadata)
     description = ModelDescription(
         backbone=backbone,
+        formulation=formulation,
+        options=size_options(backbone, image_size),
         classes=tuple(classes),
         attributes={name: tuple(by_class) for name, by_class in attributes.items()},
         image_size=image_size,
@@ -96,17 +100,19 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
         )
     content, weights = _read_weights(folder / WEIGHTS)
     network = _build(description, folder)
-    if unlike := _difference(network.state_dict(), weights):
+    wanted = _words(description.backbone, description.formulation, description.classes)
+    if unlike := _difference(_tensors(network), weights):
         raise ModelError(
-            f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {description.backbone} with "
-            f"{len(description.classes)} classes: {unlike}; put the two files of one model side by side"
+            f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {wanted}: {unlike}; put the "
+            "two files of one model side by side"
         )
     digest = hashlib.sha256(content).hexdigest()
     if digest != description.weights_sha256:
         raise ModelError(
             f"{folder / WEIGHTS} is not the file that {DESCRIPTION} was written for (other SHA-256); {_AGAIN}"
         )
-    network.load_state_dict(weights)
+    for name, value in _tensors(network).items():
+        value.copy_(weights[name])
     network = network.eval().to(target).to(memory_format=memory_format(description.backbone, target))
     return SavedModel(description, network, target, folder)
 
@@ -158,9 +164,28 @@ def _build(description: ModelDescription, folder: Path) -> nn.Module:
     overlay = {"mean": description.mean, "std": description.std}
     try:
         with torch.random.fork_rng(devices=[]):
-            return timm.create_model(name, num_classes=len(description.classes), pretrained_cfg_overlay=overlay)
+            return assemble(
+                description.formulation,
+                len(description.classes),
+                description.attributes,
+                lambda num: timm.create_model(
+                    name, num_classes=num, pretrained_cfg_overlay=overlay, **description.options
+                ),
+            )
     except RuntimeError as error:  # a tag that is not known
         raise ModelError(f"{unknown} ({error})") from error
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All tensors under the names that they have in a file: plain timm's."""
+    own = network.state_dict()
+    if isinstance(network, Attributes):
+        return {name: own[inner] for name, inner in network.saved_names().items()}
+    return own
+
+
+def _words(backbone: str, formulation: str, classes: Sequence[str]) -> str:
+    return f"{backbone} with {len(classes)} classes" + (f" as {formulation}" if formulation != "joint" else "")
 
 
 def _holds(content: bytes) -> str:

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
+from trainables.formulation import build_network
 from trainables.metrics import NOT_VALIDATED, Evaluation
-from trainables.model import build_model, choose_device
+from trainables.model import choose_device
 from trainables.optim import build_optimizer, build_schedule
 
 CHECKPOINT_SHARE = 0.05
@@ -56,16 +58,28 @@ class TrainState:
     best_epoch: int = 0
     evaluation: Evaluation = NOT_VALIDATED
     """Of the epoch just done."""
+    ema: ModelEmaV3 | None = None
+    """The averaged weights, where the configuration asks for them."""
 
     @classmethod
     def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int, micro_batches: int = 1) -> TrainState:
         """A fresh state on the task's device, before the first epoch."""
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
-        model = build_model(config, task, device)
+        model = build_network(config, task, device)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
-        return cls(config, task, device, model, optimizer, schedule, micro_batches)
+        state = cls(config, task, device, model, optimizer, schedule, micro_batches)
+        if config.ema > 0:
+            # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
+            # by the weights it began with. Statistics of batch normalization are averages already and copied.
+            state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, exclude_buffers=True)
+        return state
+
+    @property
+    def scored_model(self) -> nn.Module:
+        """The network that is scored and kept: with the averaged weights, or as it is trained."""
+        return self.model if self.ema is None else self.ema.module
 
     def note(self, evaluation: Evaluation, *, diverged: bool) -> None:
         """Takes what the epoch just done came to; of equal scores the first is the best.
@@ -90,6 +104,7 @@ class TrainState:
                 "epoch": self.epoch,
                 "best_val_macro_f1": self.best_val_macro_f1,
                 "best_epoch": self.best_epoch,
+                **({} if self.ema is None else {"ema": self.ema.module.state_dict()}),
             },
             path,
         )
@@ -103,6 +118,8 @@ class TrainState:
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             self.model.load_state_dict(saved["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
@@ -167,7 +184,7 @@ class Checkpointer:
     def note_best(self, state: TrainState) -> None:
         """Writes the weights if the epoch just done is the best so far, or keeps a copy until that is due."""
         if state.best_epoch == state.epoch:
-            weights = state.model.state_dict()
+            weights = state.scored_model.state_dict()
             self._best_weights = {name: value.clone() for name, value in weights.items()}
             if self._is_due() or state.epoch == state.task.num_epochs:
                 self.close()

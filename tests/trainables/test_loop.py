@@ -33,6 +33,30 @@ EVERYTHING_ON = TrialConfig(
     contrast=0.2,
     cutmix=0.5,
 )
+ALL_KNOBS = TrialConfig(
+    backbone="test_efficientnet",
+    dropout=0.3,
+    drop_path=0.1,
+    optimizer="nadamw",
+    lr=3e-3,
+    layer_decay=0.8,
+    frozen_share=0.34,
+    ema=0.9,
+    label_smoothing=0.1,
+    loss="focal",
+    sampling="sqrt",
+    brightness=0.3,
+    contrast=0.2,
+    affine=0.5,
+    erasing=0.3,
+    cutmix=0.3,
+    mixup=0.3,
+)
+POLICY = dataclasses.replace(ALL_KNOBS, optimizer="lamb", loss="effective_number", sampling="balanced", policy="rand")
+TRIVIAL = dataclasses.replace(
+    ALL_KNOBS, optimizer="sgd", lr=0.02, loss="logit_adjusted", policy="trivial", frozen_share=0.5
+)
+EVERY_WAY = {"plain": TOY, "everything on": EVERYTHING_ON, "all knobs": ALL_KNOBS, "rand": POLICY, "trivial": TRIVIAL}
 
 
 def start(config: TrialConfig, task: TaskConfig) -> tuple[TrainState, object]:
@@ -46,7 +70,7 @@ def numbers(report: EpochReport) -> dict[str, object]:
     return {name: value for name, value in dataclasses.asdict(report).items() if name not in timed}
 
 
-@pytest.mark.parametrize("config", [TOY, EVERYTHING_ON], ids=["plain", "everything on"])
+@pytest.mark.parametrize("config", EVERY_WAY.values(), ids=EVERY_WAY)
 def test_two_epochs_and_a_restore_and_one_more_equal_three_bit_for_bit(
     config: TrialConfig, task: TaskConfig, tmp_path: Path
 ) -> None:
@@ -66,6 +90,8 @@ def test_two_epochs_and_a_restore_and_one_more_equal_three_bit_for_bit(
     assert got == expected
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
+        scored = whole.scored_model.state_dict()[name], second.scored_model.state_dict()[name]
+        assert torch.equal(*scored), name
 
 
 def test_a_trial_gives_the_same_numbers_first_and_fifth_in_its_process(task: TaskConfig) -> None:
@@ -179,10 +205,64 @@ def test_a_full_disk_is_named_where_torch_hides_it(task: TaskConfig, tmp_path: P
         state.save(tmp_path / "last.pt")
 
 
+def test_a_trial_killed_while_frozen_goes_on_frozen(task: TaskConfig, tmp_path: Path) -> None:
+    config, longer = dataclasses.replace(ALL_KNOBS, frozen_share=0.5), dataclasses.replace(task, epochs=4)
+    whole, data = start(config, longer)
+    expected = [numbers(report) for report in fit(whole, data)]
+    first, data = start(config, longer)
+    got = [numbers(next(fit(first, data)))]
+    first.save(tmp_path / "last.pt")
+    second, data = start(config, longer)
+    second.load(tmp_path / "last.pt")
+    got += [numbers(report) for report in fit(second, data)]
+    assert got == expected
+
+
+def test_only_the_classifier_is_trained_in_the_frozen_share(task: TaskConfig) -> None:
+    state, data = start(dataclasses.replace(TOY, frozen_share=0.34), task)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    reports = fit(state, data)
+    next(reports)
+    changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    next(reports)
+    changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"conv_stem.weight", "bn1.running_mean"} <= changed
+
+
+def test_the_averaged_weights_are_scored_and_kept(task: TaskConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(TOY, ema=0.99)
+    state, data = start(config, task)
+    plain, _ = start(TOY, task)
+    checkpointer = Checkpointer(tmp_path)
+    for report, without in zip(fit(state, data), fit(plain, data), strict=True):
+        checkpointer.note_best(state)
+        assert report.train_loss == without.train_loss
+        assert report.val_loss != without.val_loss
+        if report.best_epoch == report.epoch:
+            best = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
+    checkpointer.close()
+    saved = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert saved.keys() == state.model.state_dict().keys()
+    assert all(torch.equal(best[name], saved[name]) for name in best)
+    trained, scored = state.model.state_dict(), state.scored_model.state_dict()
+    assert not torch.equal(trained["classifier.weight"], scored["classifier.weight"])
+    assert torch.equal(trained["bn1.running_mean"], scored["bn1.running_mean"])
+
+
+def test_averages_follow_the_weights_from_the_start_of_a_short_training(task: TaskConfig) -> None:
+    state, data = start(dataclasses.replace(TOY, ema=0.9999), dataclasses.replace(task, epochs=12))
+    initial = state.model.classifier.weight.detach().clone()
+    list(fit(state, data))
+    moved = (state.scored_model.classifier.weight - initial).norm() / (state.model.classifier.weight - initial).norm()
+    assert moved > 0.5
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_training_on_a_gpu_reports_its_memory(task: TaskConfig) -> None:
-    state, data = start(EVERYTHING_ON, dataclasses.replace(task, device="cuda"))
+@pytest.mark.parametrize("config", EVERY_WAY.values(), ids=EVERY_WAY)
+def test_training_on_a_gpu_reports_its_memory(config: TrialConfig, task: TaskConfig) -> None:
+    state, data = start(config, dataclasses.replace(task, device="cuda"))
     reports = list(fit(state, data))
     assert len(reports) == 3
     assert 0 < reports[-1].peak_memory_bytes < 2e9

@@ -1,6 +1,6 @@
 """From the picture cache to batches on the device, without opening a file or starting a process.
 
-Letters: `B` batch, `P` stored side in pixels.
+Letters: `B` batch, `N` pictures of a side, `P` stored side in pixels.
 """
 
 from __future__ import annotations
@@ -36,15 +36,18 @@ class Side:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batches(self, batch_size: int, *, shuffled: bool = False) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(
+        self, batch_size: int, *, shuffled: bool = False, sampling: str = "natural"
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yields pictures `(B, 3, P, P) uint8`, channels last in memory, and labels `(B,) int64`, on the device.
 
         Shuffled, as for training, the order comes from torch's global generator and every batch is full (batch
         normalization and CutMix need even, not tiny batches): the remainder, other pictures each time, is left
-        out. A side smaller than a batch is one batch.
+        out. A side smaller than a batch is one batch. With another sampling than natural, as many pictures are drawn
+        with replacement (`sampling_weights`).
         """
         if shuffled:
-            order = torch.randperm(len(self))
+            order = self._order(sampling)
             batch_size = min(batch_size, len(self) // 2 * 2)
             last = len(self) // batch_size * batch_size
         else:
@@ -61,6 +64,15 @@ class Side:
                 pictures = pictures.to(self.device, non_blocking=True)
             yield pictures.permute(0, 3, 1, 2), self.labels[on_device[chosen]]
 
+    def class_counts(self, num_classes: int) -> list[int]:
+        """Pictures of each class."""
+        return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
+
+    def _order(self, sampling: str) -> torch.Tensor:
+        if sampling == "natural":
+            return torch.randperm(len(self))
+        return torch.multinomial(sampling_weights(self.labels.cpu(), sampling), len(self), replacement=True)
+
     def _fits(self) -> bool:
         free, _ = torch.cuda.mem_get_info(self.device)
         return len(self) * self._images[0].nbytes < RESIDENT_SHARE * free
@@ -71,6 +83,16 @@ class Side:
             block = np.take(self._images, self._rows[start : start + 1024], axis=0)
             resident[start : start + len(block)] = torch.from_numpy(block).to(self.device)
         return resident
+
+
+def sampling_weights(labels: torch.Tensor, sampling: str) -> torch.Tensor:
+    """Chance of each picture, up to a factor: `(N,) float64` for labels `(N,) int64`.
+
+    balanced draws every class as often (1 / n for a class of n pictures), sqrt draws it in proportion to the root of
+    n (1 / root n), which lies between balanced and natural (Mahajan et al. 2018).
+    """
+    counts = torch.bincount(labels).double().clamp(min=1)
+    return counts.pow({"balanced": -1.0, "sqrt": -0.5}[sampling])[labels]
 
 
 @dataclass(frozen=True)

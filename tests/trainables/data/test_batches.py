@@ -1,0 +1,44 @@
+"""Batches: full, in an order of torch's generator, and drawn by class where that is asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainables.config import TaskConfig
+from trainables.data.batches import Side, load_side, sampling_weights
+
+
+@pytest.fixture
+def side(task: TaskConfig) -> Side:
+    return load_side(task, ("train",), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("sampling", ["natural", "balanced", "sqrt"])
+def test_an_epoch_has_as_many_full_batches_and_follows_the_seed(side: Side, sampling: str) -> None:
+    def labels(seed: int) -> list[list[int]]:
+        torch.manual_seed(seed)
+        return [batch.tolist() for _, batch in side.batches(24, shuffled=True, sampling=sampling)]
+
+    assert [len(batch) for batch in labels(0)] == [24, 24]
+    assert labels(0) == labels(0) != labels(1)
+
+
+def test_pictures_come_with_their_own_labels(side: Side) -> None:
+    known = {picture.numpy().tobytes(): int(label) for picture, label in zip(*next(side.batches(64)), strict=True)}
+    torch.manual_seed(0)
+    for pictures, labels in side.batches(16, shuffled=True, sampling="balanced"):
+        assert [known[picture.numpy().tobytes()] for picture in pictures] == labels.tolist()
+
+
+@pytest.mark.parametrize(("sampling", "shares"), [("balanced", (1 / 3,) * 3), ("sqrt", (8 / 15, 4 / 15, 3 / 15))])
+def test_classes_are_drawn_as_often_as_the_sampling_says(sampling: str, shares: tuple[float, ...]) -> None:
+    labels = torch.tensor([0] * 64 + [1] * 16 + [3] * 9)  # no picture of class 2
+    torch.manual_seed(0)
+    drawn = labels[torch.multinomial(sampling_weights(labels, sampling), 20_000, replacement=True)]
+    counts = torch.bincount(drawn, minlength=4)[[0, 1, 3]] / 20_000
+    assert counts.tolist() == pytest.approx(shares, abs=0.015)
+
+
+def test_pictures_are_counted_by_class(side: Side) -> None:
+    assert side.class_counts(4) == [32, 16, 16, 0]

@@ -1,0 +1,84 @@
+"""The losses of training, for classes that are not equally frequent.
+
+Letters: `B` batch, `C` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch.nn import functional
+
+from trainables.config import TrialConfig
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Maps logits `(B, C) float32` and targets, `(B,) int64` or shares `(B, C) float32`, to the mean loss `()`."""
+
+
+def build_loss(config: TrialConfig, class_counts: Sequence[int], device: torch.device) -> Loss:
+    """The loss that a configuration asks for.
+
+    Args:
+        config: Its `loss`, that loss's own knob, and `label_smoothing`.
+        class_counts: Training pictures of each class; a class may have none.
+        device: Where the logits are.
+    """
+    counts = torch.tensor(class_counts, dtype=torch.float64)
+    if config.loss == "effective_number":
+        weights = effective_number_weights(counts, config.effective_beta).to(device, torch.float32)
+        return partial(_weighted, weights=weights, smoothing=config.label_smoothing)
+    if config.loss == "focal":
+        return partial(_focal, gamma=config.focal_gamma, smoothing=config.label_smoothing)
+    if config.loss == "logit_adjusted":
+        shift = (config.logit_tau * log_prior(counts)).to(device, torch.float32)
+        return partial(_shifted, shift=shift, smoothing=config.label_smoothing)
+    return partial(functional.cross_entropy, label_smoothing=config.label_smoothing)
+
+
+def effective_number_weights(counts: torch.Tensor, beta: float) -> torch.Tensor:
+    """Weights `(C,) float64` of the classes: one over the effective number of their pictures (Cui et al. 2019).
+
+    The effective number of n pictures is (1 - beta^n) / (1 - beta). Weights are scaled to a mean of 1 over the
+    training *pictures*, so that a learning rate means the same with every beta; Cui et al. take the mean over the
+    classes. A class without pictures counts as having one: it only occurs where pictures are mixed from others.
+
+    Args:
+        counts: Training pictures of each class, `(C,) float64`.
+        beta: Between 0 and 1.
+    """
+    weights = (1 - beta) / (1 - beta ** counts.clamp(min=1))
+    return weights * counts.sum() / (weights * counts).sum()
+
+
+def log_prior(counts: torch.Tensor) -> torch.Tensor:
+    """Logarithm of each class's share of the training pictures `(C,) float64`; no picture counts as one."""
+    at_least_one = counts.clamp(min=1)
+    return (at_least_one / at_least_one.sum()).log()
+
+
+def _shares(targets: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Targets as shares of the classes `(B, C) float32`."""
+    return functional.one_hot(targets, num_classes).float() if targets.ndim == 1 else targets
+
+
+def _weighted(logits: torch.Tensor, targets: torch.Tensor, *, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy in which each picture counts by the weight of its class, whatever share of it is smoothed away."""
+    log_probs = functional.log_softmax(logits, dim=1)
+    by_class = -(1 - smoothing) * log_probs - smoothing * log_probs.mean(dim=1, keepdim=True)
+    return (_shares(targets, logits.shape[1]) * weights * by_class).sum(dim=1).mean()
+
+
+def _focal(logits: torch.Tensor, targets: torch.Tensor, *, gamma: float, smoothing: float) -> torch.Tensor:
+    """Sum over classes of share x (1 - p)^gamma x -log p (Lin et al. 2017, whose pictures have one class each)."""
+    log_probs = functional.log_softmax(logits, dim=1)
+    shares = _shares(targets, logits.shape[1]) * (1 - smoothing) + smoothing / logits.shape[1]
+    # Where p is 1 in float32, a power below 1 of 1 - p = 0 would have no finite gradient.
+    doubt = (1 - log_probs.exp()).clamp(min=torch.finfo(torch.float32).eps) ** gamma
+    return -(shares * doubt * log_probs).sum(dim=1).mean()
+
+
+def _shifted(logits: torch.Tensor, targets: torch.Tensor, *, shift: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy of logits + tau x log prior: the network itself is then free of the prior (Menon et al. 2021)."""
+    return functional.cross_entropy(logits + shift, targets, label_smoothing=smoothing)
