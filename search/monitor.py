@@ -269,6 +269,7 @@ class Monitor(Callback):
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
         if report.class_f1:
             values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._task.classes, report.class_f1, strict=True)}
+            values |= {f"attribute_macro_f1/{name}": f1 for name, f1 in report.attribute_macro_f1.items()}
         else:
             values = {tag: value for tag, value in values.items() if not tag.endswith(("/val", "/best"))}
         scalars = [scalar_pb(tag, float(value)) for tag, value in values.items() if value is not None]

@@ -10,6 +10,7 @@ camera (blur, noise), what stands in front (erasing), and mixing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import kornia.augmentation as kornia
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 
 from trainables.config import TrialConfig
 from trainables.model import centre_crop
-from trainables.policy import Policy
+from trainables.policy import Policy, grey
 
 DUE = 0.5
 """Share of pictures that blur, noise, sharpness, contrast, brightness and affine are applied to: the usual even
@@ -79,19 +80,34 @@ def _mixing(config: TrialConfig, num_classes: int) -> Mixup | None:
     )
 
 
-class Brightness(nn.Module):
-    """Multiplies a picture by 1 - change to 1 + change, where kornia's would add."""
+class Blend(nn.Module):
+    """Moves pictures away from another version of themselves, or towards it, by 1 - change to 1 + change.
 
-    def __init__(self, change: float) -> None:
+    Away from black is brightness, away from the mean grey is contrast (Pillow's ImageEnhance). Kornia's operations of
+    these names add and multiply.
+    """
+
+    def __init__(self, change: float, other: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self._change = change
+        self._change, self._other = change, other
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Maps `(B, 3, S, S) float32` from 0 to 1 to the same."""
         due = torch.rand(len(pictures)) < DUE
         factors = torch.where(due, 1 + self._change * (2 * torch.rand(len(pictures)) - 1), 1.0)
         factors = factors.to(pictures.device, non_blocking=True).view(-1, 1, 1, 1)
-        return (pictures * factors).clamp(0, 1)
+        other = self._other(pictures)
+        return torch.where(factors == 1, pictures, (other + (pictures - other) * factors).clamp(0, 1))
+
+
+def black(pictures: torch.Tensor) -> torch.Tensor:
+    """What is darkest `()`."""
+    return torch.zeros((), device=pictures.device)
+
+
+def mean_grey(pictures: torch.Tensor) -> torch.Tensor:
+    """The mean brightness of each picture `(B, 1, 1, 1)`."""
+    return grey(pictures).mean(dim=(2, 3), keepdim=True)
 
 
 def _operations(config: TrialConfig, image_size: int) -> list[nn.Module]:
@@ -131,9 +147,9 @@ def _operations(config: TrialConfig, image_size: int) -> list[nn.Module]:
 def _light(config: TrialConfig) -> list[nn.Module]:
     operations: list[nn.Module] = []
     if config.brightness > 0:
-        operations.append(Brightness(config.brightness))
+        operations.append(Blend(config.brightness, black))
     if config.contrast > 0:
-        operations.append(kornia.RandomContrast((1 - config.contrast, 1 + config.contrast), p=DUE))
+        operations.append(Blend(config.contrast, mean_grey))
     if config.sharpness > 0:
         operations.append(kornia.RandomSharpness((1.0, 1 + config.sharpness), p=DUE))
     return operations

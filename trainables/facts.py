@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.hardware import hardware_in_words
-from trainables.model import autocast, memory_format
+from trainables.model import autocast, memory_format, size_options
 
 FACTS_VERSION = 1
 """Part of the cache's keys: raise it when what is computed here changes."""
@@ -102,13 +102,8 @@ def measure_throughput(
 
 
 def build(backbone: str, image_size: int) -> nn.Module:
-    """The network at random for pictures of this size, with a classifier of two classes.
-
-    Swap point: `trainables.model.build_model` is to own how a network learns its image size.
-    """
-    settings = timm.get_pretrained_cfg(backbone)
-    sized = {"img_size": image_size} if settings is not None and settings.fixed_input_size else {}
-    return timm.create_model(backbone, num_classes=2, **sized)
+    """The network at random for pictures of this size, with a classifier of two classes."""
+    return timm.create_model(backbone, num_classes=2, **size_options(backbone, image_size))
 
 
 def _compute(backbone: str, image_size: int) -> Mapping[str, int]:

@@ -80,6 +80,18 @@ def test_most_knobs_are_due_to_about_half_the_pictures(
     assert 0.3 < changed < 0.7
 
 
+def test_contrast_spreads_light_around_the_mean_of_a_picture_and_leaves_the_mean(
+    stored: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    plain, _ = augment()(*stored)
+    pictures, _ = augment(contrast=0.3)(*stored)
+    spread, before = pictures.flatten(1).std(1), plain.flatten(1).std(1)
+    assert (spread < 1.31 * before).all()
+    assert (spread > 0.69 * before).all()
+    assert (spread / before).std() > 0.05
+    assert (pictures.flatten(1).mean(1) - plain.flatten(1).mean(1)).abs().max() < 0.02
+
+
 def test_a_flip_mirrors_the_picture(stored: tuple[torch.Tensor, torch.Tensor]) -> None:
     plain, _ = augment()(*stored)
     flipped, _ = augment(flip=1.0)(*stored)
