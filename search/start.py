@@ -57,7 +57,7 @@ def start_run(
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
-    refuse_formulations(space, prepared.manifest)
+    refuse_formulations(space, prepared.manifest, study)
     weights = find_weights(space, study)
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
     if too_large and space.own:
@@ -65,7 +65,8 @@ def start_run(
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights(backbone, file, [*space.backbones, *PACKAGES])
-    check_disk(study, backbones)
+    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
+    check_disk(study, backbones, num_networks)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
@@ -87,6 +88,7 @@ def start_run(
         num_threads=study.cpus_per_trial,
         device="cuda" if study.gpus_per_trial else "cpu",
         weights=files,
+        attribute_weights=study.weight_of_attribute,
     )
     run = SearchRun(
         name=name,
@@ -107,17 +109,26 @@ def start_run(
     return run, run_dir
 
 
-def refuse_formulations(space: Space, manifest: Manifest) -> None:
+def refuse_formulations(space: Space, manifest: Manifest, study: StudyConfig) -> None:
     """Checks that classes have attributes where the space makes a head or a network of each.
 
     Raises:
-        ValueError: They have none.
+        ValueError: They have none, or not the ones that are weighted.
     """
     wanted = [formulation for formulation in space.formulations if formulation != "joint"]
     if wanted and not manifest.attributes:
         raise ValueError(
             f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
             "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
+        )
+    weighted = study.weight_of_attribute
+    if weighted and not wanted:
+        raise ValueError(
+            "--attribute-weights is for --formulation heads, separate or search: a joint loss has no parts"
+        )
+    if unknown := sorted(weighted.keys() - manifest.attributes.keys()):
+        raise ValueError(
+            f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
         )
 
 
@@ -194,17 +205,22 @@ def check_gpu(study: StudyConfig) -> None:
         )
 
 
-def check_disk(study: StudyConfig, backbones: Sequence[str]) -> None:
+def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int = 1) -> None:
     """Compares what the run will hold at most with what is free.
 
-    A running trial has its state (weights and two moments of the optimizer), the same once more while it is
-    being replaced, and its best weights; an ended one at most its best weights.
+    A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
+    it is being replaced, and its best weights; an ended one at most its best weights.
+
+    Args:
+        study: Settled.
+        backbones: timm names.
+        num_networks: Networks of a trial: one, or one an attribute.
 
     Raises:
         ValueError: It will not fit; says how much is needed and the ways out.
     """
-    weights_bytes = 4 * max(num_parameters(backbone) for backbone in backbones)
-    needed = weights_bytes * (7 * (study.concurrency or 1) + study.keep) + LOG_BYTES * (study.trials or 1)
+    weights_bytes = 4 * num_networks * max(num_parameters(backbone) for backbone in backbones)
+    needed = weights_bytes * (9 * (study.concurrency or 1) + study.keep) + LOG_BYTES * (study.trials or 1)
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -29,6 +30,8 @@ class StudyConfig:
     """Search space, by name; or path/to/file.py:function, one of your own."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
+    attribute_weights: tuple[str, ...] = ()
+    """With heads and separate: weights of the attributes' losses, such as: mask=1 age=2; others have 1."""
     formulation: Literal["auto", "joint", "heads", "separate", "search"] = "auto"
     """For classes made of attributes: one classifier for all (joint), a head an attribute, a separate network an
     attribute, or a search over the three; auto is joint, or what a space of your own proposes."""
@@ -114,6 +117,7 @@ class StudyConfig:
         if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"--gpus-per-trial {self.gpus_per_trial}: more than one GPU must be a whole number")
         self.time_budget_seconds  # noqa: B018 - raises for a malformed one
+        self.weight_of_attribute  # noqa: B018 - likewise
 
     @property
     def cache_path(self) -> Path:
@@ -141,6 +145,20 @@ class StudyConfig:
         if self.history == "none":
             return None
         return self.runs_dir if self.history == "auto" else Path(self.history).expanduser().resolve()
+
+    @property
+    def weight_of_attribute(self) -> dict[str, float]:
+        """`attribute_weights` by name."""
+        weights = {}
+        for word in self.attribute_weights:
+            name, _, number = word.rpartition("=")
+            try:
+                weights[name] = float(number)
+            except ValueError:
+                weights[name] = -1.0
+            if not name or not 0 < weights[name] < math.inf:
+                raise ValueError(f"--attribute-weights {word}: give a name and a number above 0, as in age=2")
+        return weights
 
     @property
     def formulations(self) -> tuple[str, ...]:
