@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -57,7 +57,7 @@ def start_run(
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
-    refuse_formulations(space, prepared.manifest, study)
+    refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     weights = find_weights(space, study)
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
     if too_large and space.own:
@@ -109,8 +109,13 @@ def start_run(
     return run, run_dir
 
 
-def refuse_formulations(space: Space, manifest: Manifest, study: StudyConfig) -> None:
+def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:
     """Checks that classes have attributes where the space makes a head or a network of each.
+
+    Args:
+        space: With its formulations.
+        manifest: With its attributes.
+        weighted: Attributes whose losses are given weights.
 
     Raises:
         ValueError: They have none, or not the ones that are weighted.
@@ -121,12 +126,9 @@ def refuse_formulations(space: Space, manifest: Manifest, study: StudyConfig) ->
             f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
             "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
         )
-    weighted = study.weight_of_attribute
     if weighted and not wanted:
-        raise ValueError(
-            "--attribute-weights is for --formulation heads, separate or search: a joint loss has no parts"
-        )
-    if unknown := sorted(weighted.keys() - manifest.attributes.keys()):
+        raise ValueError("--attribute-weights is for --formulation heads, separate or search: joint has one loss")
+    if unknown := sorted(set(weighted) - manifest.attributes.keys()):
         raise ValueError(
             f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
         )

@@ -183,6 +183,14 @@ def test_heads_need_classes_made_of_attributes(pictures: Path) -> None:
         wanted = StudyConfig(space="toy", formulation=formulation).formulations
         with pytest.raises(ValueError, match=r"needs classes made of attributes, .* --attributes mask gender age"):
             refuse_formulations(get_space("toy", formulations=wanted), manifest)
+    with pytest.raises(ValueError, match="--attribute-weights is for --formulation heads, separate or search"):
+        refuse_formulations(get_space("toy"), manifest, StudyConfig(attribute_weights=("mask=2",)).weight_of_attribute)
+
+
+@pytest.mark.parametrize("word", ["mask", "mask=", "=2", "mask=-1", "mask=many"])
+def test_a_malformed_attribute_weight_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=f"--attribute-weights {word}: give a name and a number above 0"):
+        StudyConfig(attribute_weights=(word,))
 
 
 def test_a_run_remembers_where_its_space_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
