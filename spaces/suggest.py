@@ -119,6 +119,7 @@ def suggest_ema(trial: optuna.Trial) -> dict[str, Any]:
 def suggest_loss(trial: optuna.Trial) -> dict[str, Any]:
     """Loss and sampling, both answers to classes of unequal size.
 
+    loss: cross-entropy, weighted by the effective number of pictures, focal, or logit-adjusted (papers below).
     effective_beta: the four of Cui et al. (2019). focal_gamma: .5 to 5, the values Lin et al. (2017) tried, who found 2
     best. logit_tau: 1 is consistent for the balanced error, other strengths are for tuning (Menon et al. 2021).
     sampling: by picture, class, or root (Kang et al. 2020; Mahajan et al. 2018); left natural where the loss already
@@ -147,8 +148,8 @@ def suggest_augmentation(trial: optuna.Trial) -> dict[str, Any]:
     2015), as pretrained networks want less. blur: sigma to 2 px at 224 (SimCLR's range, Chen et al. 2020). noise:
     deviation to .1 (Rusak et al. 2020 find .1 to .5 strong). affine: to the 30 degrees of AutoAugment (Cubuk et al.
     2019). erasing: off, the .25 of DeiT (Touvron et al. 2021) or the .5 of its authors (Zhong et al. 2020). policy:
-    none, TrivialAugment, which has no knob (Müller & Hutter 2021), or RandAugment, whose policy_magnitude is 5 to 15
-    (Cubuk et al. 2020: 9 for a ResNet-50, more for larger networks; timm's recipes 6 to 15). With none of them,
+    none, TrivialAugment, which has no knob (Müller & Hutter 2021), or RandAugment (Cubuk et al. 2020).
+    policy_magnitude: 5 to 15; 9 for a ResNet-50, more for larger networks (Cubuk et al. 2020), timm's recipes 6 to 15.
     sharpness, contrast and brightness: to the middle of AutoAugment's range (Cubuk et al. 2019); a policy has all
     three.
 
