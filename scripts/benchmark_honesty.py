@@ -55,7 +55,7 @@ class HonestyConfig:
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and measures; a user's mistake is one message and exit code 2."""
     try:
-        config = tyro.cli(HonestyConfig, prog="scripts/benchmark_honesty.py", args=args)
+        config = tyro.cli(HonestyConfig, prog="benchmark_honesty.py", args=args)
         return measure(config)
     except (ValueError, OSError) as error:
         say_error(error)

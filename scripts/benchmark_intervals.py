@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -38,7 +39,7 @@ SAME_MISTAKE = 0.8
 class IntervalsConfig:
     """Measures how often 95% intervals hold the truth."""
 
-    people: tuple[int, ...] = (12, 25, 60)
+    people: Annotated[tuple[int, ...], tyro.conf.arg(metavar="INT")] = (12, 25, 60)
     """Sizes of the test side."""
     repeats: int = 500
     """Test sides of each size."""
@@ -48,7 +49,7 @@ class IntervalsConfig:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line, measures, and prints a Markdown table."""
-    config = tyro.cli(IntervalsConfig, prog="scripts/benchmark_intervals.py", args=args)
+    config = tyro.cli(IntervalsConfig, prog="benchmark_intervals.py", args=args)
     rng = np.random.default_rng(config.seed)
     truth = float(macro_f1(draw_people(rng.choice(6, 20_000, p=SHARES), rng).sum(axis=0)))
     print(f"Truth {truth:.3f}, {config.repeats} test sides a row\n")
