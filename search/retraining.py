@@ -286,10 +286,12 @@ def summarize(settled: Settled, result: RetrainedModel, said: str, console: Cons
     """Says what came out of it, and where it is."""
     test = result.test["macro_f1"]
     score = Interval(*(float("nan") if test[end] is None else test[end] for end in ("value", "low", "high")))
+    alone = result.test["groups"] == result.test["pictures"]
+    whose = "" if alone else f" of {result.test['groups']} groups"
     say(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val. Test macro-F1 "
-        f"{score} on {result.test['pictures']} pictures of {result.test['groups']} groups never seen",
+        f"{score} on {result.test['pictures']} pictures{whose} never seen",
     )
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"
@@ -297,7 +299,7 @@ def summarize(settled: Settled, result: RetrainedModel, said: str, console: Cons
     say(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
         warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
-    if result.test["groups"] == result.test["pictures"]:
+    if alone:
         warn(console, "every picture is its own group: the interval takes them for different people")
     if result.times_scored > 1:
         warn(

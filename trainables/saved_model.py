@@ -50,7 +50,8 @@ def save_model(
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
 
-    A kill between the two leaves no model, or, where another one was, one that `load_model` refuses.
+    A kill between the two leaves no model, or, where another one was, one that `load_model` refuses. Equal weights
+    make equal files, so the hash of the file stands for the network.
 
     Raises:
         ValueError: The record holds what strict JSON cannot, such as NaN; nothing is written.
@@ -58,7 +59,7 @@ def save_model(
     """
     settings = getattr(model, "pretrained_cfg", None) or {}
     tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(model).items()}
-    metadata = {"format": "pt", "holds": _words(backbone, formulation, classes)}
+    metadata = {"holds": _words(backbone, formulation, classes)}  # one entry: safetensors writes more in any order
     weights = safetensors.torch.save(tensors, metadata=metadata)
     description = ModelDescription(
         backbone=backbone,

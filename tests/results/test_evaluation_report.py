@@ -91,11 +91,11 @@ def test_an_earlier_evaluation_is_replaced_but_nothing_else(folder: Path, tmp_pa
     (out / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"'notes.txt' is not a part of it"):
         refuse_foreign_folder(out, MARKER, WHAT)
-    with pytest.raises(ValueError, match="is no evaluation"):
+    with pytest.raises(ValueError, match="is not an evaluation"):
         save_evaluation(folder, evaluate_answers(answers(folder)), {}, [])
     assert len(list(folder.iterdir())) == 7
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="is no evaluation"):
+    with pytest.raises(ValueError, match="is not an evaluation"):
         refuse_foreign_folder(tmp_path / "file", MARKER, WHAT)
     (tmp_path / "empty").mkdir()
     refuse_foreign_folder(tmp_path / "empty", MARKER, WHAT)

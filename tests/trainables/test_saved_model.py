@@ -76,6 +76,12 @@ def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
         assert torch.equal(model.network.state_dict()[name], value)
 
 
+def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
+    hashes = {load_model(save_network(tmp_path / str(number))).description.weights_sha256 for number in range(12)}
+    assert len(hashes) == 1
+    assert load_model(save_network(tmp_path / "other", seed=1)).description.weights_sha256 not in hashes
+
+
 def test_mean_and_std_are_the_files_not_those_of_the_timm_at_hand(folder: Path) -> None:
     change(folder, mean=[0.1, 0.2, 0.3])
     assert load_model(folder, "cpu").network.pretrained_cfg["mean"] == (0.1, 0.2, 0.3)
