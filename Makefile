@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -33,11 +34,11 @@ types: $(READY)  ## mypy on the typed core
 contract: $(READY)  ## Who may import whom
 	$(BIN)/lint-imports --no-cache
 
-unit: $(READY)  ## All tests
-	$(BIN)/python -m pytest $(ARGS)
+unit: $(READY)  ## All tests, a process a core
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 fast: $(READY)  ## The tests that need no Ray and no long training
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 clean:  ## Remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
