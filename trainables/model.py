@@ -5,6 +5,7 @@ Letters: `B` batch, `S` image size in pixels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import timm
@@ -116,6 +117,7 @@ def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
     )
 
 
+@functools.cache
 def num_parameters(backbone: str) -> int:
     """Parameters of a backbone with a classifier of two classes; nothing is allocated for it."""
     with torch.device("meta"):
