@@ -130,7 +130,7 @@ def _shapes(backbone: str) -> dict[str, tuple[int, ...]]:
 
 
 def _what_it_holds(backbone: str, file: str, others: Sequence[str]) -> str:
-    """Whose weights a file holds, by its own note or the names and shapes of its tensors; empty if it cannot be told."""
+    """Whose weights a file holds, by its own note or its tensors; empty if it cannot be told."""
     try:
         state = timm.models.load_state_dict(file)
         note = _note(file)
