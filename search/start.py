@@ -59,13 +59,13 @@ def start_run(
     check_gpu(study)
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     weights = find_weights(space, study)
-    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
+    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
+    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), num_networks)
     if too_large and space.own:
         raise ValueError(f"{too_large}, which a space of your own must do itself: {study.space}")
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights(backbone, file, [*space.backbones, *PACKAGES])
-    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
     check_disk(study, backbones, num_networks)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
