@@ -13,12 +13,14 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
 from search.fit import device_memory, leave_out_too_large
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
+from search.replay import RecordedTrial, at_share
 from search.study import StudyConfig
 from search.warm_start import first_points
 from spaces import Space, get_space
@@ -138,14 +140,14 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
     """The weights of the space's backbones; a built-in space goes on without backbones that have none.
 
     Raises:
-        ValueError: A user's own space names a backbone that timm does not know.
+        ValueError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
         WeightsError: The weights that were asked for cannot be had.
     """
     if space.own:
-        for backbone in space.backbones:
+        for backbone, drop_path in _networks(space):
             try:
-                num_parameters(backbone)
-            except RuntimeError as error:
+                num_parameters(backbone, drop_path=drop_path)
+            except (RuntimeError, ValueError) as error:
                 raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     if space.own and weights.backbones != space.backbones:
@@ -155,6 +157,15 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
             "--weights, take them out of the file, or start at random by --weights none"
         )
     return weights
+
+
+def _networks(space: Space) -> list[tuple[str, bool]]:
+    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
+    rng = np.random.default_rng(0)
+    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
+    configs = [*space.starting_points, *map(space.suggest, trials)]
+    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
+    return [*((backbone, False) for backbone in space.backbones), *proposed]
 
 
 def _free_name(runs_dir: Path, name: str) -> str:
