@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import re
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import optuna
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from spaces import SPACES, suggest
+from search.replay import RecordedTrial, at_share
+from spaces import SPACES
 from trainables.config import TrialConfig
 
 NUM_SAMPLES = 400
@@ -41,6 +43,7 @@ class Knob:
     """Whether it has more than one value."""
 
 
+@functools.cache
 def knobs_of(name: str) -> tuple[Knob, ...]:
     """The knobs of a space in the order in which they are suggested."""
     trials = _sample(SPACES[name])
@@ -72,13 +75,14 @@ def sources_of(module: ModuleType) -> dict[str, str]:
     """What the docstrings of a space say of each knob.
 
     An entry begins with a field of `TrialConfig` and a colon (several fields with commas and "and" between), and
-    ends at the next entry or at an empty line. Entries of the space itself come before those of `spaces.suggest`.
+    ends at the next entry or at an empty line. Entries of the space's own functions come before those of the functions
+    that it has from elsewhere, and these before those of its families.
     """
     found: dict[str, str] = {}
-    for place in (suggest, module):
+    for place in (*getattr(module, "FAMILIES", ()), module):
         functions = [value for name, value in vars(place).items() if name.startswith("suggest") and callable(value)]
-        for text in filter(None, map(inspect.getdoc, [*functions, place])):
-            found |= _entries(text)
+        for function in sorted(functions, key=lambda function: function.__module__ == place.__name__):
+            found |= _entries(inspect.getdoc(function) or "")
     return found
 
 
@@ -86,7 +90,7 @@ def _entries(text: str) -> dict[str, str]:
     field = "|".join(sorted(TrialConfig.__dataclass_fields__, key=len, reverse=True))
     begin = re.compile(rf"(?:(?<=\s)|^)((?:{field})(?:(?:, | and )(?:{field}))*): ")
     found = {}
-    for paragraph in re.split(r"\n\s*\n", text):
+    for paragraph in re.split(r"\n\s*\n", text.partition("\nArgs:")[0]):
         words = " ".join(paragraph.split())
         entries = list(begin.finditer(words))
         for entry, following in itertools.zip_longest(entries, entries[1:]):
@@ -96,16 +100,11 @@ def _entries(text: str) -> dict[str, str]:
     return found
 
 
-def _sample(module: Any) -> list[optuna.Trial]:
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        trials = [study.ask() for _ in range(NUM_SAMPLES)]
-        for trial in trials:
-            module.suggest(trial)
-    finally:
-        optuna.logging.set_verbosity(level)
+def _sample(module: Any) -> list[RecordedTrial]:
+    rng = np.random.default_rng(0)
+    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(NUM_SAMPLES)]
+    for trial in trials:
+        module.suggest(trial)
     return trials
 
 
@@ -123,7 +122,7 @@ def _range(spreads: Sequence[BaseDistribution]) -> str:
     return f"{low:g} to {high:g}{step}{', log' if first.log else ''}"
 
 
-def _condition(knob: str, trials: Sequence[optuna.Trial]) -> str:
+def _condition(knob: str, trials: Sequence[RecordedTrial]) -> str:
     """The one other knob whose value decides whether this one is suggested; empty if none does."""
     found = []
     for other in {name for trial in trials for name in trial.params}:
@@ -131,6 +130,8 @@ def _condition(knob: str, trials: Sequence[optuna.Trial]) -> str:
         lacking = {trial.params.get(other) for trial in trials if knob not in trial.params}
         if other == knob or having & lacking or len(having | lacking) > MOST_VALUES or None in having:
             continue
+        if lacking == {None}:
+            continue  # they only come together
         found.append((len(having | lacking), other, _is_one_of(other, having, lacking - {None})))
     return min(found)[2] if found else ""
 

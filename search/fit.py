@@ -26,7 +26,7 @@ CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes
 
 
 def leave_out_too_large(
-    backbones: Sequence[str], study: StudyConfig, device_memory_bytes: int | None
+    backbones: Sequence[str], study: StudyConfig, device_memory_bytes: int | None, num_networks: int = 1
 ) -> tuple[tuple[str, ...], str]:
     """Leaves out the backbones whose trials cannot fit.
 
@@ -35,6 +35,7 @@ def leave_out_too_large(
         study: Settled.
         device_memory_bytes: Free memory that the trials of one device share; None where it is not known, then
             nothing is left out for it.
+        num_networks: Networks of a trial: one, or one an attribute.
 
     Returns:
         The backbones that can be trained, and a sentence about the others; empty if there are none.
@@ -52,7 +53,7 @@ def leave_out_too_large(
         except FactsError as error:
             reasons.append(str(error))
             continue
-        needed = trial_bytes(facts, batch_size, gpu=bool(study.gpus_per_trial))
+        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus_per_trial))
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
         else:
@@ -66,9 +67,9 @@ def leave_out_too_large(
     return tuple(kept), f"{said}: left out of the search" if reasons else ""
 
 
-def trial_bytes(facts: ModelFacts, batch_size: int, *, gpu: bool) -> int:
+def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:
     """Estimated peak memory of a trial's process, on the GPU if it has one."""
-    step = facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see trainables.model
+    step = num_networks * facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see trainables.model
     return GPU_PROCESS_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
 
 
@@ -80,10 +81,13 @@ def largest_trial(run: SearchRun) -> str:
         facts = {backbone: model_facts(backbone, run.task.image_size, cache_dir) for backbone in run.weights}
     except (FactsError, OSError):
         return ""
-    needed = {backbone: trial_bytes(found, run.task.batch_size, gpu=gpu) for backbone, found in facts.items()}
+    proposed = {run.options.get("formulation"), *(point.get("formulation") for point in run.points)}
+    count = len(run.task.attributes) if proposed & {"separate", "search"} else 1
+    needed = {backbone: trial_bytes(found, run.task.batch_size, count, gpu=gpu) for backbone, found in facts.items()}
     largest = max(needed, key=needed.__getitem__)
+    times = f"{count} x " if count > 1 else ""
     return (
-        f"Largest trial: {largest}, {facts[largest].parameters / 1e6:.1f} M parameters, "
+        f"Largest trial: {times}{largest}, {times}{facts[largest].parameters / 1e6:.1f} M parameters, "
         f"about {needed[largest] / 1e9:.1f} GB of {'GPU ' if gpu else ''}memory"
     )
 

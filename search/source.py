@@ -174,12 +174,17 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
 
 
 def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialConfig, str]:
-    """The default of the record's space, and where its weights come from; from weights if the record's trial was."""
+    """The default of the record's space, and where its weights come from; from weights if the record's trial was.
+
+    In the record's formulation where the space leaves that open: which others were searched, a record does not say.
+    """
     space = get_space(name)
+    formulations = () if record.config.formulation in space.formulations else (record.config.formulation,)
+    space = get_space(name, formulations=formulations)
     if record.weights.startswith("random"):
         return space.starting_points[0], "random"
     found = resolve_weights(space.backbones, study.weights, study.cache_path)
-    default = (space if space.own else get_space(name, found.backbones)).starting_points[0]
+    default = (space if space.own else get_space(name, found.backbones, formulations)).starting_points[0]
     return default, found.sources.get(default.backbone, "random")
 
 

@@ -13,12 +13,14 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
 from search.fit import device_memory, leave_out_too_large
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
+from search.replay import RecordedTrial, at_share
 from search.study import StudyConfig
 from search.warm_start import first_points
 from spaces import Space, get_space
@@ -59,13 +61,13 @@ def start_run(
     check_gpu(study)
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     weights = find_weights(space, study)
-    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
+    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
+    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), num_networks)
     if too_large and space.own:
         raise ValueError(f"{too_large}, which a space of your own must do itself: {study.space}")
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights(backbone, file, [*space.backbones, *PACKAGES])
-    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
     check_disk(study, backbones, num_networks)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
@@ -138,14 +140,14 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
     """The weights of the space's backbones; a built-in space goes on without backbones that have none.
 
     Raises:
-        ValueError: A user's own space names a backbone that timm does not know.
+        ValueError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
         WeightsError: The weights that were asked for cannot be had.
     """
     if space.own:
-        for backbone in space.backbones:
+        for backbone, drop_path in _networks(space):
             try:
-                num_parameters(backbone)
-            except RuntimeError as error:
+                num_parameters(backbone, drop_path=drop_path)
+            except (RuntimeError, ValueError) as error:
                 raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     if space.own and weights.backbones != space.backbones:
@@ -155,6 +157,15 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
             "--weights, take them out of the file, or start at random by --weights none"
         )
     return weights
+
+
+def _networks(space: Space) -> list[tuple[str, bool]]:
+    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
+    rng = np.random.default_rng(0)
+    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
+    configs = [*space.starting_points, *map(space.suggest, trials)]
+    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
+    return [*((backbone, False) for backbone in space.backbones), *proposed]
 
 
 def _free_name(runs_dir: Path, name: str) -> str:

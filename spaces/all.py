@@ -17,7 +17,10 @@ BACKBONES = tuple(backbone for family in FAMILIES for backbone in family.BACKBON
 
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
-    """Proposes a backbone, then how its family is trained."""
+    """Proposes a backbone, then how its family is trained.
+
+    lr and weight_decay: those of the backbone's family, by optimizer where it has several.
+    """
     backbone = trial.suggest_categorical("backbone", list(backbones))
     family = next(family for family in FAMILIES if backbone in family.BACKBONES)
     return TrialConfig(backbone=backbone, **family.suggest_training(trial))

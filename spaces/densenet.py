@@ -26,7 +26,10 @@ def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialC
 
 
 def suggest_training(trial: optuna.Trial) -> dict[str, Any]:
-    """Proposes how to train a DenseNet: at the rates of ResNet, whose training Huang et al. (2017) took over."""
+    """Proposes how to train a DenseNet: any optimizer.
+
+    lr: by optimizer, that of ResNet, whose training Huang et al. (2017) took over.
+    """
     return {
         **suggest_any_optimizer(trial, LR),
         **suggest_dropout(trial),

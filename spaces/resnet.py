@@ -25,9 +25,7 @@ from trainables.config import TrialConfig
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnext50_32x4d", "resnetrs50")
 
 LR = {"adamw": (1e-4, 3e-3), "nadamw": (1e-4, 3e-3), "lamb": (3e-4, 8e-3), "sgd": (1e-3, 0.1)}
-"""Learning rate by optimizer. SGD: a decade to either side of the .01 that fine-tuning of ResNets commonly takes,
-whose best depends on the data (Li et al. 2020). LAMB: up to the highest of Wightman et al. (2021) from scratch.
-Adam's as elsewhere."""
+"""Learning rate by optimizer; `suggest_training` says why."""
 
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
@@ -36,7 +34,12 @@ def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialC
 
 
 def suggest_training(trial: optuna.Trial) -> dict[str, Any]:
-    """Proposes how to train a ResNet: any optimizer, little drop path (Wightman et al. 2021), perhaps frozen first."""
+    """Proposes how to train a ResNet: any optimizer, little drop path (Wightman et al. 2021), perhaps frozen first.
+
+    lr: by optimizer. SGD: a decade to either side of the .01 that fine-tuning of ResNets commonly takes, whose best
+    depends on the data (Li et al. 2020). LAMB: up to the highest of Wightman et al. (2021) from scratch. AdamW and
+    NAdamW: as of other convolutions, 1e-4 to 3e-3.
+    """
     return {
         **suggest_any_optimizer(trial, LR),
         **suggest_dropout(trial),

@@ -28,18 +28,16 @@ WEIGHT_DECAYS: dict[str, Range] = {
     "lamb": (1e-3, 0.1),
     "sgd": (1e-6, 1e-3),
 }
-"""By optimizer. AdamW: around its .01 to .05 (Loshchilov & Hutter 2019; Liu et al. 2022), as is NAdamW. LAMB: around
-the .01 to .03 of Wightman et al. (2021). SGD: up to ten times the 1e-4 that fine-tuning of ResNets commonly takes,
-and down to next to none, which suits target data like ImageNet (Li et al. 2020)."""
+"""By optimizer; `suggest_any_optimizer` says why."""
 
 
 def suggest_optimizer(trial: optuna.Trial, lr: Range = (1e-4, 3e-3)) -> dict[str, Any]:
     """AdamW's knobs for fine-tuning.
 
     lr: 1e-4 to 3e-3 holds the fine-tuning rates of timm's and torchvision's AdamW recipes at batches of 32 to
-    128 (Wightman et al. 2021 train from scratch at 5e-3 with LAMB; fine-tuning wants less). weight_decay: see
-    `WEIGHT_DECAYS`. warmup_share: none to a fifth of the schedule, the range of 0 to 5 epochs in 27 that those
-    recipes use.
+    128 (Wightman et al. 2021 train from scratch at 5e-3 with LAMB; fine-tuning wants less). weight_decay: around
+    the .01 to .05 of AdamW (Loshchilov & Hutter 2019; Liu et al. 2022). warmup_share: none to a fifth of the schedule,
+    the range of 0 to 5 epochs in 27 that those recipes use.
     """
     return {
         "lr": trial.suggest_float("lr", *lr, log=True),
@@ -55,6 +53,10 @@ def suggest_any_optimizer(trial: optuna.Trial, lr: Mapping[str, Range]) -> dict[
     fine-tuning (He et al. 2016, Huang et al. 2017, Dosovitskiy et al. 2021). LAMB: ResNet strikes back and DeiT III
     (Wightman et al. 2021, Touvron et al. 2022). NAdamW: among those that set the targets of AlgoPerf, whose workloads
     hold a ResNet and a ViT (Dahl et al. 2023). AdamW: DeiT (Touvron et al. 2021) and everyday fine-tuning.
+    weight_decay: by optimizer. AdamW: around its .01 to .05 (Loshchilov & Hutter 2019; Liu et al. 2022), as is NAdamW.
+    LAMB: around the .01 to .03 of Wightman et al. (2021). SGD: up to ten times the 1e-4 that fine-tuning of ResNets
+    commonly takes, and down to next to none, which suits target data like ImageNet (Li et al. 2020). warmup_share:
+    none to a fifth of the schedule, the range of 0 to 5 epochs in 27 that common recipes use.
 
     Args:
         trial: Proposes the values.

@@ -24,7 +24,10 @@ BACKBONES = ("test_efficientnet", "test_resnet", "test_vit")
 
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
-    """Proposes one tiny network and how to train it, by every knob that any family has."""
+    """Proposes one tiny network and how to train it, by every knob that any family has.
+
+    lr: by optimizer, that of ResNet.
+    """
     return TrialConfig(
         backbone=trial.suggest_categorical("backbone", list(backbones)),
         **suggest_any_optimizer(trial, LR),

@@ -25,9 +25,7 @@ from trainables.config import TrialConfig
 BACKBONES = ("deit_small_patch16_224", "vit_small_patch16_224", "deit3_small_patch16_224")
 
 LR = {"adamw": (1e-5, 1e-3), "nadamw": (1e-5, 1e-3), "lamb": (1e-4, 3e-3), "sgd": (1e-3, 0.06)}
-"""Learning rate by optimizer, each lower than for convolutions. SGD: the range that ViT was fine-tuned in
-(Dosovitskiy et al. 2021). AdamW: around the 5e-5 to 5e-4 a batch of 512 of DeiT (Touvron et al. 2021), as is NAdamW.
-LAMB: up to the 3e-3 of DeiT III from scratch (Touvron et al. 2022)."""
+"""Learning rate by optimizer; `suggest_training` says why."""
 
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
@@ -36,7 +34,12 @@ def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialC
 
 
 def suggest_training(trial: optuna.Trial) -> dict[str, Any]:
-    """Proposes how to train a vision transformer; no averaging, whose gain fine-tuning loses (Touvron et al. 2021)."""
+    """Proposes how to train a vision transformer; no averaging, whose gain fine-tuning loses (Touvron et al. 2021).
+
+    lr: by optimizer, each lower than for convolutions. SGD: the range that ViT was fine-tuned in (Dosovitskiy et al.
+    2021). AdamW: around the 5e-5 to 5e-4 a batch of 512 of DeiT (Touvron et al. 2021), as is NAdamW. LAMB: up to the
+    3e-3 of DeiT III from scratch (Touvron et al. 2022).
+    """
     return {
         **suggest_any_optimizer(trial, LR),
         **suggest_dropout(trial),

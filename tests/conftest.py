@@ -31,6 +31,11 @@ def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] 
     Image.fromarray(pixels).save(path)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the sweep over all backbones, which takes minutes."""
+    parser.addoption("--all-backbones", action="store_true", help="train every backbone of every space for a step")
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV data set of 24 people with 4 pictures each, in 3 unbalanced classes."""

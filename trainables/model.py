@@ -5,6 +5,7 @@ Letters: `B` batch, `S` image size in pixels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import timm
@@ -66,7 +67,7 @@ def create_backbone(
         )
     except TypeError as error:
         if "drop_path_rate" in str(error):
-            raise ValueError(f"{backbone} has no drop path: set drop_path to 0") from error
+            raise _no_drop_path(backbone) from error
         if "img_size" in str(error):
             raise _other_size(backbone, image_size, error) from error
         raise
@@ -116,10 +117,25 @@ def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
     )
 
 
-def num_parameters(backbone: str) -> int:
-    """Parameters of a backbone with a classifier of two classes; nothing is allocated for it."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in timm.create_model(backbone, num_classes=2).parameters())
+def _no_drop_path(backbone: str) -> ValueError:
+    return ValueError(f"{backbone} has no drop path: set drop_path to 0")
+
+
+@functools.cache
+def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
+    """Parameters of a backbone with a classifier of two classes; nothing is allocated for it.
+
+    Raises:
+        RuntimeError: timm does not know the backbone.
+        ValueError: It is asked for drop path and has none.
+    """
+    options = {"drop_path_rate": 0.1} if drop_path else {}
+    try:
+        with torch.device("meta"):
+            model = timm.create_model(backbone, num_classes=2, **options)
+    except TypeError as error:
+        raise _no_drop_path(backbone) if "drop_path_rate" in str(error) else error from error
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 class Normalizer:

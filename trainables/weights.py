@@ -15,6 +15,7 @@ from pathlib import Path
 
 import timm
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 PROBE_SECONDS = 3.0
@@ -129,12 +130,14 @@ def _shapes(backbone: str) -> dict[str, tuple[int, ...]]:
 
 
 def _what_it_holds(backbone: str, file: str, others: Sequence[str]) -> str:
-    """Whose weights a file holds, by the names and shapes of its tensors; empty where it cannot be told."""
+    """Whose weights a file holds, by its own note or its tensors; empty if it cannot be told."""
     try:
-        state = timm.models.load_state_dict(file, device="meta") if file.endswith(".safetensors") else None
-        state = state or timm.models.load_state_dict(file)
+        state = timm.models.load_state_dict(file)
+        note = _note(file)
     except Exception:  # no file of weights at all: the reason that the caller has is the better one
         return ""
+    if note:
+        return f"it holds {note}"
     held = {name: tuple(value.shape) for name, value in state.items()}
     for other in others:
         if other != backbone and held.items() >= (shapes := _shapes(other)).items() and shapes:
@@ -151,6 +154,14 @@ def _what_it_holds(backbone: str, file: str, others: Sequence[str]) -> str:
         f"it has no {missing[0]} {_by(wanted[missing[0]])} and lacks {len(missing)} of {len(wanted)} tensors; "
         f"what it has begins with {first} {_by(held[first])}"
     )
+
+
+def _note(file: str) -> str:
+    """What `trainables.saved_model` wrote into a file of a trained network; empty for other files."""
+    if not file.endswith(".safetensors"):
+        return ""
+    with safe_open(file, "pt") as opened:
+        return (opened.metadata() or {}).get("holds", "")
 
 
 def _by(shape: Sequence[int]) -> str:

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from results.collect import RunError, best_trial, load_run, load_trials
-from results.record import SearchRun
 from results.strict_json import RecordError
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from tests.records import a_report, a_run, a_task
+from trainables.config import TrialConfig
 
 STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
 
@@ -25,21 +24,7 @@ def at(seconds: float) -> str:
 
 
 def a_line(trial: int, epoch: int, score: float, *, after: float = 0, status: str = "running") -> dict[str, Any]:
-    report = EpochReport(
-        epoch=epoch,
-        train_loss=0.5,
-        train_macro_f1=0.6,
-        val_loss=0.6,
-        val_macro_f1=score,
-        val_accuracy=0.9,
-        class_f1=(score, score),
-        best_val_macro_f1=score,
-        best_epoch=epoch,
-        lr=1e-3,
-        images_per_second=10.0,
-        seconds=2.0,
-        peak_memory_bytes=1,
-    )
+    report = a_report(epoch, score, class_f1=(score, score))
     config = {"config": asdict(TrialConfig(backbone=f"net{trial}"))} if epoch == 1 else {}
     return {"trial_id": f"{trial:05}", "time": at(after), "status": status, **report.to_json(), **config}
 
@@ -51,23 +36,7 @@ def an_event(trial: int, event: str, *, after: float = 0, **more: Any) -> dict[s
 def a_run_dir(
     folder: Path, lines: Iterable[dict[str, Any]] = (), events: Iterable[dict[str, Any]] | None = None
 ) -> Path:
-    run = SearchRun(
-        name="a",
-        space="toy",
-        started=at(0),
-        options={},
-        task=TaskConfig(cache_path="/c", split_path="/s", checkpoint_dir="/p", classes=("x", "y"), seed=7),
-        data={"source": "/home/me/pictures", "pictures": 840},
-        split_hash="f00",
-        weights={"net1": "package net1 1.0"},
-        weights_note="",
-        history="the starting points of the space",
-        versions={},
-        commit="abc",
-        hardware="2 CPU cores",
-        trials_asked=8,
-        points=[],
-    )
+    run = a_run(started=at(0), task=a_task(seed=7))
     run.save(folder / "run.json")
     (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if events is not None:

@@ -8,46 +8,17 @@ from pathlib import Path
 import pytest
 
 from results.experiments import COLUMNS, append_experiment, note_retrained
-from results.record import BestTrial
 from results.strict_json import RecordError
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from tests.records import a_record
+from trainables.config import TrialConfig
 
-REPORT = EpochReport(
-    epoch=3,
-    train_loss=0.5,
-    train_macro_f1=0.7,
-    val_loss=0.6,
-    val_macro_f1=0.8125,
-    val_accuracy=0.9,
-    class_f1=(0.8, 0.825),
-    best_val_macro_f1=0.8125,
-    best_epoch=3,
-    lr=1e-3,
-    images_per_second=10.0,
-    seconds=2.0,
-    peak_memory_bytes=1,
-)
-BEST = BestTrial(
-    run="a",
-    space="toy",
-    date="2026-10-24T14:03:00+09:00",
-    trial_id="00003",
+BEST = a_record(
+    0.8125,
     config=TrialConfig(backbone="net, the 1st"),
-    report=REPORT,
-    epochs_trained=4,
-    task=TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("x", "y")),
     data={"pictures": 840, "groups": None},
-    split_hash="f00",
     weights="package net1 1.0",
-    weights_note="",
     history="the starting points\nof the space",
-    trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
     wall_seconds=61.5,
-    device_seconds=100.0,
-    seed=0,
-    versions={},
-    commit=None,
     hardware='2 "cores"',
 )
 

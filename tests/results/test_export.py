@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +11,14 @@ import pytest
 
 from results import export
 from results.export import export_all, export_best, export_retrained, is_stale, main
-from results.record import BestTrial, load_record
+from results.record import load_record
 from results.strict_json import RecordError
 from results.table import BEGIN, END, TableError
 from tests.final_models import a_final
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from tests.records import a_record
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "results" / "export.py"
-
-
-def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
-    record = BestTrial(
-        run="a",
-        space="toy",
-        date="2026-10-24T14:03:00+09:00",
-        trial_id="00003",
-        config=TrialConfig(backbone="resnet18"),
-        report=EpochReport(
-            epoch=3,
-            train_loss=0.5,
-            train_macro_f1=0.6,
-            val_loss=0.6,
-            val_macro_f1=score,
-            val_accuracy=0.9,
-            class_f1=(0.7, 0.9),
-            best_val_macro_f1=score,
-            best_epoch=3,
-            lr=1e-3,
-            images_per_second=10.0,
-            seconds=2.5,
-            peak_memory_bytes=1,
-        ),
-        epochs_trained=4,
-        task=TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("x", "y")),
-        data={"pictures": 840},
-        split_hash="f00",
-        weights="random",
-        weights_note="",
-        history="the starting points of the space",
-        trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
-        wall_seconds=60.0,
-        device_seconds=100.0,
-        seed=0,
-        versions={},
-        commit=None,
-        hardware="2 CPU cores",
-    )
-    return replace(record, **changes)
 
 
 @pytest.fixture

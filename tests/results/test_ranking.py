@@ -9,28 +9,19 @@ import pytest
 
 from results.collect import TrialHistory
 from results.ranking import DEFAULT, Candidate, candidates, rank
+from tests.records import a_report
 from trainables.config import TrialConfig
-from trainables.report import EpochReport
 
 DEFAULT_CONFIG = TrialConfig(backbone="test_resnet")
 
 
 def a_trial(name: str, *scores: float, status: str = "finished", **config: Any) -> TrialHistory:
     reports = tuple(
-        EpochReport(
-            epoch=epoch,
-            train_loss=1.0,
-            train_macro_f1=0.5,
-            val_loss=1.0,
-            val_macro_f1=score,
-            val_accuracy=score,
-            class_f1=(score, score),
+        a_report(
+            epoch,
+            score,
             best_val_macro_f1=max(scores[:epoch]),
             best_epoch=scores.index(max(scores[:epoch])) + 1,
-            lr=0.1,
-            images_per_second=1.0,
-            seconds=1.0,
-            peak_memory_bytes=1,
         )
         for epoch, score in enumerate(scores, start=1)
     )

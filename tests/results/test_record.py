@@ -14,8 +14,8 @@ from results import atomic
 from results.atomic import write_whole
 from results.record import LOCAL_FIELDS, BestTrial, SearchRun, load_record
 from results.strict_json import RecordError, load_object
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from tests import records
+from trainables.config import TaskConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,10 +30,8 @@ TASK = TaskConfig(
 
 
 def a_run(**changes: Any) -> SearchRun:
-    run = SearchRun(
-        name="a",
-        space="toy",
-        started="2026-10-24T14:03:00+09:00",
+    """With paths of a machine wherever there may be some."""
+    run = records.a_run(
         options={"trials": 8, "data": "/home/me/my data"},
         task=TASK,
         data={
@@ -41,56 +39,22 @@ def a_run(**changes: Any) -> SearchRun:
             "pictures": 840,
             "skipped": ["/home/me/my data/x/1.jpg", "/elsewhere/2.png is not a picture"],
         },
-        split_hash="f00",
         weights={"resnet18": "file /home/me/weights/resnet18.safetensors"},
-        weights_note="",
-        history="the starting points of the space",
         versions={"python": "3.11.7"},
         commit=None,
-        hardware="2 CPU cores",
-        trials_asked=8,
-        points=[],
     )
     return replace(run, **changes)
 
 
 def a_record(**changes: Any) -> BestTrial:
+    """Of that run, with a number that is none."""
     run = a_run().portable()
-    record = BestTrial(
-        run=run.name,
-        space=run.space,
-        date=run.started,
-        trial_id="00003",
-        config=TrialConfig(backbone="resnet18"),
-        report=EpochReport(
-            epoch=3,
-            train_loss=0.5,
-            train_macro_f1=0.6,
-            val_loss=0.6,
-            val_macro_f1=0.8,
-            val_accuracy=0.9,
-            class_f1=(0.7, 0.9),
-            best_val_macro_f1=0.8,
-            best_epoch=3,
-            lr=1e-3,
-            images_per_second=math.nan,
-            seconds=2.5,
-            peak_memory_bytes=1,
-        ),
-        epochs_trained=4,
+    record = records.a_record(
+        report=records.a_report(images_per_second=math.nan, seconds=2.5),
         task=run.task,
         data=run.data,
-        split_hash=run.split_hash,
-        weights="random",
-        weights_note="",
-        history="the starting points of the space",
-        trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
-        wall_seconds=60.0,
-        device_seconds=100.0,
-        seed=0,
         versions=run.versions,
         commit="0123456789abcdef+dirty",
-        hardware=run.hardware,
     )
     return replace(record, **changes)
 

@@ -15,11 +15,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from results.confusion import load_confusion
-from results.record import SearchRun
 from results.report import main, render_report, write_report
 from results.report_figures import study_figures
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from tests.records import a_report, a_run, a_task
+from trainables.config import TrialConfig
 
 STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
 EVIL = '<img src=x onerror="alert(1)"> & $x'
@@ -38,21 +37,7 @@ def a_trial(trial: int, scores: Sequence[float], status: str = "stopped") -> lis
     """The lines of one trial in `trials.jsonl`."""
     lines = []
     for epoch, score in enumerate(scores, start=1):
-        report = EpochReport(
-            epoch=epoch,
-            train_loss=0.5,
-            train_macro_f1=0.5,
-            val_loss=0.6,
-            val_macro_f1=score,
-            val_accuracy=0.9,
-            class_f1=(score, score / 2),
-            best_val_macro_f1=score,
-            best_epoch=epoch,
-            lr=1e-3,
-            images_per_second=10.0,
-            seconds=2.0,
-            peak_memory_bytes=1,
-        )
+        report = a_report(epoch, score, class_f1=(score, score / 2))
         state = status if epoch == len(scores) else "running"
         moment = (STARTED + timedelta(seconds=10 * trial + epoch)).isoformat()
         config = {"config": asdict(a_config(trial))} if epoch == 1 else {}
@@ -79,22 +64,16 @@ def a_run_dir(
     classes: tuple[str, ...] = ("x", "y"),
     **options: Any,
 ) -> Path:
-    run = SearchRun(
+    run = a_run(
         name=folder.name,
-        space="toy",
         started=STARTED.isoformat(),
         options={"trials": 10, "seed": 0, "val_share": 0.2, "skip_bad": True, "attributes": ["a", "b"], **options},
-        task=TaskConfig(cache_path="/c", split_path="/s", checkpoint_dir="/p", classes=classes, epochs=4),
+        task=a_task(classes=classes, epochs=4),
         data={"source": "/home/me/pictures", "pictures": 100, "groups": 10, "sides": SIDES, "skipped": ["bad.png"]},
-        split_hash="f00",
         weights={"net0": "package net0 1.0", "net1": "random"},
         weights_note="no weights for net1",
-        history="the starting points of the space",
         versions={"python": "3.11"},
-        commit="abc",
-        hardware="2 CPU cores",
         trials_asked=10,
-        points=[],
     )
     folder.mkdir(exist_ok=True)
     run.save(folder / "run.json")

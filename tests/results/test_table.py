@@ -8,49 +8,25 @@ import pytest
 
 from results.record import BestTrial
 from results.table import BEGIN, END, TableError, render_table, splice
+from tests import records
 from tests.final_models import a_final
-from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from trainables.config import TrialConfig
 
 TABLE = "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
 
 def a_record(score: float = 0.8, **changes: Any) -> BestTrial:
-    record = BestTrial(
-        run="a",
-        space="toy",
+    """With something to say in every column."""
+    record = records.a_record(
         date="2026-10-24T14:03:59.123+09:00",
-        trial_id="00003",
         config=TrialConfig(backbone="resnet18", dropout=0.25, cutmix=0.3, lr=3.2e-4, weight_decay=0.05),
-        report=EpochReport(
-            epoch=3,
-            train_loss=0.5,
-            train_macro_f1=0.6,
-            val_loss=0.6,
-            val_macro_f1=score,
-            val_accuracy=0.9,
-            class_f1=(0.7, 0.9),
-            best_val_macro_f1=score,
-            best_epoch=3,
-            lr=1e-3,
-            images_per_second=10.0,
-            seconds=2.5,
-            peak_memory_bytes=1,
-        ),
-        epochs_trained=4,
-        task=TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("x", "y"), image_size=64),
-        data={"pictures": 840},
-        split_hash="f00",
+        report=records.a_report(score=score, seconds=2.5),
+        task=records.a_task(image_size=64),
         weights="package resnet18 1.0",
-        weights_note="",
-        history="the starting points of the space",
-        trials={"asked": 8, "finished": 3, "stopped": 4, "failed": 1, "total": 8},
         wall_seconds=333.4,
         device_seconds=4000,
         seed=11,
-        versions={},
         commit="0123456789abcdef0123456789abcdef01234567+dirty",
-        hardware="2 CPU cores",
     )
     return replace(record, **changes)
 

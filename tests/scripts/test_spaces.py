@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import optuna
+import numpy as np
 import pytest
 
 from scripts.knobs import _condition, knobs_of, sources_of
 from scripts.spaces import main
+from search.replay import RecordedTrial, at_share
 from spaces import SPACES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,23 +24,35 @@ def test_every_searched_knob_has_a_range_and_a_source(name: str) -> None:
 
 def test_ranges_and_sources_are_those_of_the_code() -> None:
     knobs = {knob.name: knob for knob in knobs_of("toy")}
-    assert knobs["lr"].range == "0.0001 to 0.003, log"
+    assert knobs["lr"].range == "0.0001 to 0.1, log"  # the widest of four optimizers
+    assert knobs["lr"].source == "by optimizer, that of ResNet."
     assert knobs["dropout"].range == "0 to 0.7 by 0.1"
-    assert sources_of(SPACES["toy"])["contrast"] == "to the middle of AutoAugment's range (Cubuk et al. 2019)."
+    assert knobs["policy_magnitude"].condition == "policy is rand"
+    assert 0.2 < knobs["policy_magnitude"].share < 0.5
+    assert knobs["contrast"].source.startswith("to the middle of AutoAugment's range (Cubuk et al. 2019)")
 
 
 def test_the_knob_that_decides_about_another_is_found() -> None:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    trials = [study.ask() for _ in range(60)]
+    rng = np.random.default_rng(0)
+    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(60)]
     for trial in trials:
         trial.suggest_float("lr", 1e-4, 1e-2, log=True)
         trial.suggest_float("cutmix", 0, 1, step=0.25)
         if trial.suggest_categorical("loss", ["plain", "focal", "adjusted"]) == "focal":
-            trial.suggest_float("gamma", 1, 5)
+            trial.suggest_float("gamma", 1, 5, step=1)
+            trial.suggest_float("delta", 1, 5, step=1)
         if trial.params["cutmix"] > 0:
             trial.suggest_float("alpha", 0.1, 1)
     assert _condition("gamma", trials) == "loss is focal"
+    assert _condition("delta", trials) == "loss is focal"  # not gamma, which only comes with it
     assert _condition("alpha", trials) == "cutmix > 0"
+
+
+def test_the_space_of_all_has_the_sources_of_its_families() -> None:
+    sources = sources_of(SPACES["all"])
+    assert sources["lr"].startswith("those of the backbone's family")
+    assert sources["layer_decay"] == sources_of(SPACES["vit"])["layer_decay"]
+    assert "layer_decay" not in sources_of(SPACES["resnet"])
 
 
 def test_the_table_of_the_readme_is_not_stale(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from search.fit import CPU_PROCESS_BYTES, device_memory, leave_out_too_large, trial_bytes
+from search.fit import (
+    CPU_FACTOR,
+    CPU_PROCESS_BYTES,
+    device_memory,
+    largest_trial,
+    leave_out_too_large,
+    trial_bytes,
+)
 from search.study import StudyConfig
+from tests.records import a_run
+from trainables.config import TaskConfig
 from trainables.facts import model_facts
 
 SMALL, LARGE = "test_resnet", "resnet18"
@@ -34,6 +44,26 @@ def test_what_cannot_fit_as_often_as_trials_run_is_left_out_loudly(study: StudyC
     kept, note = leave_out_too_large((LARGE, SMALL), study, between(study))
     assert kept == (SMALL,)
     assert re.fullmatch(r"resnet18 needs about \S+ GB, a trial can have \S+ GB: left out of the search", note)
+
+
+def test_a_network_for_each_attribute_needs_as_much_more(study: StudyConfig) -> None:
+    assert leave_out_too_large((LARGE, SMALL), study, between(study), num_networks=1)[0] == (SMALL,)
+    facts = model_facts(SMALL, 64, study.cache_path)
+    needed = trial_bytes(facts, 32, 3, gpu=False)
+    assert needed - trial_bytes(facts, 32, gpu=False) == round(CPU_FACTOR * 2 * facts.training_bytes(32))
+    assert leave_out_too_large((SMALL,), study, 2 * needed, num_networks=3)[0] == (SMALL,)
+    with pytest.raises(ValueError, match="no backbone fits"):
+        leave_out_too_large((SMALL,), study, 2 * needed - 2, num_networks=3)
+
+
+def test_a_search_says_what_its_largest_trial_needs(task: TaskConfig) -> None:
+    task = replace(task, attributes={"a": ("x", "x", "y"), "b": ("x", "y", "y")})
+    run = a_run(task=task, weights={SMALL: "random", LARGE: "random"}, options={"formulation": "joint"})
+    joint = largest_trial(run)
+    assert re.fullmatch(r"Largest trial: resnet18, 11\.2 M parameters, about \S+ GB of memory", joint)
+    separate = largest_trial(replace(run, options={"formulation": "separate"}))
+    assert separate.startswith("Largest trial: 2 x resnet18, 2 x 11.2 M parameters, about ")
+    assert float(separate.split()[-4]) > float(joint.split()[-4])
 
 
 def test_a_backbone_that_cannot_be_run_at_the_size_is_left_out(tmp_path: Path) -> None:

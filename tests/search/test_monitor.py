@@ -16,6 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from results.collect import load_trials
 from search.monitor import Monitor
 from search.stop import StopRequest
+from tests.records import a_report
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
 
@@ -28,20 +29,12 @@ def a_trial(trial_id: str = "00000") -> Any:
 
 
 def a_result(epoch: int, score: float, best: float | None = None, **more: Any) -> dict[str, Any]:
-    report = EpochReport(
-        epoch=epoch,
-        train_loss=1.0,
-        train_macro_f1=0.6,
+    report = a_report(
+        epoch,
+        score,
         val_loss=math.nan if math.isnan(score) else 1.0,
-        val_macro_f1=score,
-        val_accuracy=0.5,
         class_f1=(0.1, 0.2, 0.3),
         best_val_macro_f1=score if best is None else best,
-        best_epoch=epoch,
-        lr=0.1,
-        images_per_second=10.0,
-        seconds=1.0,
-        peak_memory_bytes=1,
         diverged=math.isnan(score),
     )
     return {**asdict(report), "training_iteration": epoch, **more}

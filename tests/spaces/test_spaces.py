@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 
+from search.replay import RecordedTrial, at_share
 from search.searcher import build_searcher
 from spaces import SPACES, get_space
 from spaces.all import FAMILIES
@@ -20,9 +22,9 @@ from trainables.config import FORMULATIONS, RANGES, TrialConfig
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def sampled(name: str, count: int, formulations: Sequence[str] = ()) -> list[tuple[optuna.trial.Trial, TrialConfig]]:
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    trials = [study.ask() for _ in range(count)]
+def sampled(name: str, count: int, formulations: Sequence[str] = ()) -> list[tuple[RecordedTrial, TrialConfig]]:
+    rng = np.random.default_rng(0)
+    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(count)]
     suggest = get_space(name, formulations=formulations).suggest
     return [(trial, suggest(trial)) for trial in trials]
 
@@ -35,6 +37,7 @@ def test_a_hundred_samples_are_valid_named_like_their_fields_and_replay(name: st
         assert set(trial.params) <= {field.name for field in fields(TrialConfig)}
         assert all(getattr(config, key) == value for key, value in trial.params.items())
         assert space.suggest(optuna.trial.FixedTrial(asdict(config))) == config
+        assert pickle.loads(pickle.dumps(config)) == config
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -160,7 +163,8 @@ def test_in_the_space_of_all_the_backbone_decides_what_else_there_is() -> None:
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_search_over_all_families_is_one_study(on_disk: bool, tmp_path: Path) -> None:
     space = get_space("all", formulations=FORMULATIONS)
-    points = [asdict(config) for _, config in sampled("all", 100, formulations=FORMULATIONS)]
+    num_points = 12 if on_disk else 100  # SQLite writes every parameter by itself
+    points = [asdict(config) for _, config in sampled("all", num_points, formulations=FORMULATIONS)]
     searcher = build_searcher(
         space.suggest,
         metric="score",
@@ -170,16 +174,16 @@ def test_a_search_over_all_families_is_one_study(on_disk: bool, tmp_path: Path) 
         points=points,
         storage=tmp_path / "study.db" if on_disk else None,
     )
-    for number in range(100 + 4):  # the last are proposed, some of them near trials of other families
+    for number in range(num_points + 4):  # the last are proposed, some of them near trials of other families
         config = searcher.suggest(str(number))
-        assert number >= 100 or config == points[number]
+        assert number >= num_points or config == points[number]
         again = space.suggest(optuna.trial.FixedTrial(config))
         assert pickle.loads(pickle.dumps(again)) == TrialConfig(**config)
         score = config["lr"] + ("resnet" in config["backbone"]) + (config["loss"] == "focal")
         searcher.on_trial_complete(str(number), {"training_iteration": 1, "score": score})
     searcher.close()
     trials = searcher.study.trials
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 104
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * (num_points + 4)
     for trial in trials:
         for name, distribution in trial.distributions.items():
             assert distribution._contains(distribution.to_internal_repr(trial.params[name])), name

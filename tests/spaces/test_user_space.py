@@ -174,6 +174,15 @@ def test_weights_that_are_missing_or_a_backbone_that_is_none_are_found_before_th
     unknown = write(tmp_path, GOOD.replace("test_resnet", "test_resnett"))
     with pytest.raises(ValueError, match=r"my spaces.py:mine proposes the backbone 'test_resnett': Unknown model"):
         find_weights(get_space(f"{unknown}:mine"), study)
+    body = """
+def mine(trial):
+    return TrialConfig(
+        backbone=trial.suggest_categorical("backbone", ["test_vit", "vgg11"]),
+        drop_path=trial.suggest_float("drop_path", 0.0, 0.3),
+    )
+"""
+    with pytest.raises(ValueError, match=r"proposes the backbone 'vgg11': vgg11 has no drop path: set drop_path to 0"):
+        find_weights(get_space(write(tmp_path, HEAD + body) + ":mine"), study)
 
 
 def test_heads_need_classes_made_of_attributes(pictures: Path) -> None:
