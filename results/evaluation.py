@@ -11,10 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from results.bootstrap import Interval, accuracy, group_counts, mean_interval, score_interval
-
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
-"""A probability of 0 counts as this, so that one picture cannot make the loss infinite."""
+from results.bootstrap import Interval, accuracy, group_counts, log_losses, mean_interval, score_interval
 
 
 @dataclass(frozen=True)
@@ -95,8 +92,7 @@ def evaluate_answers(answers: Answers, seed: int = 0) -> Evaluation:
     """Scores answers; intervals are over groups, or over pictures where the data name no groups."""
     units = answers.groups or answers.paths
     chosen = answers.chosen
-    places = np.arange(len(chosen))
-    losses = -np.log(np.maximum(answers.probabilities[places, answers.labels], SMALLEST_PROBABILITY))
+    losses = log_losses(answers.probabilities, answers.labels)
     names = np.array(answers.classes, dtype=object)
     attributes, values = {}, {}
     for name, by_class in answers.attributes.items():

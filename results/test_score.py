@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from results.bootstrap import (
-    SMALLEST_PROBABILITY,
     Interval,
     accuracy,
     difference_interval,
     group_counts,
+    log_losses,
     mean_interval,
     score_interval,
     verdict,
@@ -84,11 +84,10 @@ def score_test(
         others = group_counts(truth, default.argmax(1).tolist(), groups, len(classes))
         other, difference = score_interval(others), difference_interval(counts, others)
         words = verdict(difference, "the default")
-    right = probabilities[np.arange(len(truth)), truth].astype(float)
     return TestScore(
         macro_f1=score_interval(counts),
         accuracy=score_interval(counts, accuracy),
-        loss=mean_interval((-np.log(np.maximum(right, SMALLEST_PROBABILITY))).tolist(), groups),
+        loss=mean_interval(log_losses(probabilities, np.array(truth)).tolist(), groups),
         default=other,
         difference=difference,
         verdict=words,

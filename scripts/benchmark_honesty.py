@@ -1,10 +1,12 @@
 """Measures what the scores of a search are worth: validation, test and, on many people drawn anew, the truth.
 
-    python scripts/benchmark_honesty.py --searches 10
+    python scripts/benchmark_honesty.py            # ten small searches, re-trained
+    python scripts/benchmark_honesty.py --splits   # the default alone, split by person and by picture
 
-Ten small searches on the built-in data, each with a split of its own, are re-trained. The network that a search found
-best, the final one and the default's are asked about 600 people drawn for this. It takes half an hour on two
-cores and ends with a table and a figure in runs/honesty. Stopped and started again, it goes on where it was.
+The searches are on the built-in data, each with a split of its own. The network that a search found best, the final one
+and the default's are asked about 400 people drawn for this, and about the test side; what they answered is kept, so
+that the table and `scripts/benchmark_intervals.py` can be made anew in seconds. It takes half an hour on two cores and
+ends with a table and a figure in runs/honesty. Stopped and started again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -26,18 +28,31 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from results.atomic import write_whole
-from results.bootstrap import group_counts, macro_f1
+from results.bootstrap import (
+    Interval,
+    difference_interval,
+    group_counts,
+    macro_f1,
+    score_interval,
+    verdict,
+)
 from results.collect import best_trial, load_run
 from results.figures import save_png
 from results.retrained import load_retrained
-from results.strict_json import load_object, save_object
 from scripts.terminal import say_error
+
+if TYPE_CHECKING:
+    from trainables.data.labelled import LabelledPictures
 
 FRESH_SEED = 1_000_003
 """Of the people drawn for the truth; the built-in data have seed 0."""
-SEARCH = ("--trials", "8", "--epochs", "3", "--image-size", "48", "--history", "none")
-BACKBONE = ("--backbones", "tf_efficientnet_lite0")
+COMMON = ("--backbones", "tf_efficientnet_lite0", "--image-size", "48", "--history", "none")
+SEARCH = ("--trials", "8", "--epochs", "3")
 RETRAIN = ("--top-k", "1", "--seeds", "2")
+DEFAULT_ALONE = ("--trials", "1", "--epochs", "6")
+ONE_CORE = ("--concurrency", "1", "--cpus-per-trial", "1")
+SPACE = "efficientnet"
+SPLITS = ("group", "picture")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +61,49 @@ class HonestyConfig:
 
     searches: int = 10
     """Searches, each with its own seed of split, proposals and training."""
-    people: int = 600
+    splits: bool = False
+    """Compare the two ways to split instead: train the default configuration under each, once for each seed."""
+    people: int = 400
     """People drawn anew, seven pictures each."""
     out: Annotated[Path, tyro.conf.arg(help_behavior_hint="(default: runs/honesty)")] = ROOT / "runs" / "honesty"
     """Folder of everything it makes."""
+
+    def __post_init__(self) -> None:
+        if self.searches < 1:
+            raise ValueError(f"--searches is {self.searches}: it must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A search: what it said, and what was so."""
+
+    seed: int
+    search: float
+    """Validation macro-F1 of its best trial."""
+    search_truth: float
+    """Macro-F1 of that very network on the people drawn anew."""
+    val: float
+    """Mean of the re-ranking, over seeds."""
+    test: Interval
+    """The final network on the test side."""
+    truth: float
+    """And on the people drawn anew."""
+    is_default: bool
+    """Whether the final network has the default configuration."""
+    default_truth: float
+    verdict: str
+    """Against the default, by the test side."""
+
+    @property
+    def covered(self) -> bool:
+        """Whether the interval of the test score holds the truth."""
+        return self.test.low <= self.truth <= self.test.high
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and measures; a user's mistake is one message and exit code 2."""
     try:
-        config = tyro.cli(HonestyConfig, prog="benchmark_honesty.py", args=args)
+        config = tyro.cli(HonestyConfig, prog="benchmark_honesty.py", args=args, config=(tyro.conf.FlagCreatePairsOff,))
         return measure(config)
     except (ValueError, OSError) as error:
         say_error(error)
@@ -71,57 +119,50 @@ def measure(config: HonestyConfig) -> int:
     out = config.out.expanduser().resolve()
     out.mkdir(parents=True, exist_ok=True)
     fresh = make_demo_data(out / f"people-{config.people}", people=config.people, eval_people=1, seed=FRESH_SEED)
-    log = out / "searches.json"
-    known = load_object(log) if log.exists() else {}
-    rows = {int(seed): row for seed, row in known.items() if row["people"] == config.people}
-    for seed in range(config.searches):
-        if seed not in rows:
-            rows[seed] = {"people": config.people, **_one_search(seed, out, fresh)}
-            save_object(log, {str(seed): row for seed, row in rows.items()})
-            print(rows[seed], flush=True)
-    chosen = [rows[seed] for seed in range(config.searches)]
-    text = render_table(chosen, config.people)
-    write_whole(out / "honesty.md", text.encode())
-    save_png(draw(chosen), out / "honesty.png")
+    if config.splits:
+        text = _measure_splits(config, out, fresh)
+    else:
+        names = [(seed, f"seed-{seed}") for seed in range(config.searches)]
+        rows = [_row(seed, name, out, fresh, SEARCH, RETRAIN) for seed, name in names]
+        text = render_table(rows, config.people)
+        save_png(draw(rows), out / "honesty.png")
+    write_whole(out / ("splits.md" if config.splits else "honesty.md"), text.encode())
     print(text)
     return 0
 
 
-def render_table(rows: Sequence[Mapping[str, Any]], people: int) -> str:
+def render_table(rows: Sequence[Row], people: int) -> str:
     """The searches as a Markdown table, and what they say together."""
     head = ("seed", "search: best val", "its truth", "re-ranked val", "test [95%]", "truth", "in interval")
-    lines = [f"| {' | '.join((*head, 'pick less default, truth', 'verdict'))} |", "| --- " * (len(head) + 2) + "|"]
+    lines = _table((*head, "pick less default, truth", "verdict"))
     for row in rows:
         cells = (
-            str(row["seed"]),
-            f"{row['search']:.3f}",
-            f"{row['search_truth']:.3f}",
-            f"{row['val']:.3f}",
-            f"{row['test']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
-            f"{row['truth']:.3f}",
-            "yes" if covers(row) else "**no**",
-            "same" if row["is_default"] else f"{row['truth'] - row['default_truth']:+.3f}",
-            row["verdict"],
+            str(row.seed),
+            f"{row.search:.3f}",
+            f"{row.search_truth:.3f}",
+            f"{row.val:.3f}",
+            str(row.test),
+            f"{row.truth:.3f}",
+            "yes" if row.covered else "**no**",
+            "same" if row.is_default else f"{row.truth - row.default_truth:+.3f}",
+            row.verdict,
         )
         lines.append(f"| {' | '.join(cells)} |")
     words = [
-        f"{what} says {_mean(np.array([row[score] - row[truth] for row in rows]))} more than the truth of {whose}"
-        for score, truth, what, whose in (
-            ("search", "search_truth", "The search", "the very network that it found best"),
-            ("val", "truth", "Re-ranking", "the final network"),
-            ("test", "truth", "The test side", "the final network"),
+        f"{what} says {_mean(differences)} more than the truth of {whose}"
+        for what, whose, differences in (
+            ("The search", "the very network that it found best", [row.search - row.search_truth for row in rows]),
+            ("Re-ranking", "the final network", [row.val - row.truth for row in rows]),
+            ("The test side", "the final network", [row.test.value - row.truth for row in rows]),
         )
     ]
-    others = [row for row in rows if not row["is_default"]]
-    worse = sum(row["truth"] < row["default_truth"] for row in others)
-    inside = sum(map(covers, rows))
-    sure = binomtest(inside, len(rows)).proportion_ci(method="wilson")
+    others = [row for row in rows if not row.is_default]
+    worse = sum(row.truth < row.default_truth for row in others)
     return "\n".join(
         [
             *lines,
             "",
-            f"{'; '.join(words)} (mean and standard error over {len(rows)} searches). {inside} of {len(rows)} "
-            f"intervals hold the truth ({inside / len(rows):.0%}, 95% interval {sure.low:.0%} to {sure.high:.0%}). "
+            f"{'; '.join(words)} (mean and standard error over {len(rows)} searches). {_coverage(rows)} "
             f"The pick was not the default {len(others)} times, and in truth worse than it {worse} times. "
             f"Truth: macro-F1 on {people} people drawn anew.",
             "",
@@ -129,62 +170,134 @@ def render_table(rows: Sequence[Mapping[str, Any]], people: int) -> str:
     )
 
 
-def covers(row: Mapping[str, Any]) -> bool:
-    """Whether the interval of the test score holds the score on the people drawn anew."""
-    return bool(row["low"] <= row["truth"] <= row["high"])
+def render_splits(by_group: Sequence[Row], by_picture: Sequence[Row], people: int) -> str:
+    """What validation and test say under either split, as a Markdown table, and what they say together."""
+    both = ("val", "test [95%]", "truth")
+    lines = _table(("seed", *(f"by person: {name}" for name in both), *(f"by picture: {name}" for name in both)))
+    for pair in zip(by_group, by_picture, strict=True):
+        cells = [cell for row in pair for cell in (f"{row.search:.3f}", str(row.test), f"{row.truth:.3f}")]
+        lines.append(f"| {pair[0].seed} | {' | '.join(cells)} |")
+    words = []
+    for what, more in (
+        ("Validation", lambda row: row.search - row.search_truth),
+        ("The test side", lambda row: row.test.value - row.truth),
+    ):
+        group, picture = ([more(row) for row in rows] for rows in (by_group, by_picture))
+        paired = [b - a for a, b in zip(group, picture, strict=True)]
+        words.append(
+            f"{what} says {_mean(group)} more than the truth with a split by person, {_mean(picture)} with one by "
+            f"picture; paired, the latter flatters by {_mean(paired)}."
+        )
+    words.append(f"By person: {_coverage(by_group)} By picture: {_coverage(by_picture)}")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{' '.join(words)} Mean and standard error over {len(by_group)} seeds; truth: macro-F1 of the same "
+            f"network on {people} people drawn anew.",
+            "",
+        ]
+    )
 
 
-def draw(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw(rows: Sequence[Row]) -> Figure:
     """Validation, test with its interval, and truth of each search, ordered by truth."""
-    ordered = sorted(rows, key=lambda row: row["truth"])
+    ordered = sorted(rows, key=lambda row: row.truth)
     places = np.arange(len(ordered))
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    test = np.array([row["test"] for row in ordered])
-    ends = np.array([[row["test"] - row["low"], row["high"] - row["test"]] for row in ordered]).T
+    test = np.array([row.test.value for row in ordered])
+    ends = np.array([[row.test.value - row.test.low, row.test.high - row.test.value] for row in ordered]).T
     axes.errorbar(places, test, ends, fmt="o", color="#1b6ca8", capsize=3, label="test side, 95% interval")
-    axes.plot(places, [row["search"] for row in ordered], "^", color="#c0392b", label="search's best validation score")
-    axes.plot(places, [row["val"] for row in ordered], "v", color="#d98a1f", label="re-ranked validation score")
-    axes.plot(places, [row["truth"] for row in ordered], "k_", markersize=16, label="truth: people drawn anew")
-    axes.set_xticks(places, [f"seed {row['seed']}" for row in ordered], fontsize=8)
+    axes.plot(places, [row.search for row in ordered], "^", color="#c0392b", label="search's best validation score")
+    axes.plot(places, [row.val for row in ordered], "v", color="#d98a1f", label="re-ranked validation score")
+    axes.plot(places, [row.truth for row in ordered], "k_", markersize=16, label="truth: people drawn anew")
+    axes.set_xticks(places, [f"seed {row.seed}" for row in ordered], fontsize=8)
     axes.set_ylabel("macro-F1")
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
-def _one_search(seed: int, out: Path, fresh: Path) -> dict[str, Any]:
-    name, readme = f"seed-{seed}", out / f"seed-{seed}" / "README.md"
-    places = ("--storage", str(out / "runs"), "--readme", str(readme))
-    run_dir = out / "runs" / name
-    if (run_dir / "run.json").exists():
-        _call("search/run.py", "--resume", name, *places)
-    else:
-        _call("search/run.py", "--name", name, *BACKBONE, *SEARCH, "--seed", str(seed), *places)
-    _call("scripts/retrain.py", "--run", name, *RETRAIN, *places)
+def _measure_splits(config: HonestyConfig, out: Path, fresh: Path) -> str:
+    rows: dict[str, list[Row]] = {by: [] for by in SPLITS}
+    for seed in range(config.searches):
+        for by in SPLITS:
+            flags = (*DEFAULT_ALONE, *ONE_CORE, "--split-by", by)
+            rows[by].append(_row(seed, f"{by}-{seed}", out, fresh, flags, ("--seeds", "1", *ONE_CORE)))
+    return render_splits(rows["group"], rows["picture"], config.people)
+
+
+def _row(
+    seed: int, name: str, out: Path, fresh: Path, search_flags: Sequence[str], retrain_flags: Sequence[str]
+) -> Row:
+    run_dir, folder = out / "runs" / name, out / name
+    record = folder / "results" / "retrained" / f"{SPACE}.json"
+    places = ("--storage", str(out / "runs"), "--readme", str(folder / "README.md"))
+    if not record.exists():
+        if (run_dir / "run.json").exists():
+            _call("search/run.py", "--resume", name, *places)
+        else:
+            _call("search/run.py", "--name", name, *COMMON, *search_flags, "--seed", str(seed), *places)
+        _call("scripts/retrain.py", "--run", name, *retrain_flags, *places)
+    counts = _answers(run_dir, folder, fresh, out / "cache")
+    best, final = best_trial(run_dir), load_retrained(record)
+    assert best is not None
+    default = "final" if final.is_default else "default"
+    difference = difference_interval(counts["test_final"], counts[f"test_{default}"])
+    row = Row(
+        seed=seed,
+        search=best.report.val_macro_f1,
+        search_truth=_score(counts["fresh_winner"]),
+        val=final.val_macro_f1,
+        test=score_interval(counts["test_final"]),
+        truth=_score(counts["fresh_final"]),
+        is_default=final.is_default,
+        default_truth=_score(counts[f"fresh_{default}"]),
+        verdict="it is the default" if final.is_default else verdict(difference, "the default"),
+    )
+    print(row, flush=True)
+    return row
+
+
+def _answers(run_dir: Path, folder: Path, fresh: Path, cache_dir: Path) -> Mapping[str, np.ndarray]:
+    """Counts `(G, 3, C)` of what the search's networks answered to the people drawn anew and to the test side."""
+    from trainables.data.labelled import read_pictures
+    from trainables.data.manifest import DataConfig
     from trainables.final import save_trained
 
-    best = best_trial(run_dir)
-    assert best is not None
-    final = load_retrained(readme.parent / "results" / "retrained" / f"{best.space}.json")
-    score, folder = final.test["macro_f1"], run_dir / "retrained"
-    winner = out / f"seed-{seed}" / "winner"
-    save_trained(run_dir / "checkpoints" / best.trial_id, best.config, load_run(run_dir).task, winner, {})
-    truth = _truth(folder, fresh, out / "cache")
-    default = truth if final.is_default else _truth(folder / "control", fresh, out / "cache")
-    return {
-        "seed": seed,
-        "search": best.report.val_macro_f1,
-        "search_truth": _truth(winner, fresh, out / "cache"),
-        "val": final.val_macro_f1,
-        "test": score["value"],
-        "low": score["low"],
-        "high": score["high"],
-        "truth": truth,
-        "is_default": final.is_default,
-        "default_truth": default,
-        "verdict": final.verdict,
-    }
+    path = folder / f"answers-{fresh.name}.npz"
+    if not path.exists():
+        best = best_trial(run_dir)
+        assert best is not None
+        winner = folder / "winner"
+        save_trained(run_dir / "checkpoints" / best.trial_id, best.config, load_run(run_dir).task, winner, {})
+        models = {"final": run_dir / "retrained", "default": run_dir / "retrained" / "control", "winner": winner}
+        sides = {
+            "fresh": read_pictures(DataConfig(data=fresh)),
+            "test": read_pictures(DataConfig(), split=run_dir / "split.csv"),
+        }
+        found = {
+            f"{side}_{kind}": _ask(model, pictures, cache_dir)
+            for kind, model in models.items()
+            if model.is_dir()  # no default where that is the final network
+            for side, pictures in sides.items()
+        }
+        temporary = path.with_suffix(".part.npz")
+        np.savez_compressed(temporary, **found)
+        temporary.replace(path)
+    with np.load(path) as saved:
+        return dict(saved)
+
+
+def _ask(model: Path, pictures: LabelledPictures, cache_dir: Path) -> np.ndarray:
+    from trainables.predict import predict_probabilities
+    from trainables.saved_model import load_model
+
+    answers = predict_probabilities([load_model(model)], pictures.paths, cache_dir=cache_dir)
+    labels = [answers.classes.index(label) for label in pictures.labels]
+    groups = pictures.groups or pictures.paths
+    return group_counts(labels, answers.probabilities.argmax(1).tolist(), groups, len(answers.classes))
 
 
 def _call(script: str, *flags: str) -> None:
@@ -195,23 +308,26 @@ def _call(script: str, *flags: str) -> None:
         )
 
 
-def _truth(folder: Path, fresh: Path, cache_dir: Path) -> float:
-    from trainables.data.labelled import read_pictures
-    from trainables.data.manifest import DataConfig
-    from trainables.predict import predict_probabilities
-    from trainables.saved_model import load_model
-
-    pictures = read_pictures(DataConfig(data=fresh))
-    answers = predict_probabilities([load_model(folder)], pictures.paths, cache_dir=cache_dir)
-    labels = [answers.classes.index(label) for label in pictures.labels]
-    everyone = ["all"] * len(labels)
-    counts = group_counts(labels, answers.probabilities.argmax(1).tolist(), everyone, len(answers.classes))
+def _score(counts: np.ndarray) -> float:
     return float(macro_f1(counts.sum(axis=0)))
 
 
-def _mean(values: np.ndarray) -> str:
-    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return f"{values.mean():+.3f} ± {error:.3f}"
+def _coverage(rows: Sequence[Row]) -> str:
+    inside = sum(row.covered for row in rows)
+    sure = binomtest(inside, len(rows)).proportion_ci(method="wilson")
+    return (
+        f"{inside} of {len(rows)} intervals hold the truth ({inside / len(rows):.0%}, 95% interval {sure.low:.0%} to "
+        f"{sure.high:.0%})."
+    )
+
+
+def _table(head: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+
+
+def _mean(values: Sequence[float]) -> str:
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
+    return f"{np.mean(values):+.3f} ± {error:.3f}"
 
 
 if __name__ == "__main__":

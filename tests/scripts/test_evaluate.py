@@ -37,7 +37,7 @@ def test_a_side_of_a_run_is_scored_into_a_report(
     right = sum(row["label"] == row["answer"] for row in rows)
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["accuracy"]["value"] == right / 16
     report = (tmp_path / "out" / "report.md").read_text()
-    assert "intervals from 4,000 bootstrap samples of the 4 groups" in report
+    assert "intervals from 1,000 bootstrap samples of the 4 groups" in report
     assert f"test of {task.split_path}" in report
 
 
