@@ -31,7 +31,7 @@ from results.collect import best_trial, load_run
 from results.figures import save_png
 from results.retrained import load_retrained
 from results.strict_json import load_object, save_object
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 
 FRESH_SEED = 1_000_003
 """Of the people drawn for the truth; the built-in data have seed 0."""
@@ -54,14 +54,7 @@ class HonestyConfig:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and measures; a user's mistake is one message and exit code 2."""
-    try:
-        config = tyro.cli(HonestyConfig, prog="benchmark_honesty.py", args=args)
-        return measure(config)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(HonestyConfig, measure, args, prog="benchmark_honesty.py")
 
 
 def measure(config: HonestyConfig) -> int:

@@ -27,7 +27,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 from search.study import StudyConfig, help_default
 from trainables.data.manifest import DataConfig
 
@@ -122,17 +122,14 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the studies; a user's mistake is one message and exit code 2."""
-    try:
-        config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-        options = tyro.cli(Options, prog="scripts/studies.py", args=args, config=config)
-        given = sys.argv[1:] if args is None else args
-        command = shlex.join(["python", "scripts/studies.py", *given])
-        return run(options.studies, options.data.absolute(), command, Console())
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    given = sys.argv[1:] if args is None else args
+    command = shlex.join(["python", "scripts/studies.py", *given])
+    return run_command(
+        Options,
+        lambda options: run(options.studies, options.data.absolute(), command, Console()),
+        args,
+        prog="scripts/studies.py",
+    )
 
 
 def run(config: StudiesConfig, data: DataConfig, command: str, console: Console) -> int:
