@@ -36,10 +36,6 @@ class Arm:
     claims_by: Literal["", "group", "picture"] = ""
     """Cuts a validation side of its own out of the training people, by group or by picture, and claims its score."""
 
-    def of(self, base: TrialConfig) -> TrialConfig:
-        """The configuration that it trains."""
-        return replace(base, **self.config)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
@@ -63,6 +59,10 @@ class Study:
     """Whether each arm trains for as long as the first, not for as many epochs."""
     times_epochs: int = 1
     """How many times the epochs asked for its first arm trains."""
+
+    def config_of(self, arm: Arm, default: TrialConfig) -> TrialConfig:
+        """The configuration that an arm trains, from the default one."""
+        return replace(default, **{**self.base, **arm.config})
 
     def expanded_measures(self, attributes: Sequence[str]) -> tuple[str, ...]:
         """Its measures, with each attribute by name."""

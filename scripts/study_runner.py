@@ -17,6 +17,7 @@ from results.collect import TrialHistory
 from results.comparison import ATTRIBUTE, LOWER_IS_BETTER, MEASURES, Answers, Classes, Compared, compare, measure
 from results.comparison_report import Page, draw, render
 from results.figures import save_png
+from results.strict_json import load_object, save_object
 from scripts.study_list import Arm, Study
 from search.jobs import Job, forget_job, run_jobs
 from search.provenance import provenance
@@ -36,6 +37,7 @@ HELD_OUT_SHARE = 0.2
 """Of the pictures, the people that a repeat scores on."""
 CLAIMED_SHARE = 0.25
 """Of the other pictures, where an arm has a validation side of its own: a fifth of all."""
+SPEED_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def settle_weights(study: Study, setting: Setting, console: Console) -> Plan:
         WeightsError: A folder lacks some of them, or a file does not fit.
     """
     policy = setting.study.weights
-    backbones = list(dict.fromkeys(arm.of(setting.base).backbone for arm in study.arms))
+    backbones = list(dict.fromkeys(study.config_of(arm, setting.base).backbone for arm in study.arms))
     found = resolve_weights(backbones, policy, setting.study.cache_path)
     missing = [backbone for backbone in backbones if backbone not in found.files]
     if not missing:
@@ -167,29 +169,39 @@ def claimed_split(manifest: Manifest, held: Split, seed: int, by: Literal["group
 
 def _epochs(study: Study, setting: Setting) -> tuple[dict[str, int], dict[str, float]]:
     """Epochs of each arm and, where they are to take the same time, images a second measured for each."""
-    assert setting.study.epochs and setting.study.image_size and setting.study.batch_size
+    assert setting.study.epochs
     first = study.times_epochs * setting.study.epochs
     if not study.equal_time:
         return {arm.name: first for arm in study.arms}, {}
-    device = choose_device("cuda" if setting.study.gpus_per_trial else "cpu")
-    speeds = {
-        arm.name: measure_throughput(
-            arm.of(setting.base).backbone,
-            setting.study.image_size,
-            setting.study.batch_size,
-            device,
-            setting.study.cpus_per_trial or 1,
-            setting.study.cache_path,
-        )
-        for arm in study.arms
-    }
-    fastest = speeds[study.arms[0].name]
-    return {name: max(1, round(first * speed / fastest)) for name, speed in speeds.items()}, speeds
+    backbones = {arm.name: study.config_of(arm, setting.base).backbone for arm in study.arms}
+    speeds = _speeds(list(backbones.values()), setting)
+    by_arm = {name: speeds[backbone] for name, backbone in backbones.items()}
+    reference = by_arm[study.arms[0].name]
+    return {name: max(1, round(first * speed / reference)) for name, speed in by_arm.items()}, by_arm
+
+
+def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
+    """Images a second of training, the fastest of some rounds, as other work on the machine only slows it down.
+
+    Kept in `speeds.json` in the folder of the trainings: measured anew, they would ask for other epochs after a kill.
+    """
+    study, path = setting.study, setting.folder / "speeds.json"
+    assert study.image_size and study.batch_size
+    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads"
+    known = load_object(path) if path.exists() else {}
+    missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]
+    device = choose_device("cuda" if study.gpus_per_trial else "cpu")
+    for _ in range(SPEED_ROUNDS):
+        for backbone in missing:
+            found = measure_throughput(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial or 1)
+            known[f"{backbone}, {size}"] = max(found, known.get(f"{backbone}, {size}", 0.0))
+    save_object(path, known)
+    return {backbone: known[f"{backbone}, {size}"] for backbone in backbones}
 
 
 def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) -> Training:
     """The training of an arm in a repeat; its name stands for all that makes up its numbers."""
-    config = replace(setting.base, **plan.study.base, **arm.config)
+    config = plan.study.config_of(arm, setting.base)
     split, sides = setting.held_out[seed], ("val",)
     if arm.claims_by:
         split, sides = claimed_split(setting.manifest, split, seed, arm.claims_by), ("val", "test")
@@ -302,7 +314,7 @@ def _write(
         speeds=dict(speeds),
         failures=failures,
         settings={
-            arm.name: {"backbone": arm.of(setting.base).backbone} if study.equal_time else {**study.base, **arm.config}
+            arm.name: {"backbone": arm.config["backbone"]} if study.equal_time else {**study.base, **arm.config}
             for arm in study.arms
         },
         seeds=list(setting.held_out),
