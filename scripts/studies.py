@@ -44,11 +44,10 @@ FEWEST_SEEDS = 2
 class StudiesConfig:
     """What to try again, how often, and where."""
 
-    studies: str = ""
-    """Only these, with commas between: dropout, split, formulation, families, augmentation, imbalance. Empty: all that
-    the data allow."""
-    arms: str = ""
-    """Only these arms of one study, with commas between; the first of the study always comes along. Empty: all."""
+    studies: Annotated[str, help_default("all that the data allow")] = ""
+    """Only these, with commas between: dropout, split, formulation, families, augmentation, imbalance."""
+    arms: Annotated[str, help_default("all")] = ""
+    """Only these arms of one study, with commas between; the first of the study always comes along."""
     quick: bool = False
     """48 px, 4 epochs and 3 seeds, where those are not given."""
     seeds: Annotated[int | None, help_default("10, 3 with --quick")] = None
@@ -69,9 +68,9 @@ class StudiesConfig:
     """auto (hub cache, package, hub; else random), none (random), or a folder of <timm name>.safetensors."""
     name: Annotated[str | None, help_default("that of the data, or demo")] = None
     """What the files in --out begin with, and the folder in --storage."""
-    out: Path = ROOT / "results" / "studies"
+    out: Annotated[Path, help_default("results/studies")] = ROOT / "results" / "studies"
     """Folder of the pages and figures."""
-    storage: Annotated[Path, tyro.conf.arg(help_behavior_hint="(default: runs/studies)")] = ROOT / "runs" / "studies"
+    storage: Annotated[Path, help_default("runs/studies")] = ROOT / "runs" / "studies"
     """Folder of the trainings, so that what is done is not done again."""
     concurrency: Annotated[int | None, help_default("as in a search")] = None
     """Trainings at the same time."""

@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from results.atomic import write_whole
-from results.collect import TrialHistory
+from results.collect import TrialHistory, load_trials
 from results.comparison import ATTRIBUTE, LOWER_IS_BETTER, MEASURES, Answers, Classes, Compared, compare, measure
 from results.comparison_report import Page, draw, render
 from results.figures import save_png
@@ -130,8 +130,9 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
         _training(arm, seed, epochs[arm.name], plan, setting) for seed in setting.held_out for arm in plan.study.arms
     ]
     jobs = list({training.job.name: training.job for training in trainings}.values())
-    for job in jobs:  # its answers were deleted: train it anew
-        if not _answers_path(job, setting).parent.exists():
+    finished = {trial.trial_id for trial in load_trials(setting.folder) if trial.status == "finished"}
+    for job in jobs:
+        if job.name in finished and not _answers_path(job, setting).exists():  # deleted: train it anew
             forget_job(setting.folder, job.name)
     say(console, f"{plan.study.title}: {len(jobs)} trainings in {setting.folder}")
     done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, stop, console)
@@ -324,7 +325,7 @@ def _write(
             "Network": ", ".join(f"{backbone} ({source})" for backbone, source in plan.sources.items())
             + f" at {setting.study.image_size} px, batches of {setting.study.batch_size}",
             **{name.capitalize(): str(value) for name, value in provenance().items() if name != "versions"},
-            "Threads": f"{setting.study.cpus_per_trial} a training, {setting.study.concurrency} trainings at a time",
+            "Trainings": f"{setting.study.concurrency} at a time, threads of each: {setting.study.cpus_per_trial}",
         },
         note=plan.note,
         held_out_share=HELD_OUT_SHARE,
