@@ -39,7 +39,7 @@ from results.bootstrap import (
 from results.collect import best_trial, load_run
 from results.figures import save_png
 from results.retrained import load_retrained
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 
 if TYPE_CHECKING:
     from trainables.data.labelled import LabelledPictures
@@ -102,14 +102,7 @@ class Row:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and measures; a user's mistake is one message and exit code 2."""
-    try:
-        config = tyro.cli(HonestyConfig, prog="benchmark_honesty.py", args=args, config=(tyro.conf.FlagCreatePairsOff,))
-        return measure(config)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(HonestyConfig, measure, args, prog="benchmark_honesty.py")
 
 
 def measure(config: HonestyConfig) -> int:

@@ -24,7 +24,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from scripts.terminal import progress, say_error
+from scripts.terminal import progress, run_command
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
 from trainables.data.manifest import DataConfig
@@ -70,16 +70,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and evaluates; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/evaluate.py", args=args, config=config)
-    try:
-        evaluate(options)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_command(Options, evaluate, args, prog="scripts/evaluate.py")
 
 
 def evaluate(options: Options) -> None:

@@ -26,7 +26,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import progress, say_error
+from scripts.terminal import progress, run_command
 from trainables.data.manifest import DataConfig
 
 if TYPE_CHECKING:
@@ -64,15 +64,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and explores; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/explore.py", args=args, config=config)
-    try:
-        return explore(options, Console())
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(Options, lambda options: explore(options, Console()), args, prog="scripts/explore.py")
 
 
 def explore(options: Options, console: Console) -> int:

@@ -22,7 +22,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 
 NEEDED = ("onnx", "onnxscript")
 INSTALL = 'pip install -e ".[onnx]"'
@@ -43,16 +43,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and exports; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/export_onnx.py", args=args, config=config)
-    try:
-        export(options)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_command(Options, export, args, prog="scripts/export_onnx.py")
 
 
 def export(options: Options) -> None:

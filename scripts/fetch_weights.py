@@ -22,10 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
 
-import tyro
 from rich.console import Console
 
-from scripts.terminal import say_error
+from scripts.terminal import run_command, say_error
 
 if TYPE_CHECKING:
     from trainables.weights import Hub
@@ -55,15 +54,7 @@ class Fetched:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and fetches; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="fetch_weights.py", args=args, config=config)
-    try:
-        return fetch(options, Console())
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(Options, lambda options: fetch(options, Console()), args, prog="fetch_weights.py")
 
 
 def fetch(options: Options, console: Console) -> int:

@@ -19,6 +19,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
+from scripts.terminal import run_command
 from trainables.data.demo import PICTURES, make_demo_data
 
 
@@ -42,17 +43,16 @@ class Options:
 
 def main() -> int:
     """Parses the command line and draws; a user's mistake is one line and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
-    options = tyro.cli(Options, prog="scripts/make_demo_data.py", config=config)
+    markers = (tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
+    return run_command(Options, draw, None, prog="scripts/make_demo_data.py", markers=markers)
+
+
+def draw(options: Options) -> None:
+    """Draws, and says how many pictures that made and how long it took."""
     start = time.perf_counter()
-    try:
-        make_demo_data(**vars(options))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    make_demo_data(**vars(options))
     num_pictures = len(PICTURES) * (options.people + options.eval_people)
     print(f"{options.out}: {num_pictures:,} pictures, {time.perf_counter() - start:.1f} seconds")
-    return 0
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from scripts.terminal import progress, say_error
+from scripts.terminal import progress, run_command
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
@@ -54,15 +54,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and answers; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/predict.py", args=args, config=config)
-    try:
-        return predict(options)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(Options, predict, args, prog="scripts/predict.py")
 
 
 def predict(options: Options) -> int:

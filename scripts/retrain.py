@@ -23,7 +23,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 from search.study import StudyConfig, help_default
 from trainables.data.manifest import DataConfig
 
@@ -99,15 +99,12 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and trains; a user's mistake is one message and exit code 2."""
-    try:
-        config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-        options = tyro.cli(Options, prog="scripts/retrain.py", args=args, config=config)
-        return retrain(options.retrain, options.data.absolute(), Console())
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(
+        Options,
+        lambda options: retrain(options.retrain, options.data.absolute(), Console()),
+        args,
+        prog="scripts/retrain.py",
+    )
 
 
 def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:

@@ -24,7 +24,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from scripts.terminal import progress, say_error
+from scripts.terminal import MISTAKES, progress, run_command
 
 if TYPE_CHECKING:
     import torch
@@ -60,21 +60,18 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and shows; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="scripts/spaces.py", args=args, config=config)
+    return run_command(Options, show_what, args, prog="scripts/spaces.py", mistakes=(*MISTAKES, RuntimeError))
+
+
+def show_what(options: Options) -> int:
+    """Shows one space or all, or writes the table of all into a README."""
+    if options.readme is not None or options.check:
+        return write_readme(options.readme or ROOT / "README.md", check=options.check)
     console = Console()
-    try:
-        if options.readme is not None or options.check:
-            return write_readme(options.readme or ROOT / "README.md", check=options.check)
-        if options.name is None:
-            show(console, overview())
-            return 0
-        return show_space(options, console)
-    except (ValueError, OSError, RuntimeError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    if options.name is None:
+        show(console, overview())
+        return 0
+    return show_space(options, console)
 
 
 def overview() -> Rows:

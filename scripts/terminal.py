@@ -1,12 +1,51 @@
-"""What the commands show: how far they are, and a user's mistake in one message."""
+"""How the commands begin and what they show: their flags, how far they are, and a user's mistake in one message."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
+import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Options = TypeVar("Options")
+MARKERS = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+"""What all command lines have in common: None cannot be typed, and a flag has no opposite."""
+MISTAKES = (ValueError, OSError)
+"""What a command raises for a user's mistake."""
+
+
+def run_command(
+    options: type[Options],
+    command: Callable[[Options], int | None],
+    args: Sequence[str] | None,
+    *,
+    prog: str,
+    markers: tuple[Any, ...] = MARKERS,
+    mistakes: tuple[type[Exception], ...] = MISTAKES,
+) -> int:
+    """Parses the command line and does what it asks for.
+
+    Args:
+        options: The flags, as a dataclass.
+        command: Takes them, and returns the exit code; nothing stands for 0.
+        args: The command line; by default that of the process.
+        prog: What the help calls the command.
+        markers: tyro's.
+        mistakes: What it raises for a user's mistake.
+
+    Returns:
+        The exit code of the command; 2 after a user's mistake, which is one message, and 130 after Ctrl-C.
+    """
+    try:
+        return command(tyro.cli(options, prog=prog, args=args, config=markers)) or 0
+    except mistakes as error:
+        say_error(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def say_error(error: Exception) -> None:

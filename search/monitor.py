@@ -278,7 +278,8 @@ class Monitor(Callback):
 
 def num_epochs(trial: Any, epochs: int) -> int:
     """Epochs that a trial of Ray's is to train: its own number, or the `epochs` of all."""
-    return trial.config.get("task", {}).get("last_epoch") or epochs
+    own = trial.config.get("task", {})
+    return own.get("last_epoch") or own.get("epochs") or epochs
 
 
 def _kind(reason: str) -> str:

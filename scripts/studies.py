@@ -1,0 +1,235 @@
+"""Tries again what a team that won with these pictures tried, over several seeds, with intervals, on any pictures.
+
+    python scripts/studies.py --quick                   # all studies on the built-in data, in some ten minutes
+    python scripts/studies.py                           # the same with more pixels, epochs and seeds: overnight
+    python scripts/studies.py --data DIR --studies dropout,imbalance --seeds 5
+
+A study compares a few ways to train (`scripts/study_list.py` has them). For each seed people are held out, every way
+trains on the others, for a number of epochs settled before, and all are scored on the people held out; nothing is
+picked by that score. Each study ends with results/studies/<name>-<study>.md and a figure beside it. Stopped and started
+again, it goes on where it was; more --seeds add to what is there.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import tyro
+from rich.console import Console
+
+from scripts.terminal import run_command
+from search.study import StudyConfig, help_default
+from trainables.data.manifest import DataConfig
+
+if TYPE_CHECKING:
+    from scripts.study_list import Study
+
+QUICK_SEEDS, SEEDS = 3, 10
+QUICK_EPOCHS, QUICK_IMAGE_SIZE = 4, 48
+FEWEST_SEEDS = 2
+"""One repeat has no interval."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudiesConfig:
+    """What to try again, how often, and where."""
+
+    studies: Annotated[str, help_default("all that the data allow")] = ""
+    """Only these, with commas between: dropout, split, formulation, families, augmentation, imbalance."""
+    arms: Annotated[str, help_default("all")] = ""
+    """Only these arms of one study, with commas between; the first of the study always comes along."""
+    quick: bool = False
+    """48 px, 4 epochs and 3 seeds, where those are not given."""
+    seeds: Annotated[int | None, help_default("10, 3 with --quick")] = None
+    """Repeats of every training, each with people of its own to hold out; 2 or more."""
+    seed: int = 0
+    """First of the seeds."""
+    backbone: str = "tf_efficientnet_lite0"
+    """timm name of the network of all studies but that of the families."""
+    families: Annotated[str, help_default("the smallest of each family")] = ""
+    """Backbones of the study of families, with commas between; the first sets the time."""
+    image_size: Annotated[int | None, help_default("96 without a GPU, 224 with one")] = None
+    """Side of the square picture the network sees, in pixels."""
+    epochs: Annotated[int | None, help_default("6 without a GPU, 27 with one")] = None
+    """Epochs of a training."""
+    batch_size: Annotated[int | None, help_default("32 without a GPU, 64 with one")] = None
+    """Pictures in a training batch."""
+    weights: str = "auto"
+    """auto (hub cache, package, hub; else random), none (random), or a folder of <timm name>.safetensors."""
+    name: Annotated[str | None, help_default("that of the data, or demo")] = None
+    """What the files in --out begin with, and the folder in --storage."""
+    out: Annotated[Path, help_default("results/studies")] = ROOT / "results" / "studies"
+    """Folder of the pages and figures."""
+    storage: Annotated[Path, help_default("runs/studies")] = ROOT / "runs" / "studies"
+    """Folder of the trainings, so that what is done is not done again."""
+    concurrency: Annotated[int | None, help_default("as in a search")] = None
+    """Trainings at the same time."""
+    cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
+    """Cores, and threads, of a training."""
+    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
+    """GPUs of a training; a fraction lets some share one."""
+    cache_dir: Annotated[Path | None, help_default("~/.cache/macrotune")] = None
+    """Folder of decoded pictures, demo pictures and converted weights."""
+
+    def __post_init__(self) -> None:
+        if self.seeds is not None and self.seeds < FEWEST_SEEDS:
+            raise ValueError(f"--seeds is {self.seeds}: it must be at least {FEWEST_SEEDS}, one has no interval")
+        if self.arms and len(words(self.studies)) != 1:
+            raise ValueError("--arms are those of one study: say which by --studies NAME")
+        self.asked()  # raises for values that a search would not take either
+
+    @property
+    def seed_list(self) -> list[int]:
+        """One seed a repeat."""
+        return [self.seed + number for number in range(self.seeds or (QUICK_SEEDS if self.quick else SEEDS))]
+
+    def asked(self) -> StudyConfig:
+        """As the flags of a search."""
+        return StudyConfig(
+            image_size=self.image_size or (QUICK_IMAGE_SIZE if self.quick else None),
+            epochs=self.epochs or (QUICK_EPOCHS if self.quick else None),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            weights=self.weights,
+            keep=0,
+            name=self.name,
+            storage=self.storage,
+            concurrency=self.concurrency,
+            cpus_per_trial=self.cpus_per_trial,
+            gpus_per_trial=self.gpus_per_trial,
+            cache_dir=self.cache_dir,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Try again what a competition's team tried, with intervals."""
+
+    studies: tyro.conf.OmitArgPrefixes[StudiesConfig] = field(default_factory=StudiesConfig)
+    data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Parses the command line and runs the studies; a user's mistake is one message and exit code 2."""
+    given = sys.argv[1:] if args is None else args
+    command = shlex.join(["python", "scripts/studies.py", *given])
+    return run_command(
+        Options,
+        lambda options: run(options.studies, options.data.absolute(), command, Console()),
+        args,
+        prog="scripts/studies.py",
+    )
+
+
+def run(config: StudiesConfig, data: DataConfig, command: str, console: Console) -> int:
+    """The pipeline: studies, pictures, weights, trainings, pages."""
+    from scripts.study_list import FAMILIES, all_studies, default_config
+
+    families = words(config.families) or FAMILIES
+    asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
+    base = default_config(config.backbone)
+    name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
+    asked = replace(config.asked(), name=name).absolute()  # checks the name
+
+    from search.cluster import connect, this_machine
+    from search.prepare import prepare_data, refuse_leaks
+    from search.retraining import say, warn
+    from search.start import check_gpu, hold
+    from search.stop import StopRequest
+
+    cluster = this_machine()
+    study = asked.settle(cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
+    check_gpu(study)
+    prepared = prepare_data(data, study, console)
+    for warning in [*prepared.warnings, *refuse_leaks(prepared, allowed=True)]:
+        warn(console, warning)
+    chosen = []
+    for one in asked_for:
+        problem = unfit(one, has_attributes=bool(prepared.manifest.attributes), has_groups=prepared.manifest.has_groups)
+        if problem and config.studies:
+            raise ValueError(problem)
+        if problem:
+            warn(console, f"{problem}: left out")
+        else:
+            chosen.append(one)
+
+    from scripts.study_runner import Setting, held_out_split, run_study, settle_weights
+
+    folder = study.runs_dir / name
+    folder.mkdir(parents=True, exist_ok=True)
+    setting = Setting(
+        name=name,
+        command=command,
+        base=base,
+        held_out={seed: held_out_split(prepared.manifest, seed) for seed in config.seed_list},
+        manifest=prepared.manifest,
+        cache=prepared.cache,
+        source=str(data.data) if data.data else "built-in demo set",
+        study=study,
+        folder=folder,
+        out=config.out.expanduser().resolve(),
+    )
+    plans = [settle_weights(one, setting, console) for one in chosen]
+    stop = StopRequest(None)
+    with ExitStack() as stack:
+        stack.enter_context(hold(folder, "studied"))
+        stack.enter_context(connect(None))
+        for plan in plans:
+            page = run_study(plan, setting, stop, console)
+            if page is None:
+                warn(console, f"{stop.reason}: the same command goes on where this ended")
+                return 1
+            say(console, f"{page}")
+    return 0
+
+
+def choose(studies: dict[str, Study], names: Sequence[str], arms: Sequence[str]) -> list[Study]:
+    """The studies of these names, all where there are none, and of one study the arms of these names.
+
+    Raises:
+        ValueError: There is no such study or arm; names those there are.
+    """
+    if unknown := [name for name in names if name not in studies]:
+        raise ValueError(f"--studies has {', '.join(unknown)}: the studies are {', '.join(studies)}")
+    chosen = [study for name, study in studies.items() if name in names or not names]
+    if not arms:
+        return chosen
+    there = [arm.name for arm in chosen[0].arms]
+    if unknown := [arm for arm in arms if arm not in there]:
+        raise ValueError(f"--arms has {', '.join(unknown)}: the arms of {chosen[0].name} are {', '.join(there)}")
+    first, *others = chosen[0].arms
+    kept = (first, *(arm for arm in others if arm.name in arms))
+    if len(kept) < 2:
+        raise ValueError(f"--arms {', '.join(arms)}: name one more, {first.name} is what others are compared with")
+    return [replace(chosen[0], arms=kept)]
+
+
+def unfit(study: Study, *, has_attributes: bool, has_groups: bool) -> str:
+    """Why the data do not allow a study, and the way out; empty if they do."""
+    if study.needs == "attributes" and not has_attributes:
+        return (
+            f"the study {study.name} needs classes made of attributes: name the CSV's columns that make them, as in "
+            "--attributes mask gender age"
+        )
+    if study.needs == "groups" and not has_groups:
+        return f"the study {study.name} needs groups (people): name them in a column group, or by --group-regex"
+    return ""
+
+
+def words(text: str) -> list[str]:
+    """What stands between the commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
