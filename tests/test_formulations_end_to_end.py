@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,19 +13,10 @@ from safetensors.torch import load_file
 from results.retrained import load_retrained
 from scripts.evaluate import main as evaluate
 from scripts.predict import main as predict
+from tests.conftest import run_command
 
-ROOT = Path(__file__).resolve().parents[1]
 ATTRIBUTES = {"round": {"circle": "yes", "square": "no", "stripes": "no"}, "drawn": {"stripes": "lines"}}
 """Value of each class; of the second, shape for those that are not named."""
-
-
-def run(script: str, *flags: str, folder: Path) -> str:
-    places = ("--storage", str(folder / "runs"), "--readme", str(folder / "README.md"))
-    command = [sys.executable, str(ROOT / script), *flags, *places, "--cache-dir", str(folder / "cache")]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -54,14 +42,14 @@ def test_a_network_an_attribute_goes_all_the_way(
 ) -> None:
     asked = ("--formulation", "separate", "--attributes", "round", "drawn", "--attribute-weights", "round=2")
     small = ("--trials", "1", "--epochs", "1", "--image-size", "32", "--batch-size", "16", "--name", "apart")
-    said = run("search/run.py", "--space", "toy", *small, *asked, "--data", str(attributed), folder=tmp_path)
+    said = run_command("search/run.py", "--space", "toy", *small, *asked, "--data", str(attributed), folder=tmp_path)
     assert "Largest trial: 2 x test_" in said
     run_dir = tmp_path / "runs" / "apart"
     (line,) = [json.loads(text) for text in (run_dir / "trials.jsonl").read_text().splitlines()]
     assert line["config"]["formulation"] == "separate"
     assert set(line["attribute_macro_f1"]) == set(ATTRIBUTES)
 
-    run("scripts/retrain.py", "--run", "apart", "--seeds", "1", folder=tmp_path)
+    run_command("scripts/retrain.py", "--run", "apart", "--seeds", "1", folder=tmp_path)
     model = run_dir / "retrained"
     final = load_retrained(tmp_path / "results" / "retrained" / "toy.json")
     assert final.is_default  # which is in the formulation that was asked for
