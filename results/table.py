@@ -173,14 +173,36 @@ def _pictures(record: BestTrial) -> str:
 
 def _augmentation(record: BestTrial) -> str:
     config = record.config
-    words = ("flip", "crop", "blur", "noise", "sharpness", "contrast", "cutmix")
-    return ", ".join(f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0) or "none"
+    words = ("flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing")
+    words += ("cutmix", "mixup")
+    on = [f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0]
+    if config.policy != "none":
+        on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {_short(config.policy_magnitude)}")
+    return ", ".join(on) or "none"
 
 
 def _hyper_parameters(record: BestTrial) -> str:
     config, task = record.config, record.task
     words = [config.optimizer, f"lr {_short(config.lr)}", f"wd {_short(config.weight_decay)}"]
     words += [f"smoothing {_short(config.label_smoothing)}", f"warm-up {_short(config.warmup_share)}"]
+    words += [
+        f"{word} {_exact(value)}"
+        for word, value, off in (
+            ("drop path", config.drop_path, 0),
+            ("layer decay", config.layer_decay, 1),
+            ("frozen", config.frozen_share, 0),
+            ("EMA", config.ema, 0),
+        )
+        if value != off
+    ]
+    words += {
+        "cross_entropy": [],
+        "effective_number": [f"effective number {_exact(config.effective_beta)}"],
+        "focal": [f"focal {_exact(config.focal_gamma)}"],
+        "logit_adjusted": [f"logit-adjusted {_exact(config.logit_tau)}"],
+    }[config.loss]
+    words += [f"{config.sampling} sampling"] if config.sampling != "natural" else []
+    words += [config.formulation] if config.formulation != "joint" else []
     words += [f"batch {task.batch_size}", f"{task.image_size} px"]
     return _escape(", ".join(words))
 
@@ -229,6 +251,11 @@ def _short(value: float) -> str:
         return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
     text = f"{value:.3g}"
     return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def _exact(value: float) -> str:
+    """All digits: what lies near 1 must not be rounded to it."""
+    return f"{value:g}".removeprefix("0") if 0 < value < 1 else f"{value:g}"
 
 
 def _duration(seconds: float) -> str:

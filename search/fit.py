@@ -22,6 +22,8 @@ GPU_PROCESS_BYTES = 800_000_000
 """CUDA's context and the libraries' workspaces; not measured."""
 GPU_PARTS = 4
 """A trial that runs out of GPU memory goes on in so many parts a batch (`trainables.classifier.MICRO_BATCHES`)."""
+LEFT_OUT = ": left out of the search"
+"""How the sentence ends about backbones that do not fit."""
 CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
@@ -64,7 +66,7 @@ def leave_out_too_large(
             f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or "
             "other --backbones"
         )
-    return tuple(kept), f"{said}: left out of the search" if reasons else ""
+    return tuple(kept), f"{said}{LEFT_OUT}" if reasons else ""
 
 
 def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
-from search.fit import device_memory, leave_out_too_large
+from search.fit import LEFT_OUT, device_memory, leave_out_too_large
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
 from search.replay import RecordedTrial, at_share
@@ -64,7 +64,10 @@ def start_run(
     num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), num_networks)
     if too_large and space.own:
-        raise ValueError(f"{too_large}, which a space of your own must do itself: {study.space}")
+        raise ValueError(
+            f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
+            "the file, or give another --image-size, --batch-size or --concurrency"
+        )
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights(backbone, file, [*space.backbones, *PACKAGES])
@@ -147,7 +150,7 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
         for backbone, drop_path in _networks(space):
             try:
                 num_parameters(backbone, drop_path=drop_path)
-            except (RuntimeError, ValueError) as error:
+            except ValueError as error:
                 raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     if space.own and weights.backbones != space.backbones:

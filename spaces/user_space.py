@@ -194,7 +194,7 @@ def _sample(space: UserSpace, trial: optuna.Trial, number: int) -> TrialConfig:
 def _check_sample(space: UserSpace, trial: optuna.Trial, config: TrialConfig) -> None:
     for name, value in trial.params.items():
         if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.4)
+            close = difflib.get_close_matches(name, FIELDS, n=1)
             guess = f": did you mean {close[0]!r}?" if close else "."
             raise ValueError(
                 f"{space.where} suggests {name!r}, which is no field of TrialConfig{guess} A suggested name is the "

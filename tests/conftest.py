@@ -1,8 +1,12 @@
-"""A small generated data set and task that the tests share."""
+"""A small generated data set, task and search that the tests share."""
 
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +16,41 @@ from PIL import Image
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.cache import build_cache
 
+ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("circle", "square", "stripes")
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The run `first` of the space `toy`."""
+
+    folder: Path
+    """Where `runs`, `README.md`, `results` and `cache` are."""
+    said: str
+    """What the command printed."""
+
+
+def places(folder: Path) -> list[str]:
+    """Flags that keep all that a command writes in a folder."""
+    return [
+        "--storage",
+        str(folder / "runs"),
+        "--readme",
+        str(folder / "README.md"),
+        "--cache-dir",
+        str(folder / "cache"),
+    ]
+
+
+def run_command(script: str, *flags: str, folder: Path, code: int = 0) -> str:
+    """Runs a command as a user does, from a folder that is not the project's; returns what it printed."""
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+    command = [sys.executable, str(ROOT / script), *flags, *places(folder)]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=560)
+    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] = (40, 48)) -> None:
@@ -53,6 +90,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow(("path", "label", "group"))
         writer.writerows(rows)
     return root
+
+
+@pytest.fixture(scope="session")
+def searched(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Searched:
+    """A search of four trials that has finished; who changes its folder takes a copy."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    small = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
+    said = run_command(
+        "search/run.py", *small, "--data", str(pictures), "--name", "first", "--seed", "3", folder=folder
+    )
+    return Searched(folder, said)
 
 
 @pytest.fixture

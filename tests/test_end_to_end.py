@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -23,21 +22,14 @@ from results.collect import best_trial, load_trials
 from results.confusion import load_confusion
 from results.record import load_record
 from search.run import main
+from tests.conftest import Searched, places, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
 
 
 def command(*flags: str, folder: Path) -> list[str]:
-    places = (
-        "--storage",
-        str(folder / "runs"),
-        "--readme",
-        str(folder / "README.md"),
-        "--cache-dir",
-        str(folder / "cache"),
-    )
-    return [sys.executable, str(ROOT / "search" / "run.py"), *flags, *places]
+    return [sys.executable, str(ROOT / "search" / "run.py"), *flags, *places(folder)]
 
 
 def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
@@ -52,16 +44,6 @@ def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> st
     return said
 
 
-def run(*flags: str, folder: Path, code: int = 0) -> str:
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    done = subprocess.run(
-        command(*flags, folder=folder), cwd=folder, env=env, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -71,16 +53,9 @@ def states(run_dir: Path) -> list[TrialState]:
     return [trial.state for trial in study.trials]
 
 
-@pytest.fixture(scope="module")
-def finished(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder in which a search has finished, and what it printed."""
-    folder = tmp_path_factory.mktemp("elsewhere")
-    return folder, run(*SMALL, "--data", str(pictures), "--name", "first", "--seed", "3", folder=folder)
-
-
 @pytest.mark.slow
-def test_a_search_leaves_a_row_a_record_curves_and_a_study(finished: tuple[Path, str]) -> None:
-    folder, said = finished
+def test_a_search_leaves_a_row_a_record_curves_and_a_study(searched: Searched) -> None:
+    folder, said = searched.folder, searched.said
     run_dir = folder / "runs" / "first"
     best = best_trial(run_dir)
     assert best is not None
@@ -114,9 +89,9 @@ def test_a_search_leaves_a_row_a_record_curves_and_a_study(finished: tuple[Path,
 
 
 @pytest.mark.slow
-def test_no_person_stands_on_two_sides(finished: tuple[Path, str]) -> None:
+def test_no_person_stands_on_two_sides(searched: Searched) -> None:
     sides = defaultdict(set)
-    with (finished[0] / "runs" / "first" / "split.csv").open(newline="") as file:
+    with (searched.folder / "runs" / "first" / "split.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             sides[row["group"]].add(row["split"])
     assert len(sides) == 24
@@ -124,8 +99,10 @@ def test_no_person_stands_on_two_sides(finished: tuple[Path, str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(pictures: Path, finished: tuple[Path, str]) -> None:
-    folder, _ = finished
+def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(
+    pictures: Path, searched: Searched, tmp_path: Path
+) -> None:
+    folder = tmp_path
     flags = (
         *SMALL,
         "--data",
@@ -151,7 +128,7 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(pictures: Path, 
     before = log.read_text()
     with log.open("a") as file:
         file.write('{"trial_id": "0000')  # a line that the kill cut short
-    said = run("--resume", "killed", folder=folder)
+    said = run_command("search/run.py", "--resume", "killed", folder=folder)
     assert log.read_text().startswith(before)
     epochs = [(line["trial_id"], line["epoch"]) for line in lines(log)]
     assert len(epochs) == len(set(epochs))
@@ -161,15 +138,15 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(pictures: Path, 
     assert TrialState.RUNNING not in states(folder / "runs" / "killed")
     assert "Goes on after" in said
     # the first trial was cut in two and still has the numbers of the search that was not killed
-    whole = load_trials(folder / "runs" / "first")[0]
+    whole = load_trials(searched.folder / "runs" / "first")[0]
     assert [report.val_loss for report in trials[0].reports] == [
         report.val_loss for report in whole.reports[: len(trials[0].reports)]
     ]
 
-    more = run("--resume", "killed", "--add-trials", "1", folder=folder)
+    more = run_command("search/run.py", "--resume", "killed", "--add-trials", "1", folder=folder)
     assert len(load_trials(folder / "runs" / "killed")) == 5
     assert "WARNING: 5 of" not in more
-    refused = run("--resume", "killed", "--epochs", "9", "--seed", "4", folder=folder, code=2)
+    refused = run_command("search/run.py", "--resume", "killed", "--epochs", "9", "--seed", "4", folder=folder, code=2)
     assert "--epochs 9, the run has 3" in refused
     assert "--seed 4, the run has 3" in refused
 
@@ -194,10 +171,10 @@ def test_ctrl_c_ends_with_the_epoch_writes_the_table_and_says_how_to_go_on(pictu
 
 
 @pytest.mark.slow
-def test_a_resumed_run_that_is_done_trains_nothing(finished: tuple[Path, str]) -> None:
-    folder, _ = finished
+def test_a_resumed_run_that_is_done_trains_nothing(searched: Searched) -> None:
+    folder = searched.folder
     before = (folder / "runs" / "first" / "trials.jsonl").read_text()
-    run("--resume", "first", folder=folder)
+    run_command("search/run.py", "--resume", "first", folder=folder)
     assert (folder / "runs" / "first" / "trials.jsonl").read_text() == before
 
 

@@ -5,6 +5,7 @@ Letters: `B` batch, `S` image size in pixels.
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections.abc import Iterator
 
@@ -126,9 +127,11 @@ def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
     """Parameters of a backbone with a classifier of two classes; nothing is allocated for it.
 
     Raises:
-        RuntimeError: timm does not know the backbone.
-        ValueError: It is asked for drop path and has none.
+        ValueError: timm does not know the backbone; names the nearest. Or it is asked for drop path and has none.
     """
+    if not timm.is_model(backbone):
+        close = difflib.get_close_matches(backbone, timm.list_models(), n=1, cutoff=0.5)
+        raise ValueError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")
     options = {"drop_path_rate": 0.1} if drop_path else {}
     try:
         with torch.device("meta"):

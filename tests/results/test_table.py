@@ -1,6 +1,6 @@
 """Tests of the results table and its place in a README."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from html import unescape
 from typing import Any
 
@@ -10,7 +10,7 @@ from results.record import BestTrial
 from results.table import BEGIN, END, TableError, render_table, splice
 from tests import records
 from tests.final_models import a_final
-from trainables.config import TrialConfig
+from trainables.config import CHOICES, RANGES, TrialConfig
 
 TABLE = "| a | b |\n| --- | --- |\n| 1 | 2 |"
 
@@ -114,6 +114,35 @@ def test_missing_weights_are_loud_in_the_row_and_explained_below_it() -> None:
 def test_no_augmentation_is_said_as_none() -> None:
     config = TrialConfig(backbone="resnet18", flip=0, crop=0)
     assert rows(render_table([a_record(config=config)]))[0]["augmentation"] == "none"
+
+
+UNDER = {
+    "effective_beta": {"loss": "effective_number"},
+    "focal_gamma": {"loss": "focal"},
+    "logit_tau": {"loss": "logit_adjusted"},
+    "policy_magnitude": {"policy": "rand"},
+}
+"""What some knobs only matter under."""
+
+
+@pytest.mark.parametrize("knob", [field.name for field in fields(TrialConfig)])
+def test_a_row_tells_any_two_configurations_apart(knob: str) -> None:
+    before = TrialConfig(backbone="resnet18", **UNDER.get(knob, {}))
+    low, high = RANGES.get(knob, (0.1, 0.2))
+    others = CHOICES.get(knob, ("resnet34",) if knob == "backbone" else (low, high))
+    seen = {str(rows(render_table([a_record(config=replace(before, **{knob: value}))]))) for value in others}
+    assert len(seen) == len(others)
+
+
+def test_what_is_on_is_said_in_the_words_of_the_field() -> None:
+    knobs = {"ema": 0.998, "drop_path": 0.1, "layer_decay": 0.75, "loss": "effective_number", "effective_beta": 0.9999}
+    config = TrialConfig(backbone="resnet18", policy="rand", sampling="sqrt", formulation="heads", **knobs)
+    (row,) = rows(render_table([a_record(config=config)]))
+    assert row["augmentation"] == "flip .5, crop .2, RandAugment 9"
+    assert (
+        "drop path .1, layer decay .75, EMA .998, effective number .9999, sqrt sampling, heads, batch 64"
+        in row["other hyper-parameters"]
+    )
 
 
 @pytest.mark.parametrize(

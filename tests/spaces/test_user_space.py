@@ -172,7 +172,7 @@ def test_weights_that_are_missing_or_a_backbone_that_is_none_are_found_before_th
     with pytest.raises(ValueError, match=r"no pretrained weights for test_resnet, which .*mine proposes: give"):
         find_weights(get_space(study.space), study)
     unknown = write(tmp_path, GOOD.replace("test_resnet", "test_resnett"))
-    with pytest.raises(ValueError, match=r"my spaces.py:mine proposes the backbone 'test_resnett': Unknown model"):
+    with pytest.raises(ValueError, match=r"my spaces.py:mine .* 'test_resnett': did you mean 'test_resnet'"):
         find_weights(get_space(f"{unknown}:mine"), study)
     body = """
 def mine(trial):
