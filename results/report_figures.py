@@ -9,8 +9,11 @@ import base64
 import html
 import math
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 FEWEST_FOR_IMPORTANCE = 8
 """With fewer scored trials than this a forest finds importance in noise."""
+LINES_SHOWN = 250
+"""Trials in the parallel coordinates: each is a trace, which costs time and bytes, and more hide each other."""
 PARAMS_SHOWN = 8
 """Hyper-parameters in the parallel coordinates and the slices: the most important ones."""
 
@@ -133,7 +138,6 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
 def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     """What Optuna's figures say of the hyper-parameters, and the hyper-parameters by importance, if it can be told."""
     import optuna
-    import sqlalchemy.exc
 
     titles = ("Which hyper-parameters matter", "Parallel coordinates", "Slices")
     path = run_dir / "study.db"
@@ -142,7 +146,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         return [ReportFigure(title=title, words=words) for title in titles], []
     try:
         study, num_stopped = _scored_study(path)
-    except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError, RuntimeError, ValueError) as error:
+    except (sqlite3.Error, ValueError) as error:
         words = f"{path} cannot be read: {str(error).partition(chr(10))[0]}. A resume of the run writes it anew."
         return [ReportFigure(title=title, words=words) for title in titles], []
     trials = study.get_trials(deepcopy=False)
@@ -157,12 +161,14 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     ranked = names or every
     axes = [name for name in ranked if name in shared][:PARAMS_SHOWN]
     sliced = ranked[:PARAMS_SHOWN]
+    lines = _every_so_many(trials)
+    drawn = counted if len(lines) == len(trials) else f"{len(lines)} of {counted}, evenly by rank, the best among them"
     parallel = _of_study(
         titles[1],
-        f"Each line is a trial, the darker the better, from its score on the left through its values: {counted}. "
+        f"Each line is a trial, the darker the better, from its score on the left through its values: {drawn}. "
         "Drag along an axis to keep only the trials that pass there. Hyper-parameters that not all trials have are "
         "left out.",
-        lambda: optuna.visualization.plot_parallel_coordinate(study, params=axes, target_name=_SCORE),
+        lambda: optuna.visualization.plot_parallel_coordinate(_study_of(lines), params=axes, target_name=_SCORE),
         num_trials=len(trials),
         num_params=len(axes),
         width=105,
@@ -198,41 +204,65 @@ def draw_confusion(path: Path) -> Confusion:
 
 
 def _scored_study(path: Path) -> tuple[optuna.Study, int]:
-    """A copy of the study in memory in which every trial with a score is complete, and how many had been stopped."""
-    import optuna
-    from optuna.trial import TrialState
+    """The study's trials with a score, all complete, in the order of the search, and how many had been stopped.
 
-    def connect() -> sqlite3.Connection:  # a search that still runs must not find its study locked or changed
-        return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, check_same_thread=False)
+    Read as the database that it is: with 1,000 trials Optuna's own storage takes most of the report's time.
+    """
+    from optuna.distributions import json_to_distribution
+    from optuna.trial import TrialState, create_trial
 
-    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-    try:
-        summary = storage.get_all_studies()[0]
-        trials = storage.get_all_trials(summary._study_id, deepcopy=False)
-    except IndexError as error:
-        raise ValueError("it holds no study") from error
-    finally:
-        storage.engine.dispose()
+    distribution = cache(json_to_distribution)
+    params: dict[int, dict[str, Any]] = defaultdict(dict)
+    distributions: dict[int, dict[str, Any]] = defaultdict(dict)
+    scores: dict[int, list[float]] = defaultdict(list)
+    # A search that still runs must not find its study locked or changed.
+    with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as study:
+        if not study.execute("SELECT study_id FROM studies").fetchall():
+            raise ValueError("it holds no study")
+        trials = study.execute("SELECT trial_id, number, state FROM trials ORDER BY number").fetchall()
+        query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
+        for trial_id, name, value, text in study.execute(query):
+            distributions[trial_id][name] = distribution(text)
+            params[trial_id][name] = distribution(text).to_external_repr(value)
+        query = "SELECT trial_id, intermediate_value FROM trial_intermediate_values"
+        for trial_id, value in study.execute(f"{query} WHERE intermediate_value_type = 'FINITE'"):
+            scores[trial_id].append(value)
+        for trial_id, value in study.execute("SELECT trial_id, value FROM trial_values WHERE value_type = 'FINITE'"):
+            scores[trial_id] = scores[trial_id] or [value]
     scored, num_stopped = [], 0
-    for trial in trials:
-        if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
-            continue
-        values = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
-        if not values and trial.state == TrialState.COMPLETE:
-            values = [value for value in trial.values or () if math.isfinite(value)]
-        if values:
-            num_stopped += trial.state == TrialState.PRUNED
-            scored.append(
-                optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=max(values))
+    for trial_id, number, state in trials:
+        if state in (TrialState.COMPLETE.name, TrialState.PRUNED.name) and scores[trial_id]:
+            num_stopped += state == TrialState.PRUNED.name
+            trial = create_trial(
+                params=params[trial_id], distributions=distributions[trial_id], value=max(scores[trial_id])
             )
+            trial.number = number
+            scored.append(trial)
+    return _study_of(scored), num_stopped
+
+
+def _study_of(trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:
+    """A study of complete trials, to be looked at only: Optuna's own would copy each trial for being added."""
+    import optuna
+
+    def get_trials(deepcopy: bool = True, states: object = None) -> list[optuna.trial.FrozenTrial]:
+        return list(trials)
+
     verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # that the copy was made is no news
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # that it was made is no news
     try:
-        copy = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
+        study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
     finally:
         optuna.logging.set_verbosity(verbosity)
-    copy.add_trials(scored)
-    return copy, num_stopped
+    study.get_trials = get_trials  # type: ignore[method-assign]
+    return study
+
+
+def _every_so_many(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.trial.FrozenTrial]:
+    """At most `LINES_SHOWN` trials, evenly by rank from the best on, in the order of the search."""
+    ranked = sorted(trials, key=lambda trial: -trial.values[0])
+    step = -(-len(ranked) // LINES_SHOWN)
+    return sorted(ranked[::step] if step else [], key=lambda trial: trial.number)
 
 
 def _importance(study: optuna.Study, title: str, counted: str) -> tuple[ReportFigure, list[str]]:
@@ -245,8 +275,8 @@ def _importance(study: optuna.Study, title: str, counted: str) -> tuple[ReportFi
         return ReportFigure(title=title, words=words), []
     if len({trial.value for trial in trials}) == 1:
         return ReportFigure(title=title, words="All trials have the same score, so nothing can be told."), []
-    # Optuna's default of fully grown trees takes a minute with 1,000 trials, and ranks no differently.
-    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=64, max_depth=6, seed=0)
+    # Optuna's default of fully grown trees takes a minute with 1,000 trials, and ranks no differently; so do 64 trees.
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, max_depth=6, seed=0)
     try:
         importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
     except (ValueError, RuntimeError) as error:

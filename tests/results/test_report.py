@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from results.confusion import load_confusion
 from results.report import main, render_report, write_report
-from results.report_figures import study_figures
+from results.report_figures import LINES_SHOWN, _every_so_many, study_figures
 from tests.records import a_report, a_run, a_task
 from trainables.config import TrialConfig
 
@@ -292,3 +292,14 @@ def test_an_unknown_run_is_one_line_that_names_the_runs(tmp_path: Path, capsys: 
     assert error.count("\n") == 1
     assert "does not exist: name one of the runs" in error and "(a)" in error
     assert not (tmp_path / "b").exists()
+
+
+def test_of_many_trials_the_parallel_coordinates_show_some_evenly_by_rank_the_best_among_them() -> None:
+    trials = [create_trial(params={}, distributions={}, value=float(number)) for number in range(501)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    shown = [trial.number for trial in _every_so_many(trials)]
+    assert shown == list(range(2, 501, 3))
+    assert len(shown) <= LINES_SHOWN
+    assert _every_so_many(trials[:250]) == trials[:250]
+    assert _every_so_many([]) == []
