@@ -20,6 +20,7 @@ from results.ledger import note_scoring, side_hash
 from results.ranking import Candidate, Ranked, rank
 from results.retrained import RetrainedModel
 from results.test_score import TestScore, score_test
+from search.finish import say, warn
 from search.jobs import Job, forget_job, run_jobs
 from search.provenance import provenance
 from search.source import Source
@@ -320,13 +321,3 @@ def _clear_derived(folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Deletes what only the trainings needed."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def say(console: Console, text: str) -> None:
-    """Prints a line as it is."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def warn(console: Console, text: str) -> None:
-    """Prints a line that stands out."""
-    console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)
