@@ -18,7 +18,7 @@ from search.progress import Progress
 from search.resume import cut_torn_line
 from search.stop import StopRequest
 from search.study import StudyConfig
-from search.tuner import NamedSearcher, build_tuner
+from search.tuner import NamedSearcher, build_tuner, fit
 from trainables.config import TaskConfig, TrialConfig
 
 
@@ -106,12 +106,7 @@ def run_jobs(
             callbacks=[monitor, progress],
         )
         with stop.on_interrupt():
-            try:
-                tuner.fit()
-            except KeyboardInterrupt:  # Ctrl-C for the second time
-                stop.ask("Ctrl-C")
-            except Exception as error:  # of Ray or of the driver: what was done stays done
-                stop.ask(f"{type(error).__name__}: {error}")
+            fit(tuner, stop)
             progress.close()
         monitor.prune()
         shutil.rmtree(folder / "ray", ignore_errors=True)

@@ -88,7 +88,7 @@ def search(options: Options, console: Console) -> int:
         from search.resume import adopt_trials, reopen_run
         from search.start import hold, start_run
         from search.stop import StopRequest
-        from search.tuner import NamedSearcher, build_tuner, new_scheduler, new_searcher, trial_ids
+        from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
 
         if prepared is not None:
             run, run_dir = start_run(study, options.data, space, prepared, leaks)
@@ -123,13 +123,8 @@ def search(options: Options, console: Console) -> int:
             callbacks=[monitor, progress],
         )
         with stop.on_interrupt():
-            try:
-                if left:
-                    tuner.fit()
-            except KeyboardInterrupt:  # Ctrl-C for the second time: what there is by then is still written below
-                pass
-            except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
-                stop.ask(f"{type(error).__name__}: {error}")
+            if left:
+                fit(tuner, stop)
             progress.close()
             with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                 searcher.close(stop.reason or "interrupted")

@@ -167,6 +167,16 @@ def build_tuner(
     )
 
 
+def fit(tuner: tune.Tuner, stop: StopRequest) -> None:
+    """Runs the trials; what ends them early is the reason of `stop`, and what was done by then stays done."""
+    try:
+        tuner.fit()
+    except KeyboardInterrupt:  # Ctrl-C for the second time
+        stop.ask("Ctrl-C")
+    except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
+        stop.ask(f"{type(error).__name__}: {error}")
+
+
 def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:
     """The searcher of a run: its points first, the default configuration before all."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
