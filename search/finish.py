@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from results.collect import best_trial, load_trials
+from results.cost import cost_in_words
 from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
@@ -87,6 +88,7 @@ def finish(
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
     )
+    say(console, cost_in_words(best))
     if said:
         say(console, said)
     say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")

@@ -52,6 +52,7 @@ SCALARS = {
     "seconds": "progress/seconds",
     "peak_memory_bytes": "progress/peak_memory_bytes",
     "gpu_utilization": "progress/gpu_utilization",
+    "energy_joules": "progress/energy_joules",
 }
 """Field of the report to its tag in TensorBoard. HParams shows the last value of a tag: of `macro_f1/best` that is
 the best."""

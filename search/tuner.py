@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -142,12 +142,16 @@ def build_tuner(
     scheduler: RungScheduler | None,
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
+    trainable: Callable[..., None] = train_trial,
 ) -> tune.Tuner:
-    """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them."""
+    """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
+
+    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmark_scale.py).
+    """
     assert study.cpus_per_trial is not None and study.gpus_per_trial is not None
     return tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(train_trial, task=task),
+            tune.with_parameters(trainable, task=task, gpu_share=study.gpus_per_trial or 1.0),
             {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
         ),
         tune_config=tune.TuneConfig(
