@@ -11,12 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from results.collect import best_trial, load_trials
-from results.cost import cost_in_words
+from results.cost import cost_in_words, duration
 from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
 from results.report import write_report
 from search.fit import largest_trial
+from search.forecast import Forecast
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
 from search.warm_start import remember
@@ -47,6 +48,16 @@ def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlie
     if num_earlier:
         say(console, f"Goes on after {num_earlier} trials that are there already")
     say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
+
+
+def say_forecast(forecast: Forecast | None, time_budget_seconds: float | None, console: Console) -> None:
+    """Prints how long it will take, as far as that is known; `Forecast` says how it is known."""
+    if forecast is None:
+        return
+    ends = ""
+    if time_budget_seconds is not None and time_budget_seconds < forecast.high:
+        ends = f"; the time budget may end it after {duration(time_budget_seconds)}"
+    say(console, f"Forecast: {forecast}{ends}")
 
 
 def finish(

@@ -149,7 +149,7 @@ class Monitor(Callback):
         elif last or stopped:
             self._end(trial_id, status, None)
         elif interrupted:
-            self._event(trial_id, "interrupted", self._stop.reason)
+            self._event(trial_id, "interrupted", self._stop.why)
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

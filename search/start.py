@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
-from search.fit import device_memory, leave_out_too_large
+from search.fit import device_memory, leave_out_too_large, long_first
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
 from search.study import StudyConfig
@@ -36,7 +36,12 @@ LOG_BYTES = 200_000
 
 
 def start_run(
-    study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared, leaks: Sequence[str]
+    study: StudyConfig,
+    data: DataConfig,
+    space: Space,
+    prepared: Prepared,
+    leaks: Sequence[str],
+    weights: ResolvedWeights,
 ) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
@@ -46,6 +51,7 @@ def start_run(
         space: As asked for; the run's `weights` name the backbones that it goes on with.
         prepared: The pictures.
         leaks: What `refuse_leaks` says of them.
+        weights: Those of the space's backbones that have them.
 
     Returns:
         The run and its folder.
@@ -53,12 +59,11 @@ def start_run(
     Raises:
         ValueError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
             into memory.
-        WeightsError: The weights that were asked for cannot be had.
+        WeightsError: Weights are broken, or do not fit their backbone.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
-    weights = find_weights(space, study)
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study))
     if too_large and space.own:
         raise ValueError(f"{too_large}, which a space of your own must do itself: {study.space}")
@@ -75,6 +80,8 @@ def start_run(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
         )
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
+    if len(points) >= study.trials:  # all that is tried is known
+        points = long_first(points[: study.trials], study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
         split_path=str(run_dir / "split.csv"),
@@ -86,7 +93,7 @@ def start_run(
         batch_size=study.batch_size,
         seed=study.seed,
         num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device="cuda" if study.gpus else "cpu",
         weights=files,
         attribute_weights=study.weight_of_attribute,
     )
@@ -201,7 +208,7 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
 
 def check_gpu(study: StudyConfig) -> None:
     """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use."""
-    if study.gpus_per_trial and study.address is None and not num_gpus():
+    if study.gpus and study.address is None and not num_gpus():
         raise ValueError(
             "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
         )
@@ -222,7 +229,7 @@ def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int =
         ValueError: It will not fit; says how much is needed and the ways out.
     """
     weights_bytes = 4 * num_networks * max(num_parameters(backbone) for backbone in backbones)
-    needed = weights_bytes * (9 * (study.concurrency or 1) + study.keep) + LOG_BYTES * (study.trials or 1)
+    needed = weights_bytes * (9 * (study.num_concurrent) + study.keep) + LOG_BYTES * (study.trials or 1)
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
