@@ -47,7 +47,9 @@ SETTLED_SHARE = 0.2
 TARGETS = {
     "search_seconds": 300.0,
     "overhead_seconds": 0.3,
+    "driver_cpu_seconds_a_trial": 0.3,
     "last_suggestion_seconds": 0.3,
+    "last_suggestion_cpu_seconds": 0.3,
     "growth_mb_per_1000_trials": 50.0,
     "after_seconds": 10.0,
     "real_overhead_seconds": 0.3,
@@ -96,6 +98,10 @@ class Measured:
     """Time, and the driver's resident memory in MB."""
     suggestions: list[float] = field(default_factory=list)
     """Seconds of each suggestion, in the order of trials."""
+    suggestions_cpu: list[float] = field(default_factory=list)
+    """Of those, the processor's, which other work on the machine does not add to."""
+    driver_cpu_seconds: float = 0.0
+    """Processor time of the whole driver in the search."""
     num_reports: int = 0
     after: dict[str, float] = field(default_factory=dict)
     """Seconds of what follows a search: record, table, report."""
@@ -116,7 +122,17 @@ class Measured:
     @property
     def last_suggestion_seconds(self) -> float:
         """Median of the last twentieth."""
-        return float(np.median(self.suggestions[-max(1, len(self.suggestions) // 20) :]))
+        return _last_median(self.suggestions)
+
+    @property
+    def last_suggestion_cpu_seconds(self) -> float:
+        """The same of processor time."""
+        return _last_median(self.suggestions_cpu)
+
+    @property
+    def driver_cpu_seconds_a_trial(self) -> float:
+        """Processor time that a trial costs the driver, which hands them out one by one."""
+        return self.driver_cpu_seconds / self.trials
 
     @property
     def growth_mb_per_1000_trials(self) -> float:
@@ -137,6 +153,10 @@ class Measured:
     def real_overhead_seconds(self) -> float:
         """Median over real trials."""
         return float(np.median(self.real_overheads)) if self.real_overheads else math.nan
+
+
+def _last_median(seconds: Sequence[float]) -> float:
+    return float(np.median(seconds[-max(1, len(seconds) // 20) :])) if seconds else math.nan
 
 
 def stub_trial(params: Mapping[str, Any], task: Any, gpu_share: float) -> None:
@@ -188,11 +208,12 @@ class Timed:
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Passes on, and takes the time."""
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.thread_time()
         try:
             return self._inner.suggest(trial_id)
         finally:
             self._measured.suggestions.append(time.perf_counter() - started)
+            self._measured.suggestions_cpu.append(time.thread_time() - cpu)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Passes on."""
@@ -272,7 +293,9 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
         sampler = MemorySampler(measured, since=time.monotonic())
         started = time.time()
         sampler.start()
+        cpu = time.process_time()
         fit(tuner, stop)
+        measured.driver_cpu_seconds = time.process_time() - cpu
         sampler.stop()
         searcher.close("ended")
     if stop.reason is not None:
@@ -354,6 +377,8 @@ def render_table(measured: Measured) -> str:
         "search_seconds": f"{measured.trials:,} stub trials on {measured.workers} workers, s",
         "overhead_seconds": "worker time of a stub trial beyond the first, s",
         "last_suggestion_seconds": f"a suggestion at {measured.trials:,} trials (median of the last 5%), s",
+        "last_suggestion_cpu_seconds": "of that, processor time, s",
+        "driver_cpu_seconds_a_trial": "processor time of the driver a trial, s",
         "growth_mb_per_1000_trials": "growth of the driver's memory per 1,000 trials, MB",
         "after_seconds": "record, table and report, s",
         "real_overhead_seconds": "a real trial beyond the first, beside its epochs (median), s",
@@ -378,7 +403,9 @@ def draw(measured: Measured) -> Figure:
     times, megabytes = np.array(measured.memory).T
     memory.plot(times, megabytes, color="tab:green")
     memory.set(xlabel="seconds", ylabel="MB", title="driver's resident memory", ylim=(0, None))
-    suggestions.plot(measured.suggestions, ".", markersize=2, color="tab:orange")
+    suggestions.plot(measured.suggestions, ".", markersize=2, color="tab:orange", label="seconds")
+    suggestions.plot(measured.suggestions_cpu, ".", markersize=2, color="tab:red", label="of them processor time")
+    suggestions.legend(fontsize=7)
     suggestions.axhline(TARGETS["last_suggestion_seconds"], color="grey", linewidth=0.8, linestyle="--")
     suggestions.set(xlabel="trial", ylabel="seconds", title="a suggestion", ylim=(0, None))
     for axes in (trials, memory, suggestions):

@@ -113,7 +113,7 @@ def forecast(
     rounds = max(num_trials / min(concurrency, num_trials), 1.0) * mean_epochs
 
     def seconds(epochs: Sequence[float], factor: float) -> float:
-        return START_SECONDS + END_SECONDS + factor * rounds * sum(epochs) / len(epochs)
+        return factor * (START_SECONDS + END_SECONDS + rounds * sum(epochs) / len(epochs))
 
     return Forecast(seconds(ordered, 1), seconds(ordered[:half], 1 / spread), seconds(ordered[-half:], spread))
 

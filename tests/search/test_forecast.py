@@ -51,7 +51,7 @@ def test_workers_share_the_trials_and_a_single_trial_is_not_shared() -> None:
 
 def test_the_range_holds_what_is_not_known_and_which_backbones_will_be_preferred() -> None:
     found = forecast([10.0, 30.0], num_trials=4, mean_epochs=1.0, concurrency=1, spread=2.0)
-    assert (found.low, found.seconds, found.high) == (BESIDE + 20, BESIDE + 80, BESIDE + 240)
+    assert (found.low, found.seconds, found.high) == ((BESIDE + 40) / 2, BESIDE + 80, (BESIDE + 120) * 2)
 
 
 @pytest.mark.parametrize(
