@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from results.cost import search_cost
 from results.record import BestTrial, SearchRun, epoch_report, trial_config
 from results.strict_json import RecordError, load_object, parse
 from trainables.config import TrialConfig
@@ -106,7 +107,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
     if not scored:
         return None
     trial, report = max(scored, key=lambda pair: _score(pair[1]))
-    epochs = [report.seconds for trial in trials for report in trial.reports]
+    cost = search_cost(run, trials)
     return BestTrial(
         run=run.name,
         space=run.space,
@@ -123,11 +124,15 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         history=run.history,
         trials=_counts(run.trials_asked, trials, events),
         wall_seconds=_wall_seconds(run.started, lines, events),
-        device_seconds=round(sum(seconds for seconds in epochs if math.isfinite(seconds)), 3),
+        device_seconds=cost.device_seconds,
         seed=run.task.seed,
         versions=run.versions,
         commit=run.commit,
         hardware=run.hardware,
+        search_epochs=cost.epochs,
+        epochs_saved=cost.epochs_saved,
+        images_trained=cost.images_trained,
+        energy_joules=cost.energy_joules,
     )
 
 

@@ -160,6 +160,14 @@ class BestTrial:
     """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
     hardware: str
     """The machine in words."""
+    search_epochs: int | None = None
+    """Epochs of all trials; this and what follows is None in records from before it was counted."""
+    epochs_saved: int | None = None
+    """Epochs that trials which ASHA stopped did not train any more."""
+    images_trained: int | None = None
+    """Pictures that went through the networks to train them, one counted as often as it did."""
+    energy_joules: float | None = None
+    """Energy of the GPUs in those epochs, shared out between trials that share one; None where they do not tell."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
@@ -180,7 +188,7 @@ class BestTrial:
         Raises:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
-        check_fields(cls, values, where)
+        check_fields(cls, values, where, older=True)
         task = task_config(values["task"], f"{where}: task", without=LOCAL_FIELDS)
         config = trial_config(values["config"], f"{where}: config")
         report = epoch_report(values["report"], f"{where}: report")

@@ -92,6 +92,10 @@ class RetrainedModel:
     """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
     hardware: str
     """The machine in words."""
+    images_trained: int | None = None
+    """Pictures that went through the networks to train them; None in records from before it was counted."""
+    energy_joules: float | None = None
+    """Energy of the GPUs in those epochs, as in `BestTrial`."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
@@ -107,7 +111,7 @@ class RetrainedModel:
         Raises:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
-        check_fields(cls, values, where)
+        check_fields(cls, values, where, older=True)
         task = task_config(values["task"], f"{where}: task", without=LOCAL_FIELDS)
         config = trial_config(values["config"], f"{where}: config")
         try:

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -58,12 +59,12 @@ class RetrainConfig:
     """First of the seeds."""
     device: str = "auto"
     """auto, cpu or cuda."""
-    concurrency: Annotated[int | None, help_default("as in a search")] = None
-    """Trainings at the same time."""
+    concurrency: int | Literal["auto"] = "auto"
+    """Trainings at the same time, at least 1; auto: as in a search."""
     cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
     """Cores, and threads, of a training."""
-    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
-    """GPUs of a training; a fraction lets some share one."""
+    gpus_per_trial: Annotated[float | Literal["auto"] | None, help_default("1 where there is a GPU, else 0")] = None
+    """GPUs of a training, from 0; a fraction lets some share one, auto: the one that the largest needs."""
     weights: str = "auto"
     """Where the weights of the search are: auto, or a folder of <timm name>.safetensors."""
     cache_dir: Annotated[Path | None, help_default("~/.cache/macrotune")] = None
@@ -149,16 +150,18 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
 
     with ExitStack() as stack:
         cluster = this_machine() if asked.address is None else stack.enter_context(connect(asked.address))
-        study = replace(asked, epochs=source.task.epochs).settle(
-            cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus
-        )
-        if config.device == "cuda" and not study.gpus_per_trial:
+        task = source.task
+        asked = replace(asked, epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
+        settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
+        study = settle()
+        if config.device == "cuda" and not study.gpus:
             raise ValueError("--device cuda: there is no GPU here")
 
         from results.experiments import note_retrained
         from results.export import export_retrained
         from results.report import write_report
         from search.finish import say_if_it_fails
+        from search.fit import most_networks, trials_that_fit
         from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
         from search.start import check_disk, check_gpu, hold
         from search.stop import StopRequest
@@ -167,14 +170,16 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(hold(folder, "trained again"))
         check_gpu(study)
-        check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones)
+        count = most_networks({candidate.config.formulation for candidate in listed}, source.task.attributes)
+        study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count))
+        check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
         split.save(folder / "split.csv")
         task = replace(
             source.task,
             cache_path=str(cache_path),
             split_path=str(folder / "split.csv"),
             checkpoint_dir=str(folder / "checkpoints"),
-            device="cuda" if study.gpus_per_trial else "cpu",
+            device="cuda" if study.gpus else "cpu",
             num_threads=study.cpus_per_trial or 1,
             weights=files,
         )

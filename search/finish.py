@@ -11,11 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from results.collect import best_trial, load_trials
+from results.cost import cost_in_words, duration
 from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
 from results.report import write_report
 from search.fit import largest_trial
+from search.forecast import Forecast
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
 from search.warm_start import remember
@@ -25,27 +27,37 @@ from trainables.data.split import load_split, render_split
 def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlier: int, console: Console) -> None:
     """Prints what is searched on which pictures, and every warning, before the first trial."""
     task, data = run.task, run.data
-    _say(console, f"Run {run.name} in {run_dir}")
-    _say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
+    say(console, f"Run {run.name} in {run_dir}")
+    say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
     if data["corrected"]:
-        _say(console, f"Corrections changed {data['corrected']} rows")
-    _say(console, render_split(load_split(run_dir / "split.csv")))
+        say(console, f"Corrections changed {data['corrected']} rows")
+    say(console, render_split(load_split(run_dir / "split.csv")))
     skipped = (
         [f"{len(data['skipped'])} bad pictures left out, named in {run_dir / 'run.json'}"] if data["skipped"] else []
     )
     for warning in filter(None, [*skipped, *warnings, run.weights_note]):
-        _warn(console, warning)
-    _say(
+        warn(console, warning)
+    say(
         console,
         f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
     if largest := largest_trial(run):
-        _say(console, largest)
-    _say(console, f"Starts from {run.history}")
+        say(console, largest)
+    say(console, f"Starts from {run.history}")
     if num_earlier:
-        _say(console, f"Goes on after {num_earlier} trials that are there already")
-    _say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
+        say(console, f"Goes on after {num_earlier} trials that are there already")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
+
+
+def say_forecast(forecast: Forecast | None, time_budget_seconds: float | None, console: Console) -> None:
+    """Prints how long it will take, as far as that is known; `Forecast` says how it is known."""
+    if forecast is None:
+        return
+    ends = ""
+    if time_budget_seconds is not None and time_budget_seconds < forecast.high:
+        ends = f"; the time budget may end it after {duration(time_budget_seconds)}"
+    say(console, f"Forecast: {forecast}{ends}")
 
 
 def finish(
@@ -61,10 +73,10 @@ def finish(
     trials = load_trials(run_dir)
     for trial in trials:
         if trial.status == "failed":
-            _warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
+            warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
     done = sum(is_over(trial) for trial in trials)
     if done < run.trials_asked:
-        _warn(
+        warn(
             console,
             f"{done} of {run.trials_asked} trials are done ({ended_early or 'interrupted'}). Go on with: "
             f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
@@ -80,22 +92,23 @@ def finish(
     with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
         remember(run, trials, study)
     if best is None:
-        _warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
+        warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
         return 1
-    _say(
+    say(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
     )
+    say(console, cost_in_words(best))
     if said:
-        _say(console, said)
-    _say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
-    _say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
-    _say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
+        say(console, said)
+    say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
+    say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
     if report is not None:
-        _say(console, f"Report: {report}")
+        say(console, f"Report: {report}")
     storage = _storage_flag(run_dir)
-    _say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{storage}")
+    say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{storage}")
     return 0
 
 
@@ -105,16 +118,18 @@ def say_if_it_fails(console: Console, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _warn(console, f"{what}: {error}")
+        warn(console, f"{what}: {error}")
 
 
 def _storage_flag(run_dir: Path) -> str:
     return "" if run_dir.parent == ROOT / "runs" else f" --storage {shlex.quote(str(run_dir.parent))}"
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
+    """Prints a line as it is."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _warn(console: Console, text: str) -> None:
+def warn(console: Console, text: str) -> None:
+    """Prints a line that stands out."""
     console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from results.record import SearchRun
 from search.study import StudyConfig
-from trainables.data.cache import default_cache_dir
-from trainables.facts import FactsError, ModelFacts, model_facts
+from trainables.data.cache import default_cache_dir, stored_size
+from trainables.facts import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
+from trainables.hardware import CONTEXT_BYTES
 
 CPU_PROCESS_BYTES = 600_000_000
 """What a worker holds before it has a network (507 MB: torch, timm, Ray), and what oneDNN works with (50 to 110)."""
 CPU_FACTOR = 1.5
 """What a trial's peak is of the estimate of one step, with augmentation, scoring and what malloc holds: a first trial
 of tf_efficientnet_lite0 (96 px, batches of 32) peaked at 1.39 GB where the step is 0.53 GB; n = 1."""
-GPU_PROCESS_BYTES = 800_000_000
-"""CUDA's context and the libraries' workspaces; not measured."""
+PACKING_FACTOR = 1.25
+"""What a trial that shares a GPU is given, of what it needs: fragments of its allocator, kernels' workspaces; not
+measured."""
 GPU_PARTS = 4
 """A trial that runs out of GPU memory goes on in so many parts a batch (`trainables.classifier.MICRO_BATCHES`)."""
 LEFT_OUT = ": left out of the search"
@@ -47,7 +50,7 @@ def leave_out_too_large(
     """
     assert study.image_size and study.batch_size
     share = None if device_memory_bytes is None else device_memory_bytes // _trials_on_a_device(study)
-    batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
+    batch_size = study.batch_size if not study.gpus else -(-study.batch_size // GPU_PARTS)
     kept, reasons = [], []
     for backbone in backbones:
         try:
@@ -55,7 +58,7 @@ def leave_out_too_large(
         except FactsError as error:
             reasons.append(str(error))
             continue
-        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus_per_trial))
+        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus))
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
         else:
@@ -72,7 +75,70 @@ def leave_out_too_large(
 def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:
     """Estimated peak memory of a trial's process, on the GPU if it has one."""
     step = num_networks * facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see trainables.model
-    return GPU_PROCESS_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
+    return CONTEXT_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
+
+
+def trials_that_fit(
+    study: StudyConfig, backbones: Sequence[str], num_pictures: int, num_networks: int = 1
+) -> int | None:
+    """How many trials have room at the same time in one GPU, or in this machine where they have none.
+
+    What earlier trials took decides, where there were none an estimate; the largest backbone that fits at all is what
+    it is sized for. None where the memory cannot be told.
+
+    Args:
+        study: Settled but for this.
+        backbones: timm names.
+        num_pictures: Pictures of the data, which a GPU may hold for each trial.
+        num_networks: Networks that a trial trains at once (`most_networks`).
+    """
+    assert study.image_size and study.batch_size and study.cpus_per_trial
+    free = device_memory(study)
+    if free is None:
+        return None
+    gpu = bool(study.gpus)
+    needed = []
+    for backbone in backbones:
+        try:
+            facts = model_facts(backbone, study.image_size, study.cache_path)
+        except FactsError:
+            continue
+        if not gpu:
+            needed.append(trial_bytes(facts, study.batch_size, num_networks, gpu=False))
+            continue
+        setting = TrialSetting(backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial)
+        known = recall_trial(setting, study.cache_path)
+        pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
+        took = known.memory_bytes if known is not None else None
+        network = took or facts.training_bytes(study.batch_size, bfloat16=True)
+        needed.append(sharing_bytes(num_networks * network, pictures))
+    return room_for(needed, free)
+
+
+def sharing_bytes(network_bytes: int, picture_bytes: int) -> int:
+    """GPU memory that a trial which shares it is given, from what its network takes and its pictures."""
+    return CONTEXT_BYTES + round(PACKING_FACTOR * network_bytes) + picture_bytes
+
+
+def room_for(needed_bytes: Sequence[int], free_bytes: int) -> int:
+    """How many trials have room, whichever they are; what cannot be there even alone is not asked."""
+    possible = [needed for needed in needed_bytes if needed <= free_bytes]
+    return free_bytes // max(possible) if possible else 1
+
+
+def long_first(points: Sequence[dict[str, Any]], study: StudyConfig) -> list[dict[str, Any]]:
+    """The default, then the other points by how much their backbones compute: none is left alone at the end."""
+    assert study.image_size
+
+    def multiply_adds(point: Mapping[str, Any]) -> int:
+        return model_facts(point["backbone"], study.image_size or 0, study.cache_path).multiply_adds
+
+    return [*points[:1], *sorted(points[1:], key=multiply_adds, reverse=True)]
+
+
+def most_networks(formulations: Collection[str], attributes: Collection[str]) -> int:
+    """Networks that the largest trial trains at once: one an attribute where formulations may be separate."""
+    return len(attributes) if "separate" in formulations else 1
 
 
 def largest_trial(run: SearchRun) -> str:
@@ -101,14 +167,14 @@ def device_memory(study: StudyConfig) -> int | None:
     """
     if study.address is not None:
         return None
-    return _free_gpu_bytes() if study.gpus_per_trial else _free_ram_bytes()
+    return _free_gpu_bytes() if study.gpus else _free_ram_bytes()
 
 
 def _trials_on_a_device(study: StudyConfig) -> int:
-    concurrency = study.concurrency or 1
-    if not study.gpus_per_trial:
+    concurrency = study.num_concurrent
+    if not study.gpus:
         return concurrency
-    return max(1, min(concurrency, int(1 / study.gpus_per_trial)))
+    return max(1, min(concurrency, int(1 / study.gpus)))
 
 
 def _free_gpu_bytes() -> int | None:

@@ -9,16 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ray.tune import Callback
 from rich.console import Console
 
 from results.atomic import write_whole
 from results.collect import TrialHistory, load_trials
 from search.monitor import Monitor, is_over
 from search.progress import Progress
+from search.remember import Remember
 from search.resume import cut_torn_line
 from search.stop import StopRequest
 from search.study import StudyConfig
-from search.tuner import NamedSearcher, build_tuner
+from search.tuner import NamedSearcher, build_tuner, fit
 from trainables.config import TaskConfig, TrialConfig
 
 
@@ -94,7 +96,10 @@ def run_jobs(
         again = searcher.handed_out_again
         monitor = Monitor(folder, task, keep, stop, earlier, again)
         ours = [trial for trial in earlier if trial.trial_id in names]
-        progress = Progress(console, len(jobs), task.epochs, study.concurrency or 1, stop, ours, again)
+        progress = Progress(console, len(jobs), task.epochs, study.num_concurrent, stop, ours, again)
+        callbacks: list[Callback] = [monitor, progress]
+        if study.address is None:
+            callbacks.append(Remember(task, study.cache_path))
         tuner = build_tuner(
             task,
             study,
@@ -103,15 +108,10 @@ def run_jobs(
             searcher=searcher,
             scheduler=None,
             stop=stop,
-            callbacks=[monitor, progress],
+            callbacks=callbacks,
         )
         with stop.on_interrupt():
-            try:
-                tuner.fit()
-            except KeyboardInterrupt:  # Ctrl-C for the second time
-                stop.ask("Ctrl-C")
-            except Exception as error:  # of Ray or of the driver: what was done stays done
-                stop.ask(f"{type(error).__name__}: {error}")
+            fit(tuner, stop)
             progress.close()
         monitor.prune()
         shutil.rmtree(folder / "ray", ignore_errors=True)

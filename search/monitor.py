@@ -52,6 +52,7 @@ SCALARS = {
     "seconds": "progress/seconds",
     "peak_memory_bytes": "progress/peak_memory_bytes",
     "gpu_utilization": "progress/gpu_utilization",
+    "energy_joules": "progress/energy_joules",
 }
 """Field of the report to its tag in TensorBoard. HParams shows the last value of a tag: of `macro_f1/best` that is
 the best."""
@@ -148,7 +149,7 @@ class Monitor(Callback):
         elif last or stopped:
             self._end(trial_id, status, None)
         elif interrupted:
-            self._event(trial_id, "interrupted", self._stop.reason)
+            self._event(trial_id, "interrupted", self._stop.why)
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

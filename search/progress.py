@@ -20,6 +20,9 @@ from search.stop import StopRequest
 from trainables.classifier import split_params
 from trainables.report import METRIC
 
+FEW_TRIALS = 4
+"""So many trials must have ended before the mean of what they took is taken for what a trial takes."""
+
 
 @dataclass
 class _Row:
@@ -43,8 +46,20 @@ class Progress(Callback):
         stop: StopRequest,
         earlier: Sequence[TrialHistory] = (),
         handed_out_again: Container[str] = (),
+        mean_epochs: float | None = None,
     ) -> None:
-        """Shows nothing until the first trial starts; trials of earlier starts stand in the table from then on."""
+        """Shows nothing until the first trial starts; trials of earlier starts stand in the table from then on.
+
+        Args:
+            console: Where to show it.
+            num_trials: Trials that the search shall have in the end.
+            max_epochs: Epochs of a trial that is not stopped.
+            concurrency: Trials at the same time.
+            stop: Knows why a trial ended early, and when the time budget ends.
+            earlier: Trials of earlier starts.
+            handed_out_again: Ray's names of trials whose worker died before they began.
+            mean_epochs: Epochs that a trial is expected to train in the mean; by default `max_epochs`.
+        """
         self._console = console
         self._handed_out_again = handed_out_again
         self._num_trials = num_trials
@@ -52,7 +67,10 @@ class Progress(Callback):
         self._concurrency = concurrency
         self._stop = stop
         self._rows = {trial.trial_id: _row(trial) for trial in earlier if is_over(trial)}
+        self._mean_epochs = mean_epochs or max_epochs
         self._started = time.monotonic()
+        self._first_epoch_began: float | None = None
+        self._trained_seconds = 0.0
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -77,13 +95,16 @@ class Progress(Callback):
             return self._fail(trial_id, result["failure"])
         row.epoch, row.score, row.best = result["epoch"], result[METRIC], result["best_val_macro_f1"]
         row.seconds += result["seconds"]
+        if self._first_epoch_began is None:
+            self._first_epoch_began = time.monotonic() - result["seconds"]
+        self._trained_seconds += result["seconds"]
         if result["diverged"]:
             return self._fail(trial_id, "diverged")
         epochs = num_epochs(trial, self._max_epochs)
         if row.epoch >= epochs:
             row.state = "finished"
         elif result.get("done"):
-            row.state = "ended early" if self._stop.reason else "stopped"
+            row.state = "ended early" if trial_id in self._stop.ended else "stopped"
         note = "" if row.state == "running" else f", {row.state}"
         score = f"macro-F1 {row.score:.4f} (best {row.best:.4f})"
         if not result["class_f1"]:  # nothing is validated on
@@ -118,14 +139,29 @@ class Progress(Callback):
         return f"{', '.join(counts)} of {self._num_trials} | {best} | {_clock(gone)} gone, {self._eta()}"
 
     def _eta(self) -> str:
-        ended = [row for row in self._rows.values() if row.state not in ("running",)]
-        if not ended:
+        if self._first_epoch_began is None or not self._trained_seconds:
             return "time to go not known yet"
-        mean = sum(row.seconds for row in ended) / len(ended)
+        gone = time.monotonic() - self._first_epoch_began
         running = [row for row in self._rows.values() if row.state == "running"]
+        workers = min(self._concurrency, max(1, len(running)))
+        beside = max(1.0, gone * workers / self._trained_seconds)  # what passes between epochs and between trials
+        left = beside * self._seconds_left(running) / self._concurrency
+        return f"about {_clock(min(left, self._stop.seconds_left))} to go"
+
+    def _seconds_left(self, running: Sequence[_Row]) -> float:
+        """Seconds of epochs that are still to be trained, all trials added up.
+
+        A trial takes what those that have ended took; while these are few, what ASHA is expected to leave of it.
+        """
+        ended = [row for row in self._rows.values() if row.state != "running"]
+        epochs = sum(row.epoch for row in self._rows.values())
+        an_epoch = sum(row.seconds for row in self._rows.values()) / epochs
+        if len(ended) >= max(FEW_TRIALS, self._concurrency):
+            a_trial = sum(row.seconds for row in ended) / len(ended)
+        else:
+            a_trial = an_epoch * self._mean_epochs
         waiting = max(0, self._num_trials - len(self._rows))
-        left = waiting * mean + sum(max(0.0, mean - row.seconds) for row in running)
-        return f"about {_clock(left / self._concurrency)} to go"
+        return waiting * a_trial + sum(max(an_epoch, a_trial - row.seconds) for row in running)
 
     def _fail(self, trial_id: str, reason: str) -> None:
         self._rows[trial_id].state = "failed"

@@ -85,6 +85,10 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
+    return _nearest_number(distribution, value)
+
+
+def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
     low, high, step, _ = _bounds(distribution)
     value = min(max(value, low), high)
     if step:
@@ -103,7 +107,7 @@ def at_share(distribution: BaseDistribution, share: float) -> Any:
         value = math.exp(math.log(low - half) + share * (math.log(high + half) - math.log(low - half)))
     else:
         value = low - half + share * (high - low + 2 * half)
-    return nearest(distribution, value)
+    return _nearest_number(distribution, value)
 
 
 def share_of(distribution: BaseDistribution, value: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +15,13 @@ from rich.table import Table
 
 from results.atomic import write_whole
 from results.bootstrap import Interval, group_counts, score_interval
-from results.collect import load_trials, wall_seconds
+from results.collect import TrialHistory, load_trials, wall_seconds
+from results.cost import device_seconds, energy_joules, images_an_epoch
 from results.ledger import note_scoring, side_hash
 from results.ranking import Candidate, Ranked, rank
 from results.retrained import RetrainedModel
 from results.test_score import TestScore, score_test
+from search.finish import say, warn
 from search.jobs import Job, forget_job, run_jobs
 from search.provenance import provenance
 from search.source import Source
@@ -177,10 +179,11 @@ def _record(
     weights_sha256: str,
 ) -> RetrainedModel:
     pick = ranking[0]
-    names = {
-        job.name for ranked in ranking for job in (*_trainings(settled, ranked.candidate), _final(settled, ranked))
+    jobs = {
+        job.name: job for ranked in ranking for job in (*_trainings(settled, ranked.candidate), _final(settled, ranked))
     }
-    trials = [trial for trial in load_trials(settled.folder) if trial.trial_id in names]
+    trials = [trial for trial in load_trials(settled.folder) if trial.trial_id in jobs]
+    reports = [report for trial in trials for report in trial.reports]
     out_of_fold = None if settled.folds is None else _out_of_fold(settled, pick).to_json()
     return RetrainedModel(
         run=settled.source.name,
@@ -207,10 +210,22 @@ def _record(
         split_hash=settled.source.split_hash,
         weights=settled.source.weights.get(pick.candidate.config.backbone, "random"),
         weights_sha256=weights_sha256,
-        wall_seconds=wall_seconds(settled.folder, names),
-        device_seconds=round(sum(report.seconds for trial in trials for report in trial.reports), 3),
+        wall_seconds=wall_seconds(settled.folder, jobs),
+        device_seconds=device_seconds(reports),
+        images_trained=_images_trained(settled, jobs, trials),
+        energy_joules=energy_joules(reports),
         **provenance(),
     )
+
+
+def _images_trained(settled: Settled, jobs: Mapping[str, Job], trials: Sequence[TrialHistory]) -> int:
+    """Pictures of all epochs of the trainings, each on its own sides."""
+    trained = 0
+    for trial in trials:
+        task = replace(settled.task, **jobs[trial.trial_id].task)
+        sides = load_split(Path(task.split_path)).table["split"]
+        trained += len(trial.reports) * images_an_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
+    return trained
 
 
 def _trainings(settled: Settled, candidate: Candidate) -> list[Job]:
@@ -320,13 +335,3 @@ def _clear_derived(folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Deletes what only the trainings needed."""
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def say(console: Console, text: str) -> None:
-    """Prints a line as it is."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def warn(console: Console, text: str) -> None:
-    """Prints a line that stands out."""
-    console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)

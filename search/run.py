@@ -9,9 +9,11 @@ README's table of results, TensorBoard curves and a record under runs/.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,27 +73,39 @@ def search(options: Options, console: Console) -> int:
     from search.prepare import prepare_data, refuse_leaks
     from spaces import get_space
 
+    started = time.monotonic()
     with ExitStack() as stack:
         study = options.study
         space = get_space(study.space, [name for name in study.backbones.split(",") if name], study.formulations)
         cluster = this_machine() if study.address is None else stack.enter_context(connect(study.address))
-        study = study.settle(
-            cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus, num_configs=space.num_configs
+        settle = partial(
+            study.settle,
+            cluster.num_cpus,
+            cluster.num_gpus,
+            node_cpus=cluster.node_cpus,
+            num_configs=space.num_configs,
         )
+        study = settle()
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
         leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
 
-        from search.finish import finish, say_if_it_fails, say_start
+        from search.finish import finish, say_forecast, say_if_it_fails, say_start
+        from search.fit import most_networks, trials_that_fit
+        from search.forecast import forecast_run, study_epochs
         from search.monitor import Monitor, is_over
         from search.progress import Progress
+        from search.remember import Remember
         from search.resume import adopt_trials, reopen_run
-        from search.start import hold, start_run
+        from search.start import find_weights, hold, start_run
         from search.stop import StopRequest
-        from search.tuner import NamedSearcher, build_tuner, new_scheduler, new_searcher, trial_ids
+        from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
 
         if prepared is not None:
-            run, run_dir = start_run(study, options.data, space, prepared, leaks)
+            weights = find_weights(space, study)
+            count = most_networks(space.formulations, prepared.manifest.attributes)
+            study = settle(trials_that_fit=trials_that_fit(study, weights.backbones, len(prepared.cache.rows), count))
+            run, run_dir = start_run(study, options.data, space, prepared, leaks, weights)
             stack.enter_context(hold(run_dir))
             earlier: tuple = ()
             warnings = run.data["warnings"]
@@ -99,17 +113,32 @@ def search(options: Options, console: Console) -> int:
             run_dir = study.runs_dir / (study.resume or "")
             stack.enter_context(hold(run_dir))
             (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
+            count = most_networks(space.formulations, run.task.attributes)
+            study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count))
         space = get_space(study.space, list(run.weights), study.formulations)
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
         say_start(run, run_dir, warnings, len(earlier), console)
-        stop = StopRequest(study.time_budget_seconds)
+        say_forecast(forecast_run(run, study, left), study.time_budget_seconds, console)
+        stop = StopRequest(study.time_budget_seconds, started)
         searcher = new_searcher(space, study, run, run_dir)
         scheduler = new_scheduler(study, run.task.epochs)
         adopt_trials(earlier, searcher, scheduler)
         numbered = NamedSearcher(searcher, stop, trial_ids(earlier, left))
         again = numbered.handed_out_again
         monitor = Monitor(run_dir, run.task, study.keep, stop, earlier, again)
-        progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier, again)
+        progress = Progress(
+            console,
+            run.trials_asked,
+            run.task.epochs,
+            study.num_concurrent,
+            stop,
+            earlier,
+            again,
+            mean_epochs=study_epochs(study, run.task.epochs, run.trials_asked),
+        )
+        callbacks = [monitor, progress]
+        if study.address is None:
+            callbacks.append(Remember(run.task, study.cache_path))
         if left and study.address is None:
             stack.enter_context(connect(None))
         tuner = build_tuner(
@@ -120,20 +149,15 @@ def search(options: Options, console: Console) -> int:
             searcher=numbered,
             scheduler=scheduler,
             stop=stop,
-            callbacks=[monitor, progress],
+            callbacks=callbacks,
         )
         with stop.on_interrupt():
-            try:
-                if left:
-                    tuner.fit()
-            except KeyboardInterrupt:  # Ctrl-C for the second time: what there is by then is still written below
-                pass
-            except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
-                stop.ask(f"{type(error).__name__}: {error}")
+            if left:
+                fit(tuner, stop)
             progress.close()
             with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
-                searcher.close(stop.reason or "interrupted")
-            return finish(run, run_dir, study, monitor, console, stop.reason)
+                searcher.close(stop.why or "interrupted")
+            return finish(run, run_dir, study, monitor, console, stop.why)
 
 
 if __name__ == "__main__":

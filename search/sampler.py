@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
 from threadpoolctl import ThreadpoolController
 
-from search.replay import RecordedTrial, Space, at_share, config_of, share_of
+from search.replay import RecordedTrial, Space, at_share, share_of
 
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
@@ -87,7 +87,7 @@ def _threads() -> ThreadpoolController:
 
 def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
     trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
-    config_of(space, trial)
+    space(trial)
     return trial
 
 
@@ -120,7 +120,7 @@ def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) ->
         return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends
 
     trial = RecordedTrial(choose)
-    config_of(space, trial)
+    space(trial)
     return trial
 
 
@@ -135,13 +135,13 @@ def _thinned(known: Sequence[Seen], rng: np.random.Generator) -> list[Seen]:
 
 def _columns(trials: Sequence[Seen | RecordedTrial]) -> dict[Any, int]:
     columns: dict[Any, int] = {}
-    for trial in trials:
-        for name, distribution in trial.distributions.items():
-            if isinstance(distribution, CategoricalDistribution):
-                for choice in distribution.choices:
-                    columns.setdefault((name, choice), len(columns))
-            else:
-                columns.setdefault(name, len(columns))
+    distinct = {(name, id(found)): found for trial in trials for name, found in trial.distributions.items()}
+    for (name, _), distribution in distinct.items():
+        if isinstance(distribution, CategoricalDistribution):
+            for choice in distribution.choices:
+                columns.setdefault((name, choice), len(columns))
+        else:
+            columns.setdefault(name, len(columns))
     return columns
 
 

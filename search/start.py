@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
-from search.fit import LEFT_OUT, device_memory, leave_out_too_large
+from search.fit import LEFT_OUT, device_memory, leave_out_too_large, long_first, most_networks
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
 from search.replay import RecordedTrial, at_share
@@ -38,7 +38,12 @@ LOG_BYTES = 200_000
 
 
 def start_run(
-    study: StudyConfig, data: DataConfig, space: Space, prepared: Prepared, leaks: Sequence[str]
+    study: StudyConfig,
+    data: DataConfig,
+    space: Space,
+    prepared: Prepared,
+    leaks: Sequence[str],
+    weights: ResolvedWeights,
 ) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
@@ -48,6 +53,7 @@ def start_run(
         space: As asked for; the run's `weights` name the backbones that it goes on with.
         prepared: The pictures.
         leaks: What `refuse_leaks` says of them.
+        weights: Those of the space's backbones that have them.
 
     Returns:
         The run and its folder.
@@ -55,14 +61,13 @@ def start_run(
     Raises:
         ValueError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
             into memory.
-        WeightsError: The weights that were asked for cannot be had.
+        WeightsError: Weights are broken, or do not fit their backbone.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     check_gpu(study)
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
-    weights = find_weights(space, study)
-    num_networks = len(prepared.manifest.attributes) if "separate" in space.formulations else 1
-    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), num_networks)
+    count = most_networks(space.formulations, prepared.manifest.attributes)
+    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), count)
     if too_large and space.own:
         raise ValueError(
             f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
@@ -71,7 +76,7 @@ def start_run(
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights(backbone, file, [*space.backbones, *PACKAGES])
-    check_disk(study, backbones, num_networks)
+    check_disk(study, backbones, count)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
@@ -80,6 +85,8 @@ def start_run(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
         )
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
+    if len(points) >= study.trials:  # all that is tried is known
+        points = long_first(points[: study.trials], study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
         split_path=str(run_dir / "split.csv"),
@@ -91,7 +98,7 @@ def start_run(
         batch_size=study.batch_size,
         seed=study.seed,
         num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device="cuda" if study.gpus else "cpu",
         weights=files,
         attribute_weights=study.weight_of_attribute,
     )
@@ -215,7 +222,7 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
 
 def check_gpu(study: StudyConfig) -> None:
     """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use."""
-    if study.gpus_per_trial and study.address is None and not num_gpus():
+    if study.gpus and study.address is None and not num_gpus():
         raise ValueError(
             "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
         )
@@ -236,7 +243,7 @@ def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int =
         ValueError: It will not fit; says how much is needed and the ways out.
     """
     weights_bytes = 4 * num_networks * max(num_parameters(backbone) for backbone in backbones)
-    needed = weights_bytes * (9 * (study.concurrency or 1) + study.keep) + LOG_BYTES * (study.trials or 1)
+    needed = weights_bytes * (9 * (study.num_concurrent) + study.keep) + LOG_BYTES * (study.trials or 1)
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+TIME_BUDGET = "time budget"
+
 
 class StopRequest:
     """Says that the search shall end; it is asked after every epoch, so running trials end with theirs."""
 
-    def __init__(self, time_budget_seconds: float | None) -> None:
-        """Starts the clock of the time budget."""
-        self._deadline = None if time_budget_seconds is None else time.monotonic() + time_budget_seconds
+    def __init__(self, time_budget_seconds: float | None, started: float | None = None) -> None:
+        """Sets the clock of the time budget.
+
+        Args:
+            time_budget_seconds: The budget; None for none.
+            started: When it began, by `time.monotonic`; by default now.
+        """
+        started = time.monotonic() if started is None else started
+        self._deadline = math.inf if time_budget_seconds is None else started + time_budget_seconds
+        self._too_short = False
         self._reason: str | None = None
         self._interrupted = False
         self.ended: set[str] = set()
@@ -23,9 +33,25 @@ class StopRequest:
     @property
     def reason(self) -> str | None:
         """Why the search shall end, such as `Ctrl-C` or `time budget`; None while it shall not."""
-        if self._reason is None and self._deadline is not None and time.monotonic() >= self._deadline:
-            self._reason = "time budget"
+        if self._reason is None and time.monotonic() >= self._deadline:
+            self._reason = TIME_BUDGET
         return self._reason
+
+    @property
+    def why(self) -> str | None:
+        """Why the search ends before its last trial: the reason, or that there was no time to begin something more."""
+        return self.reason or (TIME_BUDGET if self._too_short else None)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time budget ends; infinite without one."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether something that takes so long would end within the time budget."""
+        enough = seconds <= self.seconds_left
+        self._too_short |= not enough
+        return enough
 
     def ask(self, reason: str) -> None:
         """Asks for the end; the first reason stays."""

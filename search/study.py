@@ -40,17 +40,19 @@ class StudyConfig:
     epochs: Annotated[int | None, help_default("6 without a GPU, 27 with one")] = None
     """Epochs of a trial that is not stopped early."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
-    """Longest time to search: seconds, or with s, m or h (15m). Running trials end with their epoch."""
+    """Longest time of the whole command: seconds, or with s, m or h (15m). No epoch begins that would not end in it."""
     image_size: Annotated[int | None, help_default("96 without a GPU, 224 with one")] = None
     """Side of the square picture the network sees, in pixels."""
     batch_size: Annotated[int | None, help_default("32 without a GPU, 64 with one")] = None
     """Pictures in a training batch."""
-    concurrency: Annotated[int | None, help_default("one a GPU; without a GPU one a core, at most 4")] = None
-    """Trials at the same time."""
+    concurrency: int | Literal["auto"] = "auto"
+    """Trials at the same time, at least 1; auto: as many as the GPUs have room for, without a GPU one a core as far as
+    memory goes, at most 4."""
     cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
     """Cores, and threads, of a trial."""
-    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
-    """GPUs of a trial; a fraction lets trials share one."""
+    gpus_per_trial: Annotated[float | Literal["auto"] | None, help_default("1 where there is a GPU, else 0")] = None
+    """GPUs of a trial, from 0; a fraction lets trials share one, and each is kept to its share of the memory. auto:
+    the fraction that the space's largest trial needs, by what earlier trials took or an estimate, at least 1/4."""
     grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None
@@ -95,9 +97,9 @@ class StudyConfig:
             raise ValueError(f"--image-size is {self.image_size}: it must be at most 1024")
         if self.batch_size is not None and self.batch_size % 2:
             raise ValueError(f"--batch-size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
-        _at_least("concurrency", self.concurrency, 1)
+        _at_least("concurrency", self.num_concurrent, 1)
         _at_least("cpus_per_trial", self.cpus_per_trial, 1)
-        _at_least("gpus_per_trial", self.gpus_per_trial, 0)
+        _at_least("gpus_per_trial", self.gpus, 0)
         _at_least("grace_period", self.grace_period, 1)
         _at_least("keep", self.keep, 0)
         _at_least("add_trials", self.add_trials, 0)
@@ -114,10 +116,20 @@ class StudyConfig:
             )
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
             raise ValueError(f"--name {self.name!r}: only letters, digits, '.', '_' and '-', a letter or digit first")
-        if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-            raise ValueError(f"--gpus-per-trial {self.gpus_per_trial}: more than one GPU must be a whole number")
+        if self.gpus > 1 and self.gpus % 1:
+            raise ValueError(f"--gpus-per-trial {self.gpus}: more than one GPU must be a whole number")
         self.time_budget_seconds  # noqa: B018 - raises for a malformed one
         self.weight_of_attribute  # noqa: B018 - likewise
+
+    @property
+    def num_concurrent(self) -> int:
+        """`concurrency` once that is settled; 1 before."""
+        return 1 if self.concurrency == "auto" else self.concurrency
+
+    @property
+    def gpus(self) -> float:
+        """`gpus_per_trial` once that is settled; 0 before."""
+        return 0.0 if self.gpus_per_trial in (None, "auto") else float(self.gpus_per_trial)
 
     @property
     def cache_path(self) -> Path:
@@ -194,7 +206,13 @@ class StudyConfig:
         )
 
     def settle(
-        self, num_cpus: int, num_gpus: int, *, node_cpus: int | None = None, num_configs: int | None = None
+        self,
+        num_cpus: int,
+        num_gpus: int,
+        *,
+        node_cpus: int | None = None,
+        num_configs: int | None = None,
+        trials_that_fit: int | None = None,
     ) -> StudyConfig:
         """Fills in what was left open, from the cores and GPUs at hand.
 
@@ -203,20 +221,27 @@ class StudyConfig:
             num_gpus: GPUs in all.
             node_cpus: Cores of the largest node, which a trial cannot leave; by default all of them.
             num_configs: Configurations that the space has, if they are so few that all can be tried.
+            trials_that_fit: Trials that have room at the same time in the memory of one GPU, or of this machine
+                where they have none; None where that is not known.
 
         Raises:
             ValueError: More is asked for than there is.
         """
         gpu = num_gpus > 0
-        gpus_per_trial = self.gpus_per_trial if self.gpus_per_trial is not None else float(gpu)
+        gpus_per_trial = self.gpus
+        if self.gpus_per_trial is None:
+            gpus_per_trial = float(gpu)
+        elif self.gpus_per_trial == "auto" and gpu:
+            gpus_per_trial = 1 / self._sharers(num_cpus, num_gpus, trials_that_fit)
         if gpus_per_trial > num_gpus:
             raise ValueError(f"--gpus-per-trial {gpus_per_trial:g}: there are {num_gpus} GPUs here")
         node_cpus = node_cpus or num_cpus
         if self.cpus_per_trial is not None and self.cpus_per_trial > node_cpus:
             raise ValueError(f"--cpus-per-trial {self.cpus_per_trial}: there are {node_cpus} cores here")
-        most = int(num_gpus / gpus_per_trial) if gpus_per_trial else min(4, num_cpus)
+        room = min(MOST_ON_CPU, num_cpus, trials_that_fit or MOST_ON_CPU)
+        most = int(num_gpus / gpus_per_trial) if gpus_per_trial else room
         most = max(1, min(most, num_cpus // (self.cpus_per_trial or 1)))
-        concurrency = self.concurrency or most
+        concurrency = most if self.concurrency == "auto" else self.concurrency
         cpus_per_trial = self.cpus_per_trial or max(1, min(node_cpus, num_cpus // concurrency))
         if concurrency * cpus_per_trial > num_cpus or concurrency * gpus_per_trial > num_gpus:
             raise ValueError(
@@ -233,6 +258,18 @@ class StudyConfig:
             cpus_per_trial=cpus_per_trial,
             gpus_per_trial=gpus_per_trial,
         )
+
+    def _sharers(self, num_cpus: int, num_gpus: int, trials_that_fit: int | None) -> int:
+        """Trials that share a GPU where that is left to us: as many as fit, have cores, and are asked for."""
+        cores = num_cpus // (self.cpus_per_trial or 1) // num_gpus
+        asked = MOST_ON_GPU if self.concurrency == "auto" else -(-self.concurrency // num_gpus)
+        return max(1, min(MOST_ON_GPU, trials_that_fit or 1, cores, asked))
+
+
+MOST_ON_CPU = 4
+"""Trials at the same time without a GPU, unless more are asked for."""
+MOST_ON_GPU = 4
+"""Trials that share a GPU, unless more are asked for: its processes take turns, and each has a context of its own."""
 
 
 def num_cores() -> int:

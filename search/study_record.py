@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import functools
+import json
 import logging
+import math
 import sqlite3
 import tempfile
 import time
@@ -67,16 +70,16 @@ class StudyRecord:
         self._path = path
         self._name = name
         self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
-        self._storage: optuna.storages.BaseStorage | None = None
+        self._in_memory = optuna.storages.InMemoryStorage()
         self._ids: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        storage = None if self._path else self._storage
-        return {**self.__dict__, "_storage": storage, "_not_before": 0.0}
+        return {**self.__dict__, "_not_before": 0.0}
 
     def study(self) -> optuna.Study:
         """The study as its readers load it."""
-        return optuna.load_study(study_name=self._name, storage=self._opened())
+        storage = self._in_memory if self._path is None else _opened(self._path)
+        return optuna.load_study(study_name=self._name, storage=storage)
 
     def write(self, trial: SearchTrial, trials: Iterable[SearchTrial]) -> None:
         """Writes a trial that is new, or that has just ended."""
@@ -105,36 +108,47 @@ class StudyRecord:
             self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _write(self, trial: SearchTrial) -> None:
-        storage = self._opened()
+        if self._path is not None:
+            with closing(_connected(self._path)) as file, file:
+                _put(file, trial)
+            return
+        storage = self._in_memory
         if trial.trial_id not in self._ids:
-            self._ids[trial.trial_id] = storage.create_new_trial(
-                storage.get_study_id_from_name(self._name), _frozen(trial)
-            )
+            study_id = storage.get_study_id_from_name(self._name)
+            self._ids[trial.trial_id] = storage.create_new_trial(study_id, _frozen(trial))
             return
         trial_id = self._ids[trial.trial_id]
-        stored = storage.get_trial(trial_id)
         for epoch, value in trial.values.items():
-            if stored.intermediate_values.get(epoch) != value:
-                storage.set_trial_intermediate_value(trial_id, epoch, value)
+            storage.set_trial_intermediate_value(trial_id, epoch, value)
         for key, value in trial.user_attrs.items():
             storage.set_trial_user_attr(trial_id, key, value)
         frozen = _frozen(trial)
         storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
 
     def _report(self, trial: SearchTrial, epoch: int) -> None:
-        self._opened().set_trial_intermediate_value(self._ids[trial.trial_id], epoch, trial.values[epoch])
+        if self._path is None:
+            self._in_memory.set_trial_intermediate_value(self._ids[trial.trial_id], epoch, trial.values[epoch])
+            return
+        with closing(_connected(self._path)) as file, file:
+            file.execute(_INTERMEDIATE, (_row_id(trial), epoch, *_stored(trial.values[epoch])))
 
     def _rewrite(self, trials: list[SearchTrial]) -> None:
         if self._path is None:
-            self._storage = optuna.storages.InMemoryStorage()
-            self._ids = self._fill(self._storage, trials)
+            self._in_memory = optuna.storages.InMemoryStorage()
+            self._in_memory.create_new_study([self._direction], self._name)
+            self._ids = {}
+            for trial in trials:
+                self._write(trial)
         else:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory() as folder:
                 fresh = Path(folder) / "study.db"
-                storage = _sqlite(fresh)
-                self._ids = self._fill(storage, trials)
+                storage = _opened(fresh)
+                storage.create_new_study([self._direction], self._name)
                 storage.engine.dispose()
+                with closing(_connected(fresh)) as file, file:
+                    for trial in trials:
+                        _put(file, trial)
                 try:
                     _copy(fresh, self._path)
                 except sqlite3.OperationalError:  # locked, or no space
@@ -144,28 +158,72 @@ class StudyRecord:
                     _copy(fresh, self._path)
         self.stale = False
 
-    def _fill(self, storage: optuna.storages.BaseStorage, trials: list[SearchTrial]) -> dict[str, int]:
-        study_id = storage.create_new_study([self._direction], self._name)
-        return {trial.trial_id: storage.create_new_trial(study_id, _frozen(trial)) for trial in trials}
 
-    def _opened(self) -> optuna.storages.BaseStorage:
-        if self._storage is None:
-            assert self._path is not None
-            self._storage = _sqlite(self._path)
-        return self._storage
+def _opened(path: Path) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
 
 
-class _Connection(sqlite3.Connection):
-    """Does not wait for the disk: a power cut may cost the file, which is derived anyway; a kill does not."""
+def _connected(path: Path) -> sqlite3.Connection:
+    """A connection that does not wait for the disk: a power cut may cost the file, which is derived anyway."""
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.execute("PRAGMA synchronous = OFF")
+
+# Optuna makes the file; its trials are written here, a transaction each. Through Optuna a trial of twenty parameters
+# is some 150 queries, and some of them look through all trials before it.
+
+_STUDY_ID = 1
+_TRIAL = (
+    "INSERT OR REPLACE INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete) "
+    "VALUES (?, ?, ?, ?, ?, ?)"
+)
+_PARAM = (
+    "INSERT OR REPLACE INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)"
+)
+_VALUE = "INSERT OR REPLACE INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, ?)"
+_INTERMEDIATE = (
+    "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
+    "VALUES (?, ?, ?, ?)"
+)
+_USER_ATTR = "INSERT OR REPLACE INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)"
 
 
-def _sqlite(path: Path) -> optuna.storages.RDBStorage:
-    connection = {"timeout": LOCK_SECONDS, "factory": _Connection}
-    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": connection})
+def _put(file: sqlite3.Connection, trial: SearchTrial) -> None:
+    """Puts a trial into the file as it now is, whether it was there or not."""
+    frozen, row_id = _frozen(trial), _row_id(trial)
+    began, ended = (when and when.isoformat(" ", "microseconds") for when in (trial.started, trial.ended))
+    file.execute(_TRIAL, (row_id, trial.number, _STUDY_ID, frozen.state.name, began, ended))
+    ranges = frozen.distributions
+    file.executemany(
+        _PARAM,
+        [
+            (row_id, name, ranges[name].to_internal_repr(value), _range_json(ranges[name]))
+            for name, value in frozen.params.items()
+        ],
+    )
+    if frozen.value is not None:
+        file.execute(_VALUE, (row_id, *_stored(frozen.value)))
+    file.executemany(
+        _INTERMEDIATE, [(row_id, epoch, *_stored(value)) for epoch, value in frozen.intermediate_values.items()]
+    )
+    file.executemany(_USER_ATTR, [(row_id, key, json.dumps(value)) for key, value in frozen.user_attrs.items()])
+
+
+def _row_id(trial: SearchTrial) -> int:
+    return trial.number + 1
+
+
+def _stored(value: float) -> tuple[float | None, str]:
+    """A value and its kind, as Optuna stores them."""
+    if math.isfinite(value):
+        return value, "FINITE"
+    return None, "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"
+
+
+@functools.lru_cache(maxsize=1024)
+def _range_json(distribution: BaseDistribution) -> str:
+    return optuna.distributions.distribution_to_json(distribution)
 
 
 def _copy(source_path: Path, target_path: Path) -> None:

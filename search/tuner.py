@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import optuna
@@ -30,6 +32,10 @@ MAX_WORKER_DEATHS = 3
 
 SPARE_SAMPLES = 10_000
 """More trials than are ever handed out again."""
+
+
+FIRST_EPOCHS = 5
+"""Latest trials by which it is told how long one takes from its proposal to its first report."""
 
 
 class Proposer(Protocol):
@@ -70,11 +76,13 @@ class NamedSearcher(Searcher):
         self._live: set[str] = set()
         self._reported: set[str] = set()
         self._deaths: Counter[str] = Counter()
+        self._began: dict[str, float] = {}
+        self._first_epochs: deque[float] = deque(maxlen=FIRST_EPOCHS)
         self.handed_out_again: set[str] = set()
         """Ray's names of trials that never began, and whose configuration goes to another."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
-        """The next configuration with its trial_id; FINISHED once the search shall end.
+        """The next configuration with its trial_id; FINISHED once the search shall end or has no time for an epoch.
 
         None, which makes Ray ask again, while a trial that is out may still have to be handed out again.
         """
@@ -82,20 +90,25 @@ class NamedSearcher(Searcher):
             return Searcher.FINISHED
         if not self._waiting:
             return None if self._live else Searcher.FINISHED
+        if self._first_epochs and not self._stop.has_time_for(median(self._first_epochs)):
+            return Searcher.FINISHED
         ours = self._waiting.pop(0)
+        self._began[trial_id] = time.monotonic()
         self._trial_ids[trial_id] = ours
         self._live.add(trial_id)
         return {**self._inner.suggest(ours), "trial_id": ours}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Passes an epoch on."""
-        self._reported.add(trial_id)
+        self._note_report(trial_id)
         self._inner.on_trial_result(self._trial_ids[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
         """Passes the end of a trial on; one that only ended with the search goes on when the run is resumed."""
         ours = self._trial_ids[trial_id]
         self._live.discard(trial_id)
+        if result:  # which is the only one if the trial had a single epoch
+            self._note_report(trial_id)
         if error and trial_id not in self._reported and self._deaths[ours] < MAX_WORKER_DEATHS:
             self._deaths[ours] += 1
             self._waiting.insert(0, ours)
@@ -103,6 +116,11 @@ class NamedSearcher(Searcher):
         elif ours not in self._stop.ended:
             failure = (result or {}).get("failure")
             self._inner.on_trial_complete(ours, None if failure else result, error or failure is not None, failure)
+
+    def _note_report(self, trial_id: str) -> None:
+        if trial_id not in self._reported:
+            self._reported.add(trial_id)
+            self._first_epochs.append(time.monotonic() - self._began[trial_id])
 
     def save(self, checkpoint_path: str) -> None:
         """Writes nothing: the run's own logs say everything."""
@@ -120,16 +138,22 @@ class StoppableScheduler(FIFOScheduler):
         self._stop = stop
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone."""
+        """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone.
+
+        A trial that might go on, but not to its next epoch within the time budget, ends with this one.
+        """
         if "failure" in result:
             return TrialScheduler.STOP
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.CONTINUE and self._stop.reason is not None:
+        if decision == TrialScheduler.CONTINUE and not self._has_time(result):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
+
+    def _has_time(self, result: Mapping[str, Any]) -> bool:
+        return self._stop.reason is None and self._stop.has_time_for(result.get("seconds", 0.0))
 
 
 def build_tuner(
@@ -142,19 +166,22 @@ def build_tuner(
     scheduler: RungScheduler | None,
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
+    trainable: Callable[..., None] = train_trial,
 ) -> tune.Tuner:
-    """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them."""
-    assert study.cpus_per_trial is not None and study.gpus_per_trial is not None
+    """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
+
+    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmark_scale.py).
+    """
     return tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(train_trial, task=task),
-            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
+            tune.with_parameters(trainable, task=task, gpu_share=study.gpus or 1.0),
+            {"cpu": study.cpus_per_trial or 1, "gpu": study.gpus},
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
-            max_concurrent_trials=study.concurrency,
+            max_concurrent_trials=study.num_concurrent,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -165,6 +192,16 @@ def build_tuner(
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
         ),
     )
+
+
+def fit(tuner: tune.Tuner, stop: StopRequest) -> None:
+    """Runs the trials; what ends them early is the reason of `stop`, and what was done by then stays done."""
+    try:
+        tuner.fit()
+    except KeyboardInterrupt:  # Ctrl-C for the second time
+        stop.ask("Ctrl-C")
+    except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
+        stop.ask(f"{type(error).__name__}: {error}")
 
 
 def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:

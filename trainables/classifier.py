@@ -23,7 +23,7 @@ MICRO_BATCHES = 4
 whole batch, and batch normalization then sees a quarter of it at a time."""
 
 
-def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
+def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 1.0) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
     A trial that was interrupted goes on from its own last checkpoint; one that was stopped leaves the weights
@@ -34,15 +34,19 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
         params: The fields of `TrialConfig`; `trial_id`, the name of the trial in its search; and, where a
             training differs from the others in more than that, `task`, fields of the task that it has of its own.
         task: What all trials of the study share.
+        gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that.
     """
     import torch
 
+    from trainables.hardware import limit_gpu_memory
+
     task = replace(task, **params.get("task", {}))
     torch.set_num_threads(task.num_threads)
+    limit_gpu_memory(gpu_share)
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
-            _train(params, task, micro_batches)
+            _train(params, task, micro_batches, gpu_share)
             failure = None
         except torch.OutOfMemoryError as error:
             failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {_first_line(error)}"
@@ -58,20 +62,25 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig) -> None:
     tune.report({METRIC: math.nan, "failure": failure, "traceback": trace})
 
 
-def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> None:
+def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float) -> None:
     from trainables.data.batches import load_data
+    from trainables.hardware import EnergyMeter, allocated_bytes
     from trainables.loop import fit, steps_per_epoch
     from trainables.model import choose_device
     from trainables.state import Checkpointer, TrainState, save_predictions
 
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
-    data = load_data(task, choose_device(task.device))
+    device = choose_device(task.device)
+    data = load_data(task, device)
+    resident_bytes = allocated_bytes(device)
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
     checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
     checkpointer.restore(state)
+    meter = EnergyMeter(device, min(1.0, gpu_share))
     try:
         for report in fit(state, data):
+            report = replace(report, energy_joules=meter.take())
             checkpointer.note_best(state)
             if task.predictions_dir:
                 save_predictions(state, Path(task.predictions_dir) / trial_id)
@@ -80,6 +89,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int) -> N
                     **asdict(report),
                     "training_iteration": report.epoch,
                     "micro_batches": state.micro_batches,
+                    "resident_bytes": resident_bytes,
                     "confusion": state.evaluation.confusion if state.best_epoch == report.epoch else (),
                 }
             )

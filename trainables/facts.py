@@ -1,7 +1,8 @@
 """What a backbone costs at an image size: computed from the network itself, never typed.
 
 Parameters, multiply-adds, activations and memory come from running the network on torch's meta device, where tensors
-have shapes and no content: a fraction of a second a backbone. Throughput is measured on the device at hand.
+have shapes and no content: a fraction of a second a backbone. Throughput is measured on the device at hand. What real
+trials took is remembered beside it.
 
 Letters: `B` batch, `S` image size in pixels.
 """
@@ -86,9 +87,7 @@ def measure_throughput(
     cache_dir: Path | None = None,
 ) -> float:
     """Images a second of forward, backward and update on random pictures that are on the device already."""
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{hardware_in_words()}, {num_threads}"
-    key = f"{FACTS_VERSION} {backbone} {image_size} {batch_size} {where} timm {timm.__version__} torch"
-    key += f" {torch.__version__}"
+    key = _speed_key(backbone, image_size, batch_size, device, num_threads)
 
     def measure() -> Mapping[str, float]:
         threads = torch.get_num_threads()
@@ -99,6 +98,78 @@ def measure_throughput(
             torch.set_num_threads(threads)
 
     return _cached(cache_dir, key, ("images_per_second",), measure)["images_per_second"]
+
+
+def known_throughput(
+    backbone: str, image_size: int, batch_size: int, device: torch.device, num_threads: int, cache_dir: Path
+) -> float | None:
+    """What `measure_throughput` found before; None if it was not asked."""
+    found = _load(cache_dir / FACTS_FILE).get(_speed_key(backbone, image_size, batch_size, device, num_threads))
+    speed = found.get("images_per_second") if isinstance(found, dict) else None
+    return float(speed) if type(speed) in (int, float) else None
+
+
+@dataclass(frozen=True)
+class TrialSetting:
+    """What decides how much memory a trial takes and how fast it is, but for the machine it runs on."""
+
+    backbone: str
+    image_size: int
+    batch_size: int
+    device: str
+    """cpu or cuda."""
+    num_threads: int
+    """On a CPU; of no matter on a GPU."""
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """What real trials took."""
+
+    images_per_second: float
+    """Training pictures a second of training time, of the latest."""
+    memory_bytes: int | None = None
+    """Largest peak of the GPU's memory beside the pictures that lie there; None on a CPU."""
+
+
+def recall_trial(setting: TrialSetting, cache_dir: Path) -> TrialFacts | None:
+    """What earlier trials like this took on this machine; None if there were none."""
+    return _trial_facts(_load(cache_dir / FACTS_FILE).get(_trial_key(setting)))
+
+
+def remember_trial(setting: TrialSetting, cache_dir: Path, took: TrialFacts) -> None:
+    """Notes what a trial took: its speed takes the place of what was known, its memory only if it is more."""
+
+    def joined(known: object) -> Mapping[str, Any]:
+        before = _trial_facts(known)
+        peaks = [facts.memory_bytes for facts in (before, took) if facts is not None and facts.memory_bytes is not None]
+        return asdict(TrialFacts(took.images_per_second, max(peaks, default=None)))
+
+    _keep(cache_dir, _trial_key(setting), joined)
+
+
+def _trial_facts(known: object) -> TrialFacts | None:
+    if not isinstance(known, dict) or set(known) != set(TrialFacts.__annotations__):
+        return None
+    speed, memory = known["images_per_second"], known["memory_bytes"]
+    fits = type(speed) in (int, float) and speed > 0 and (memory is None or type(memory) is int)
+    return TrialFacts(float(speed), memory) if fits else None
+
+
+def _speed_key(backbone: str, image_size: int, batch_size: int, device: torch.device, num_threads: int) -> str:
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{hardware_in_words()}, {num_threads}"
+    versions = f"timm {timm.__version__} torch {torch.__version__}"
+    return f"{FACTS_VERSION} {backbone} {image_size} {batch_size} {where} {versions}"
+
+
+def _trial_key(setting: TrialSetting) -> str:
+    device = torch.device(setting.device)
+    precision = setting.precision
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" else "float32"  # autocast's choice, see trainables.model
+    size = (setting.backbone, setting.image_size, setting.batch_size)
+    return f"trial {precision} {_speed_key(*size, device, setting.num_threads)}"
 
 
 def build(backbone: str, image_size: int) -> nn.Module:
@@ -259,12 +330,19 @@ def _cached(
     if isinstance(known, dict) and set(known) == set(names) and all(type(n) in (int, float) for n in known.values()):
         return known
     found = dict(compute())
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):  # two searches may start at once, and each adds to what is there
-        temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-        temporary.write_text(json.dumps({**_load(path), key: found}, indent=1, sort_keys=True))
-        temporary.replace(path)
+    _keep(cache_dir, key, lambda _: found)
     return found
+
+
+def _keep(cache_dir: Path, key: str, joined: Callable[[object], Mapping[str, Any]]) -> None:
+    """Puts something under a key, made from what is there; two searches may do so at once."""
+    path = cache_dir / FACTS_FILE
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        known = _load(path)
+        temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+        temporary.write_text(json.dumps({**known, key: joined(known.get(key))}, indent=1, sort_keys=True))
+        temporary.replace(path)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 
@@ -59,6 +60,71 @@ class Watch:
                 self._samples.append(torch.cuda.utilization(self._device) / 100)
             except Exception:  # no NVML, or a virtual GPU that does not tell: the report says None
                 return
+
+
+class EnergyMeter:
+    """Reads how much energy a GPU has taken since it was last asked."""
+
+    def __init__(self, device: torch.device, share: float = 1.0) -> None:
+        """Finds the GPU's counter, if it has one.
+
+        Args:
+            device: Where trials run.
+            share: Share of the device that belongs to this process, which its energy is counted by.
+        """
+        self._share = share
+        self._handle = _nvml_handle(device) if device.type == "cuda" else None
+        self._before = self._joules()
+
+    def take(self) -> float | None:
+        """Joules since the last call, or since the start; None without a GPU that tells."""
+        before, self._before = self._before, self._joules()
+        return None if before is None or self._before is None else (self._before - before) * self._share
+
+    def _joules(self) -> float | None:
+        if self._handle is None:
+            return None
+        import pynvml
+
+        try:
+            return pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
+        except pynvml.NVMLError:  # older than Volta, or a part of a GPU
+            return None
+
+
+def _nvml_handle(device: torch.device) -> Any:
+    """What NVML knows the device by; None if it does not."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    except (pynvml.NVMLError, AttributeError, RuntimeError):
+        return None
+
+
+CONTEXT_BYTES = 800_000_000
+"""GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
+
+
+def limit_gpu_memory(share: float) -> None:
+    """Keeps this process to its share of the GPU's memory, so that trials which share one cannot starve each other.
+
+    What goes beyond it is out of memory, as on a smaller GPU. A whole GPU is not limited, nor is a CPU.
+    """
+    if 0 < share < 1 and torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(allocator_share(share, total))
+
+
+def allocated_bytes(device: torch.device) -> int | None:
+    """GPU memory that tensors of this process hold; None on a CPU."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
+
+
+def allocator_share(share: float, total_bytes: int) -> float:
+    """Share of a GPU that torch's allocator may have, where a process may have `share` of it, context and all."""
+    return max(share / 2, share - CONTEXT_BYTES / total_bytes)
 
 
 def num_gpus() -> int:

@@ -54,6 +54,8 @@ class EpochReport:
     """Whether a loss is no longer finite, which ends the trial."""
     gpu_utilization: float | None = None
     """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
+    energy_joules: float | None = None
+    """Energy of the GPU in the epoch, a trial that shares it counted by its share; None where it does not tell."""
     attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)
     """For classes that are products of attributes: attribute to macro-F1 over its values, where the answer is the
     value with the largest probability, summed over the classes that have it."""
@@ -67,13 +69,16 @@ class EpochReport:
                 known[name] = tuple(math.nan if f1 is None else f1 for f1 in value)
             elif name == "attribute_macro_f1":
                 known[name] = {attribute: math.nan if f1 is None else f1 for attribute, f1 in value.items()}
-            elif value is None and name != "gpu_utilization":
+            elif value is None and name not in _MAY_BE_NONE:
                 known[name] = math.nan
         return cls(**known)
 
     def to_json(self) -> dict[str, Any]:
         """The report as strict JSON values: numbers that are not finite become null."""
         return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+_MAY_BE_NONE = ("gpu_utilization", "energy_joules")
 
 
 def _finite(value: Any) -> Any:

@@ -8,18 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from search import fit
 from search.fit import (
     CPU_FACTOR,
     CPU_PROCESS_BYTES,
     device_memory,
     largest_trial,
     leave_out_too_large,
+    long_first,
+    most_networks,
+    room_for,
+    sharing_bytes,
     trial_bytes,
+    trials_that_fit,
 )
 from search.study import StudyConfig
 from tests.records import a_run
 from trainables.config import TaskConfig
-from trainables.facts import model_facts
+from trainables.facts import TrialFacts, TrialSetting, model_facts, remember_trial
 
 SMALL, LARGE = "test_resnet", "resnet18"
 
@@ -92,3 +98,49 @@ def test_the_memory_of_a_cluster_is_not_that_of_this_machine(study: StudyConfig,
     found = device_memory(study)
     assert found is not None and found > 10**8
     assert device_memory(StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path)) is None
+
+
+def test_room_is_for_the_largest_trial_that_can_be_there_at_all() -> None:
+    assert room_for([2, 5, 3], 11) == 2
+    assert room_for([2, 5, 30], 11) == 2  # the last is left out of the search, not a reason to run one at a time
+    assert room_for([30], 11) == 1
+    assert room_for([], 11) == 1
+
+
+def test_a_trial_that_shares_a_gpu_is_given_its_context_and_its_pictures_beside_its_network() -> None:
+    assert sharing_bytes(4 * 10**9, 10**9) == fit.CONTEXT_BYTES + round(fit.PACKING_FACTOR * 4 * 10**9) + 10**9
+
+
+def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(
+    study: StudyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = trial_bytes(model_facts(LARGE, 64, study.cache_path), 32, gpu=False)
+    monkeypatch.setattr(fit, "device_memory", lambda study: 3 * needed + 1)
+    assert trials_that_fit(study, (LARGE, SMALL, "no_such_network"), 100) == 3
+    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "separate"), ("mask", "age"))) == 2
+    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "heads"), ("mask", "age"))) == 3
+
+
+def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "a GPU")
+    study = StudyConfig(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
+    pictures = 1000 * 3 * 64 * 64
+    estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
+    monkeypatch.setattr(fit, "device_memory", lambda study: 4 * sharing_bytes(estimate, pictures))
+    assert trials_that_fit(study, (SMALL,), 1000) == 4
+    took = 2 * sharing_bytes(estimate, pictures) - fit.CONTEXT_BYTES - pictures
+    setting = TrialSetting(SMALL, 56, 32, "cuda", study.cpus_per_trial or 1)
+    remember_trial(setting, tmp_path, TrialFacts(100.0, round(took / fit.PACKING_FACTOR)))
+    assert trials_that_fit(study, (SMALL,), 1000) == 2
+
+
+def test_on_a_cluster_nobody_can_tell_what_fits(tmp_path: Path) -> None:
+    study = StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path).settle(8, 1)
+    assert trials_that_fit(study, (SMALL,), 1000) is None
+
+
+def test_long_trials_come_first_after_the_default(study: StudyConfig) -> None:
+    points = [{"backbone": SMALL, "lr": lr} for lr in (1, 2)] + [{"backbone": LARGE, "lr": lr} for lr in (3, 4)]
+    assert [point["lr"] for point in long_first(points, study)] == [1, 3, 4, 2]

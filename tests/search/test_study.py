@@ -22,6 +22,37 @@ def test_fractions_of_a_gpu_let_trials_share_it() -> None:
     assert StudyConfig(gpus_per_trial=0.25).settle(16, 1).concurrency == 4
 
 
+@pytest.mark.parametrize(
+    ("fit", "cores", "gpus", "share", "at_a_time"),
+    [
+        (None, 16, 1, 1, 1),  # the memory cannot be told
+        (1, 16, 1, 1, 1),
+        (2, 16, 1, 1 / 2, 2),
+        (3, 16, 2, 1 / 3, 6),
+        (40, 16, 1, 1 / 4, 4),  # taking turns gains no more
+        (4, 3, 1, 1 / 3, 3),  # a trial needs a core
+        (4, 2, 0, 0, 2),
+    ],
+)
+def test_a_gpu_is_shared_by_as_many_trials_as_have_room_in_it(
+    fit: int | None, cores: int, gpus: int, share: float, at_a_time: int
+) -> None:
+    study = StudyConfig(gpus_per_trial="auto").settle(cores, gpus, trials_that_fit=fit)
+    assert study.gpus == pytest.approx(share)
+    assert study.num_concurrent == at_a_time
+
+
+def test_auto_leaves_to_each_trial_what_the_ones_asked_for_do_not_need() -> None:
+    assert StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=4).gpus == 0.5
+    assert StudyConfig(gpus_per_trial="auto", cpus_per_trial=8).settle(16, 1, trials_that_fit=4).gpus == 0.5
+
+
+def test_fewer_trials_run_at_a_time_where_memory_is_short_and_each_has_more_cores() -> None:
+    short = StudyConfig().settle(8, 0, trials_that_fit=2)
+    assert (short.num_concurrent, short.cpus_per_trial) == (2, 4)
+    assert StudyConfig(concurrency=4).settle(8, 0, trials_that_fit=2).num_concurrent == 4  # who asks, gets
+
+
 def test_cores_are_shared_out_between_the_trials_at_a_time() -> None:
     assert StudyConfig(concurrency=2).settle(16, 0).cpus_per_trial == 8
     assert StudyConfig(cpus_per_trial=8).settle(16, 0).concurrency == 2

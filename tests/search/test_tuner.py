@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ from ray.tune.search import Searcher
 from search.scheduler import build_scheduler
 from search.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
-from search.tuner import NamedSearcher, StoppableScheduler, trial_ids
+from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
 from trainables.report import METRIC, MODE
 
@@ -132,3 +133,52 @@ def test_a_trial_that_had_reported_is_not_handed_out_again(inner: StudySearcher,
     searcher.on_trial_result("ray0", result(1, 0.5))
     searcher.on_trial_complete("ray0", error=True)
     assert inner.study.trials[0].state == TrialState.FAIL
+
+
+def test_a_trial_that_cannot_reach_its_next_epoch_in_time_ends_with_this_one(inner: StudySearcher) -> None:
+    stop = StopRequest(60)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
+    scheduler = StoppableScheduler(None, stop)
+    searcher.suggest("ray0")
+    assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5, seconds=1.0)) == TrialScheduler.CONTINUE
+    assert stop.why is None
+    assert scheduler.on_trial_result(None, a_trial(0), result(2, 0.5, seconds=100.0)) == TrialScheduler.STOP
+    assert stop.ended == {"00000"}
+    assert stop.reason is None  # the other trials go on
+    assert stop.why == "time budget"
+    searcher.on_trial_complete("ray0", result(2, 0.5))
+    assert inner.study.trials[0].state == TrialState.RUNNING  # to go on when the run is resumed
+
+
+def test_no_trial_is_begun_whose_first_epoch_would_not_end_in_time(
+    inner: StudySearcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    stop = StopRequest(60)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 9))
+    searcher.suggest("ray0")
+    clock[0] = 25.0
+    searcher.on_trial_complete("ray0", result(EPOCHS, 0.5))
+    assert searcher.suggest("ray1") is not None  # 35 seconds are left, and the first took 25
+    clock[0] = 36.0
+    assert searcher.suggest("ray2") == Searcher.FINISHED
+    assert stop.reason is None
+    assert stop.why == "time budget"
+
+
+def test_the_clock_of_the_budget_may_have_begun_before() -> None:
+    now = time.monotonic()
+    assert StopRequest(60, now - 61).reason == "time budget"
+    assert StopRequest(60, now - 61).seconds_left == 0
+    assert 0 < StopRequest(60, now - 1).seconds_left < 60
+    assert StopRequest(None).seconds_left == math.inf
+
+
+def test_what_ends_a_tuner_is_the_reason_of_the_search(stop: StopRequest) -> None:
+    def broken() -> None:
+        raise RuntimeError("no")
+
+    tuner: Any = SimpleNamespace(fit=broken)
+    fit(tuner, stop)
+    assert stop.reason == "RuntimeError: no"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,18 @@ import torch
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from trainables.facts import FACTS_FILE, FactsError, build, measure_throughput, model_facts
+from trainables.facts import (
+    FACTS_FILE,
+    FactsError,
+    TrialFacts,
+    TrialSetting,
+    build,
+    known_throughput,
+    measure_throughput,
+    model_facts,
+    recall_trial,
+    remember_trial,
+)
 from trainables.model import num_parameters
 
 
@@ -82,9 +94,38 @@ def test_throughput_is_measured_once_and_leaves_generator_and_threads_alone(
 ) -> None:
     monkeypatch.setattr("trainables.facts.MEASURED_SECONDS", 0.1)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
+    assert known_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) is None
     first = measure_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path)
     assert first > 0
     assert measure_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) == first
     assert measure_throughput("test_resnet", 32, 4, torch.device("cpu"), 1, tmp_path) != first
+    assert known_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) == first
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_num_threads() == threads
+
+
+SETTING = TrialSetting("test_resnet", 32, 8, "cpu", 1)
+
+
+def test_a_trial_is_remembered_by_what_its_memory_depends_on(tmp_path: Path) -> None:
+    assert recall_trial(SETTING, tmp_path) is None
+    remember_trial(SETTING, tmp_path, TrialFacts(90.0))
+    assert recall_trial(SETTING, tmp_path) == TrialFacts(90.0)
+    assert recall_trial(replace(SETTING, precision="float32"), tmp_path) == TrialFacts(90.0)  # auto on a CPU
+    for other in ({"backbone": "resnet18"}, {"image_size": 64}, {"batch_size": 16}, {"precision": "bfloat16"}):
+        assert recall_trial(replace(SETTING, **other), tmp_path) is None
+
+
+def test_the_latest_speed_and_the_largest_memory_are_remembered(tmp_path: Path) -> None:
+    for took in (TrialFacts(90.0, 3000), TrialFacts(80.0, 2000), TrialFacts(85.0)):
+        remember_trial(SETTING, tmp_path, took)
+    assert recall_trial(SETTING, tmp_path) == TrialFacts(85.0, 3000)
+
+
+def test_a_broken_memory_of_a_trial_is_none(tmp_path: Path) -> None:
+    remember_trial(SETTING, tmp_path, TrialFacts(90.0))
+    path = tmp_path / FACTS_FILE
+    (key,) = json.loads(path.read_text())
+    for broken in ({"images_per_second": "fast", "memory_bytes": None}, {"images_per_second": 3}, 7):
+        path.write_text(json.dumps({key: broken}))
+        assert recall_trial(SETTING, tmp_path) is None

@@ -1,0 +1,66 @@
+"""What a trial may take of a machine, and what it says it took: told apart with and without a GPU."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.hardware import CONTEXT_BYTES, EnergyMeter, allocated_bytes, allocator_share, limit_gpu_memory
+
+TOTAL = 80 * CONTEXT_BYTES
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What torch's allocator is limited to, on a machine that has a GPU."""
+    taken: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=TOTAL))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", taken.append)
+    return taken
+
+
+def test_trials_that_share_a_gpu_fit_with_their_contexts() -> None:
+    for sharers in (2, 3, 4):
+        assert sharers * (allocator_share(1 / sharers, TOTAL) * TOTAL + CONTEXT_BYTES) == pytest.approx(TOTAL)
+
+
+def test_a_gpu_too_small_for_the_contexts_still_leaves_something() -> None:
+    assert allocator_share(0.25, CONTEXT_BYTES) == 0.125
+
+
+def test_a_share_of_a_gpu_is_enforced_and_a_whole_one_is_not(limits: list[float]) -> None:
+    for share in (1.0, 2.0, 0.0):
+        limit_gpu_memory(share)
+    assert limits == []
+    limit_gpu_memory(0.25)
+    assert limits == [allocator_share(0.25, TOTAL)]
+
+
+def test_nothing_is_limited_or_measured_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", refuse)
+    limit_gpu_memory(0.5)
+    cpu = torch.device("cpu")
+    assert allocated_bytes(cpu) is None
+    assert EnergyMeter(cpu).take() is None
+
+
+def test_energy_is_what_the_counter_rose_by_times_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    millijoules = iter([5_000, 9_000, 10_000])
+    uuid = "c0ffee"
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=uuid))
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", lambda name: name)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda handle: next(millijoules))
+    meter = EnergyMeter(torch.device("cuda"), share=0.5)
+    assert meter.take() == 2.0
+    assert meter.take() == 0.5
