@@ -6,7 +6,7 @@ import functools
 import inspect
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.replay import RecordedTrial, at_share
-from spaces import SPACES
+from spaces import SPACES, get_space
 from trainables.config import TrialConfig
 
 NUM_SAMPLES = 400
@@ -45,9 +45,10 @@ class Knob:
 
 @functools.cache
 def knobs_of(name: str) -> tuple[Knob, ...]:
-    """The knobs of a space in the order in which they are suggested."""
-    trials = _sample(SPACES[name])
-    sources = sources_of(SPACES[name])
+    """The knobs of a space, by its name or as `path/to/file.py:function`, in the order in which they are suggested."""
+    suggest: Any = get_space(name).suggest
+    trials = _sample(suggest)
+    sources = sources_of(SPACES.get(name) or suggest.module)
     order = {knob: None for trial in trials for knob in trial.distributions}  # a dict keeps the order
     knobs = []
     for knob in order:
@@ -100,11 +101,11 @@ def _entries(text: str) -> dict[str, str]:
     return found
 
 
-def _sample(module: Any) -> list[RecordedTrial]:
+def _sample(suggest: Callable[[Any], Any]) -> list[RecordedTrial]:
     rng = np.random.default_rng(0)
     trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(NUM_SAMPLES)]
     for trial in trials:
-        module.suggest(trial)
+        suggest(trial)
     return trials
 
 

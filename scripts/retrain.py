@@ -130,7 +130,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     space = space_name(asked.space)
     record = config.record or asked.records_dir / f"{space}.json"
     if config.run is None and not record.exists():
-        raise ValueError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
+        raise ValueError(f"{record}: no such record; search first (search/run.py --space {asked.space}), or give --run")
     is_stale(records_dir=asked.records_dir, readme=asked.readme_path, timezone=asked.timezone)  # raises if broken
     source = from_run(asked.runs_dir, config.run) if config.run else from_record(record, asked)
     from results.ranking import candidates

@@ -39,7 +39,7 @@ class Options:
     """Show the search spaces: backbones, knobs, ranges, sources."""
 
     name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(help_behavior_hint="(default: all spaces)")] = None
-    """Space to show in full."""
+    """Space to show in full; or path/to/file.py:function, one of your own."""
     image_size: int = 224
     """Side of the square picture, in pixels."""
     batch_size: int = 64
@@ -103,7 +103,7 @@ def show_space(options: Options, console: Console) -> int:
     if options.throughput:
         say(console, f"Speed: training on {where(device, options.num_threads)}, batches of {options.batch_size}.")
     say(console, f"\n{space.name}: knobs\n")
-    show(console, knob_rows(space.name))
+    show(console, knob_rows(options.name or ""))
     return 0
 
 

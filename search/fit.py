@@ -15,11 +15,12 @@ from trainables.data.cache import default_cache_dir, stored_size
 from trainables.facts import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
 from trainables.hardware import CONTEXT_BYTES
 
-CPU_PROCESS_BYTES = 600_000_000
-"""What a worker holds before it has a network (507 MB: torch, timm, Ray), and what oneDNN works with (50 to 110)."""
-CPU_FACTOR = 1.5
-"""What a trial's peak is of the estimate of one step, with augmentation, scoring and what malloc holds: a first trial
-of tf_efficientnet_lite0 (96 px, batches of 32) peaked at 1.39 GB where the step is 0.53 GB; n = 1."""
+CPU_PROCESS_BYTES = 750_000_000
+"""What a worker holds beside its network: torch, timm and Ray (610 MB), pictures, what kernels work with. Libraries'
+files (440 MB) are not in it, as all workers share them."""
+CPU_FACTOR = 1.2
+"""What comes to that, of the estimate of one step. Both fitted to the first trials of eight networks at 40 to 160 px,
+batches of 32, whose step is 0.17 to 1.36 GB: their peaks were between 19% under the sum of both and 5% over it."""
 PACKING_FACTOR = 1.25
 """What a trial that shares a GPU is given, of what it needs: fragments of its allocator, kernels' workspaces; not
 measured."""

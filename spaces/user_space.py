@@ -46,9 +46,14 @@ class UserSpace:
 
     def __call__(self, trial: optuna.Trial) -> TrialConfig:
         """Proposes a configuration."""
+        return getattr(self.module, self.function)(trial)
+
+    @property
+    def module(self) -> ModuleType:
+        """What running the file made; run when it is first asked for."""
         if self.path not in _modules:
             load_user_space(self.where)
-        return getattr(_modules[self.path], self.function)(trial)
+        return _modules[self.path]
 
     @property
     def where(self) -> str:

@@ -13,6 +13,19 @@ from search.replay import RecordedTrial, at_share
 from spaces import SPACES
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN = '''
+from spaces.suggest import suggest_loss
+from trainables.config import TrialConfig
+
+
+def suggest_rate(trial):
+    """lr: what did well before."""
+    return trial.suggest_float("lr", 1e-3, 1e-2, log=True)
+
+
+def mine(trial):
+    return TrialConfig(backbone="test_vit", lr=suggest_rate(trial), **suggest_loss(trial))
+'''
 
 
 @pytest.mark.parametrize("name", list(SPACES))
@@ -74,5 +87,12 @@ def test_a_space_is_shown_with_costs_and_licences(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "| test_vit | 300 k | 1.44 M |" in said
     assert "apache-2.0" in said
+    (tmp_path / "own.py").write_text(OWN)
+    flags = ["--image-size", "32", "--cache-dir", str(tmp_path)]
+    assert main([f"{tmp_path}/own.py:mine", *flags]) == 0
+    said = capsys.readouterr().out
+    assert "own-mine: 1 vision_transformer, at 32 px" in said
+    assert "| lr | 0.001 to 0.01, log | always | what did well before. |" in said
+    assert "| sampling | natural, balanced, sqrt | loss is cross_entropy or focal" in said
     assert main(["toys"]) == 2
     assert "did you mean 'toy'" in capsys.readouterr().err
