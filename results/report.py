@@ -27,6 +27,7 @@ import tyro
 
 from results.atomic import write_whole
 from results.collect import RunError, TrialHistory, best_trial, load_run, load_trials
+from results.cost import energy_in_words, search_cost
 from results.record import BestTrial, SearchRun
 from results.strict_json import RecordError, load_object
 
@@ -300,25 +301,28 @@ def _last_lines(path: Path) -> dict[str, str]:
 
 
 def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) -> dict[str, Any]:
-    epochs = sum(len(trial.reports) for trial in trials)
+    cost = search_cost(run, trials)
+    epochs = cost.epochs
     pictures = {name: side["pictures"] for name, side in (run.data.get("sides") or {}).items()}
     time: list[tuple[str, object]] = [
-        ("device time, all epochs added up", _duration(sum(map(_seconds, trials)))),
+        ("device time, all epochs added up", _duration(cost.device_seconds)),
         ("epochs trained", _count(epochs)),
     ]
     if best is not None:
         time.insert(0, ("wall time, without long pauses", _duration(best.wall_seconds)))
+    time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
     savings = []
     ended = [trial for trial in trials if trial.status in ("finished", "stopped")]
     if ended:
         whole = run.task.epochs * len(ended)
-        saved = max(0, whole - sum(len(trial.reports) for trial in ended))
+        saved = cost.epochs_saved
         savings.append(
             f"Early stopping saved {_count(saved)} of the {_count(whole)} epochs ({saved / whole:.0%}) that it "
-            "takes to train to the end every trial that finished or was stopped."
+            "takes to train to the end every trial that finished or was stopped. What the history of earlier searches "
+            "saved is not known: that takes the same search without it."
         )
     if "train" in pictures:
-        time.append(("images trained", _count(pictures["train"] * epochs)))
+        time.append(("images trained", _count(cost.images_trained)))
         seen = (pictures["train"] + pictures.get("val", 0)) * epochs
         avoided = seen - sum(pictures.values())
         if avoided > 0:

@@ -59,7 +59,7 @@ TARGETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleConfig:
-    """Run stub trials through the real search and measure what all but the training costs."""
+    """Run stub trials through the real search and measure all but the training."""
 
     trials: int = 1000
     """Stub trials, at least 10."""

@@ -24,7 +24,9 @@ from search.warm_start import remember
 from trainables.data.split import load_split, render_split
 
 
-def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlier: int, console: Console) -> None:
+def say_start(
+    run: SearchRun, run_dir: Path, study: StudyConfig, warnings: Sequence[str], num_earlier: int, console: Console
+) -> None:
     """Prints what is searched on which pictures, and every warning, before the first trial."""
     task, data = run.task, run.data
     say(console, f"Run {run.name} in {run_dir}")
@@ -44,10 +46,20 @@ def say_start(run: SearchRun, run_dir: Path, warnings: Sequence[str], num_earlie
     )
     if largest := largest_trial(run):
         say(console, largest)
+    say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")
     if num_earlier:
         say(console, f"Goes on after {num_earlier} trials that are there already")
     say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(run_dir.parent))}")
+
+
+def at_a_time(study: StudyConfig) -> str:
+    """How many trials run at the same time, and what each has of the machine."""
+    trials, cores = study.num_concurrent, study.cpus_per_trial or 1
+    parts = [f"{cores} core{'s' * (cores > 1)}"]
+    if study.gpus:
+        parts.append(f"1/{round(1 / study.gpus)} of a GPU" if study.gpus < 1 else f"{study.gpus:g} GPU")
+    return f"At a time: {trials} trial{'s' * (trials > 1)} with {' and '.join(parts)}{' each' * (trials > 1)}"
 
 
 def say_forecast(forecast: Forecast | None, time_budget_seconds: float | None, console: Console) -> None:

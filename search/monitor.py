@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import os
@@ -89,6 +90,7 @@ class Monitor(Callback):
         self._stop = stop
         self._boards: dict[str, EventFileWriter] = {}
         self._ended: dict[str, float] = {}
+        self._cleared: set[str] = set()
         self._failures = [_kind(trial.reason or "") for trial in earlier if trial.status == "failed"]
         self._parts: dict[str, int] = {}
         self._logged = {trial.trial_id: max((r.epoch for r in trial.reports), default=0) for trial in earlier}
@@ -167,16 +169,26 @@ class Monitor(Callback):
 
     def prune(self) -> None:
         """Deletes all checkpoints of ended trials but the best weights of the best few."""
+        self._cleared.clear()
+        self._clear()
+
+    def _clear(self) -> None:
+        """The same, without another look at what has been deleted before: a thousand trials end a thousand times."""
         folder = Path(self._task.checkpoint_dir)
-        ranked = sorted(self._ended, key=lambda trial_id: (-self._ended[trial_id], trial_id))
-        kept = [trial_id for trial_id in ranked if self._ended[trial_id] > -math.inf][: self._keep]
-        for trial_id in ranked:
+        kept = self._kept()
+        for trial_id in self._ended.keys() - self._cleared:
             if trial_id in kept:
                 for path in (folder / trial_id).glob("*"):
                     if path.name != BEST:
                         path.unlink(missing_ok=True)
             else:
                 shutil.rmtree(folder / trial_id, ignore_errors=True)
+                self._cleared.add(trial_id)
+
+    def _kept(self) -> list[str]:
+        """The best few of the trials that have ended, whose weights stay on disk."""
+        scored = [(-score, trial_id) for trial_id, score in self._ended.items() if score > -math.inf]
+        return [trial_id for _, trial_id in heapq.nsmallest(self._keep, scored)]
 
     def _end(self, trial_id: str, event: str, reason: str | None, **more: Any) -> None:
         if trial_id in self._ended:
@@ -185,9 +197,10 @@ class Monitor(Callback):
         if math.isnan(self._ended[trial_id]):
             self._ended[trial_id] = -math.inf
         self._event(trial_id, event, reason, **more)
-        self._draw_confusion(trial_id)
+        if trial_id in self._kept():
+            self._draw_confusion(trial_id)
         self._close_board(trial_id)
-        self.prune()
+        self._clear()
         if event == "failed":
             self._failures.append(_kind(reason or ""))
             if len(self._failures) == len(self._ended) == FAILURES_ALIKE and len(set(self._failures)) == 1:
@@ -219,7 +232,10 @@ class Monitor(Callback):
             self._stop.ask(f"{self._confusion_path(trial_id)} cannot be written: {error}")
 
     def _draw_confusion(self, trial_id: str) -> None:
-        """Shows a trial's confusion matrices, with and without their diagonal, in TensorBoard."""
+        """Shows the confusion matrices of a trial that is among the best as it ends, in TensorBoard.
+
+        With and without their diagonal. Drawn for every trial they would cost more than all else that a trial does.
+        """
         try:
             classes, confusion = load_confusion(self._confusion_path(trial_id))
         except (OSError, RecordError):  # it ended before its first epoch

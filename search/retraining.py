@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,8 @@ def rank_again(
     if settled.folds is not None:
         for number, fold in enumerate(split_into_folds(settled.split, settled.folds, settled.seeds[0])):
             fold.save(_fold_path(settled, number))
-    jobs = {candidate.name: _trainings(settled, candidate) for candidate in listed}
+    long_first = sorted(listed, key=lambda candidate: epoch_seconds(settled.source.trials, candidate), reverse=True)
+    jobs = {candidate.name: _trainings(settled, candidate) for candidate in long_first}
     order = [job for column in zip(*jobs.values(), strict=True) for job in column]  # one of each, then the next
     done = run_jobs(order, settled.task, settled.study, settled.folder, stop, console)
     if stop.reason is not None:
@@ -87,6 +89,12 @@ def rank_again(
         return None
     console.print(_table(ranking, how))
     return ranking
+
+
+def epoch_seconds(trials: Sequence[TrialHistory], candidate: Candidate) -> float:
+    """Seconds of an epoch of a candidate in the search; infinite where it was not trained there."""
+    seconds = [report.seconds for trial in trials if trial.config == candidate.config for report in trial.reports]
+    return sum(seconds) / len(seconds) if seconds else math.inf
 
 
 def train_finals(settled: Settled, finals: Sequence[Ranked], stop: StopRequest, console: Console) -> list[Job] | None:

@@ -97,10 +97,11 @@ def search(options: Options, console: Console) -> int:
         from search.progress import Progress
         from search.remember import Remember
         from search.resume import adopt_trials, reopen_run
-        from search.start import find_weights, hold, start_run
+        from search.start import check_gpu, find_weights, hold, start_run
         from search.stop import StopRequest
         from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
 
+        check_gpu(study)
         if prepared is not None:
             weights = find_weights(space, study)
             count = most_networks(space.formulations, prepared.manifest.attributes)
@@ -117,7 +118,7 @@ def search(options: Options, console: Console) -> int:
             study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count))
         space = get_space(study.space, list(run.weights), study.formulations)
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
-        say_start(run, run_dir, warnings, len(earlier), console)
+        say_start(run, run_dir, study, warnings, len(earlier), console)
         say_forecast(forecast_run(run, study, left), study.time_budget_seconds, console)
         stop = StopRequest(study.time_budget_seconds, started)
         searcher = new_searcher(space, study, run, run_dir)

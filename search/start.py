@@ -64,7 +64,6 @@ def start_run(
         WeightsError: Weights are broken, or do not fit their backbone.
     """
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
-    check_gpu(study)
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     count = most_networks(space.formulations, prepared.manifest.attributes)
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), count)

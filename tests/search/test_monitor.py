@@ -208,3 +208,30 @@ def test_curves_that_cannot_be_written_end_the_search_and_not_the_driver(
     run(monitor, a_trial(), a_result(1, 0.2))
     assert "tensorboard cannot be written" in (stop.reason or "")
     assert [line["epoch"] for line in lines(tmp_path / "trials.jsonl")] == [1]
+
+
+def test_confusion_matrices_are_kept_of_all_and_drawn_of_those_that_end_among_the_best(
+    monitor: Monitor, tmp_path: Path
+) -> None:
+    confusion = [[3, 1, 0], [0, 4, 0], [1, 0, 3]]
+    for number, score in enumerate((0.5, 0.4, 0.6)):
+        run(monitor, a_trial(f"{number:05d}"), a_result(3, score, done=True, confusion=confusion))
+    drawn = [
+        bool(EventAccumulator(str(tmp_path / "tensorboard" / f"{number:05d}")).Reload().Tags()["images"])
+        for number in range(3)
+    ]
+    assert drawn == [True, False, True]
+    assert len(list((tmp_path / "confusion").glob("*.csv"))) == 3
+
+
+def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
+    monitor: Monitor, task: TaskConfig, tmp_path: Path
+) -> None:
+    folder = Path(task.checkpoint_dir)
+    for number, score in enumerate((0.5, 0.4)):
+        run(monitor, a_trial(f"{number:05d}"), a_result(3, score, done=True))
+    for number in range(2):
+        (folder / f"{number:05d}").mkdir(parents=True)
+        (folder / f"{number:05d}" / "best.pt").write_text("")
+    monitor.prune()
+    assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]

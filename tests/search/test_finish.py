@@ -1,0 +1,42 @@
+"""What a search says of itself before it begins."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search.finish import at_a_time, say_forecast
+from search.forecast import Forecast
+from search.study import StudyConfig
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "fit", "words"),
+    [
+        ({}, 0, None, "At a time: 4 trials with 4 cores each"),
+        ({}, 0, 1, "At a time: 1 trial with 16 cores"),
+        ({"concurrency": 16}, 0, None, "At a time: 16 trials with 1 core each"),
+        ({}, 1, 4, "At a time: 1 trial with 16 cores and 1 GPU"),
+        ({"gpus_per_trial": "auto"}, 1, 3, "At a time: 3 trials with 5 cores and 1/3 of a GPU each"),
+    ],
+)
+def test_what_trials_have_of_the_machine_is_said(asked: dict[str, Any], gpus: int, fit: int | None, words: str) -> None:
+    assert at_a_time(StudyConfig(**asked).settle(16, gpus, trials_that_fit=fit)) == words
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        (None, "Forecast: about 12 min (8 to 20)"),
+        (3600.0, "Forecast: about 12 min (8 to 20)"),
+        (900.0, "Forecast: about 12 min (8 to 20); the time budget may end it after 0:15:00"),
+    ],
+)
+def test_a_forecast_minds_the_time_budget(budget: float | None, words: str) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    say_forecast(Forecast(720, 480, 1200), budget, console)
+    say_forecast(None, budget, console)
+    assert console.file.getvalue() == f"{words}\n"  # type: ignore[attr-defined]
