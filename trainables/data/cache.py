@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -180,6 +181,7 @@ def _decode_all(
         )
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     temporary.mkdir()
+    started = time.perf_counter()
     try:
         images = np.lib.format.open_memmap(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(len(order), side, side, 3)
@@ -204,7 +206,8 @@ def _decode_all(
                 if on_progress is not None:
                     on_progress(row + 1, len(order))
         images.flush()
-        (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad}))
+        seconds = round(time.perf_counter() - started, 3)
+        (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad, "seconds": seconds}))
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
