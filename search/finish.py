@@ -14,7 +14,6 @@ from results.collect import best_trial, load_trials
 from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
-from results.report import write_report
 from search.fit import largest_trial
 from search.monitor import Monitor, is_over
 from search.study import ROOT, StudyConfig
@@ -56,6 +55,8 @@ def finish(
     Returns:
         The exit code: 0 if there is a best trial, 1 if not.
     """
+    from results.report import write_report  # heavy to import, and not needed before
+
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
     shutil.rmtree(run_dir / "ray", ignore_errors=True)
     trials = load_trials(run_dir)

@@ -81,6 +81,9 @@ def search(options: Options, console: Console) -> int:
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
         leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
+        ready = study.concurrency if study.cpus_per_trial == 1 else None
+        if study.resume is None and study.address is None:  # so early that workers import while we do
+            stack.enter_context(connect(None, ready))
 
         from search.finish import finish, say_if_it_fails, say_start
         from search.monitor import Monitor, is_over
@@ -110,8 +113,8 @@ def search(options: Options, console: Console) -> int:
         again = numbered.handed_out_again
         monitor = Monitor(run_dir, run.task, study.keep, stop, earlier, again)
         progress = Progress(console, run.trials_asked, run.task.epochs, study.concurrency or 1, stop, earlier, again)
-        if left and study.address is None:
-            stack.enter_context(connect(None))
+        if left and study.resume is not None and study.address is None:
+            stack.enter_context(connect(None, ready))
         tuner = build_tuner(
             run.task,
             study,

@@ -1,8 +1,8 @@
 """Augmentation of a batch on its device; CutMix and MixUp are timm's.
 
 Letters: `B` batch, `N` pictures that an operation is due to, `P` stored side and `S` image size in pixels, `C` classes.
-Each operation is drawn anew for each picture and, where that saves time, computed for those only that it is due to. What
-is drawn for a picture is drawn on the CPU, so a GPU is not waited for.
+Each operation is drawn anew for each picture and, where that saves time, computed only for those that it is due to.
+What is drawn for a picture is drawn on the CPU, so a GPU is not waited for.
 
 The order: geometry (crop, flip and affine, in one pass over the pixels), light (brightness, contrast and sharpness, or
 a policy in their place), the camera (blur, noise), what stands in front (erasing), and mixing.

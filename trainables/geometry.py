@@ -1,7 +1,7 @@
 """Crops, flips and affine maps of pictures, on their device: a matrix a picture, one pass over the pixels.
 
-Letters: `N` pictures, `P` side they come with and `S` side they leave with, in pixels. A map `(N, 2, 3)` leads from where
-a pixel of the result is to where it comes from, both from -1 to 1 over the side (torch's `affine_grid`).
+Letters: `N` pictures, `P` side they come with and `S` side they leave with, in pixels. A map `(N, 2, 3)` leads from
+where a pixel of the result is to where it comes from, both from -1 to 1 over the side (torch's `affine_grid`).
 """
 
 from __future__ import annotations
