@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
+
+from trainables.data.cache import open_upright
 
 SIDE = 224
 """Longest side of a picture on the sheet, in pixels."""
@@ -53,11 +55,7 @@ def _show(axes: Axes, path: str) -> None:
 
 def _thumbnail(path: str) -> Image.Image:
     with Image.open(path) as image:
-        image.draft("RGB", (SIDE, SIDE))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):  # 16 and 32 bit greys: Pillow's conversion would clip at 255
-            upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).astype(np.uint8))
-        picture = upright.convert("RGB")
+        picture = open_upright(image, SIDE).copy()
     picture.thumbnail((SIDE, SIDE))
     return picture
 

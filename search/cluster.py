@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 128 * 2**20
 """Ray's store for results on a machine of our own: reports are small, pictures never pass through it."""
 
+PRELOADED = ("torch", "timm", "ray.tune", "trainables.loop", "trainables.state", "trainables.data.batches")
+"""What a trial needs, imported by workers that wait for their first."""
+
 os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
@@ -55,8 +58,14 @@ def this_machine() -> Cluster:
 
 
 @contextmanager
-def connect(address: str | None) -> Iterator[Cluster]:
+def connect(address: str | None, single_core_trials: int | None = None) -> Iterator[Cluster]:
     """Starts Ray on this machine, or joins the cluster at `address`, and leaves no process behind.
+
+    Args:
+        address: None for this machine.
+        single_core_trials: On this machine, and if trials have one core each: how many run at the same time. So many
+            workers then start at once and import what a trial needs, while the driver goes on. (Ray starts a worker a
+            core, so with more cores a trial most of them would do so for nothing.)
 
     Raises:
         ClusterError: There is no cluster at the address.
@@ -69,11 +78,12 @@ def connect(address: str | None) -> Iterator[Cluster]:
             os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
             ray.init(
                 address="local",
-                num_cpus=num_cores(),
+                num_cpus=single_core_trials or num_cores(),
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _system_config={"preload_python_modules": list(PRELOADED)} if single_core_trials else None,
             )
         else:
             ray.init(

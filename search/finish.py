@@ -15,7 +15,6 @@ from results.cost import cost_in_words, duration
 from results.experiments import append_experiment
 from results.export import export_best
 from results.record import SearchRun
-from results.report import write_report
 from search.fit import largest_trial
 from search.forecast import Forecast
 from search.monitor import Monitor, is_over
@@ -80,6 +79,8 @@ def finish(
     Returns:
         The exit code: 0 if there is a best trial, 1 if not.
     """
+    from results.report import write_report  # heavy to import, and not needed before
+
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
     shutil.rmtree(run_dir / "ray", ignore_errors=True)
     trials = load_trials(run_dir)

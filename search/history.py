@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from filelock import FileLock
-from sklearn.ensemble import RandomForestRegressor
 
 from search.curves import extended_values
 
@@ -189,6 +188,8 @@ def _in_study(
     for config, score in zip(configs, scores, strict=True):
         measured[_key(config)] = max(float(score), measured.get(_key(config), -math.inf))
     seed = zlib.crc32("".join(sorted(measured)).encode())
+    from sklearn.ensemble import RandomForestRegressor  # two seconds, and a first search has no history
+
     forest = RandomForestRegressor(TREES, min_samples_leaf=2, max_features=0.7, random_state=seed, n_jobs=1)
     predicted = forest.fit(_encode(configs, columns), scores).predict(_encode(candidates, columns))
     return np.array([measured.get(_key(config), guess) for config, guess in zip(candidates, predicted, strict=True)])

@@ -25,7 +25,6 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
 from results.confusion import load_confusion, save_confusion
-from results.figures import confusion_figure, to_png
 from results.strict_json import RecordError
 from search.stop import StopRequest
 from trainables.checkpoints import BEST
@@ -240,6 +239,8 @@ class Monitor(Callback):
             classes, confusion = load_confusion(self._confusion_path(trial_id))
         except (OSError, RecordError):  # it ended before its first epoch
             return
+        from results.figures import confusion_figure, to_png  # heavy to import, and workers train meanwhile
+
         for tag, diagonal in (("confusion/percent", True), ("confusion/errors", False)):
             figure = confusion_figure(confusion, classes, title=f"trial {trial_id}, best epoch", diagonal=diagonal)
             width, height = (round(side * PICTURE_DPI) for side in figure.get_size_inches())

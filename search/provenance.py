@@ -10,7 +10,7 @@ from typing import Any
 from search.study import ROOT
 from trainables.hardware import hardware_in_words
 
-LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics", "kornia")
+LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna")
 """Whose versions a record keeps."""
 
 

@@ -89,6 +89,10 @@ def search(options: Options, console: Console) -> int:
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
         leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
+        settled = options.study.concurrency != "auto" or study.num_concurrent == cluster.num_cpus  # whatever fits
+        ready = study.num_concurrent if settled and study.cpus_per_trial == 1 else None
+        if study.resume is None and study.address is None:  # so early that workers import while we do
+            stack.enter_context(connect(None, ready))
 
         from search.finish import finish, say_forecast, say_if_it_fails, say_start
         from search.fit import most_networks, trials_that_fit
@@ -140,8 +144,8 @@ def search(options: Options, console: Console) -> int:
         callbacks = [monitor, progress]
         if study.address is None:
             callbacks.append(Remember(run.task, study.cache_path))
-        if left and study.address is None:
-            stack.enter_context(connect(None))
+        if left and study.resume is not None and study.address is None:
+            stack.enter_context(connect(None, ready))
         tuner = build_tuner(
             run.task,
             study,

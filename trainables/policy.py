@@ -7,13 +7,13 @@ a strength from 0 to 1 takes the place of its 31 steps, and shifts are shares of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 from torch.nn import functional
+
+from trainables.geometry import identity, rotation, sample
 
 STEPS = 30
 """Magnitude that stands for full strength (Cubuk et al. 2020)."""
@@ -45,34 +45,46 @@ RAND = Ranges(shear=0.3, shift=150 / 331, turn=30.0, change=0.9, bits=4)
 """Of RandAugment (Cubuk et al. 2020)."""
 
 
-class Policy(nn.Module):
+class Policy:
     """Draws operations and strengths for each picture anew; what is drawn comes from torch's global generator."""
 
     def __init__(self, policy: str, magnitude: float) -> None:
         """Takes trivial, one operation of any strength, or rand, two operations of this magnitude (1 to 30)."""
-        super().__init__()
         self._ranges, self._rounds = (WIDE, 1) if policy == "trivial" else (RAND, RAND_OPERATIONS)
         self._strength = None if policy == "trivial" else magnitude / STEPS
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
         """Maps `(B, 3, S, S)` to the same shape and range."""
+        pictures = pictures.clone(memory_format=torch.contiguous_format)
         for _ in range(self._rounds):
             chosen = torch.randint(len(OPERATIONS), (len(pictures),))
             strength = torch.full((len(pictures),), self._strength or 0.0)
             if self._strength is None:
                 strength = torch.rand(len(pictures))
             signed = strength * (torch.randint(2, (len(pictures),)) * 2 - 1)
-            drawn = torch.stack((strength, signed)).to(pictures.device, non_blocking=True)
-            result = pictures.clone()
-            for number, operation in enumerate(OPERATIONS):
-                rows = (chosen == number).nonzero().flatten()  # drawn on the CPU, so the device is not waited for
-                if operation is None or len(rows) == 0:
-                    continue
-                rows = rows.to(pictures.device, non_blocking=True)
-                changed = operation(pictures[rows], drawn[0, rows], drawn[1, rows], self._ranges)
-                result[rows] = changed.clamp(0, 1)
-            pictures = result
+            self._apply(pictures, chosen, strength, signed)
         return pictures
+
+    def _apply(
+        self, pictures: torch.Tensor, chosen: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor
+    ) -> None:
+        """Applies to each picture the operation that was chosen for it; what was drawn is on the CPU."""
+        drawn = torch.stack((strength, signed)).to(pictures.device, non_blocking=True)
+        warped, maps = [], []
+        for number, operation in enumerate(OPERATIONS):
+            rows = (chosen == number).nonzero().flatten()  # on the CPU, so the device is not waited for
+            if operation is None or len(rows) == 0:
+                continue
+            if isinstance(operation, Warp):
+                warped.append(rows)
+                maps.append(operation.maps(signed[rows], self._ranges))
+                continue
+            rows = rows.to(pictures.device, non_blocking=True)
+            changed = operation(pictures[rows], drawn[0, rows], drawn[1, rows], self._ranges)
+            pictures[rows] = changed.clamp_(0, 1)
+        if warped:  # all in one pass
+            rows = torch.cat(warped).to(pictures.device, non_blocking=True)
+            pictures[rows] = sample(pictures[rows], torch.cat(maps), pictures.shape[3], outside="zeros")
 
 
 def _column(values: torch.Tensor) -> torch.Tensor:
@@ -89,6 +101,20 @@ def grey(pictures: torch.Tensor) -> torch.Tensor:
     return (pictures * pictures.new_tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
+def mean_grey(pictures: torch.Tensor) -> torch.Tensor:
+    """The mean brightness of each picture `(N, 1, 1, 1)`."""
+    return grey(pictures.mean(dim=(2, 3), keepdim=True))
+
+
+def sharpen(pictures: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """Moves pictures `(N, 3, S, S)` away from a smooth version of themselves by `change (N,)`; the border stays."""
+    pictures = pictures.contiguous(memory_format=torch.channels_last)  # in which such convolutions are fast
+    kernel = pictures.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13  # Pillow's SMOOTH
+    smooth = pictures.clone()
+    smooth[..., 1:-1, 1:-1] = functional.conv2d(pictures, kernel.expand(3, 1, 3, 3), groups=3)
+    return _blend(pictures, smooth, change)
+
+
 def _brightness(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
     return _blend(x, torch.zeros_like(x), ranges.change * signed)
 
@@ -98,14 +124,11 @@ def _colour(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, range
 
 
 def _contrast(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    return _blend(x, grey(x).mean(dim=(2, 3), keepdim=True), ranges.change * signed)
+    return _blend(x, mean_grey(x), ranges.change * signed)
 
 
 def _sharpness(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    kernel = x.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13  # Pillow's SMOOTH
-    smooth = x.clone()  # the border stays as it is
-    smooth[..., 1:-1, 1:-1] = functional.conv2d(x, kernel.expand(3, 1, 3, 3), groups=3)
-    return _blend(x, smooth, ranges.change * signed)
+    return sharpen(x, ranges.change * signed)
 
 
 def _posterize(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
@@ -133,35 +156,30 @@ def _equalize(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ran
     return torch.where(step.unsqueeze(3) > 0, level.gather(2, bins).view_as(x), x)
 
 
-def _warp(x: torch.Tensor, entries: dict[tuple[int, int], torch.Tensor]) -> torch.Tensor:
-    """Moves pixels by the affine map that has these entries beside 1 on the diagonal; black comes in from outside."""
-    matrix = torch.eye(2, 3, device=x.device).repeat(len(x), 1, 1)
-    for (row, column), values in entries.items():
-        matrix[:, row, column] = values
-    grid = functional.affine_grid(matrix, list(x.shape), align_corners=False)
-    return functional.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+@dataclass(frozen=True)
+class Warp:
+    """An operation that moves pixels by an affine map; black comes in from outside."""
+
+    maps: Callable[[torch.Tensor, Ranges], torch.Tensor]
+    """From strengths with a sign `(N,)` and the ranges to maps `(N, 2, 3)`, all on the CPU."""
+
+    def __call__(self, x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
+        """Moves the pixels of `x (N, 3, S, S)`."""
+        return sample(x, self.maps(signed.cpu(), ranges), x.shape[3], outside="zeros")
 
 
-def _rotate(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    angle = signed * math.radians(ranges.turn)
-    cos, sin = angle.cos(), angle.sin()
-    return _warp(x, {(0, 0): cos, (0, 1): -sin, (1, 0): sin, (1, 1): cos})
+def _entry(row: int, column: int, values: torch.Tensor) -> torch.Tensor:
+    """Maps that are the identity but for one entry."""
+    maps = identity(len(values))
+    maps[:, row, column] = values
+    return maps
 
 
-def _shear_x(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    return _warp(x, {(0, 1): signed * ranges.shear})
-
-
-def _shear_y(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    return _warp(x, {(1, 0): signed * ranges.shear})
-
-
-def _shift_x(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    return _warp(x, {(0, 2): signed * ranges.shift * 2})  # the grid runs from -1 to 1
-
-
-def _shift_y(x: torch.Tensor, strength: torch.Tensor, signed: torch.Tensor, ranges: Ranges) -> torch.Tensor:
-    return _warp(x, {(1, 2): signed * ranges.shift * 2})
+_rotate = Warp(lambda signed, ranges: rotation(signed * ranges.turn))
+_shear_x = Warp(lambda signed, ranges: _entry(0, 1, signed * ranges.shear))
+_shear_y = Warp(lambda signed, ranges: _entry(1, 0, signed * ranges.shear))
+_shift_x = Warp(lambda signed, ranges: _entry(0, 2, signed * ranges.shift * 2))  # of a side that is 2 long
+_shift_y = Warp(lambda signed, ranges: _entry(1, 2, signed * ranges.shift * 2))
 
 
 Operation = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Ranges], torch.Tensor]

@@ -162,7 +162,7 @@ def test_erasing_greys_a_rectangle_of_two_to_thirtyfour_percent() -> None:
     erased = pictures[:, 0] == 0.5
     share = erased.float().mean((1, 2))
     assert share.min() >= 0.015
-    assert share.max() <= 0.34
+    assert share.max() <= 0.36  # edges fall on whole pixels
     assert 0.12 < share.mean() < 0.2  # the middle between 2% and 33%, less what the border cuts off
     for mask in erased[:20]:
         assert mask.any(0).sum() * mask.any(1).sum() == mask.sum()

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 FORMAT_VERSION = 1
+ORIENTATION = ExifTags.Base.Orientation
 MARGIN = 8 / 7
 """Stored side over image size: the 224 of 256 of the usual centre crop (Krizhevsky et al. 2012, timm's .875)."""
 
@@ -126,16 +128,24 @@ def decode(path: str, side: int) -> np.ndarray:
         Exception: Whatever Pillow raises for a file that is no picture or a broken one.
     """
     with Image.open(path) as image:
-        image.draft("RGB", (side, side))
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith("I"):  # 16 and 32 bit greys: Pillow's conversion would clip at 255
-            upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).astype(np.uint8))
-        rgb = upright.convert("RGB")
-    width, height = rgb.size
-    short = min(width, height)
-    left, top = (width - short) / 2, (height - short) / 2
-    square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
+        rgb = open_upright(image, side)
+        width, height = rgb.size
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
+        square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
     return np.asarray(square)
+
+
+def open_upright(image: Image.Image, side: int) -> Image.Image:
+    """Decodes an opened picture: RGB, turned upright by its EXIF orientation, no side smaller than `side`.
+
+    Copies nothing that can be used as it is, so what comes back may be the opened picture itself.
+    """
+    image.draft("RGB", (side, side))
+    upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+    if upright.mode.startswith("I"):  # 16 and 32 bit greys: Pillow's conversion would clip at 255
+        upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).astype(np.uint8))
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
 
 
 def find_unreadable(paths: Sequence[str]) -> dict[str, str]:
@@ -180,6 +190,7 @@ def _decode_all(
         )
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     temporary.mkdir()
+    started = time.perf_counter()
     try:
         images = np.lib.format.open_memmap(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(len(order), side, side, 3)
@@ -204,7 +215,8 @@ def _decode_all(
                 if on_progress is not None:
                     on_progress(row + 1, len(order))
         images.flush()
-        (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad}))
+        seconds = round(time.perf_counter() - started, 3)
+        (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad, "seconds": seconds}))
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pandas
 from PIL import Image
@@ -216,6 +215,8 @@ def _search_and_keep(cache: ImageCache) -> Found:
 
 def _hash_all(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Perceptual hashes of some rows, as `(N, 4) uint64`."""
+    import imagehash  # and SciPy with it, which a search whose duplicates are known does without
+
     bits = np.zeros((len(rows), HASH_SIZE * HASH_SIZE // 8), dtype=np.uint8)
     for place, row in enumerate(rows):
         bits[place] = np.packbits(imagehash.phash(Image.fromarray(images[row]), hash_size=HASH_SIZE).hash)
