@@ -172,7 +172,7 @@ def _networks(space: Space) -> list[tuple[str, bool]]:
     """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
     rng = np.random.default_rng(0)
     trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
-    configs = [*space.starting_points, *map(space.suggest, trials)]
+    configs = [*space.starting_points, *(space.suggest(trial) for trial in trials)]  # type: ignore[arg-type]
     proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
     return [*((backbone, False) for backbone in space.backbones), *proposed]
 
