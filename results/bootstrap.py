@@ -106,12 +106,13 @@ def difference_interval(
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval:
-    """A mean over pictures `(N,)`, such as a loss, with its interval over groups."""
+    """A mean over pictures `(N,)` of what is never negative, such as a loss, with its interval over groups."""
     names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     sums = np.zeros((len(names), 2, 1))
     np.add.at(sums[:, 0, 0], place, np.asarray(values, dtype=float))
     np.add.at(sums[:, 1, 0], place, 1)
-    return _symmetric(sums, lambda total: total[..., 0, 0] / total[..., 1, 0], seed)
+    interval = _symmetric(sums, lambda total: total[..., 0, 0] / total[..., 1, 0], seed)
+    return Interval(interval.value, max(interval.low, 0.0), interval.high)  # in this order NaN stays NaN
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
