@@ -5,9 +5,12 @@ error: their spread, or what the jackknife over groups says where that is more. 
 people a resample easily lacks a class, or answers it just as wrongly as the people who stand for it, so the
 percentiles lie too low and too close. Macro-F1 of a weak network also errs downwards more easily than upwards, since a
 class of one or two people has an F1 of 0 until one of their pictures is answered rightly. So a score's interval is
-taken on a scale where its ends can be told from the standard error (the arcsine of the square root, which also
-keeps it between 0 and 1), around the score with half a person answered rightly and half a one wrongly added, and with
-Student's t. `scripts/benchmark_intervals.py` measures how often these intervals hold the truth.
+taken on a scale where its ends can be told from the standard error (the arcsine of the square root, which also keeps
+it between 0 and 1), around the score with half a person answered rightly and half a person wrongly added, and with
+Student's t. On answers of ten networks that this was not developed on, 95% intervals held the truth in .98, .97 and
+.96 of 2,000 test sides of 12, 25 and 60 people (plain percentile intervals in .81, .89 and .90), and those of the
+difference between two of them in .96, .97 and .95 of 1,000 (`scripts/benchmark_intervals.py`). With good networks and
+few people they are wider than needed: without its only person a class is gone, which the jackknife takes for news.
 
 Letters: `G` groups, `C` classes, `N` pictures, `R` resamples.
 """
@@ -103,12 +106,13 @@ def difference_interval(
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval:
-    """A mean over pictures `(N,)`, such as a loss, with its interval over groups."""
+    """A mean over pictures `(N,)` of what is never negative, such as a loss, with its interval over groups."""
     names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     sums = np.zeros((len(names), 2, 1))
     np.add.at(sums[:, 0, 0], place, np.asarray(values, dtype=float))
     np.add.at(sums[:, 1, 0], place, 1)
-    return _symmetric(sums, lambda total: total[..., 0, 0] / total[..., 1, 0], seed)
+    interval = _symmetric(sums, lambda total: total[..., 0, 0] / total[..., 1, 0], seed)
+    return Interval(interval.value, max(interval.low, 0.0), interval.high)  # in this order NaN stays NaN
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_pictures_taken_for_independent_people_would_narrow_it() -> None:
 
 @pytest.mark.parametrize("share_right", [0.1, 0.7])
 def test_ninety_five_percent_intervals_hold_the_true_score_about_that_often(share_right: float) -> None:
-    labels, answers, groups = people(20_000, 99, share_right)
+    labels, answers, groups = people(5_000, 99, share_right)
     truth = float(macro_f1(group_counts(labels, answers, groups, 4).sum(axis=0)))
     intervals = [score_interval(group_counts(*people(20, seed, share_right), 4)) for seed in range(200)]
     share = np.mean([interval.low <= truth <= interval.high for interval in intervals])
@@ -84,7 +84,7 @@ def test_intervals_of_differences_hold_the_true_one_about_that_often() -> None:
         others = [int(noise.integers(4)) if noise.random() < 0.3 else answer for answer in answers]
         return group_counts(labels, answers, groups, 4), group_counts(labels, others, groups, 4)
 
-    first, second = both(20_000, 99)
+    first, second = both(5_000, 99)
     truth = float(macro_f1(first.sum(axis=0)) - macro_f1(second.sum(axis=0)))
     intervals = [difference_interval(*both(20, seed)) for seed in range(200)]
     assert 0.91 <= np.mean([interval.low <= truth <= interval.high for interval in intervals]) <= 0.99
@@ -109,7 +109,7 @@ def test_twenty_thousand_groups_take_about_a_second() -> None:
     counts = rng.integers(1, 8, size=(20_000, 3, 18))
     started = time.process_time()
     score_interval(counts)
-    assert time.process_time() - started < 10  # it took 6 seconds when resamples were drawn class by class
+    assert time.process_time() - started < 10  # half a second; six with multinomial draws
 
 
 def test_one_group_says_nothing_about_others() -> None:
@@ -135,6 +135,8 @@ def test_a_mean_has_an_interval_over_groups() -> None:
     interval = mean_interval([1.0, 1.0, 3.0, 3.0, 2.0], ["a", "a", "b", "b", "c"])
     assert interval.value == 2.0
     assert interval.low < 2.0 < interval.high
+    assert mean_interval([0.0, 9.0], ["a", "b"]).low == 0
+    assert math.isnan(mean_interval([1.0, 2.0], ["a", "a"]).low)
 
 
 def test_a_probability_of_zero_does_not_make_a_loss_infinite() -> None:
