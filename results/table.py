@@ -173,8 +173,8 @@ def _pictures(record: BestTrial) -> str:
 
 def _augmentation(record: BestTrial) -> str:
     config = record.config
-    words = ("flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing")
-    words += ("cutmix", "mixup")
+    words = ["flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing"]
+    words += ["cutmix", "mixup"]
     on = [f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0]
     if config.policy != "none":
         on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {_short(config.policy_magnitude)}")
