@@ -171,15 +171,11 @@ def _pictures(record: BestTrial) -> str:
     return _escape(record.data.get("pictures", "")) + (" **split by picture: flattered**" if by_picture else "")
 
 
-AUGMENTATIONS = (
-    *("flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing"),
-    *("cutmix", "mixup"),
-)
-
-
 def _augmentation(record: BestTrial) -> str:
     config = record.config
-    on = [f"{word} {_short(value)}" for word in AUGMENTATIONS if (value := getattr(config, word)) > 0]
+    words = ["flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing"]
+    words += ["cutmix", "mixup"]
+    on = [f"{word} {_short(value)}" for word in words if (value := getattr(config, word)) > 0]
     if config.policy != "none":
         on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {_short(config.policy_magnitude)}")
     return ", ".join(on) or "none"

@@ -19,8 +19,8 @@ CPU_PROCESS_BYTES = 750_000_000
 """What a worker holds beside its network: torch, timm and Ray (610 MB), pictures, what kernels work with. Libraries'
 files (440 MB) are not in it, as all workers share them."""
 CPU_FACTOR = 1.2
-"""What comes to that, of the estimate of one step. Both fitted to the first trials of eight networks at 40 to 160 px,
-batches of 32, whose step is 0.17 to 1.36 GB: their peaks were between 19% under the sum of both and 5% over it."""
+"""What comes to that, of the estimate of one step. Both fitted to the first trials of nine networks at 40 to 160 px,
+batches of 32 and 64, whose step is 0.17 to 1.36 GB: their peaks were between 18% under the sum of both and 5% over."""
 PACKING_FACTOR = 1.25
 """What a trial that shares a GPU is given, of what it needs: fragments of its allocator, kernels' workspaces; not
 measured."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -171,8 +172,8 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
 def _networks(space: Space) -> list[tuple[str, bool]]:
     """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
     rng = np.random.default_rng(0)
-    trials = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
-    configs = [*space.starting_points, *(space.suggest(trial) for trial in trials)]  # type: ignore[arg-type]
+    trials: list[Any] = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
+    configs = [*space.starting_points, *map(space.suggest, trials)]
     proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
     return [*((backbone, False) for backbone in space.backbones), *proposed]
 
