@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from results.collect import load_trials
-from search.monitor import Monitor
+from search.monitor import Monitor, num_epochs
 from search.stop import StopRequest
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
@@ -215,3 +215,9 @@ def test_curves_that_cannot_be_written_end_the_search_and_not_the_driver(
     run(monitor, a_trial(), a_result(1, 0.2))
     assert "tensorboard cannot be written" in (stop.reason or "")
     assert [line["epoch"] for line in lines(tmp_path / "trials.jsonl")] == [1]
+
+
+@pytest.mark.parametrize(("own", "epochs"), [({}, 6), ({"epochs": 9}, 9), ({"epochs": 9, "last_epoch": 4}, 4)])
+def test_a_training_that_has_epochs_of_its_own_ends_with_them(own: dict[str, int], epochs: int) -> None:
+    assert num_epochs(SimpleNamespace(config={"task": own}), 6) == epochs
+    assert num_epochs(a_trial(), 6) == 6
