@@ -160,16 +160,17 @@ def in_words(rows: Sequence[Compared]) -> str:
     if not compared:
         return f"Nothing could be compared with {first.arm}."
     told = [row for row in compared if _told_apart(row.p_value)]
-    widths = [row.difference.high - row.difference.value for row in compared if row.difference is not None]
-    smallest = f"the intervals of the differences are ±{float(np.median(widths)):.3f} wide (median)"
+    halves = [row.difference.high - row.difference.value for row in compared if row.difference is not None]
+    which = "interval of the difference" if len(halves) == 1 else "median interval of the differences"
+    hidden = (
+        f"with n = {len(first.scores)}, differences smaller than about {float(np.median(halves)):.3f} do not show "
+        f"(half the {which})"
+    )
     if not told:
-        return (
-            f"Nothing can be told apart from {first.arm}: {smallest}, so with n = {len(first.scores)} smaller "
-            "differences would not show."
-        )
+        return f"Nothing can be told apart from {first.arm}: {hidden}."
     words = "; ".join(f"{row.arm}: {row.verdict}" for row in told)
     rest = len(compared) - len(told)
-    more = f" The other {rest} cannot be told apart from it: {smallest}." if rest else ""
+    more = f" Not told apart from it: the other {rest}; {hidden}." if rest else ""
     return f"Against {first.arm}: {words}.{more}"
 
 

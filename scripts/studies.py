@@ -15,7 +15,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -141,7 +140,7 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
     name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
     asked = replace(config.asked(), name=name).absolute()  # checks the name
 
-    from search.cluster import connect, this_machine
+    from search.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
     from search.retraining import say, warn
     from search.start import check_gpu, hold
@@ -181,9 +180,7 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
     )
     plans = [settle_weights(one, setting, console) for one in chosen]
     stop = StopRequest(None)
-    with ExitStack() as stack:
-        stack.enter_context(hold(folder, "studied"))
-        stack.enter_context(connect(None))
+    with hold(folder, "studied"):
         for plan in plans:
             page = run_study(plan, setting, stop, console)
             if page is None:

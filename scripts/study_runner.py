@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from results.comparison_report import Page, draw, render
 from results.figures import save_png
 from results.strict_json import load_object, save_object
 from scripts.study_list import Arm, Study
+from search.cluster import connect
 from search.jobs import Job, forget_job, run_jobs
 from search.provenance import provenance
 from search.retraining import say, warn
@@ -134,8 +136,11 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
     for job in jobs:
         if job.name in finished and not _answers_path(job, setting).exists():  # deleted: train it anew
             forget_job(setting.folder, job.name)
-    say(console, f"{plan.study.title}: {len(jobs)} trainings in {setting.folder}")
-    done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, stop, console)
+            finished.remove(job.name)
+    waiting = sum(job.name not in finished for job in jobs)
+    say(console, f"{plan.study.title}: {len(jobs)} trainings, {waiting} of them to be done, in {setting.folder}")
+    with connect(None) if waiting else nullcontext():
+        done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, stop, console)
     if stop.reason is not None:
         return None
     rows = {}

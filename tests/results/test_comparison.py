@@ -98,7 +98,7 @@ def test_differences_are_taken_within_a_repeat_and_verdicts_name_the_direction()
     assert compare({"plain": base, "lower": better}, SHARE, lower=True)[1].verdict.startswith("worse by .100 [")
     assert compare({"plain": better, "lower": base}, SHARE)[1].verdict.startswith("worse by .100 [")
     assert "Against plain: better: better by .100" in in_words(rows)
-    assert "The other 1 cannot be told apart" in in_words(rows)
+    assert "Not told apart from it: the other 1; with n = 5, differences smaller than" in in_words(rows)
 
 
 def test_a_difference_that_only_stands_alone_is_not_told_apart_among_many() -> None:

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from results.collect import load_trials
-from search.monitor import Monitor
+from search.monitor import Monitor, num_epochs
 from search.stop import StopRequest
 from tests.records import a_report
 from trainables.config import TaskConfig, TrialConfig
@@ -235,3 +235,9 @@ def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
         (folder / f"{number:05d}" / "best.pt").write_text("")
     monitor.prune()
     assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]
+
+
+@pytest.mark.parametrize(("own", "epochs"), [({}, 6), ({"epochs": 9}, 9), ({"epochs": 9, "last_epoch": 4}, 4)])
+def test_a_training_that_has_epochs_of_its_own_ends_with_them(own: dict[str, int], epochs: int) -> None:
+    assert num_epochs(SimpleNamespace(config={"task": own}), 6) == epochs
+    assert num_epochs(a_trial(), 6) == 6
