@@ -17,7 +17,7 @@ from results.collect import load_trials
 from search.monitor import Monitor
 from search.stop import StopRequest
 from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from trainables.report import METRIC, EpochReport
 
 CONFIG = TrialConfig(backbone="test_resnet")
 
@@ -242,3 +242,12 @@ def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
         (folder / f"{number:05d}" / "best.pt").write_text("")
     monitor.prune()
     assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]
+
+
+def test_a_trial_that_had_no_time_to_begin_is_interrupted_and_has_no_epoch(
+    monitor: Monitor, stop: StopRequest, tmp_path: Path
+) -> None:
+    stop.ask("time budget")
+    run(monitor, a_trial(), {METRIC: math.nan, "not_begun": True, "training_iteration": 1})
+    [trial] = load_trials(tmp_path)
+    assert (trial.status, trial.reason, trial.reports) == ("interrupted", "time budget", ())
