@@ -159,7 +159,7 @@ def _last_median(seconds: Sequence[float]) -> float:
     return float(np.median(seconds[-max(1, len(seconds) // 20) :])) if seconds else math.nan
 
 
-def stub_trial(params: Mapping[str, Any], task: Any, gpu_share: float) -> None:
+def stub_trial(params: Mapping[str, Any], task: Any, gpu_share: float, ends_at: float) -> None:
     """Reports made-up epochs as `train_trial` reports real ones, and trains nothing."""
     from ray import tune
 

@@ -30,6 +30,8 @@ TIMING_SECONDS = 120
 """After which a timing in a process of its own is given up; it takes the time of the imports and some steps."""
 SHUFFLED_TRIALS = 400
 """Trials that ASHA is tried on, in as many searches of their number: a mean to a few percent, in some milliseconds."""
+MANY_TRIALS = 1000
+"""More trials than these leave the mean as it is."""
 EVALUATION_SPEED = 3.0
 """Pictures evaluated in the time of one that is trained on: forward against forward, backward and update."""
 TRIAL_SHARE = 0.7
@@ -68,6 +70,7 @@ def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reducti
 
     More go on than one in `reduction_factor` while a search is young, as the first to come to a rung are all the best.
     """
+    num_trials = min(num_trials, MANY_TRIALS)
     rng, total = np.random.default_rng(0), 0
     rungs = rung_epochs(max_epochs, grace_period, reduction_factor)
     shuffles = max(2, SHUFFLED_TRIALS // num_trials)

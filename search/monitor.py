@@ -124,6 +124,9 @@ class Monitor(Callback):
         config, trial_id = split_params(trial.config)
         if "failure" in result:
             return self._end(trial_id, "failed", result["failure"], traceback=result.get("traceback"))
+        if "not_begun" in result:
+            self._close_board(trial_id)
+            return self._event(trial_id, "interrupted", self._stop.why)
         report = EpochReport(**{name: result[name] for name in EpochReport.__dataclass_fields__})
         last = report.epoch >= num_epochs(trial, self._task.epochs)
         interrupted = trial_id in self._stop.ended

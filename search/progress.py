@@ -93,6 +93,9 @@ class Progress(Callback):
         row = self._rows[trial_id]
         if "failure" in result:
             return self._fail(trial_id, result["failure"])
+        if "not_begun" in result:
+            row.state = "ended early"
+            return self._show(f"trial {trial_id} had no time to begin")
         row.epoch, row.score, row.best = result["epoch"], result[METRIC], result["best_val_macro_f1"]
         row.seconds += result["seconds"]
         if self._first_epoch_began is None:

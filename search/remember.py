@@ -37,7 +37,12 @@ class Remember(Callback):
     ) -> None:
         """Takes in an epoch of a trial that trains whole batches through one network."""
         config, trial_id = split_params(trial.config)
-        if "failure" in result or result.get("micro_batches", 1) > 1 or config.get("formulation") == "separate":
+        if (
+            "failure" in result
+            or "not_begun" in result
+            or result.get("micro_batches", 1) > 1
+            or config.get("formulation") == "separate"
+        ):
             return
         resident = result.get("resident_bytes")
         memory = None if resident is None else max(0, result["peak_memory_bytes"] - resident)

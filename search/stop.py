@@ -47,6 +47,11 @@ class StopRequest:
         """Until the time budget ends; infinite without one."""
         return max(0.0, self._deadline - time.monotonic())
 
+    @property
+    def ends_at(self) -> float:
+        """When the time budget ends, by `time.time`, which other processes share; infinite without one."""
+        return time.time() + self._deadline - time.monotonic()
+
     def has_time_for(self, seconds: float) -> bool:
         """Whether something that takes so long would end within the time budget."""
         enough = seconds <= self.seconds_left

@@ -144,6 +144,9 @@ class StoppableScheduler(FIFOScheduler):
         """
         if "failure" in result:
             return TrialScheduler.STOP
+        if "not_begun" in result:
+            self._stop.ended.add(trial_name(trial))
+            return TrialScheduler.STOP
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
@@ -174,7 +177,7 @@ def build_tuner(
     """
     return tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(trainable, task=task, gpu_share=study.gpus or 1.0),
+            tune.with_parameters(trainable, task=task, gpu_share=study.gpus or 1.0, ends_at=stop.ends_at),
             {"cpu": study.cpus_per_trial or 1, "gpu": study.gpus},
         ),
         tune_config=tune.TuneConfig(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -23,7 +24,7 @@ MICRO_BATCHES = 4
 whole batch, and batch normalization then sees a quarter of it at a time."""
 
 
-def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 1.0) -> None:
+def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 1.0, ends_at: float = math.inf) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
     A trial that was interrupted goes on from its own last checkpoint; one that was stopped leaves the weights
@@ -35,12 +36,17 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
             training differs from the others in more than that, `task`, fields of the task that it has of its own.
         task: What all trials of the study share.
         gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that.
+        ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
+            `not_begun` alone: to start a worker may take longer than many an epoch.
     """
     import torch
 
     from trainables.hardware import limit_gpu_memory
 
     task = replace(task, **params.get("task", {}))
+    if time.time() >= ends_at:
+        tune.report({METRIC: math.nan, "not_begun": True})
+        return
     torch.set_num_threads(task.num_threads)
     limit_gpu_memory(gpu_share)
     torch.backends.cudnn.benchmark = True

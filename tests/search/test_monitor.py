@@ -18,7 +18,7 @@ from search.monitor import Monitor, num_epochs
 from search.stop import StopRequest
 from tests.records import a_report
 from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from trainables.report import METRIC, EpochReport
 
 CONFIG = TrialConfig(backbone="test_resnet")
 
@@ -241,3 +241,12 @@ def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
 def test_a_training_that_has_epochs_of_its_own_ends_with_them(own: dict[str, int], epochs: int) -> None:
     assert num_epochs(SimpleNamespace(config={"task": own}), 6) == epochs
     assert num_epochs(a_trial(), 6) == 6
+
+
+def test_a_trial_that_had_no_time_to_begin_is_interrupted_and_has_no_epoch(
+    monitor: Monitor, stop: StopRequest, tmp_path: Path
+) -> None:
+    stop.ask("time budget")
+    run(monitor, a_trial(), {METRIC: math.nan, "not_begun": True, "training_iteration": 1})
+    [trial] = load_trials(tmp_path)
+    assert (trial.status, trial.reason, trial.reports) == ("interrupted", "time budget", ())

@@ -182,3 +182,21 @@ def test_what_ends_a_tuner_is_the_reason_of_the_search(stop: StopRequest) -> Non
     tuner: Any = SimpleNamespace(fit=broken)
     fit(tuner, stop)
     assert stop.reason == "RuntimeError: no"
+
+
+def test_a_trial_that_had_no_time_to_begin_goes_on_when_the_run_is_resumed(
+    inner: StudySearcher, stop: StopRequest
+) -> None:
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
+    asha = build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS)
+    searcher.suggest("ray0")
+    nothing = result(1, math.nan, not_begun=True)
+    assert StoppableScheduler(asha, stop).on_trial_result(None, a_trial(0), nothing) == TrialScheduler.STOP
+    searcher.on_trial_complete("ray0", nothing)
+    assert inner.study.trials[0].state == TrialState.RUNNING
+    assert all(not values for values in asha.rungs.values())
+
+
+def test_the_end_of_the_budget_is_told_to_workers_by_the_clock_on_the_wall() -> None:
+    assert StopRequest(60).ends_at == pytest.approx(time.time() + 60, abs=5)
+    assert StopRequest(None).ends_at == math.inf

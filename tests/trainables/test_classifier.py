@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,12 @@ def test_parts_of_a_batch_add_up_to_its_gradient(task: TaskConfig, reports: list
         state = TrainState.start(config, replace(task, epochs=2), len(data.train) // task.batch_size, parts)
         losses.append([report.train_loss for report in fit(state, data)])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_trial_that_is_ready_after_the_time_budget_does_not_begin(
+    task: TaskConfig, reports: list[dict[str, Any]]
+) -> None:
+    train_trial(CONFIG, task, ends_at=time.time() - 1)
+    [report] = reports
+    assert report["not_begun"]
+    assert not Path(task.checkpoint_dir).exists()
