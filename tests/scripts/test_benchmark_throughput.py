@@ -21,7 +21,7 @@ from scripts.benchmark_throughput import (
 )
 from scripts.epoch_costs import AUGMENTATIONS, COPIES, FLOOR, FLOOR_VAL, VAL, _measure
 from scripts.plain_trial import Pictures
-from spaces.user_space import load_user_space
+from spaces.user_space import check_user_space, load_user_space
 from trainables.config import TaskConfig
 
 COSTS = {
@@ -103,7 +103,7 @@ def test_searches_that_did_not_train_as_much_are_not_compared() -> None:
 def test_the_space_it_searches_is_a_valid_one(tmp_path: Path) -> None:
     path = tmp_path / "space.py"
     path.write_text(SPACE.format(backbone="test_efficientnet"))
-    assert load_user_space(f"{path}:space").backbones == ("test_efficientnet",)
+    assert check_user_space(load_user_space(f"{path}:space")).backbones == ("test_efficientnet",)
 
 
 def test_every_part_of_an_epoch_is_measured(task: TaskConfig) -> None:
