@@ -74,8 +74,7 @@ class Augment:
     def _shown(self, stored: torch.Tensor) -> torch.Tensor:
         """What the network is shown of stored pictures, `(B, 3, S, S) float32` from 0 to 255: a new tensor."""
         num = len(stored)
-        mirrored = torch.rand(num) < self._flip
-        moved = torch.rand(num) < (DUE if self._affine > 0 else 0.0)
+        mirrored, moved = _draw(num, self._flip), _draw(num, DUE if self._affine > 0 else 0.0)
         if self._crop > 0:
             maps = after(view_of(draw_boxes(num, (1 - self._crop, 1.0), CROP_RATIO), mirrored), self._moves(moved))
             return sample(stored, maps, self._image_size, outside="reflection" if self._affine > 0 else "border")
@@ -134,18 +133,23 @@ def _operations(config: TrialConfig, image_size: int) -> list[Operation]:
     return operations
 
 
+def _draw(num: int, share: float) -> torch.Tensor:
+    """Which pictures something is due to, `(num,) bool`; what never is draws nothing, so it changes no other draw."""
+    return torch.rand(num) < share if share > 0 else torch.zeros(num, dtype=torch.bool)
+
+
 def _rows(due: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Indices of the pictures that something is due to, on their device."""
     return due.nonzero().flatten().to(device, non_blocking=True)
 
 
 def _draw_rows(pictures: torch.Tensor) -> torch.Tensor:
-    return _rows(torch.rand(len(pictures)) < DUE, pictures.device)
+    return _rows(_draw(len(pictures), DUE), pictures.device)
 
 
 def _draw_factors(pictures: torch.Tensor, most: float) -> torch.Tensor:
     """Factors `(B, 1, 1, 1)` from 1 - most to 1 + most, and 1 for pictures that are left as they are."""
-    due = torch.rand(len(pictures)) < DUE
+    due = _draw(len(pictures), DUE)
     factors = torch.where(due, 1 + most * (2 * torch.rand(len(pictures)) - 1), 1.0)
     return factors.to(pictures.device, non_blocking=True).view(-1, 1, 1, 1)
 
@@ -204,7 +208,7 @@ def _erase(pictures: torch.Tensor, share: float) -> torch.Tensor:
     """Fills a rectangle of as large a share of the pictures with grey."""
     num, side = len(pictures), pictures.shape[3]
     boxes = (draw_boxes(num, ERASED_AREA, ERASED_RATIO) * side).round().int().tolist()
-    for row in (torch.rand(num) < share).nonzero().flatten().tolist():
+    for row in _draw(num, share).nonzero().flatten().tolist():
         left, top, width, height = boxes[row]
         pictures[row, :, top : top + height, left : left + width] = ERASED_VALUE
     return pictures

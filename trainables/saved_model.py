@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from trainables.atomic import replacing
 from trainables.data.cache import stored_size
 from trainables.formulation import Attributes, assemble
 from trainables.model import choose_device, memory_format, size_options
@@ -76,8 +76,9 @@ def save_model(
     )
     text = description.to_json()
     folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder / WEIGHTS, weights)
-    _write_whole(folder / DESCRIPTION, text.encode())
+    for name, content in ((WEIGHTS, weights), (DESCRIPTION, text.encode())):
+        with replacing(folder / name, durable=True) as temporary:
+            temporary.write_bytes(content)
     return description
 
 
@@ -206,15 +207,3 @@ def _difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Te
         if wanted[name].shape != found[name].shape:
             return f"{name} has the shape {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
     return ""
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import random
 import shutil
 import time
@@ -18,6 +17,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from trainables.atomic import TORN, replacing
 from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
 from trainables.formulation import build_network
@@ -131,30 +131,21 @@ class TrainState:
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """torch.save to a temporary name in the same folder, then a rename: never half a file under `path`."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     try:
-        torch.save(content, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
     except RuntimeError as error:  # torch's writer hides why it could not write
         if shutil.disk_usage(path.parent).free < 2**20:
             raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_predictions(state: TrainState, folder: Path) -> None:
     """Keeps the probabilities of the epoch just done, `<epoch>.npy` `(N, C) float32` in the order of the side."""
     assert state.evaluation.logits is not None
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{state.epoch}.npy"
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, state.evaluation.logits.softmax(1).cpu().numpy())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / f"{state.epoch}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, state.evaluation.logits.softmax(1).cpu().numpy())
 
 
 class Checkpointer:
@@ -168,7 +159,7 @@ class Checkpointer:
     def __init__(self, folder: Path) -> None:
         """Makes the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        for torn in folder.glob("*.tmp-*"):  # of a process that was killed while it wrote
+        for torn in folder.glob(TORN):  # of a process that was killed while it wrote
             torn.unlink(missing_ok=True)
         self._folder = folder
         self._best_weights: dict[str, torch.Tensor] | None = None

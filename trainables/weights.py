@@ -18,6 +18,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from trainables.atomic import replacing
+
 PROBE_SECONDS = 3.0
 """How long a hub may take to accept a connection before it counts as out of reach."""
 FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
@@ -296,9 +298,8 @@ def _in_package(backbone: str, cache_dir: Path) -> tuple[Path, str] | None:
         ):
             raise WeightsError(f"{original} does not hold the weights of {backbone}: other tensors than timm's")
         converted.parent.mkdir(parents=True, exist_ok=True)
-        temporary = converted.with_name(f"{converted.name}.tmp-{os.getpid()}")
-        save_file(dict(zip(ours, (value.contiguous() for value in theirs.values()), strict=True)), temporary)
-        temporary.replace(converted)
+        with replacing(converted) as temporary:
+            save_file(dict(zip(ours, (value.contiguous() for value in theirs.values()), strict=True)), temporary)
     return converted, source
 
 

@@ -208,3 +208,10 @@ def test_policies_keep_the_range_and_take_the_place_of_single_photometric_operat
     assert changed > 0.7
     again, _ = augment(policy=policy, policy_magnitude=30.0, contrast=0.5, brightness=0.5, sharpness=2.0)(*stored)
     assert torch.equal(pictures, again)
+
+
+def test_what_is_off_draws_nothing_so_other_draws_stay_the_same(stored: tuple[torch.Tensor, torch.Tensor]) -> None:
+    off = augment()
+    before = torch.get_rng_state()
+    off(*stored)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -22,6 +22,7 @@ import numpy as np
 import pandas
 from PIL import Image
 
+from trainables.atomic import replacing
 from trainables.data.cache import ImageCache
 
 FORMAT_VERSION = 1
@@ -203,13 +204,9 @@ def _search_and_keep(cache: ImageCache) -> Found:
     pairs = _confirmed(cache.images, rows[single], _near_pairs(hashes[single]))
     exact = [rows[members].tolist() for members in classes]
     near = [[int(rows[single[i]]), int(rows[single[j]]), int(distance)] for i, j, distance in pairs]
-    temporary = cache.path / f".{FILE_NAME}.{os.getpid()}.tmp"
-    try:
+    with contextlib.suppress(OSError), replacing(cache.path / FILE_NAME) as temporary:
+        # Where a cache may only be read, the next start looks again.
         temporary.write_text(json.dumps({"format": FORMAT_VERSION, "exact": exact, "near": near}))
-        temporary.replace(cache.path / FILE_NAME)
-    except OSError:  # a cache that may only be read: the next start looks again
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return exact, near
 
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data.corrections import apply_corrections
-from trainables.data.manifest import DataConfig, DataError
+from trainables.data.manifest import WAY_OUT, DataConfig, DataError, picture_line
 from trainables.data.readers import read_layout
 from trainables.data.rows import read_split
-
-_WAY_OUT = "replace it, or go on without it: --skip-bad"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
 
 def bad_pictures_error(bad: dict[str, str]) -> DataError:
     """The error for pictures that cannot be decoded: path to what is wrong with it."""
-    return DataError([f"{path}: {reason}; {_WAY_OUT}" for path, reason in bad.items()])
+    return DataError([f"{path}: {reason}; {WAY_OUT}" for path, reason in bad.items()])
 
 
 def _read_data(config: DataConfig) -> LabelledPictures:
@@ -82,12 +80,8 @@ def _read_data(config: DataConfig) -> LabelledPictures:
     raw = read_layout(config.data, attributes=config.attributes, group_regex=config.group_regex)
     if config.corrections is not None and raw.rows:
         apply_corrections(raw, config.corrections)
-    bad = raw.strays + [
-        f"{row.source}: {row.bad}" if row.source.endswith(row.written) else f"{row.source}: {row.written}: {row.bad}"
-        for row in raw.rows
-        if row.bad
-    ]
-    problems = raw.problems + ([] if config.skip_bad else [f"{line}; {_WAY_OUT}" for line in bad])
+    bad = raw.strays + [picture_line(row.source, row.written, row.bad) for row in raw.rows if row.bad]
+    problems = raw.problems + ([] if config.skip_bad else [f"{line}; {WAY_OUT}" for line in bad])
     rows = sorted((row for row in raw.rows if not row.bad), key=lambda row: row.relative)
     if not (rows or problems):
         problems = [f"{raw.root}: no good picture is left; first of the bad ones: {bad[0]}"]

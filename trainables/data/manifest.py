@@ -16,7 +16,8 @@ from trainables.data.readers import read_layout
 MAX_LINES = 50
 """Problems that a `DataError` writes out before it only counts them."""
 
-_WAY_OUT = "replace it, or go on without it: --skip-bad"
+WAY_OUT = "replace it, or go on without it: --skip-bad"
+"""What a user can do about a bad picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def load_manifest(
     if config.corrections is not None and raw.rows:
         corrected_rows = apply_corrections(raw, config.corrections)
     raw.rows.sort(key=lambda row: row.relative)
-    bad = raw.strays + [_picture_line(row.source, row.written, row.bad) for row in raw.rows if row.bad]
+    bad = raw.strays + [picture_line(row.source, row.written, row.bad) for row in raw.rows if row.bad]
     present = sorted_names(row.label for row in raw.rows if row.label)
     classes = present if raw.classes is None else tuple(raw.classes)
     table = _table(raw, config.skip_bad)
@@ -147,12 +148,12 @@ def load_manifest(
         below = raw.root / present[0]
         problems.append(f"{raw.root}: if the classes are the folders inside {present[0]!r}, give {below}")
     if not config.skip_bad:
-        problems += [f"{line}; {_WAY_OUT}" for line in bad]
+        problems += [f"{line}; {WAY_OUT}" for line in bad]
     if problems:
         if find_unreadable is not None and not config.skip_bad:
             found = find_unreadable([row.path for row in raw.rows if not row.bad])
-            lines = [_picture_line(row.source, row.written, found[row.path]) for row in raw.rows if row.path in found]
-            problems += [f"{line}; {_WAY_OUT}" for line in lines]
+            lines = [picture_line(row.source, row.written, found[row.path]) for row in raw.rows if row.path in found]
+            problems += [f"{line}; {WAY_OUT}" for line in lines]
         raise DataError(problems)
     return Manifest(
         table=table,
@@ -186,7 +187,7 @@ def drop_pictures(manifest: Manifest, bad: Mapping[str, str]) -> Manifest:
 
 def bad_picture_error(manifest: Manifest, bad: Mapping[str, str]) -> DataError:
     """The error for pictures that cannot be decoded: absolute path to what is wrong with it."""
-    return DataError([f"{line}; {_WAY_OUT}" for line in _bad_lines(manifest, bad)])
+    return DataError([f"{line}; {WAY_OUT}" for line in _bad_lines(manifest, bad)])
 
 
 def groups_on_two_sides(table: pandas.DataFrame) -> list[str]:
@@ -214,12 +215,13 @@ def _bad_lines(manifest: Manifest, bad: Mapping[str, str]) -> list[str]:
     hits = manifest.table[manifest.table["path"].isin(list(bad))]
     root = str(manifest.root)
     return [
-        _picture_line(source, relative_path(path, root), bad[path])
+        picture_line(source, relative_path(path, root), bad[path])
         for path, source in zip(hits["path"], hits["source"], strict=True)
     ]
 
 
-def _picture_line(source: str, path: str, reason: str) -> str:
+def picture_line(source: str, path: str, reason: str) -> str:
+    """What is wrong with a picture: where it is named, the path where that does not say it, and the reason."""
     return f"{source}: {reason}" if source.endswith(path) else f"{source}: {path}: {reason}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,6 +110,18 @@ def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
 def relative_path(path: str, base: str) -> str:
     """`os.path.relpath`, at a tenth of its time for a path below `base`."""
     return path[len(base) + 1 :] if path.startswith(f"{base}/") else os.path.relpath(path, base)
+
+
+def walk(folder: str) -> Iterator[str]:
+    """Yields every visible file below a folder; links to folders are followed, but none is entered twice."""
+    seen = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)  # noqa: PTH116
+        known = (status.st_dev, status.st_ino) in seen
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
+        if not known:
+            yield from (f"{parent}/{name}" for name in sorted(files) if not name.startswith("."))
 
 
 def _natural_order(name: str) -> tuple[list[str | int], str]:

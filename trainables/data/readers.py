@@ -7,11 +7,10 @@ import difflib
 import os
 import re
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 from trainables.data.competition import COLUMNS, read_competition
-from trainables.data.raw import SUFFIXES, CsvTable, RawData, Row, read_table, relative_path
+from trainables.data.raw import SUFFIXES, CsvTable, RawData, Row, read_table, relative_path, walk
 from trainables.data.rows import SIDES
 
 RESERVED = ("path", "label", "group", "split", "source")
@@ -160,7 +159,7 @@ def _read_folder(root: Path, pattern: re.Pattern[str] | None) -> RawData:
     empty = []
     for name in folders:
         before = len(raw.rows)
-        for path in _walk(f"{root}/{name}"):
+        for path in walk(f"{root}/{name}"):
             if path.lower().endswith(SUFFIXES):
                 relative = relative_path(path, str(root))
                 raw.rows.append(Row(path, relative, relative, path, name, relative))
@@ -176,18 +175,6 @@ def _read_folder(root: Path, pattern: re.Pattern[str] | None) -> RawData:
         what = f"no picture ({_ENDINGS}) in any sub-folder" if folders else "no data found"
         raw.problems = [f"{root}: {what}; {_LOOKED_FOR}; {way_out}"]
     return raw
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Yields every visible file below a folder; links to folders are followed, but none is entered twice."""
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)  # noqa: PTH116
-        known = (status.st_dev, status.st_ino) in seen
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
-        if not known:
-            yield from (f"{parent}/{name}" for name in sorted(files) if not name.startswith("."))
 
 
 def _group_by_name(raw: RawData, pattern: re.Pattern[str]) -> None:

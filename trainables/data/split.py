@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 
 import pandas
 
+from trainables.atomic import replacing
 from trainables.data.manifest import DataError, Manifest, groups_on_two_sides
 from trainables.data.raw import relative_path
 from trainables.data.rows import COLUMNS, SIDES, read_split
@@ -50,15 +50,8 @@ class Split:
         """Writes `path,label,group,split` as CSV; the file is there whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                self.table.to_csv(file, columns=list(COLUMNS), index=False, lineterminator="\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path, durable=True) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            self.table.to_csv(file, columns=list(COLUMNS), index=False, lineterminator="\n")
 
     def hash(self, root: Path) -> str:
         """Twelve hex digits that tell splits apart; the same wherever `root` lies."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.data.manifest import DataError
-from trainables.data.raw import SUFFIXES, read_table, relative_path
+from trainables.data.raw import SUFFIXES, read_table, relative_path, walk
 
 EVAL_COLUMNS = ("ImageID", "ans")
 """The columns of the competition's info.csv, which lies beside the folder images."""
@@ -79,20 +78,8 @@ def _read_csv(path: Path) -> UnlabelledPictures:
 
 def _read_folder(folder: Path) -> UnlabelledPictures:
     base = str(folder)
-    paths = sorted(path for path in _walk(base) if path.lower().endswith(SUFFIXES))
+    paths = sorted(path for path in walk(base) if path.lower().endswith(SUFFIXES))
     if not paths:
         raise DataError([f"{folder}: no picture ({_ENDINGS}) in it or below; correct --data"])
     names = tuple((relative_path(path, base),) for path in paths)
     return UnlabelledPictures(("path",), names, tuple(paths))
-
-
-def _walk(folder: str) -> Iterator[str]:
-    """Yields every visible file below a folder; links to folders are followed, but none is entered twice."""
-    seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        status = os.stat(parent)  # noqa: PTH116
-        known = (status.st_dev, status.st_ino) in seen
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = [] if known else [name for name in folders if not name.startswith(".")]
-        if not known:
-            yield from (f"{parent}/{name}" for name in files if not name.startswith("."))

@@ -63,7 +63,7 @@ def test_what_was_found_is_kept_and_a_broken_file_is_replaced(cache: ImageCache)
 def test_a_folder_that_cannot_be_written_is_no_trouble(cache: ImageCache) -> None:
     (cache.path / FILE_NAME).mkdir()
     assert find_duplicates(cache, list(cache.rows))
-    assert not list(cache.path.glob("*.tmp"))
+    assert not list(cache.path.glob("*.tmp-*"))
 
 
 def test_only_the_pictures_asked_for_are_paired(cache: ImageCache, people: Path) -> None:
