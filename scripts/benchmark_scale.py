@@ -399,7 +399,9 @@ def draw(measured: Measured) -> Figure:
     trials, memory, suggestions = figure.subplots(1, 3)
     ended = np.sort(measured.finished)
     trials.plot(ended, np.arange(1, len(ended) + 1), color="tab:blue")
-    trials.set(xlabel="seconds", ylabel="trials that have ended", title="trials over time")
+    trials.set(
+        xlabel="seconds", ylabel="trials that have ended", title="trials over time", xlim=(0, None), ylim=(0, None)
+    )
     times, megabytes = np.array(measured.memory).T
     memory.plot(times, megabytes, color="tab:green")
     memory.set(xlabel="seconds", ylabel="MB", title="driver's resident memory", ylim=(0, None))
@@ -407,7 +409,8 @@ def draw(measured: Measured) -> Figure:
     suggestions.plot(measured.suggestions_cpu, ".", markersize=2, color="tab:red", label="of them processor time")
     suggestions.legend(fontsize=7)
     suggestions.axhline(TARGETS["last_suggestion_seconds"], color="grey", linewidth=0.8, linestyle="--")
-    suggestions.set(xlabel="trial", ylabel="seconds", title="a suggestion", ylim=(0, None))
+    usual = float(np.quantile(measured.suggestions, 0.98))  # the first one makes the study's file
+    suggestions.set(xlabel="trial", ylabel="seconds", title="a suggestion", ylim=(0, max(0.4, 1.2 * usual)))
     for axes in (trials, memory, suggestions):
         axes.grid(alpha=0.3)
     figure.suptitle(f"{measured.trials:,} stub trials on {measured.workers} workers", fontsize=10)

@@ -144,7 +144,8 @@ def search(options: Options, console: Console) -> int:
         callbacks = [monitor, progress]
         if study.address is None:
             callbacks.append(Remember(run.task, study.cache_path))
-        if left and study.resume is not None and study.address is None:
+        begins = left > 0 and stop.reason is None  # the preparation may have taken the time budget
+        if begins and study.resume is not None and study.address is None:
             stack.enter_context(connect(None, ready))
         tuner = build_tuner(
             run.task,
@@ -157,7 +158,7 @@ def search(options: Options, console: Console) -> int:
             callbacks=callbacks,
         )
         with stop.on_interrupt():
-            if left:
+            if begins:
                 fit(tuner, stop)
             progress.close()
             with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
