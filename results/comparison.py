@@ -23,19 +23,34 @@ from results.bootstrap import LEVEL, SMALLEST_PROBABILITY, Interval, accuracy, g
 
 RAREST = 5
 """Classes that the measure `rarest` is the mean of."""
-LOWER_IS_BETTER = frozenset({"loss", "flattery"})
-"""Measures that are good when low."""
 ATTRIBUTE = "attribute:"
 """Prefix of the measure that is macro-F1 over the values of one attribute."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a number about a network means."""
+
+    title: str
+    """In a table."""
+    more: str = "better"
+    """What an arm is that has more of it."""
+    less: str = "worse"
+    is_share: bool = True
+    """Whether it lies between 0 and 1."""
+
+
 MEASURES = {
-    "macro_f1": "macro-F1",
-    "accuracy": "accuracy",
-    "loss": "cross-entropy (lower is better)",
-    "rarest": f"mean F1 of the {RAREST} rarest classes",
-    "claimed": "macro-F1 on the arm's own validation side",
-    "flattery": "own validation side less people never seen (lower is better)",
+    "macro_f1": Measure("macro-F1"),
+    "accuracy": Measure("accuracy"),
+    "loss": Measure("cross-entropy (lower is better)", "worse", "better", is_share=False),
+    "rarest": Measure(f"mean F1 of the {RAREST} rarest classes"),
+    "claimed": Measure("macro-F1 on the arm's own validation side", "higher", "lower"),
+    "flattery": Measure(
+        "own validation side less people never seen", "flatters more,", "flatters less,", is_share=False
+    ),
 }
-"""Measure to its name in a table; all but `claimed` are taken on the people held out."""
+"""All but `claimed` are taken on the people held out."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,11 @@ class Compared:
     """The difference in words."""
 
 
+def measure_named(name: str) -> Measure:
+    """The measure of this name, of `MEASURES` or an attribute behind `ATTRIBUTE`."""
+    return MEASURES.get(name) or Measure(f"macro-F1 of {name.removeprefix(ATTRIBUTE)}")
+
+
 def measure(name: str, held_out: Answers, claimed: Answers | None, classes: Classes) -> float:
     """A measure of one network.
 
@@ -105,13 +125,13 @@ def measure(name: str, held_out: Answers, claimed: Answers | None, classes: Clas
     return _macro_f1(claimed) - (_macro_f1(held_out) if name == "flattery" else 0)
 
 
-def compare(scores: Mapping[str, Sequence[float]], held_out_share: float, *, lower: bool = False) -> list[Compared]:
+def compare(scores: Mapping[str, Sequence[float]], held_out_share: float, of: Measure) -> list[Compared]:
     """Compares each arm with the first.
 
     Args:
         scores: Arm to its scores, one a repeat in the same order for all; none for an arm that could not be trained.
         held_out_share: Share of the pictures that a repeat holds out, 0 to 1.
-        lower: Whether lower is better; measures of which more is better are shares, of 0 to 1.
+        of: What the scores are.
     """
     first, *others = scores
     ratio = held_out_share / (1 - held_out_share)
@@ -122,11 +142,11 @@ def compare(scores: Mapping[str, Sequence[float]], held_out_share: float, *, low
     rows = []
     for arm, values in scores.items():
         mean = interval(values, ratio)
-        if not lower:
+        if of.is_share:
             mean = Interval(mean.value, *np.clip([mean.low, mean.high], 0, 1).tolist())
         if arm in differences:
             difference = interval(differences[arm], ratio)
-            words = _verdict(difference, p_values[arm], len(differences), lower)
+            words = _verdict(difference, p_values[arm], len(differences), of)
             rows.append(Compared(arm, tuple(values), mean, difference, p_values[arm], words))
         else:
             rows.append(Compared(arm, tuple(values), mean))
@@ -207,10 +227,9 @@ def _told_apart(p_value: float) -> bool:
     return p_value < 1 - LEVEL
 
 
-def _verdict(difference: Interval, p_value: float, num_arms: int, lower: bool) -> str:
+def _verdict(difference: Interval, p_value: float, num_arms: int, of: Measure) -> str:
     if _told_apart(p_value):
-        better = (difference.value > 0) != lower
-        return f"{'better' if better else 'worse'} by {Interval(*_positive(difference))}"
+        return f"{of.more if difference.value > 0 else of.less} by {Interval(*_positive(difference))}"
     if difference.low > 0 or difference.high < 0:
         return f"not distinguishable, as one of {num_arms} that were tried (p = {p_value:.2f})"
     return "not distinguishable"

@@ -69,7 +69,7 @@ def render(page: Page) -> str:
 def draw(page: Page) -> Figure:
     """The first measure: each arm with its seeds and interval, and its difference to the first arm."""
     rows = list(next(iter(page.tables.values())))
-    figure = Figure(figsize=(8, 1.5 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(8, 1.7 + 0.34 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for place, row in enumerate(rows):
         left.plot(row.scores, [place] * len(row.scores), "o", color=UNSURE, alpha=0.6, markersize=4)
@@ -79,8 +79,8 @@ def draw(page: Page) -> Figure:
     left.set_yticks(range(len(rows)), [row.arm for row in rows], fontsize=8)
     left.set_ylim(len(rows) - 0.5, -0.5)
     right.axvline(0, color="black", linewidth=0.8)
-    left.set_xlabel(f"{next(iter(page.tables))}: seeds, mean, 95% interval", fontsize=8)
-    right.set_xlabel(f"less {rows[0].arm}, within a seed; blue: told apart", fontsize=8)
+    left.set_xlabel(f"{next(iter(page.tables))}\ndots: seeds; mean and 95% interval", fontsize=8)
+    right.set_xlabel(f"less {rows[0].arm}, within a seed\nblue: told apart", fontsize=8)
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(axis="x", labelsize=8)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from results.atomic import write_whole
 from results.collect import TrialHistory, load_trials
-from results.comparison import ATTRIBUTE, LOWER_IS_BETTER, MEASURES, Answers, Classes, Compared, compare, measure
+from results.comparison import Answers, Classes, Compared, compare, measure, measure_named
 from results.comparison_report import Page, draw, render
 from results.figures import save_png
 from results.strict_json import load_object, save_object
@@ -146,7 +146,7 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
     rows = {}
     for name in plan.study.expanded_measures(tuple(setting.manifest.attributes)):
         scores = _scores(name, plan.study, trainings, done, setting)
-        rows[name] = compare(scores, HELD_OUT_SHARE, lower=name in LOWER_IS_BETTER)
+        rows[name] = compare(scores, HELD_OUT_SHARE, measure_named(name))
     for job in jobs:
         _keep_last_answers(job, setting)
     return _write(plan, setting, trainings, done, rows, speeds, console)
@@ -314,7 +314,7 @@ def _write(
         reported=study.reported,
         command=setting.command,
         figure=f"{setting.name}-{study.name}.png",
-        tables={_measure_name(name): found for name, found in rows.items()},
+        tables={measure_named(name).title: found for name, found in rows.items()},
         epochs={training.arm: training.epochs for training in trainings},
         seconds={arm: float(np.mean(each)) for arm, each in seconds.items()},
         speeds=dict(speeds),
@@ -339,7 +339,3 @@ def _write(
     save_png(draw(page), path.with_name(page.figure))
     write_whole(path, render(page).encode())
     return path
-
-
-def _measure_name(name: str) -> str:
-    return MEASURES.get(name) or f"macro-F1 of {name.removeprefix(ATTRIBUTE)}"

@@ -9,11 +9,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from results.comparison import RAREST, Answers, Classes, compare, holm, in_words, interval, measure
+from results.comparison import MEASURES, RAREST, Answers, Classes, compare, holm, in_words, interval, measure
 from results.comparison_report import Page, draw, render
 from results.figures import to_png
 
 SHARE = 0.2
+F1, LOSS = MEASURES["macro_f1"], MEASURES["loss"]
 
 
 def some_answers(seed: int, num_classes: int = 6, num: int = 90) -> Answers:
@@ -89,14 +90,14 @@ def test_holm_corrects_as_in_his_paper() -> None:
 def test_differences_are_taken_within_a_repeat_and_verdicts_name_the_direction() -> None:
     base = np.array([0.3, 0.5, 0.4, 0.6, 0.2])
     better = base + np.array([0.10, 0.11, 0.10, 0.09, 0.10])
-    rows = compare({"plain": base, "better": better, "same": base}, SHARE)
+    rows = compare({"plain": base, "better": better, "same": base}, SHARE, F1)
     assert rows[0].difference is None
     assert rows[1].difference is not None
     assert rows[1].difference.value == pytest.approx(0.1)
     assert rows[1].verdict.startswith("better by .100 [")
     assert rows[2].verdict == "not distinguishable"
-    assert compare({"plain": base, "lower": better}, SHARE, lower=True)[1].verdict.startswith("worse by .100 [")
-    assert compare({"plain": better, "lower": base}, SHARE)[1].verdict.startswith("worse by .100 [")
+    assert compare({"plain": base, "lower": better}, SHARE, LOSS)[1].verdict.startswith("worse by .100 [")
+    assert compare({"plain": better, "lower": base}, SHARE, F1)[1].verdict.startswith("worse by .100 [")
     assert "Against plain: better: better by .100" in in_words(rows)
     assert "Not told apart from it: the other 1; with n = 5, differences smaller than" in in_words(rows)
 
@@ -104,9 +105,9 @@ def test_differences_are_taken_within_a_repeat_and_verdicts_name_the_direction()
 def test_a_difference_that_only_stands_alone_is_not_told_apart_among_many() -> None:
     base = np.array([0.3, 0.5, 0.4, 0.6, 0.2])
     luck = base + np.array([0.03, 0.10, 0.06, 0.08, 0.03])
-    assert compare({"plain": base, "lucky": luck}, SHARE)[1].verdict.startswith("better")
+    assert compare({"plain": base, "lucky": luck}, SHARE, F1)[1].verdict.startswith("better")
     many = {"plain": base, "lucky": luck, **{f"other {i}": base for i in range(9)}}
-    rows = compare(many, SHARE)
+    rows = compare(many, SHARE, F1)
     assert rows[1].verdict.startswith("not distinguishable, as one of 10 that were tried (p = ")
     assert in_words(rows).startswith("Nothing can be told apart from plain: ")
 
@@ -119,7 +120,7 @@ def a_page(**changes: object) -> Page:
         "reported": "nothing.",
         "command": "python scripts/studies.py --quick",
         "figure": "demo-one.png",
-        "tables": {"macro-F1": compare(scores, SHARE), "cross-entropy": compare(scores, SHARE, lower=True)},
+        "tables": {"macro-F1": compare(scores, SHARE, F1), "cross-entropy": compare(scores, SHARE, LOSS)},
         "epochs": {"plain": 4, "other": 4, "broken": 4},
         "seconds": {"plain": 12.3, "other": 14.0},
         "speeds": {},

@@ -185,4 +185,7 @@ def test_a_study_from_the_command_to_its_page_trains_nothing_twice(pictures: Pat
     assert (tmp_path / "out" / "tiny-split.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "out" / "tiny-split.md").unlink()
     assert "4 trainings, 0 of them to be done" in run()
-    assert (tmp_path / "out" / "tiny-split.md").read_text() == page
+    after = (tmp_path / "out" / "tiny-split.md").read_text()
+    assert [row for row in after.splitlines() if row[0:1] == "|"] == [
+        row for row in page.splitlines() if row[0:1] == "|"
+    ]
