@@ -17,6 +17,8 @@ OBJECT_STORE_BYTES = 128 * 2**20
 
 PRELOADED = ("torch", "timm", "ray.tune", "trainables.loop", "trainables.state", "trainables.data.batches")
 """What a trial needs, imported by workers that wait for their first."""
+PRELOADING = {"preload_python_modules": list(PRELOADED), "worker_register_timeout_seconds": 600}
+"""Settings of Ray's; at its 60 seconds it would start more workers beside those that import on a busy machine."""
 
 os.environ.update(
     RAY_USAGE_STATS_ENABLED="0",
@@ -83,7 +85,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _system_config={"preload_python_modules": list(PRELOADED)} if single_core_trials else None,
+                _system_config=PRELOADING if single_core_trials else None,
             )
         else:
             ray.init(
