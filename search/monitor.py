@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 import json
 import math
 import os
@@ -36,8 +37,6 @@ HPARAMS_METRICS = ("macro_f1/best", "loss/val", "accuracy/val", "progress/images
 """What HParams shows of a trial."""
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
-PICTURE_DPI = 80
-"""Of a confusion matrix in TensorBoard, which is drawn in a tenth of a second."""
 FAILURES_ALIKE = 3
 """So many trials failing for one reason, and none that did not, and the search ends: the fiftieth would too."""
 SCALARS = {
@@ -199,8 +198,7 @@ class Monitor(Callback):
         if math.isnan(self._ended[trial_id]):
             self._ended[trial_id] = -math.inf
         self._event(trial_id, event, reason, **more)
-        if trial_id in self._kept():
-            self._draw_confusion(trial_id)
+        self._draw_confusion(trial_id)
         self._close_board(trial_id)
         self._clear()
         if event == "failed":
@@ -234,21 +232,19 @@ class Monitor(Callback):
             self._stop.ask(f"{self._confusion_path(trial_id)} cannot be written: {error}")
 
     def _draw_confusion(self, trial_id: str) -> None:
-        """Shows the confusion matrices of a trial that is among the best as it ends, in TensorBoard.
-
-        With and without their diagonal. Drawn for every trial they would cost more than all else that a trial does.
-        """
+        """Shows the confusion matrix of a trial's best epoch in TensorBoard, with and without its diagonal."""
         try:
             classes, confusion = load_confusion(self._confusion_path(trial_id))
         except (OSError, RecordError):  # it ended before its first epoch
             return
-        from results.figures import confusion_figure, to_png  # heavy to import, and workers train meanwhile
+        from results.figures import confusion_picture  # heavy to import, and workers train meanwhile
 
         for tag, diagonal in (("confusion/percent", True), ("confusion/errors", False)):
-            figure = confusion_figure(confusion, classes, title=f"trial {trial_id}, best epoch", diagonal=diagonal)
-            width, height = (round(side * PICTURE_DPI) for side in figure.get_size_inches())
-            picture = Summary.Image(encoded_image_string=to_png(figure, PICTURE_DPI), width=width, height=height)
-            summary = Summary(value=[Summary.Value(tag=tag, image=picture)])
+            picture = confusion_picture(confusion, classes, title=f"Trial {trial_id}, best epoch", diagonal=diagonal)
+            buffer = io.BytesIO()
+            picture.save(buffer, format="png")
+            image = Summary.Image(encoded_image_string=buffer.getvalue(), width=picture.width, height=picture.height)
+            summary = Summary(value=[Summary.Value(tag=tag, image=image)])
             self._add(trial_id, [_event(summary, step=self._logged.get(trial_id, 0))])
 
     def _confusion_path(self, trial_id: str) -> Path:
