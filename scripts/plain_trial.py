@@ -81,7 +81,7 @@ def tune_trials(
     }
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    ray.init(num_cpus=concurrency, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=concurrency, include_dashboard=False, log_to_driver=False)
     tuner = tune.Tuner(
         tune.with_parameters(train_trial, settings=settings),  # one core a trial is the default
         param_space=space,
