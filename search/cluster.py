@@ -15,7 +15,15 @@ ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 128 * 2**20
 """Ray's store for results on a machine of our own: reports are small, pictures never pass through it."""
 
-PRELOADED = ("torch", "timm", "ray.tune", "trainables.loop", "trainables.state", "trainables.data.batches")
+PRELOADED = (
+    "torch",
+    "timm",
+    "torchmetrics.functional.classification",
+    "ray.tune",
+    "trainables.loop",
+    "trainables.state",
+    "trainables.data.batches",
+)
 """What a trial needs, imported by workers that wait for their first."""
 PRELOADING = {"preload_python_modules": list(PRELOADED), "worker_register_timeout_seconds": 600}
 """Settings of Ray's; at its 60 seconds it would start more workers beside those that import on a busy machine."""

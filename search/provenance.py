@@ -10,7 +10,7 @@ from typing import Any
 from search.study import ROOT
 from trainables.hardware import hardware_in_words
 
-LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna")
+LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics")
 """Whose versions a record keeps."""
 
 

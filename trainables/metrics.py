@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+)
 
 from trainables.attributes import membership, value_of_class
 
@@ -35,28 +40,9 @@ NOT_VALIDATED = Evaluation(loss=math.nan, macro_f1=math.nan, accuracy=math.nan, 
 """What there is to say where nothing is validated on."""
 
 
-def confusion_matrix(answers: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Pictures of true class (row) answered as class (column), `(C, C) int64`, of answers and labels `(N,)`."""
-    counts = torch.zeros(num_classes**2, dtype=torch.int64, device=labels.device)
-    pairs = labels * num_classes + answers  # torch.bincount would wait for the device
-    return counts.scatter_add_(0, pairs, torch.ones_like(pairs)).view(num_classes, num_classes)
-
-
-def class_f1(confusion: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """F1 of each class `(C,) float32`, 0 where there is neither label nor answer, and which classes occur, `(C,)`."""
-    right = 2 * confusion.diagonal().float()
-    occurring = (confusion.sum(dim=0) + confusion.sum(dim=1)).float()
-    return right / occurring.clamp(min=1), occurring > 0
-
-
 def macro_f1(answers: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Macro-F1 `()` of answers `(N,)` against labels `(N,) int64`, left on their device."""
-    return _mean_f1(confusion_matrix(answers, labels, num_classes))
-
-
-def _mean_f1(confusion: torch.Tensor) -> torch.Tensor:
-    by_class, occurs = class_f1(confusion)
-    return (by_class / occurs.sum()).sum()  # a class that does not occur adds 0
+    return multiclass_f1_score(answers, labels, average="macro", num_classes=num_classes, validate_args=False)
 
 
 def score(
@@ -71,25 +57,24 @@ def score(
     """
     attributes = attributes or {}
     num_classes = logits.shape[1]
-    confusion = confusion_matrix(logits.argmax(dim=1), labels, num_classes)
+    settings = {"num_classes": num_classes, "validate_args": False}
     numbers = torch.cat(
         [
             functional.cross_entropy(logits, labels).view(1),
-            _mean_f1(confusion).view(1),
-            (confusion.diagonal().sum() / len(labels)).view(1),
-            class_f1(confusion)[0],
+            multiclass_f1_score(logits, labels, average="macro", **settings).view(1),
+            multiclass_accuracy(logits, labels, average="micro", **settings).view(1),
+            multiclass_f1_score(logits, labels, average="none", **settings),
             *(_attribute_f1(logits, labels, by_class).view(1) for by_class in attributes.values()),
-            confusion.flatten().double(),
         ]
     ).tolist()
-    matrix = [int(count) for count in numbers[-(num_classes**2) :]]
+    confusion = multiclass_confusion_matrix(logits, labels, **settings).tolist()
     return Evaluation(
         loss=numbers[0],
         macro_f1=numbers[1],
         accuracy=numbers[2],
         class_f1=tuple(numbers[3 : 3 + num_classes]),
-        confusion=tuple(tuple(matrix[row : row + num_classes]) for row in range(0, num_classes**2, num_classes)),
-        attribute_macro_f1=dict(zip(attributes, numbers[3 + num_classes :], strict=False)),
+        confusion=tuple(tuple(row) for row in confusion),
+        attribute_macro_f1=dict(zip(attributes, numbers[3 + num_classes :], strict=True)),
     )
 
 

@@ -27,7 +27,7 @@ def test_what_workers_import_beforehand_is_there() -> None:
             [*DRIVER, "search.progress", "search.tuner"],
             {"sklearn", "matplotlib", "imagehash", "plotly", "torchmetrics"},
         ),
-        (PRELOADED, {"sklearn", "matplotlib", "optuna", "torchmetrics", "kornia"}),
+        (PRELOADED, {"sklearn", "optuna"}),
     ],
     ids=["driver", "worker"],
 )
