@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 FRESH_SEED = 1_000_003
 """Of the people drawn for the truth; the built-in data have seed 0."""
+PEOPLE = 400
+"""Drawn for the truth, seven pictures each."""
 COMMON = ("--backbones", "tf_efficientnet_lite0", "--image-size", "48", "--history", "none")
 SEARCH = ("--trials", "8", "--epochs", "3")
 RETRAIN = ("--top-k", "1", "--seeds", "2")
@@ -63,8 +65,6 @@ class HonestyConfig:
     """Searches, each with its own seed of split, proposals and training."""
     splits: bool = False
     """Compare the two ways to split instead: train the default configuration under each, once for each seed."""
-    people: int = 400
-    """People drawn anew, seven pictures each."""
     out: Annotated[Path, tyro.conf.arg(help_behavior_hint="(default: runs/honesty)")] = ROOT / "runs" / "honesty"
     """Folder of everything it makes."""
 
@@ -111,13 +111,13 @@ def measure(config: HonestyConfig) -> int:
 
     out = config.out.expanduser().resolve()
     out.mkdir(parents=True, exist_ok=True)
-    fresh = make_demo_data(out / f"people-{config.people}", people=config.people, eval_people=1, seed=FRESH_SEED)
+    fresh = make_demo_data(out / f"people-{PEOPLE}", people=PEOPLE, eval_people=1, seed=FRESH_SEED)
     if config.splits:
         text = _measure_splits(config, out, fresh)
     else:
         names = [(seed, f"seed-{seed}") for seed in range(config.searches)]
         rows = [_row(seed, name, out, fresh, SEARCH, RETRAIN) for seed, name in names]
-        text = render_table(rows, config.people)
+        text = render_table(rows, PEOPLE)
         save_png(draw(rows), out / "honesty.png")
     write_whole(out / ("splits.md" if config.splits else "honesty.md"), text.encode())
     print(text)
@@ -218,7 +218,7 @@ def _measure_splits(config: HonestyConfig, out: Path, fresh: Path) -> str:
         for by in SPLITS:
             flags = (*DEFAULT_ALONE, *ONE_CORE, "--split-by", by)
             rows[by].append(_row(seed, f"{by}-{seed}", out, fresh, flags, ("--seeds", "1", *ONE_CORE)))
-    return render_splits(rows["group"], rows["picture"], config.people)
+    return render_splits(rows["group"], rows["picture"], PEOPLE)
 
 
 def _row(

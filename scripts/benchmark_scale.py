@@ -275,7 +275,7 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     measured = Measured(trials=config.trials, workers=config.workers, epochs=config.epochs, hardware=run.hardware)
     searcher = new_searcher(space, study, run, run_dir)
     numbered = NamedSearcher(Timed(searcher, measured), stop, trial_ids([], config.trials))
-    with connect(None), Console(file=(run_dir / "said.txt").open("w")) as console:
+    with connect(None), (run_dir / "said.txt").open("w") as said, Console(file=said) as console:
         tuner = build_tuner(
             run.task,
             study,

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -71,8 +71,8 @@ class StudiesConfig:
     """Folder of the pages and figures."""
     storage: Annotated[Path, help_default("runs/studies")] = ROOT / "runs" / "studies"
     """Folder of the trainings, so that what is done is not done again."""
-    concurrency: Annotated[int | None, help_default("as in a search")] = None
-    """Trainings at the same time."""
+    concurrency: int | Literal["auto"] = "auto"
+    """Trainings at the same time; auto as in a search."""
     cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
     """Cores, and threads, of a training."""
     gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
