@@ -294,7 +294,7 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
         started = time.time()
         sampler.start()
         cpu = time.process_time()
-        fit(tuner, stop)
+        fit(tuner, stop, one_node=True)
         measured.driver_cpu_seconds = time.process_time() - cpu
         sampler.stop()
         searcher.close("ended")

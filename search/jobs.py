@@ -111,7 +111,7 @@ def run_jobs(
             callbacks=callbacks,
         )
         with stop.on_interrupt():
-            fit(tuner, stop)
+            fit(tuner, stop, one_node=study.address is None)
             progress.close()
         monitor.prune()
         shutil.rmtree(folder / "ray", ignore_errors=True)

@@ -159,7 +159,7 @@ def search(options: Options, console: Console) -> int:
         )
         with stop.on_interrupt():
             if begins:
-                fit(tuner, stop)
+                fit(tuner, stop, one_node=study.address is None)
             progress.close()
             with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                 searcher.close(stop.why or "interrupted")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
 import optuna
 from ray import tune
+from ray.air.execution import FixedResourceManager
+from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -197,14 +200,37 @@ def build_tuner(
     )
 
 
-def fit(tuner: tune.Tuner, stop: StopRequest) -> None:
-    """Runs the trials; what ends them early is the reason of `stop`, and what was done by then stays done."""
+def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
+    """Runs the trials; what ends them early is the reason of `stop`, and what was done by then stays done.
+
+    Args:
+        tuner: As `build_tuner` makes it.
+        stop: Takes the reason.
+        one_node: Whether all trials run on one machine.
+    """
     try:
-        tuner.fit()
+        with _in_waiting_workers() if one_node else nullcontext():
+            tuner.fit()
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
         stop.ask(f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _in_waiting_workers() -> Iterator[None]:
+    """Lets trials begin in the workers that have imported what a trial needs while they waited, on one node.
+
+    Ray Tune places trials by placement groups, whose readiness is found out by a task that uses up a waiting worker,
+    and gives them an environment variable of PyTorch Lightning's, for which Ray starts new workers. It has options for
+    neither.
+    """
+    usual = tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS
+    tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS = FixedResourceManager, {}
+    try:
+        yield
+    finally:
+        tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS = usual
 
 
 def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:
