@@ -63,6 +63,10 @@ class Answers:
     """`(N, C) float32`."""
 
 
+NO_SPREAD = 1e-12
+"""A deviation below counts as none: it is what rounding leaves of equal values."""
+
+
 @dataclass(frozen=True)
 class Classes:
     """What measures need to know of the classes."""
@@ -125,16 +129,15 @@ def measure(name: str, held_out: Answers, claimed: Answers | None, classes: Clas
     return _macro_f1(claimed) - (_macro_f1(held_out) if name == "flattery" else 0)
 
 
-def compare(scores: Mapping[str, Sequence[float]], held_out_share: float, of: Measure) -> list[Compared]:
+def compare(scores: Mapping[str, Sequence[float]], ratio: float, of: Measure) -> list[Compared]:
     """Compares each arm with the first.
 
     Args:
         scores: Arm to its scores, one a repeat in the same order for all; none for an arm that could not be trained.
-        held_out_share: Share of the pictures that a repeat holds out, 0 to 1.
+        ratio: Pictures that a repeat holds out to those that it trains on.
         of: What the scores are.
     """
     first, *others = scores
-    ratio = held_out_share / (1 - held_out_share)
     differences = {
         arm: np.subtract(scores[arm], scores[first]) for arm in others if len(scores[arm]) and len(scores[first])
     }
@@ -154,11 +157,11 @@ def compare(scores: Mapping[str, Sequence[float]], held_out_share: float, of: Me
 
 
 def interval(values: Sequence[float] | np.ndarray, ratio: float) -> Interval:
-    """The mean of repeats with its corrected 95% interval; NaN without any, of unknown ends with one."""
+    """The mean of repeats with its corrected 95% interval; NaN without any; no ends where all are equal."""
     if len(values) == 0:
         return Interval(math.nan, math.nan, math.nan)
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < 2 or _standard_error(values, ratio) == 0:
         return Interval(mean, math.nan, math.nan)
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * _standard_error(values, ratio)
     return Interval(mean, mean - half, mean + half)
@@ -212,7 +215,8 @@ def _of_attribute(answers: Answers, by_class: Sequence[str]) -> Answers:
 
 
 def _standard_error(values: Sequence[float] | np.ndarray, ratio: float) -> float:
-    return float(np.std(values, ddof=1)) * math.sqrt(1 / len(values) + ratio)
+    spread = float(np.std(values, ddof=1))
+    return spread * math.sqrt(1 / len(values) + ratio) if spread > NO_SPREAD else 0.0
 
 
 def _p_value(values: np.ndarray, ratio: float) -> float:
@@ -220,7 +224,7 @@ def _p_value(values: np.ndarray, ratio: float) -> float:
     if len(values) < 2 or mean == 0:
         return 1.0
     error = _standard_error(values, ratio)
-    return 0.0 if error == 0 else float(2 * stats.t.sf(mean / error, len(values) - 1))
+    return 1.0 if error == 0 else float(2 * stats.t.sf(mean / error, len(values) - 1))  # equal ones say no spread
 
 
 def _told_apart(p_value: float) -> bool:

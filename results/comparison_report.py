@@ -48,6 +48,9 @@ class Page:
     note: str
     """What must be said before any number; empty if nothing."""
     held_out_share: float
+    """Of the pictures, in each repeat."""
+    trained_share: float
+    """Of the pictures, those that an arm trains on."""
 
 
 def render(page: Page) -> str:
@@ -124,8 +127,8 @@ def _how(page: Page) -> list[str]:
         f"* Command: `{page.command}`",
         *(f"* {name}: {value}" for name, value in page.facts.items()),
         f"* n = {len(page.seeds)} repeats, seeds {page.seeds[0]} to {page.seeds[-1]}. Each holds out other people "
-        f"({page.held_out_share:.0%} of the pictures), trains every arm on the rest from the same seed, and scores the "
-        "network of the last epoch on the people held out; nothing was picked by these scores.",
+        f"({page.held_out_share:.0%} of the pictures), trains every arm on {page.trained_share:.0%} from the same "
+        "seed, and scores the network of the last epoch on the people held out; nothing was picked by these scores.",
         "* Intervals: corrected resampled t (Nadeau & Bengio 2003), which allows for repeats that share people. "
         f"Differences are taken within a repeat; a verdict takes p < .05{holm}.",
     ]

@@ -162,6 +162,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         from results.report import write_report
         from search.finish import say_if_it_fails
         from search.fit import most_networks, trials_that_fit
+        from search.memory import device_memory
         from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
         from search.start import check_disk, check_gpu, hold
         from search.stop import StopRequest
@@ -171,7 +172,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         stack.enter_context(hold(folder, "trained again"))
         check_gpu(study)
         count = most_networks({candidate.config.formulation for candidate in listed}, source.task.attributes)
-        study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count))
+        study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
         check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
         split.save(folder / "split.csv")
         task = replace(

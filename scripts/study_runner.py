@@ -21,6 +21,7 @@ from results.figures import save_png
 from results.strict_json import load_object, save_object
 from scripts.study_list import Arm, Study
 from search.cluster import connect
+from search.fit import most_networks
 from search.jobs import Job, forget_job, run_jobs
 from search.provenance import provenance
 from search.retraining import say, warn
@@ -32,6 +33,7 @@ from trainables.data.cache import ImageCache
 from trainables.data.manifest import DataError, Manifest
 from trainables.data.split import Split, split_by_group
 from trainables.facts import measure_throughput
+from trainables.hardware import hardware_in_words
 from trainables.model import choose_device
 from trainables.weights import WeightsError, check_weights, resolve_weights
 
@@ -126,7 +128,9 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
         The page; None if it was interrupted.
     """
     backbones = list(plan.sources)
-    check_disk(replace(setting.study, trials=len(plan.study.arms) * len(setting.held_out)), backbones)
+    formulations = {plan.study.config_of(arm, setting.base).formulation for arm in plan.study.arms}
+    count = most_networks(formulations, setting.manifest.attributes)
+    check_disk(replace(setting.study, trials=len(plan.study.arms) * len(setting.held_out)), backbones, count)
     epochs, speeds = _epochs(plan.study, setting)
     trainings = [
         _training(arm, seed, epochs[arm.name], plan, setting) for seed in setting.held_out for arm in plan.study.arms
@@ -146,10 +150,16 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
     rows = {}
     for name in plan.study.expanded_measures(tuple(setting.manifest.attributes)):
         scores = _scores(name, plan.study, trainings, done, setting)
-        rows[name] = compare(scores, HELD_OUT_SHARE, measure_named(name))
+        rows[name] = compare(scores, HELD_OUT_SHARE / _trained_share(plan.study), measure_named(name))
     for job in jobs:
         _keep_last_answers(job, setting)
     return _write(plan, setting, trainings, done, rows, speeds, console)
+
+
+def _trained_share(study: Study) -> float:
+    """Of the pictures, those that an arm trains on."""
+    rest = 1 - HELD_OUT_SHARE
+    return rest * (1 - CLAIMED_SHARE) if any(arm.claims_by for arm in study.arms) else rest
 
 
 def held_out_split(manifest: Manifest, seed: int) -> Split:
@@ -193,10 +203,11 @@ def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
     """
     study, path = setting.study, setting.folder / "speeds.json"
     assert study.image_size and study.batch_size
-    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads"
+    device = choose_device("cuda" if study.gpus else "cpu")
+    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {device.type} of "
+    size += hardware_in_words()
     known = load_object(path) if path.exists() else {}
     missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]
-    device = choose_device("cuda" if study.gpus_per_trial else "cpu")
     for _ in range(SPEED_ROUNDS):
         for backbone in missing:
             found = measure_throughput(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial or 1)
@@ -224,8 +235,7 @@ def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) ->
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     path = setting.folder / "splits" / f"{what['split']}.csv"
-    if not path.exists():
-        split.save(path)
+    split.save(path)  # anew, as the pictures may have moved since
     answered = [split.table[split.table["split"] == side] for side in sides]
     classes = {name: index for index, name in enumerate(setting.manifest.classes)}
     labels = np.array([classes[label] for rows in answered for label in rows["label"]])
@@ -334,6 +344,7 @@ def _write(
         },
         note=plan.note,
         held_out_share=HELD_OUT_SHARE,
+        trained_share=_trained_share(study),
     )
     path = setting.out / f"{setting.name}-{study.name}.md"
     save_png(draw(page), path.with_name(page.figure))

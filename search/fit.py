@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from results.record import SearchRun
 from search.study import StudyConfig
@@ -28,7 +25,6 @@ GPU_PARTS = 4
 """A trial that runs out of GPU memory goes on in so many parts a batch (`trainables.classifier.MICRO_BATCHES`)."""
 LEFT_OUT = ": left out of the search"
 """How the sentence ends about backbones that do not fit."""
-CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
 def leave_out_too_large(
@@ -80,7 +76,11 @@ def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gp
 
 
 def trials_that_fit(
-    study: StudyConfig, backbones: Sequence[str], num_pictures: int, num_networks: int = 1
+    study: StudyConfig,
+    backbones: Sequence[str],
+    num_pictures: int,
+    num_networks: int,
+    device_memory_bytes: int | None,
 ) -> int | None:
     """How many trials have room at the same time in one GPU, or in this machine where they have none.
 
@@ -92,10 +92,10 @@ def trials_that_fit(
         backbones: timm names.
         num_pictures: Pictures of the data, which a GPU may hold for each trial.
         num_networks: Networks that a trial trains at once (`most_networks`).
+        device_memory_bytes: Free memory of one device (`search.memory.device_memory`).
     """
     assert study.image_size and study.batch_size and study.cpus_per_trial
-    free = device_memory(study)
-    if free is None:
+    if device_memory_bytes is None:
         return None
     gpu = bool(study.gpus)
     needed = []
@@ -113,7 +113,7 @@ def trials_that_fit(
         took = known.memory_bytes if known is not None else None
         network = took or facts.training_bytes(study.batch_size, bfloat16=True)
         needed.append(sharing_bytes(num_networks * network, pictures))
-    return room_for(needed, free)
+    return room_for(needed, device_memory_bytes)
 
 
 def sharing_bytes(network_bytes: int, picture_bytes: int) -> int:
@@ -161,55 +161,8 @@ def largest_trial(run: SearchRun) -> str:
     )
 
 
-def device_memory(study: StudyConfig) -> int | None:
-    """Free memory that trials share: of the fullest GPU, or of this machine; None where it cannot be told.
-
-    A cluster's nodes are not this machine, so there it cannot be told.
-    """
-    if study.address is not None:
-        return None
-    return _free_gpu_bytes() if study.gpus else _free_ram_bytes()
-
-
 def _trials_on_a_device(study: StudyConfig) -> int:
     concurrency = study.num_concurrent
     if not study.gpus:
         return concurrency
     return max(1, min(concurrency, int(1 / study.gpus)))
-
-
-def _free_gpu_bytes() -> int | None:
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else map(str, range(pynvml.nvmlDeviceGetCount()))
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(int(name))
-            if name.strip().isdigit()
-            else pynvml.nvmlDeviceGetHandleByUUID(name.strip())
-            for name in names
-        ]
-        return min(int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) for handle in handles)
-    except (pynvml.NVMLError, ValueError):  # no driver, or a part of a GPU that does not tell
-        return None
-
-
-def _free_ram_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """What the machine has available, or what the container may still take if that is less."""
-    free = psutil.virtual_memory().available
-    for limit_name, used_name in CGROUP_FILES:
-        try:
-            limit, used = (cgroup / limit_name).read_text(), (cgroup / used_name).read_text()
-            reclaimable = _inactive_file_bytes((cgroup / used_name).with_name("memory.stat"))
-            free = min(free, int(limit) - int(used) + reclaimable)
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return max(0, free)
-
-
-def _inactive_file_bytes(stat: Path) -> int:
-    """Page cache that counts as used and is given up when memory is wanted."""
-    words = dict(line.split() for line in stat.read_text().splitlines())
-    return int(words.get("total_inactive_file", words.get("inactive_file", 0)))

@@ -134,6 +134,7 @@ def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecas
     except (FactsError, OSError, RuntimeError, subprocess.TimeoutExpired):
         return None
     pictures = sides["train"]["pictures"] + sides["val"]["pictures"] / EVALUATION_SPEED
+    pictures *= mean_networks(run.options.get("formulation"), len(run.task.attributes))
     return forecast(
         [pictures / speed for speed in speeds.values()],
         num_trials=num_trials,
@@ -141,6 +142,11 @@ def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecas
         concurrency=study.num_concurrent,
         spread=KNOWN_SPREAD if remembered else TIMED_SPREAD,
     )
+
+
+def mean_networks(formulation: str | None, num_attributes: int) -> float:
+    """Networks that a trial trains, in the mean over the formulations that are searched."""
+    return {"separate": num_attributes, "search": (2 + num_attributes) / 3}.get(formulation or "", 1)
 
 
 def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, float], bool]:

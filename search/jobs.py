@@ -94,8 +94,8 @@ def run_jobs(
     if waiting:
         searcher = NamedSearcher(JobList(jobs), stop, waiting)
         again = searcher.handed_out_again
-        monitor = Monitor(folder, task, keep, stop, earlier, again)
         ours = [trial for trial in earlier if trial.trial_id in names]
+        monitor = Monitor(folder, task, keep, stop, ours, again)  # whose weights stay is between these alone
         progress = Progress(console, len(jobs), task.epochs, study.num_concurrent, stop, ours, again)
         callbacks: list[Callback] = [monitor, progress]
         if study.address is None:
@@ -120,6 +120,8 @@ def run_jobs(
 
 def forget_job(folder: Path, name: str) -> None:
     """Takes a job out of the logs and away from the disk, so that it starts anew."""
+    for log in ("trials.jsonl", "events.jsonl"):
+        cut_torn_line(folder / log)
     for part in ("checkpoints", "tensorboard", "predictions"):
         shutil.rmtree(folder / part / name, ignore_errors=True)
     for log in ("trials.jsonl", "events.jsonl"):

@@ -120,7 +120,9 @@ class Progress(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Marks a row, unless the trial had not begun and is handed out again."""
         if trial.trial_id not in self._handed_out_again:
-            self._fail(split_params(trial.config)[1], "its worker died")
+            config, trial_id = split_params(trial.config)
+            self._rows.setdefault(trial_id, _Row(config["backbone"]))  # it may have died before the trial's start
+            self._fail(trial_id, "its worker died")
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Leaves the last table standing."""

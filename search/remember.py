@@ -42,6 +42,7 @@ class Remember(Callback):
             or "not_begun" in result
             or result.get("micro_batches", 1) > 1
             or config.get("formulation") == "separate"
+            or result["epoch"] <= round(config.get("frozen_share", 0.0) * self._task.epochs)  # the classifier alone
         ):
             return
         resident = result.get("resident_bytes")

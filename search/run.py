@@ -70,6 +70,7 @@ def search(options: Options, console: Console) -> int:
     """
     from results.export import is_stale
     from search.cluster import connect, this_machine
+    from search.memory import device_memory
     from search.prepare import prepare_data, refuse_leaks
     from spaces import get_space
 
@@ -91,6 +92,7 @@ def search(options: Options, console: Console) -> int:
         leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
         settled = options.study.concurrency != "auto" or study.num_concurrent == cluster.num_cpus  # whatever fits
         ready = study.num_concurrent if settled and study.cpus_per_trial == 1 else None
+        free = device_memory(study)
         if study.resume is None and study.address is None:  # so early that workers import while we do
             stack.enter_context(connect(None, ready))
 
@@ -109,8 +111,9 @@ def search(options: Options, console: Console) -> int:
         if prepared is not None:
             weights = find_weights(space, study)
             count = most_networks(space.formulations, prepared.manifest.attributes)
-            study = settle(trials_that_fit=trials_that_fit(study, weights.backbones, len(prepared.cache.rows), count))
-            run, run_dir = start_run(study, options.data, space, prepared, leaks, weights)
+            num_pictures = len(prepared.cache.rows)
+            study = settle(trials_that_fit=trials_that_fit(study, weights.backbones, num_pictures, count, free))
+            run, run_dir = start_run(study, options.data, space, prepared, leaks, weights, free)
             stack.enter_context(hold(run_dir))
             earlier: tuple = ()
             warnings = run.data["warnings"]
@@ -119,7 +122,7 @@ def search(options: Options, console: Console) -> int:
             stack.enter_context(hold(run_dir))
             (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
             count = most_networks(space.formulations, run.task.attributes)
-            study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count))
+            study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count, free))
         space = get_space(study.space, list(run.weights), study.formulations)
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
         say_start(run, run_dir, study, warnings, len(earlier), console)

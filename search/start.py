@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from results.record import SearchRun
-from search.fit import LEFT_OUT, device_memory, leave_out_too_large, long_first, most_networks
+from search.fit import LEFT_OUT, leave_out_too_large, long_first, most_networks
 from search.prepare import Prepared, data_facts
 from search.provenance import provenance
 from search.replay import RecordedTrial, at_share
@@ -45,6 +45,7 @@ def start_run(
     prepared: Prepared,
     leaks: Sequence[str],
     weights: ResolvedWeights,
+    device_memory_bytes: int | None,
 ) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
@@ -55,6 +56,7 @@ def start_run(
         prepared: The pictures.
         leaks: What `refuse_leaks` says of them.
         weights: Those of the space's backbones that have them.
+        device_memory_bytes: Free memory of one device (`search.memory.device_memory`).
 
     Returns:
         The run and its folder.
@@ -67,7 +69,7 @@ def start_run(
     assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     count = most_networks(space.formulations, prepared.manifest.attributes)
-    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory(study), count)
+    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory_bytes, count)
     if too_large and space.own:
         raise ValueError(
             f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "

@@ -239,7 +239,9 @@ class StudyConfig:
         if self.cpus_per_trial is not None and self.cpus_per_trial > node_cpus:
             raise ValueError(f"--cpus-per-trial {self.cpus_per_trial}: there are {node_cpus} cores here")
         room = min(MOST_ON_CPU, num_cpus, trials_that_fit or MOST_ON_CPU)
-        most = int(num_gpus / gpus_per_trial) if gpus_per_trial else room
+        most = room if not gpus_per_trial else int(num_gpus / gpus_per_trial)
+        if 0 < gpus_per_trial < 1:  # a trial is on one GPU
+            most = num_gpus * int(1 / gpus_per_trial)
         most = max(1, min(most, num_cpus // (self.cpus_per_trial or 1)))
         concurrency = most if self.concurrency == "auto" else self.concurrency
         cpus_per_trial = self.cpus_per_trial or max(1, min(node_cpus, num_cpus // concurrency))
@@ -262,8 +264,10 @@ class StudyConfig:
     def _sharers(self, num_cpus: int, num_gpus: int, trials_that_fit: int | None) -> int:
         """Trials that share a GPU where that is left to us: as many as fit, have cores, and are asked for."""
         cores = num_cpus // (self.cpus_per_trial or 1) // num_gpus
-        asked = MOST_ON_GPU if self.concurrency == "auto" else -(-self.concurrency // num_gpus)
-        return max(1, min(MOST_ON_GPU, trials_that_fit or 1, cores, asked))
+        if self.concurrency == "auto":
+            return max(1, min(MOST_ON_GPU, trials_that_fit or 1, cores))
+        asked = -(-self.concurrency // num_gpus)
+        return max(1, min(MOST_ON_GPU, trials_that_fit or asked, cores, asked))
 
 
 MOST_ON_CPU = 4

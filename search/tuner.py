@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
+from unittest.mock import patch
 
 import optuna
 from ray import tune
@@ -22,7 +23,7 @@ from results.record import SearchRun
 from search.monitor import is_over
 from search.scheduler import RungScheduler, build_scheduler, trial_name
 from search.searcher import StudySearcher, build_searcher
-from search.stop import StopRequest
+from search.stop import TIME_BUDGET, StopRequest
 from search.study import StudyConfig
 from spaces import Space
 from trainables.classifier import train_trial
@@ -149,6 +150,7 @@ class StoppableScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         if "not_begun" in result:
             self._stop.ended.add(trial_name(trial))
+            self._stop.ask(TIME_BUDGET)  # the clock of its node may be ahead of ours
             return TrialScheduler.STOP
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
@@ -225,12 +227,11 @@ def _in_waiting_workers() -> Iterator[None]:
     and gives them an environment variable of PyTorch Lightning's, for which Ray starts new workers. It has options for
     neither.
     """
-    usual = tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS
-    tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS = FixedResourceManager, {}
-    try:
+    with (
+        patch.object(tune_controller, "PlacementGroupResourceManager", FixedResourceManager),
+        patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
+    ):
         yield
-    finally:
-        tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS = usual
 
 
 def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:

@@ -14,6 +14,7 @@ from results.comparison_report import Page, draw, render
 from results.figures import to_png
 
 SHARE = 0.2
+RATIO = SHARE / (1 - SHARE)
 F1, LOSS = MEASURES["macro_f1"], MEASURES["loss"]
 
 
@@ -90,14 +91,14 @@ def test_holm_corrects_as_in_his_paper() -> None:
 def test_differences_are_taken_within_a_repeat_and_verdicts_name_the_direction() -> None:
     base = np.array([0.3, 0.5, 0.4, 0.6, 0.2])
     better = base + np.array([0.10, 0.11, 0.10, 0.09, 0.10])
-    rows = compare({"plain": base, "better": better, "same": base}, SHARE, F1)
+    rows = compare({"plain": base, "better": better, "same": base}, RATIO, F1)
     assert rows[0].difference is None
     assert rows[1].difference is not None
     assert rows[1].difference.value == pytest.approx(0.1)
     assert rows[1].verdict.startswith("better by .100 [")
     assert rows[2].verdict == "not distinguishable"
-    assert compare({"plain": base, "lower": better}, SHARE, LOSS)[1].verdict.startswith("worse by .100 [")
-    assert compare({"plain": better, "lower": base}, SHARE, F1)[1].verdict.startswith("worse by .100 [")
+    assert compare({"plain": base, "lower": better}, RATIO, LOSS)[1].verdict.startswith("worse by .100 [")
+    assert compare({"plain": better, "lower": base}, RATIO, F1)[1].verdict.startswith("worse by .100 [")
     assert "Against plain: better: better by .100" in in_words(rows)
     assert "Not told apart from it: the other 1; with n = 5, differences smaller than" in in_words(rows)
 
@@ -105,9 +106,9 @@ def test_differences_are_taken_within_a_repeat_and_verdicts_name_the_direction()
 def test_a_difference_that_only_stands_alone_is_not_told_apart_among_many() -> None:
     base = np.array([0.3, 0.5, 0.4, 0.6, 0.2])
     luck = base + np.array([0.03, 0.10, 0.06, 0.08, 0.03])
-    assert compare({"plain": base, "lucky": luck}, SHARE, F1)[1].verdict.startswith("better")
+    assert compare({"plain": base, "lucky": luck}, RATIO, F1)[1].verdict.startswith("better")
     many = {"plain": base, "lucky": luck, **{f"other {i}": base for i in range(9)}}
-    rows = compare(many, SHARE, F1)
+    rows = compare(many, RATIO, F1)
     assert rows[1].verdict.startswith("not distinguishable, as one of 10 that were tried (p = ")
     assert in_words(rows).startswith("Nothing can be told apart from plain: ")
 
@@ -120,7 +121,7 @@ def a_page(**changes: object) -> Page:
         "reported": "nothing.",
         "command": "python scripts/studies.py --quick",
         "figure": "demo-one.png",
-        "tables": {"macro-F1": compare(scores, SHARE, F1), "cross-entropy": compare(scores, SHARE, LOSS)},
+        "tables": {"macro-F1": compare(scores, RATIO, F1), "cross-entropy": compare(scores, RATIO, LOSS)},
         "epochs": {"plain": 4, "other": 4, "broken": 4},
         "seconds": {"plain": 12.3, "other": 14.0},
         "speeds": {},
@@ -130,6 +131,7 @@ def a_page(**changes: object) -> Page:
         "facts": {"Hardware": "2 cores"},
         "note": "",
         "held_out_share": SHARE,
+        "trained_share": 1 - SHARE,
     }
     return Page(**{**page, **changes})  # type: ignore[arg-type]
 
@@ -151,3 +153,10 @@ def test_a_page_says_what_came_out_how_it_was_made_and_what_failed() -> None:
 
 def test_the_figure_is_drawn_also_where_an_arm_failed() -> None:
     assert to_png(draw(a_page())).startswith(b"\x89PNG")
+
+
+def test_differences_that_are_all_equal_are_no_evidence() -> None:
+    rows = compare({"plain": [0.5, 0.6], "other": [0.51, 0.61]}, RATIO, F1)
+    assert rows[1].p_value == 1
+    assert rows[1].verdict == "not distinguishable"
+    assert math.isnan(rows[1].difference.low)

@@ -12,7 +12,6 @@ from search import fit
 from search.fit import (
     CPU_FACTOR,
     CPU_PROCESS_BYTES,
-    device_memory,
     largest_trial,
     leave_out_too_large,
     long_first,
@@ -22,6 +21,7 @@ from search.fit import (
     trial_bytes,
     trials_that_fit,
 )
+from search.memory import device_memory
 from search.study import StudyConfig
 from tests.records import a_run
 from trainables.config import TaskConfig
@@ -111,14 +111,12 @@ def test_a_trial_that_shares_a_gpu_is_given_its_context_and_its_pictures_beside_
     assert sharing_bytes(4 * 10**9, 10**9) == fit.CONTEXT_BYTES + round(fit.PACKING_FACTOR * 4 * 10**9) + 10**9
 
 
-def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(
-    study: StudyConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(study: StudyConfig) -> None:
     needed = trial_bytes(model_facts(LARGE, 64, study.cache_path), 32, gpu=False)
-    monkeypatch.setattr(fit, "device_memory", lambda study: 3 * needed + 1)
-    assert trials_that_fit(study, (LARGE, SMALL, "no_such_network"), 100) == 3
-    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "separate"), ("mask", "age"))) == 2
-    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "heads"), ("mask", "age"))) == 3
+    free = 3 * needed + 1
+    assert trials_that_fit(study, (LARGE, SMALL, "no_such_network"), 100, 1, free) == 3
+    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "separate"), ("mask", "age")), free) == 2
+    assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "heads"), ("mask", "age")), free) == 3
 
 
 def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
@@ -128,17 +126,17 @@ def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
     study = StudyConfig(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
     pictures = 1000 * 3 * 64 * 64
     estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
-    monkeypatch.setattr(fit, "device_memory", lambda study: 4 * sharing_bytes(estimate, pictures))
-    assert trials_that_fit(study, (SMALL,), 1000) == 4
+    free = 4 * sharing_bytes(estimate, pictures)
+    assert trials_that_fit(study, (SMALL,), 1000, 1, free) == 4
     took = 2 * sharing_bytes(estimate, pictures) - fit.CONTEXT_BYTES - pictures
     setting = TrialSetting(SMALL, 56, 32, "cuda", study.cpus_per_trial or 1)
     remember_trial(setting, tmp_path, TrialFacts(100.0, round(took / fit.PACKING_FACTOR)))
-    assert trials_that_fit(study, (SMALL,), 1000) == 2
+    assert trials_that_fit(study, (SMALL,), 1000, 1, free) == 2
 
 
 def test_on_a_cluster_nobody_can_tell_what_fits(tmp_path: Path) -> None:
     study = StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path).settle(8, 1)
-    assert trials_that_fit(study, (SMALL,), 1000) is None
+    assert trials_that_fit(study, (SMALL,), 1000, 1, device_memory(study)) is None
 
 
 def test_long_trials_come_first_after_the_default(study: StudyConfig) -> None:

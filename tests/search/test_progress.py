@@ -92,3 +92,9 @@ def test_the_time_budget_ends_it_sooner(clock: Clock) -> None:
     shown = progress(1000, budget=100.0)
     train(shown, clock, 0, 3)
     assert to_go(shown) == 70
+
+
+def test_a_worker_that_dies_before_its_trial_began_is_shown_as_one_that_failed() -> None:
+    shown = progress(2)
+    shown.on_trial_error(0, [], a_trial(1))
+    assert "1 failed of 2" in shown.summary()

@@ -21,7 +21,8 @@ def a_trial(**config: Any) -> Any:
 
 
 def result(peak: int, **more: Any) -> dict[str, Any]:
-    return {"images_per_second": 50.0, "peak_memory_bytes": peak, "micro_batches": 1, "resident_bytes": None, **more}
+    numbers = {"epoch": 1, "images_per_second": 50.0, "peak_memory_bytes": peak, "micro_batches": 1}
+    return {**numbers, "resident_bytes": None, **more}
 
 
 def recalled(task: TaskConfig, folder: Path) -> TrialFacts | None:
@@ -58,6 +59,7 @@ def test_on_a_cpu_the_speed_alone_is_kept(task: TaskConfig, tmp_path: Path) -> N
         ({}, result(GB, micro_batches=4)),
         ({}, result(GB, failure="RuntimeError: no")),
         ({"formulation": "separate"}, result(GB)),
+        ({"frozen_share": 0.4}, result(GB)),  # of three epochs the first trains the classifier alone
     ],
     ids=["in parts", "failed", "several networks"],
 )

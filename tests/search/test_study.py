@@ -47,6 +47,16 @@ def test_auto_leaves_to_each_trial_what_the_ones_asked_for_do_not_need() -> None
     assert StudyConfig(gpus_per_trial="auto", cpus_per_trial=8).settle(16, 1, trials_that_fit=4).gpus == 0.5
 
 
+def test_what_fits_is_not_asked_for_before_it_is_known() -> None:
+    assert StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1).gpus == 0.5
+    with pytest.raises(ValueError, match="--concurrency 2"):
+        StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=1)
+
+
+def test_a_trial_that_has_a_part_of_a_gpu_is_on_one_gpu() -> None:
+    assert StudyConfig(gpus_per_trial=0.4).settle(16, 2).num_concurrent == 4
+
+
 def test_fewer_trials_run_at_a_time_where_memory_is_short_and_each_has_more_cores() -> None:
     short = StudyConfig().settle(8, 0, trials_that_fit=2)
     assert (short.num_concurrent, short.cpus_per_trial) == (2, 4)

@@ -74,7 +74,9 @@ class Side:
         return torch.multinomial(sampling_weights(self.labels.cpu(), sampling), len(self), replacement=True)
 
     def _fits(self) -> bool:
-        free, _ = torch.cuda.mem_get_info(self.device)
+        free, total = torch.cuda.mem_get_info(self.device)
+        ours = int(torch.cuda.get_per_process_memory_fraction(self.device) * total)  # of a GPU that trials share
+        free = min(free, ours - torch.cuda.memory_allocated(self.device))
         return len(self) * self._images[0].nbytes < RESIDENT_SHARE * free
 
     def _to_device(self) -> torch.Tensor:
