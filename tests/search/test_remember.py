@@ -61,7 +61,7 @@ def test_on_a_cpu_the_speed_alone_is_kept(task: TaskConfig, tmp_path: Path) -> N
         ({"formulation": "separate"}, result(GB)),
         ({"frozen_share": 0.4}, result(GB)),  # of three epochs the first trains the classifier alone
     ],
-    ids=["in parts", "failed", "several networks"],
+    ids=["in parts", "failed", "several networks", "frozen"],
 )
 def test_what_does_not_stand_for_the_others_is_not_kept(
     config: dict[str, Any], epoch: dict[str, Any], task: TaskConfig, tmp_path: Path
