@@ -108,6 +108,9 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
         shutil.copyfile(path, draft)
         check_weights(backbone, str(path))
         draft.replace(target)
+        for suffix in FILE_SUFFIXES:  # broken, or it would not have been fetched
+            if (other := folder / f"{backbone}{suffix}") != target:
+                other.unlink(missing_ok=True)
     except WeightsError as error:
         return Fetched(0, str(error))
     finally:

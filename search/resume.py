@@ -97,6 +97,25 @@ def reopen_run(
     return run, trials
 
 
+def refuse_other_device(run: SearchRun, study: StudyConfig) -> None:
+    """Makes sure that a run goes on as it began: on GPUs, or without.
+
+    Args:
+        run: As it was started.
+        study: Settled for the machine at hand.
+
+    Raises:
+        ValueError: It would not; names the way out.
+    """
+    began, here = run.task.device == "cuda", bool(study.gpus)
+    if began and not here:
+        raise ValueError(
+            f"the run {run.name} was begun on a GPU, and there is none for it here: resume it where there is"
+        )
+    if here and not began:
+        raise ValueError(f"the run {run.name} was begun without a GPU: go on with it by --gpus-per-trial 0")
+
+
 def adopt_trials(trials: Sequence[TrialHistory], searcher: StudySearcher, scheduler: RungScheduler) -> None:
     """Tells searcher and scheduler what happened, as if they had seen it."""
     for trial in trials:

@@ -102,7 +102,7 @@ def search(options: Options, console: Console) -> int:
         from search.monitor import Monitor, is_over
         from search.progress import Progress
         from search.remember import Remember
-        from search.resume import adopt_trials, reopen_run
+        from search.resume import adopt_trials, refuse_other_device, reopen_run
         from search.start import check_gpu, find_weights, hold, start_run
         from search.stop import StopRequest
         from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
@@ -123,6 +123,7 @@ def search(options: Options, console: Console) -> int:
             (run, earlier), warnings = reopen_run(run_dir, study, options.data, console), []
             count = most_networks(space.formulations, run.task.attributes)
             study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count, free))
+            refuse_other_device(run, study)
         space = get_space(study.space, list(run.weights), study.formulations)
         left = run.trials_asked - sum(is_over(trial) for trial in earlier)
         say_start(run, run_dir, study, warnings, len(earlier), console)
