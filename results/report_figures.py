@@ -154,10 +154,12 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     if num_stopped:
         counted += f", of which the {num_stopped} that were stopped early count with the best score they had by then"
         counted += " (low also for having trained less)"
-    importance, names = _importance(study, titles[0], counted)
     shared = optuna.search_space.intersection_search_space(trials)
     searched = {name for trial in trials for name in trial.params}
     every = [field.name for field in fields(TrialConfig) if field.name in searched]
+    apart = ", ".join(name for name in every if name not in shared)
+    left_out = f" Left out, as not all trials have them, or not in the same range: {apart}." if apart else ""
+    importance, names = _importance(study, titles[0], counted, left_out)
     ranked = names or every
     axes = [name for name in ranked if name in shared][:PARAMS_SHOWN]
     sliced = ranked[:PARAMS_SHOWN]
@@ -166,8 +168,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     parallel = _of_study(
         titles[1],
         f"Each line is a trial, the darker the better, from its score on the left through its values: {drawn}. "
-        "Drag along an axis to keep only the trials that pass there. Hyper-parameters that not all trials have are "
-        "left out.",
+        f"Drag along an axis to keep only the trials that pass there.{left_out}",
         lambda: optuna.visualization.plot_parallel_coordinate(_study_of(lines), params=axes, target_name=_SCORE),
         num_trials=len(trials),
         num_params=len(axes),
@@ -265,7 +266,7 @@ def _every_so_many(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.tr
     return sorted(ranked[::step] if step else [], key=lambda trial: trial.number)
 
 
-def _importance(study: optuna.Study, title: str, counted: str) -> tuple[ReportFigure, list[str]]:
+def _importance(study: optuna.Study, title: str, counted: str, left_out: str) -> tuple[ReportFigure, list[str]]:
     import optuna
     import plotly.graph_objects as go
 
@@ -294,7 +295,7 @@ def _importance(study: optuna.Study, title: str, counted: str) -> tuple[ReportFi
     figure.update_yaxes(autorange="reversed")
     html_text = _to_html(figure, "importance", height=110 + 26 * len(names))
     words = f"How much of the differences in macro-F1 between trials each hyper-parameter explains, over {counted}. "
-    words += "With a few dozen trials this is a rough hint. It does not say which value is good."
+    words += f"With a few dozen trials this is a rough hint. It does not say which value is good.{left_out}"
     return ReportFigure(title=title, words=words, html=html_text), names
 
 

@@ -82,7 +82,7 @@ def a_run_dir(
     return folder
 
 
-def a_study(run_dir: Path, num_trials: int, num_complete: int = 1) -> Path:
+def a_study(run_dir: Path, num_trials: int, num_complete: int = 1, *, lr_by_number: bool = False) -> Path:
     """Writes a `study.db` like that of a search: some trials complete, the others pruned after one epoch."""
     storage = optuna.storages.RDBStorage(f"sqlite:///{run_dir / 'study.db'}")
     study = optuna.create_study(study_name="macrotune", storage=storage, direction="maximize")
@@ -93,6 +93,8 @@ def a_study(run_dir: Path, num_trials: int, num_complete: int = 1) -> Path:
     }
     for number in range(num_trials):
         params = {name: value for name, value in asdict(a_config(number)).items() if name in distributions}
+        if lr_by_number:
+            distributions["lr"] = FloatDistribution((1e-5, 1e-6)[number % 2], 1e-1, log=True)
         state = TrialState.COMPLETE if number < num_complete else TrialState.PRUNED
         score = 0.1 + number / 100 + params["dropout"]
         study.add_trial(
@@ -163,6 +165,14 @@ def test_stopped_trials_count_with_their_best_score_in_the_figures(tmp_path: Pat
     assert all("10 trials with a score, of which the 9 that were stopped early" in figure.words for figure in figures)
     assert names[0] == "dropout"
     assert set(names) == {"backbone", "lr", "dropout"}
+
+
+def test_what_has_no_common_range_is_named_where_it_is_left_out(tmp_path: Path) -> None:
+    assert "Left out" not in study_figures(a_study(tmp_path, 10))[0][0].words
+    (tmp_path / "study.db").unlink()
+    figures, names = study_figures(a_study(tmp_path, 10, lr_by_number=True))
+    assert set(names) == {"backbone", "dropout"}
+    assert all("or not in the same range: lr." in figure.words for figure in figures[:2])
 
 
 def test_drawing_a_study_does_not_change_its_file(tmp_path: Path) -> None:
