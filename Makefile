@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -34,7 +34,7 @@ types: $(READY)  ## mypy on the typed core
 contract: $(READY)  ## Who may import whom
 	$(BIN)/lint-imports --no-cache
 
-unit: $(READY)  ## All tests, a process a core
+unit: $(READY)  ## All tests, in two processes
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 fast: $(READY)  ## The tests that need no Ray and no long training
