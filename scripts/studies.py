@@ -1,6 +1,6 @@
 """Tries again what a team that won with these pictures tried, over several seeds, with intervals, on any pictures.
 
-    python scripts/studies.py --quick                   # all studies on the built-in data, in some ten minutes
+    python scripts/studies.py --quick                   # all studies on the built-in data, in about half an hour
     python scripts/studies.py                           # the same with more pixels, epochs and seeds: overnight
     python scripts/studies.py --data DIR --studies dropout,imbalance --seeds 5
 
