@@ -37,7 +37,7 @@ from results.collect import load_run, load_trials
 from results.figures import save_png
 from results.strict_json import save_object
 from scripts.epoch_costs import AUGMENTATIONS, COPIES, FLOOR, FLOOR_VAL, VAL, Costs, measure_epochs
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 from search.study import num_cores
 
 SPACE = '''"""What the throughput benchmark searches."""
@@ -117,13 +117,7 @@ class Search:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and measures; a user's mistake is one message and exit code 2."""
-    try:
-        return measure(tyro.cli(ThroughputConfig, prog="benchmark_throughput.py", args=args))
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return run_command(ThroughputConfig, measure, args, prog="benchmark_throughput.py", markers=())
 
 
 def measure(config: ThroughputConfig) -> int:

@@ -23,7 +23,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
-from scripts.terminal import say_error
+from scripts.terminal import MARKERS, run_command
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -65,15 +65,8 @@ class Row:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and draws; a user's mistake is one message and exit code 2."""
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff, tyro.conf.PositionalMetavarFromFieldName)
-    options = tyro.cli(Options, prog="draw_augmentations.py", args=args, config=config)
-    try:
-        return draw(options)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    markers = (*MARKERS, tyro.conf.PositionalMetavarFromFieldName)
+    return run_command(Options, draw, args, prog="draw_augmentations.py", markers=markers)
 
 
 def draw(options: Options) -> int:

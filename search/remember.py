@@ -10,8 +10,9 @@ from typing import Any
 from ray.tune import Callback
 
 from trainables.classifier import split_params
-from trainables.config import TaskConfig
+from trainables.config import TaskConfig, TrialConfig
 from trainables.facts import TrialFacts, TrialSetting, remember_trial
+from trainables.optim import frozen_epochs
 
 
 class Remember(Callback):
@@ -42,7 +43,7 @@ class Remember(Callback):
             or "not_begun" in result
             or result.get("micro_batches", 1) > 1
             or config.get("formulation") == "separate"
-            or result["epoch"] <= round(config.get("frozen_share", 0.0) * self._task.epochs)  # the classifier alone
+            or result["epoch"] <= frozen_epochs(TrialConfig(**config), self._task.epochs)  # the classifier alone
         ):
             return
         resident = result.get("resident_bytes")

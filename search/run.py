@@ -90,7 +90,8 @@ def search(options: Options, console: Console) -> int:
         is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
         prepared = prepare_data(options.data, study, console) if study.resume is None else None
         leaks = refuse_leaks(prepared, allowed=study.allow_leak) if prepared is not None else []
-        settled = options.study.concurrency != "auto" or study.num_concurrent == cluster.num_cpus  # whatever fits
+        # Otherwise the memory of the largest trial may still lower it.
+        settled = options.study.concurrency != "auto" or study.num_concurrent == cluster.num_cpus
         ready = study.num_concurrent if settled and study.cpus_per_trial == 1 else None
         free = device_memory(study)
         if study.resume is None and study.address is None:  # so early that workers import while we do

@@ -10,7 +10,6 @@ Letters: `B` batch, `S` image size in pixels.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.atomic import replacing
 from trainables.hardware import hardware_in_words
 from trainables.model import autocast, memory_format, size_options
 
@@ -340,9 +340,8 @@ def _keep(cache_dir: Path, key: str, joined: Callable[[object], Mapping[str, Any
     cache_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         known = _load(path)
-        temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-        temporary.write_text(json.dumps({**known, key: joined(known.get(key))}, indent=1, sort_keys=True))
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({**known, key: joined(known.get(key))}, indent=1, sort_keys=True))
 
 
 def _load(path: Path) -> dict[str, Any]:
