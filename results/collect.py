@@ -133,6 +133,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         epochs_saved=cost.epochs_saved,
         images_trained=cost.images_trained,
         energy_joules=cost.energy_joules,
+        compile_seconds=cost.compile_seconds,
     )
 
 

@@ -31,6 +31,8 @@ class Cost:
     """Pictures that went through the networks to train them, one counted as often as it did."""
     energy_joules: float | None
     """Energy of the devices in those epochs; None where a device does not tell."""
+    compile_seconds: float
+    """Part of `device_seconds` in which torch.compile made kernels."""
 
 
 def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
@@ -48,6 +50,7 @@ def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
         epochs_saved=sum(max(0, run.task.epochs - len(trial.reports)) for trial in stopped),
         images_trained=images,
         energy_joules=energy_joules(reports),
+        compile_seconds=round(sum(report.compile_seconds for report in reports), 3),
     )
 
 
@@ -71,6 +74,8 @@ def energy_joules(reports: Sequence[EpochReport]) -> float | None:
 def cost_in_words(best: BestTrial) -> str:
     """One line for the end of a search; what is not known is left out, but for the energy."""
     parts = [f"{duration(best.wall_seconds)} in all", f"{duration(best.device_seconds)} of training, trials added up"]
+    if best.compile_seconds:
+        parts.append(f"{duration(best.compile_seconds)} of it compiling")
     if best.images_trained is not None:
         parts.append(f"{best.images_trained:,} pictures trained")
     if best.search_epochs is not None and best.epochs_saved is not None:

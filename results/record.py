@@ -168,6 +168,8 @@ class BestTrial:
     """Pictures that went through the networks to train them, one counted as often as it did."""
     energy_joules: float | None = None
     """Energy of the GPUs in those epochs, shared out between trials that share one; None where they do not tell."""
+    compile_seconds: float | None = None
+    """Part of `device_seconds` in which torch.compile made kernels."""
 
     def __post_init__(self) -> None:
         check_space(self.space)

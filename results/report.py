@@ -310,6 +310,8 @@ def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) ->
     ]
     if best is not None:
         time.insert(0, ("wall time, without long pauses", _duration(best.wall_seconds)))
+    if cost.compile_seconds:
+        time.append(("of the device time, compiling", _duration(cost.compile_seconds)))
     time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
     savings = []
     ended = [trial for trial in trials if trial.status in ("finished", "stopped")]

@@ -8,6 +8,7 @@ Letters: `B` batch, `S` image size in pixels.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +16,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from multiprocessing import get_context
 
+from trainables.allocator import HUGE_PAGES
 from trainables.config import TaskConfig, TrialConfig
 
 RESIDENT_BATCHES = 4
@@ -56,6 +58,7 @@ def measure_epochs(
     Returns:
         Seconds of each part, an epoch, each repeat the mean over the processes; and pictures trained an epoch.
     """
+    os.environ.update(HUGE_PAGES)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         jobs = [pool.submit(_measure, task, backbone, repeats, seconds) for _ in range(processes)]
         found = [job.result() for job in jobs]
@@ -69,11 +72,13 @@ def measure_epochs(
 def _measure(task: TaskConfig, backbone: str, repeats: int, seconds: float) -> tuple[Costs, int]:
     import torch
 
+    from trainables.allocator import keep_freed_memory
     from trainables.data.batches import load_data
     from trainables.loop import steps_per_epoch
     from trainables.model import choose_device
 
     torch.set_num_threads(task.num_threads)
+    keep_freed_memory()  # as trials do, and so for the floor as well
     torch.backends.cudnn.benchmark = True
     device = choose_device(task.device)
     data = load_data(task, device)

@@ -164,13 +164,13 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         from search.fit import most_networks, trials_that_fit
         from search.memory import device_memory
         from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
-        from search.start import check_disk, check_gpu, hold
+        from search.start import check_device, check_disk, hold
         from search.stop import StopRequest
 
         folder = source.run_dir / "retrained"
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(hold(folder, "trained again"))
-        check_gpu(study)
+        check_device(study)
         count = most_networks({candidate.config.formulation for candidate in listed}, source.task.attributes)
         study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
         check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
@@ -183,6 +183,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
             device="cuda" if study.gpus else "cpu",
             num_threads=study.cpus_per_trial or 1,
             weights=files,
+            compile=False,  # as exact, and there may be no compiler here
         )
         if asked.address is None:
             stack.enter_context(connect(None))

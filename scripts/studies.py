@@ -143,12 +143,12 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
     from search.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
     from search.retraining import say, warn
-    from search.start import check_gpu, hold
+    from search.start import check_device, hold
     from search.stop import StopRequest
 
     cluster = this_machine()
     study = asked.settle(cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
-    check_gpu(study)
+    check_device(study)
     prepared = prepare_data(data, study, console)
     for warning in [*prepared.warnings, *refuse_leaks(prepared, allowed=True)]:
         warn(console, warning)

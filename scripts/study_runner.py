@@ -34,7 +34,6 @@ from trainables.data.manifest import DataError, Manifest
 from trainables.data.split import Split, split_by_group
 from trainables.facts import measure_throughput
 from trainables.hardware import hardware_in_words
-from trainables.model import choose_device
 from trainables.weights import WeightsError, check_weights, resolve_weights
 
 HELD_OUT_SHARE = 0.2
@@ -203,8 +202,8 @@ def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
     """
     study, path = setting.study, setting.folder / "speeds.json"
     assert study.image_size and study.batch_size
-    device = choose_device("cuda" if study.gpus else "cpu")
-    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {device.type} of "
+    device = "cuda" if study.gpus else "cpu"
+    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {device} of "
     size += hardware_in_words()
     known = load_object(path) if path.exists() else {}
     missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.study import num_cores
+from trainables.allocator import HUGE_PAGES
+from trainables.hardware import visible_gpus
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECT_STORE_BYTES = 128 * 2**20
@@ -29,6 +31,7 @@ PRELOADING = {"preload_python_modules": list(PRELOADED), "worker_register_timeou
 """Settings of Ray's; at its 60 seconds it would start more workers beside those that import on a busy machine."""
 
 os.environ.update(
+    HUGE_PAGES,
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.monitor writes what they would
@@ -54,17 +57,7 @@ class ClusterError(ValueError):
 
 def this_machine() -> Cluster:
     """The cores and GPUs that this process may use; asks the driver, so that torch need not be imported for it."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        num_gpus = len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
-        return Cluster(num_cores(), num_gpus, num_cores())
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        return Cluster(num_cores(), pynvml.nvmlDeviceGetCount(), num_cores())
-    except pynvml.NVMLError:
-        return Cluster(num_cores(), 0, num_cores())
+    return Cluster(num_cores(), len(visible_gpus()), num_cores())
 
 
 @contextmanager
@@ -98,7 +91,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
         else:
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / "trainables")]},
+                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(HUGE_PAGES)},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import TrialScheduler
@@ -24,7 +23,6 @@ from trainables.facts import (
     model_facts,
     recall_trial,
 )
-from trainables.model import choose_device
 
 TIMING_SECONDS = 120
 """After which a timing in a process of its own is given up; it takes the time of the imports and some steps."""
@@ -156,7 +154,7 @@ def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, 
     two, and the others follow by their activations, which tell a network's time better than its multiply-adds do
     (Radosavovic et al. 2020).
     """
-    task, device = run.task, choose_device(run.task.device)
+    task, device = run.task, run.task.device
     size = (task.image_size, task.batch_size)
     known = {
         backbone: recall_trial(
@@ -176,7 +174,7 @@ def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, 
     speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items()}
     if not speeds:
         first = run.points[0]["backbone"] if run.points else missing[0]
-        timed_on = time_apart if device.type == "cuda" else measure_throughput  # a GPU's memory is for the trials
+        timed_on = measure_throughput if device == "cpu" else time_apart  # a GPU's memory is for the trials
         speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, task.num_threads, study.cache_path)
 
     def activations(backbone: str) -> int:
@@ -188,7 +186,7 @@ def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, 
 
 
 def time_apart(
-    backbone: str, image_size: int, batch_size: int, device: Any, num_threads: int, cache_dir: Path
+    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, cache_dir: Path
 ) -> float:
     """`measure_throughput` in a process of its own, which leaves nothing on the device.
 
@@ -196,10 +194,10 @@ def time_apart(
         FactsError: It failed there.
     """
     program = (
-        "import sys, pathlib, torch; from trainables.facts import measure_throughput; b, s, n, d, t, c = sys.argv[1:];"
-        "print(measure_throughput(b, int(s), int(n), torch.device(d), int(t), pathlib.Path(c)))"
+        "import sys, pathlib; from trainables.facts import measure_throughput; b, s, n, d, t, c = sys.argv[1:];"
+        "print(measure_throughput(b, int(s), int(n), d, int(t), pathlib.Path(c)))"
     )
-    words = [backbone, image_size, batch_size, device.type, num_threads, cache_dir]
+    words = [backbone, image_size, batch_size, device, num_threads, cache_dir]
     command = [sys.executable, "-c", program, *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMING_SECONDS, check=False)
     if done.returncode:

@@ -26,6 +26,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from results.collect import TrialHistory
 from results.confusion import load_confusion, save_confusion
+from results.confusion_picture import confusion_picture
 from results.strict_json import RecordError
 from search.stop import StopRequest
 from trainables.checkpoints import BEST
@@ -52,6 +53,7 @@ SCALARS = {
     "peak_memory_bytes": "progress/peak_memory_bytes",
     "gpu_utilization": "progress/gpu_utilization",
     "energy_joules": "progress/energy_joules",
+    "compile_seconds": "progress/compile_seconds",
 }
 """Field of the report to its tag in TensorBoard. HParams shows the last value of a tag: of `macro_f1/best` that is
 the best."""
@@ -237,8 +239,6 @@ class Monitor(Callback):
             classes, confusion = load_confusion(self._confusion_path(trial_id))
         except (OSError, RecordError):  # it ended before its first epoch
             return
-        from results.figures import confusion_picture  # heavy to import, and workers train meanwhile
-
         for tag, diagonal in (("confusion/percent", True), ("confusion/errors", False)):
             picture = confusion_picture(confusion, classes, title=f"Trial {trial_id}, best epoch", diagonal=diagonal)
             buffer = io.BytesIO()

@@ -12,7 +12,6 @@ from ray.tune import Callback
 from trainables.classifier import split_params
 from trainables.config import TaskConfig, TrialConfig
 from trainables.facts import TrialFacts, TrialSetting, remember_trial
-from trainables.optim import frozen_epochs
 
 
 class Remember(Callback):
@@ -43,7 +42,7 @@ class Remember(Callback):
             or "not_begun" in result
             or result.get("micro_batches", 1) > 1
             or config.get("formulation") == "separate"
-            or result["epoch"] <= frozen_epochs(TrialConfig(**config), self._task.epochs)  # the classifier alone
+            or result["epoch"] <= TrialConfig(**config).frozen_epochs(self._task.epochs)  # the classifier alone
         ):
             return
         resident = result.get("resident_bytes")

@@ -104,11 +104,11 @@ def search(options: Options, console: Console) -> int:
         from search.progress import Progress
         from search.remember import Remember
         from search.resume import adopt_trials, refuse_other_device, reopen_run
-        from search.start import check_gpu, find_weights, hold, start_run
+        from search.start import check_device, find_weights, hold, start_run
         from search.stop import StopRequest
         from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
 
-        check_gpu(study)
+        check_device(study)
         if prepared is not None:
             weights = find_weights(space, study)
             count = most_networks(space.formulations, prepared.manifest.attributes)

@@ -27,9 +27,8 @@ from search.warm_start import first_points
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig, Manifest
-from trainables.hardware import num_gpus
-from trainables.model import num_parameters
-from trainables.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights, resolve_weights
+from trainables.facts import backbone_parameters, model_facts
+from trainables.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights_once, resolve_weights
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -77,7 +76,7 @@ def start_run(
         )
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
-        check_weights(backbone, file, [*space.backbones, *PACKAGES])
+        check_weights_once(backbone, file, [*space.backbones, *PACKAGES], study.cache_path)
     check_disk(study, backbones, count)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
@@ -99,6 +98,7 @@ def start_run(
         epochs=study.epochs,
         batch_size=study.batch_size,
         seed=study.seed,
+        compile=study.compile,
         num_threads=study.cpus_per_trial,
         device="cuda" if study.gpus else "cpu",
         weights=files,
@@ -158,7 +158,7 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
     if space.own:
         for backbone, drop_path in _networks(space):
             try:
-                num_parameters(backbone, drop_path=drop_path)
+                backbone_parameters(backbone, drop_path=drop_path, cache_dir=study.cache_path)
             except ValueError as error:
                 raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
@@ -222,12 +222,21 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
         lock.release()
 
 
-def check_gpu(study: StudyConfig) -> None:
-    """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use."""
-    if study.gpus and study.address is None and not num_gpus():
-        raise ValueError(
-            "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
-        )
+def check_device(study: StudyConfig) -> None:
+    """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use, or no compiler is here."""
+    if study.address is not None:
+        return  # where trials run is not here
+    if study.gpus:
+        from trainables.watch import gpus_work  # torch, which is not needed without a GPU
+
+        if not gpus_work():
+            raise ValueError(
+                "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
+            )
+    if study.compile:
+        from trainables.compiling import refuse_without_compiler
+
+        refuse_without_compiler("cuda" if study.gpus else "cpu")
 
 
 def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int = 1) -> None:
@@ -244,7 +253,9 @@ def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int =
     Raises:
         ValueError: It will not fit; says how much is needed and the ways out.
     """
-    weights_bytes = 4 * num_networks * max(num_parameters(backbone) for backbone in backbones)
+    assert study.image_size
+    most = max(model_facts(backbone, study.image_size, study.cache_path).parameters for backbone in backbones)
+    weights_bytes = 4 * num_networks * most
     needed = weights_bytes * (9 * (study.num_concurrent) + study.keep) + LOG_BYTES * (study.trials or 1)
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free

@@ -41,13 +41,15 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     """
     import torch
 
-    from trainables.hardware import limit_gpu_memory
+    from trainables.allocator import keep_freed_memory
+    from trainables.watch import limit_gpu_memory
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:
         tune.report({METRIC: math.nan, "not_begun": True})
         return
     torch.set_num_threads(task.num_threads)
+    keep_freed_memory()
     limit_gpu_memory(gpu_share)
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
@@ -70,10 +72,10 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
 
 def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float) -> None:
     from trainables.data.batches import load_data
-    from trainables.hardware import EnergyMeter, allocated_bytes
     from trainables.loop import fit, steps_per_epoch
     from trainables.model import choose_device
     from trainables.state import Checkpointer, TrainState, save_predictions
+    from trainables.watch import EnergyMeter, allocated_bytes
 
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
@@ -116,6 +118,9 @@ def _first_line(error: Exception) -> str:
 def _free_memory() -> None:
     import torch
 
+    from trainables.allocator import give_back_memory
+
     gc.collect()
+    give_back_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -97,6 +97,10 @@ class TrialConfig:
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
 
+    def frozen_epochs(self, epochs: int) -> int:
+        """How many of the epochs, from the first, train only the classifier."""
+        return round(self.frozen_share * epochs)
+
 
 RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.9),
@@ -165,6 +169,8 @@ class TaskConfig:
     """auto, cpu, cuda or another torch device."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Autocast precision; auto is bfloat16 on CUDA and float32 elsewhere."""
+    compile: bool = False
+    """Whether torch.compile makes kernels of the training step."""
     num_threads: int = 1
     """Threads of a trial's CPU arithmetic, at least 1."""
     weights: Mapping[str, str] = field(default_factory=dict)

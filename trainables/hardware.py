@@ -1,125 +1,15 @@
-"""What an epoch costs the machine: seconds, peak memory, how busy the GPU was."""
+"""What this machine has to compute on: asks the operating system and the driver, so torch need not be imported."""
 
 from __future__ import annotations
 
 import os
 import platform
-import resource
-import threading
-import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-import torch
-
-SAMPLE_SECONDS = 0.5
-"""Time between two looks at the GPU's utilization; NVML averages over about as long itself."""
-
-
-class Watch:
-    """A context that measures what happens in it."""
-
-    seconds: float
-    peak_memory_bytes: int
-    gpu_utilization: float | None
-
-    def __init__(self, device: torch.device) -> None:
-        """Prepares to watch this device."""
-        self._device = device
-
-    def __enter__(self) -> Watch:
-        self._on_gpu = self._device.type == "cuda"
-        self._samples: list[float] = []
-        self._done = threading.Event()
-        if self._on_gpu:
-            torch.cuda.reset_peak_memory_stats(self._device)
-            self._sampler = threading.Thread(target=self._sample, daemon=True)
-            self._sampler.start()
-        else:
-            _reset_peak_rss()
-        self._started = time.perf_counter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.seconds = time.perf_counter() - self._started
-        self._done.set()
-        if self._on_gpu:
-            self._sampler.join()
-            self.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device)
-        else:
-            self.peak_memory_bytes = _peak_rss_bytes()
-        self.gpu_utilization = sum(self._samples) / len(self._samples) if self._samples else None
-
-    def _sample(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            try:
-                self._samples.append(torch.cuda.utilization(self._device) / 100)
-            except Exception:  # no NVML, or a virtual GPU that does not tell: the report says None
-                return
-
-
-class EnergyMeter:
-    """Reads how much energy a GPU has taken since it was last asked."""
-
-    def __init__(self, device: torch.device, share: float = 1.0) -> None:
-        """Finds the GPU's counter, if it has one.
-
-        Args:
-            device: Where trials run.
-            share: Share of the device that belongs to this process, which its energy is counted by.
-        """
-        self._share = share
-        self._handle = _nvml_handle(device) if device.type == "cuda" else None
-        self._before = self._joules()
-
-    def take(self) -> float | None:
-        """Joules since the last call, or since the start; None without a GPU that tells."""
-        before, self._before = self._before, self._joules()
-        return None if before is None or self._before is None else (self._before - before) * self._share
-
-    def _joules(self) -> float | None:
-        if self._handle is None:
-            return None
-        import pynvml
-
-        try:
-            return pynvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
-        except pynvml.NVMLError:  # older than Volta, or a part of a GPU
-            return None
-
-
-def _nvml_handle(device: torch.device) -> Any:
-    """What NVML knows the device by; None if it does not."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-    except (pynvml.NVMLError, AttributeError, RuntimeError):
-        return None
-
 
 CONTEXT_BYTES = 800_000_000
 """GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
-
-
-def limit_gpu_memory(share: float) -> None:
-    """Keeps this process to its share of the GPU's memory, so that trials which share one cannot starve each other.
-
-    What goes beyond it is out of memory, as on a smaller GPU. A whole GPU is not limited, nor is a CPU.
-    """
-    if 0 < share < 1 and torch.cuda.is_available():
-        total = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(allocator_share(share, total))
-
-
-def allocated_bytes(device: torch.device) -> int | None:
-    """GPU memory that tensors of this process hold; None on a CPU."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
 
 
 def allocator_share(share: float, total_bytes: int) -> float:
@@ -127,11 +17,37 @@ def allocator_share(share: float, total_bytes: int) -> float:
     return max(share / 2, share - CONTEXT_BYTES / total_bytes)
 
 
-def num_gpus() -> int:
-    """CUDA devices that this process may use."""
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+@cache
+def visible_gpus() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that this process may use (`CUDA_VISIBLE_DEVICES`), in their order."""
+    import pynvml
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    asked = None if visible is None else [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1")]
+    try:
+        pynvml.nvmlInit()
+        names = asked if asked is not None else map(str, range(pynvml.nvmlDeviceGetCount()))
+        return tuple(_gpu_name(name) for name in names)
+    except pynvml.NVMLError:  # no driver
+        return tuple("GPU" for _ in asked or ())
 
 
+def _gpu_name(visible: str) -> str:
+    """The name of a GPU as `CUDA_VISIBLE_DEVICES` has it, by its index or its UUID."""
+    import pynvml
+
+    try:
+        by_index = visible.isdigit()
+        handle = (pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID)(
+            int(visible) if by_index else visible
+        )
+        name = pynvml.nvmlDeviceGetName(handle)
+        return name.decode() if isinstance(name, bytes) else name
+    except pynvml.NVMLError:  # a part of a GPU that does not tell
+        return "GPU"
+
+
+@cache
 def hardware_in_words() -> str:
     """Processor and GPUs of this machine, such as `2 cores of Intel(R) Xeon(R) Processor, no GPU`."""
     processor = platform.processor() or platform.machine()
@@ -142,23 +58,5 @@ def hardware_in_words() -> str:
                 break
     except OSError:
         pass
-    names = Counter(torch.cuda.get_device_name(index) for index in range(num_gpus()))
-    gpus = ", ".join(f"{count} x {name}" for name, count in names.items())
+    gpus = ", ".join(f"{count} x {name}" for name, count in Counter(visible_gpus()).items())
     return f"{len(os.sched_getaffinity(0))} cores of {processor}, {gpus or 'no GPU'}"
-
-
-def _reset_peak_rss() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
-    except OSError:
-        return  # not Linux, or not allowed: the peak is then that of the process so far
-
-
-def _peak_rss_bytes() -> int:
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 import torch
 
 from trainables.augment import Augment
+from trainables.compiling import CompileWatch
 from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
 from trainables.formulation import build_criterion
-from trainables.hardware import Watch
 from trainables.loss import Loss
 from trainables.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
 from trainables.model import Normalizer, autocast, centre_crops, memory_format
-from trainables.optim import CLIP_GRAD_NORM, freeze_backbone, frozen_epochs, peak_lr
+from trainables.optim import CLIP_GRAD_NORM, freeze_backbone, peak_lr
 from trainables.report import EpochReport
 from trainables.state import TrainState, seed_everything
+from trainables.watch import Watch
 
 EVAL_BATCH_FACTOR = 2
 """Evaluation needs no gradients, so twice the training batch fits in the same memory."""
@@ -47,7 +48,7 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
-        with Watch(state.device) as watch:
+        with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
             train = train_epoch(state, data.train, augment, normalize, criterion)
             train_seconds = time.perf_counter() - started
@@ -67,11 +68,12 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
             best_val_macro_f1=state.best_val_macro_f1,
             best_epoch=state.best_epoch,
             lr=peak_lr(state.optimizer),
-            images_per_second=train.num_images / train_seconds,
+            images_per_second=train.num_images / (train_seconds - compiling.seconds),
             seconds=watch.seconds,
             peak_memory_bytes=watch.peak_memory_bytes,
             diverged=diverged,
             gpu_utilization=watch.gpu_utilization,
+            compile_seconds=compiling.seconds,
         )
         if diverged:
             return
@@ -94,8 +96,9 @@ def train_epoch(
     """One pass over the training side; the device is waited for once, at the end."""
     state.model.train()
     if state.config.frozen_share > 0:
-        freeze_backbone(state.model, state.epoch < frozen_epochs(state.config, state.task.epochs))
+        freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.epochs))
     layout = memory_format(state.config.backbone, state.device)
+    model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
     answers, truths = [], []
@@ -105,7 +108,7 @@ def train_epoch(
         parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
         for part, part_targets in parts:
             with autocast(state.device, state.task.precision):
-                logits = state.model(normalize(part).contiguous(memory_format=layout))
+                logits = model(normalize(part).contiguous(memory_format=layout))
             loss = criterion(logits.float(), part_targets)
             (loss * (len(part) / len(pictures))).backward()
             loss_sum += loss.detach() * len(part)

@@ -74,8 +74,14 @@ def create_backbone(
         raise
     except AssertionError as error:
         raise _other_size(backbone, image_size, error) from error
-    _refuse_size(model, backbone, image_size)
+    if (backbone, image_size) not in _SUITING:
+        _refuse_size(model, backbone, image_size)
+        _SUITING.add((backbone, image_size))
     return model
+
+
+_SUITING: set[tuple[str, int]] = set()
+"""Backbones and sizes that suit each other, as this process has found: it takes longer than to build the network."""
 
 
 def size_options(backbone: str, image_size: int) -> dict[str, int]:

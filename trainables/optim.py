@@ -57,11 +57,6 @@ def peak_lr(optimizer: torch.optim.Optimizer) -> float:
     return max(group["lr"] for group in optimizer.param_groups)
 
 
-def frozen_epochs(config: TrialConfig, epochs: int) -> int:
-    """Epochs, from the first, in which only the classifier is trained."""
-    return round(config.frozen_share * epochs)
-
-
 def freeze_backbone(model: nn.Module, frozen: bool) -> None:
     """Lets all parameters be trained, or those of the classifier alone.
 

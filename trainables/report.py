@@ -45,7 +45,7 @@ class EpochReport:
     lr: float
     """Learning rate at the end of the epoch."""
     images_per_second: float
-    """Training pictures per second of training time (evaluation and checkpoint not counted)."""
+    """Training pictures per second of training time (evaluation, checkpoint and compiling not counted)."""
     seconds: float
     """Wall seconds of training and evaluation."""
     peak_memory_bytes: int
@@ -56,6 +56,8 @@ class EpochReport:
     """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
     energy_joules: float | None = None
     """Energy of the GPU in the epoch, a trial that shares it counted by its share; None where it does not tell."""
+    compile_seconds: float = 0.0
+    """Seconds of the epoch in which torch.compile made kernels; 0 where it was not asked to."""
     attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)
     """For classes that are products of attributes: attribute to macro-F1 over its values, where the answer is the
     value with the largest probability, summed over the classes that have it."""

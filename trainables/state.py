@@ -19,13 +19,14 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.atomic import TORN, replacing
 from trainables.checkpoints import BEST, LAST
+from trainables.compiling import compiled
 from trainables.config import TaskConfig, TrialConfig
 from trainables.formulation import build_network
 from trainables.metrics import NOT_VALIDATED, Evaluation
 from trainables.model import choose_device
 from trainables.optim import build_optimizer, build_schedule
 
-CHECKPOINT_SHARE = 0.05
+CHECKPOINT_SHARE = 0.02
 """Largest share of a trial's time that checkpoints may cost."""
 
 
@@ -60,6 +61,8 @@ class TrainState:
     """Of the epoch just done."""
     ema: ModelEmaV3 | None = None
     """The averaged weights, where the configuration asks for them."""
+    compiled: Any = None
+    """The network as torch.compile has it, with the parameters of `model`, where the task asks for that."""
 
     @classmethod
     def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int, micro_batches: int = 1) -> TrainState:
@@ -70,11 +73,18 @@ class TrainState:
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)
+        if task.compile:
+            state.compiled = compiled(model)
         if config.ema > 0:
             # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
             # by the weights it began with. Statistics of batch normalization are averages already and copied.
             state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, exclude_buffers=True)
         return state
+
+    @property
+    def trained_model(self) -> Any:
+        """What a training step runs: the network, or what it was compiled to."""
+        return self.model if self.compiled is None else self.compiled
 
     @property
     def scored_model(self) -> nn.Module:
@@ -149,7 +159,7 @@ def save_predictions(state: TrainState, folder: Path) -> None:
 
 
 class Checkpointer:
-    """Keeps a trial's `last.pt` and `best.pt`, within a twentieth of the trial's time.
+    """Keeps a trial's `last.pt` and `best.pt`, within a fiftieth of the trial's time.
 
     Where saving is slow against an epoch, some epochs are not saved: a trial that is killed then repeats them
     and gets the same numbers. The best weights wait in memory meanwhile and are written with the next save or

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-
-import timm
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from typing import TYPE_CHECKING
 
 from trainables.atomic import replacing
+from trainables.facts import known_fact, library_versions
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PROBE_SECONDS = 3.0
 """How long a hub may take to accept a connection before it counts as out of reach."""
@@ -100,6 +100,8 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
     Raises:
         WeightsError: The file is not for this backbone; names both.
     """
+    import torch
+
     try:
         with _quiet_timm():
             first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
@@ -118,14 +120,25 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
         raise WeightsError(f"{file} does not hold the weights of {backbone}: {said}")
 
 
+def check_weights_once(backbone: str, file: str, others: Sequence[str], cache_dir: Path) -> None:
+    """`check_weights`, unless a file of the very same content has passed before, as the facts in `cache_dir` know."""
+    key = f"weights of {backbone} {_sha256(Path(file))} {library_versions()}"
+    known_fact(cache_dir, key, lambda: check_weights(backbone, file, others) or True, lambda known: known is True)
+
+
 def _heads(backbone: str) -> tuple[str, ...]:
     """Prefixes of the classifier's tensors, whose shapes follow from the number of classes."""
+    import timm
+
     settings = timm.get_pretrained_cfg(backbone)
     head = settings.classifier if settings is not None else None
     return tuple(f"{name}." for name in ([head] if isinstance(head, str) else head or ()))
 
 
 def _shapes(backbone: str) -> dict[str, tuple[int, ...]]:
+    import timm
+    import torch
+
     with torch.device("meta"):
         state = timm.create_model(backbone).state_dict()
     return {name: tuple(value.shape) for name, value in state.items() if not name.startswith(_heads(backbone))}
@@ -133,6 +146,8 @@ def _shapes(backbone: str) -> dict[str, tuple[int, ...]]:
 
 def _what_it_holds(backbone: str, file: str, others: Sequence[str]) -> str:
     """Whose weights a file holds, by its own note or its tensors; empty if it cannot be told."""
+    import timm
+
     try:
         state = timm.models.load_state_dict(file)
         note = _note(file)
@@ -162,6 +177,8 @@ def _note(file: str) -> str:
     """What `trainables.saved_model` wrote into a file of a trained network; empty for other files."""
     if not file.endswith(".safetensors"):
         return ""
+    from safetensors import safe_open
+
     with safe_open(file, "pt") as opened:
         return (opened.metadata() or {}).get("holds", "")
 
@@ -182,7 +199,10 @@ def _quiet_timm() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _build_seeded(backbone: str, file: str, seed: int) -> torch.nn.Module:
+def _build_seeded(backbone: str, file: str, seed: int) -> nn.Module:
+    import timm
+    import torch
+
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay={"file": file}, num_classes=2)
@@ -232,35 +252,45 @@ def _in_folder(backbone: str, folder: Path) -> tuple[Path, str] | None:
 
 def find_weights(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
     """The file of a backbone's weights and words about it: from the hub cache, a package, or the hub."""
-    return _in_hub_cache(backbone) or _in_package(backbone, cache_dir) or _from_hub(backbone, hub)
+    found = _in_hub_cache(backbone, cache_dir) or _in_package(backbone, cache_dir)
+    return found or _from_hub(backbone, cache_dir, hub)
 
 
-def _hub_files(backbone: str) -> tuple[str, tuple[str, ...]] | None:
-    settings = timm.get_pretrained_cfg(backbone)
-    if settings is None or not settings.hf_hub_id:
-        return None
-    return settings.hf_hub_id, (settings.hf_hub_filename or "model.safetensors", "pytorch_model.bin")
+def _hub_files(backbone: str, cache_dir: Path) -> list[str]:
+    """The backbone's repository on the hub and the names that its weights may have there; empty if it has none."""
+
+    def ask_timm() -> list[str]:
+        import timm
+
+        settings = timm.get_pretrained_cfg(backbone)
+        if settings is None or not settings.hf_hub_id:
+            return []
+        return [settings.hf_hub_id, settings.hf_hub_filename or "model.safetensors", "pytorch_model.bin"]
+
+    return known_fact(
+        cache_dir, f"hub {backbone} {library_versions()}", ask_timm, lambda known: isinstance(known, list)
+    )
 
 
-def _in_hub_cache(backbone: str) -> tuple[Path, str] | None:
+def _in_hub_cache(backbone: str, cache_dir: Path) -> tuple[Path, str] | None:
     from huggingface_hub import try_to_load_from_cache
 
-    wanted = _hub_files(backbone)
-    for name in wanted[1] if wanted else ():
-        path = try_to_load_from_cache(wanted[0], name)  # type: ignore[index]
+    wanted = _hub_files(backbone, cache_dir)
+    for name in wanted[1:]:
+        path = try_to_load_from_cache(wanted[0], name)
         if isinstance(path, str):
-            return Path(path), f"hub {wanted[0]}"  # type: ignore[index]
+            return Path(path), f"hub {wanted[0]}"
     return None
 
 
-def _from_hub(backbone: str, hub: Hub) -> tuple[Path, str] | None:
+def _from_hub(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-    wanted = _hub_files(backbone)
-    if wanted is None or not hub.reachable():
+    wanted = _hub_files(backbone, cache_dir)
+    if not wanted or not hub.reachable():
         return None
-    for name in wanted[1]:
+    for name in wanted[1:]:
         try:
             return Path(hf_hub_download(wanted[0], name, etag_timeout=PROBE_SECONDS)), f"hub {wanted[0]}"
         except (EntryNotFoundError, RepositoryNotFoundError) as error:
@@ -290,6 +320,10 @@ def _in_package(backbone: str, cache_dir: Path) -> tuple[Path, str] | None:
     source = f"package {package} {version(package)}"
     converted = cache_dir / "weights" / f"{backbone}-{version(package)}.safetensors"
     if not converted.exists():
+        import timm
+        import torch
+        from safetensors.torch import save_file
+
         theirs = torch.load(original, map_location="cpu", weights_only=True)
         ours = timm.create_model(backbone).state_dict()
         if len(theirs) != len(ours) or any(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from results.figures import confusion_figure, confusion_picture
+from results.confusion_picture import confusion_picture
+from results.figures import confusion_figure
 
 CONFUSION = [[3, 1], [0, 0]]
 

@@ -88,13 +88,11 @@ def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> No
 def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
     task: TaskConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.facts.MEASURED_SECONDS", 0.05)
+    monkeypatch.setattr("trainables.network_costs.MEASURED_SECONDS", 0.05)
     run, study = run_and_study(task, tmp_path)
     speeds, remembered = images_per_second(run, study)
     assert not remembered
-    timed = module.known_throughput(
-        "test_resnet", task.image_size, task.batch_size, module.choose_device("cpu"), 1, tmp_path
-    )
+    timed = module.known_throughput("test_resnet", task.image_size, task.batch_size, "cpu", 1, tmp_path)
     assert timed is not None
     assert speeds["test_resnet"] == pytest.approx(TRIAL_SHARE * timed)
     work = [model_facts(backbone, task.image_size, tmp_path).activations for backbone in speeds]
@@ -110,7 +108,7 @@ def test_nothing_is_forecast_of_what_cannot_be_known(task: TaskConfig, tmp_path:
 
 @pytest.mark.slow
 def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path) -> None:
-    device = module.choose_device("cpu")
+    device = "cpu"
     found = module.time_apart("test_resnet", 32, 8, device, 1, tmp_path)
     assert found == module.known_throughput("test_resnet", 32, 8, device, 1, tmp_path)
     with pytest.raises(module.FactsError, match="could not be timed"):

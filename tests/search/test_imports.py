@@ -25,7 +25,7 @@ def test_what_workers_import_beforehand_is_there() -> None:
     [
         (
             [*DRIVER, "search.progress", "search.tuner"],
-            {"sklearn", "matplotlib", "imagehash", "plotly", "torchmetrics"},
+            {"torch", "timm", "sklearn", "matplotlib", "imagehash", "plotly", "torchmetrics"},
         ),
         (PRELOADED, {"sklearn", "optuna"}),
     ],

@@ -18,7 +18,6 @@ from trainables.facts import (
     FactsError,
     TrialFacts,
     TrialSetting,
-    build,
     known_throughput,
     measure_throughput,
     model_facts,
@@ -26,6 +25,7 @@ from trainables.facts import (
     remember_trial,
 )
 from trainables.model import num_parameters
+from trainables.network_costs import build
 
 
 def test_facts_of_a_resnet_are_those_that_are_published() -> None:
@@ -92,14 +92,14 @@ def test_facts_are_kept_and_a_broken_file_is_rebuilt(tmp_path: Path) -> None:
 def test_throughput_is_measured_once_and_leaves_generator_and_threads_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.facts.MEASURED_SECONDS", 0.1)
+    monkeypatch.setattr("trainables.network_costs.MEASURED_SECONDS", 0.1)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert known_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) is None
-    first = measure_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path)
+    assert known_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) is None
+    first = measure_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path)
     assert first > 0
-    assert measure_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) == first
-    assert measure_throughput("test_resnet", 32, 4, torch.device("cpu"), 1, tmp_path) != first
-    assert known_throughput("test_resnet", 32, 8, torch.device("cpu"), 1, tmp_path) == first
+    assert measure_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) == first
+    assert measure_throughput("test_resnet", 32, 4, "cpu", 1, tmp_path) != first
+    assert known_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) == first
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_num_threads() == threads
 

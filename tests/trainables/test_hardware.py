@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.hardware import CONTEXT_BYTES, EnergyMeter, allocated_bytes, allocator_share, limit_gpu_memory
+from trainables.hardware import CONTEXT_BYTES, allocator_share
+from trainables.watch import EnergyMeter, allocated_bytes, limit_gpu_memory
 
 TOTAL = 80 * CONTEXT_BYTES
 

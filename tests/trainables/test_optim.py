@@ -8,7 +8,7 @@ from torch import nn
 
 from trainables.config import OPTIMIZERS, TrialConfig
 from trainables.model import create_backbone
-from trainables.optim import build_optimizer, build_schedule, freeze_backbone, frozen_epochs, peak_lr
+from trainables.optim import build_optimizer, build_schedule, freeze_backbone, peak_lr
 
 FAMILIES = ("test_convnext", "test_vit", "test_efficientnet", "test_resnet")
 
@@ -84,4 +84,4 @@ def test_a_frozen_backbone_stays_as_it_is_and_then_moves(backbone: str, optimize
 
 
 def test_the_frozen_share_is_of_all_epochs() -> None:
-    assert [frozen_epochs(TrialConfig(backbone="x", frozen_share=s), 10) for s in (0, 0.1, 0.5)] == [0, 1, 5]
+    assert [TrialConfig(backbone="x", frozen_share=s).frozen_epochs(10) for s in (0, 0.1, 0.5)] == [0, 1, 5]

@@ -5,10 +5,12 @@ Letters: `B` batch, `N` pictures of a side, `P` stored side in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +18,8 @@ import torch
 from trainables.config import TaskConfig
 from trainables.data.cache import ImageCache
 from trainables.data.rows import read_split
+
+T = TypeVar("T")
 
 RESIDENT_SHARE = 0.25
 """Share of the GPU's free memory that one side's pictures may take to be kept there for the whole trial."""
@@ -52,21 +56,23 @@ class Side:
             last = len(self) // batch_size * batch_size
         else:
             order, last = torch.arange(len(self)), len(self)
-        on_device = order.to(self.device, non_blocking=True)
-        for start in range(0, last, batch_size):
-            chosen = slice(start, min(start + batch_size, last))
-            if self._resident is not None:
-                pictures = self._resident[on_device[chosen]]
-            else:
-                pictures = torch.from_numpy(np.take(self._images, self._rows[order[chosen].numpy()], axis=0))
-                if self.device.type == "cuda":
-                    pictures = pictures.pin_memory()
-                pictures = pictures.to(self.device, non_blocking=True)
-            yield pictures.permute(0, 3, 1, 2), self.labels[on_device[chosen]]
+        on_device = order[:last].to(self.device, non_blocking=True).split(batch_size)
+        for pictures, chosen in zip(self._pictures(order[:last].split(batch_size), on_device), on_device, strict=True):
+            yield pictures.permute(0, 3, 1, 2), self.labels[chosen]
 
     def class_counts(self, num_classes: int) -> list[int]:
         """Pictures of each class."""
         return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
+
+    def _pictures(self, batches: Sequence[torch.Tensor], on_device: Sequence[torch.Tensor]) -> Iterable[torch.Tensor]:
+        """The pictures `(B, P, P, 3) uint8` of each batch, given their places on the CPU and on the device."""
+        if self._resident is not None:
+            return (self._resident[chosen] for chosen in on_device)
+        read = (torch.from_numpy(np.take(self._images, self._rows[chosen.numpy()], axis=0)) for chosen in batches)
+        if self.device.type != "cuda":
+            return read
+        pinned = (pictures.pin_memory() for pictures in read)
+        return (pictures.to(self.device, non_blocking=True) for pictures in one_ahead(pinned))
 
     def _order(self, sampling: str) -> torch.Tensor:
         if sampling == "natural":
@@ -85,6 +91,16 @@ class Side:
             block = np.take(self._images, self._rows[start : start + 1024], axis=0)
             resident[start : start + len(block)] = torch.from_numpy(block).to(self.device)
         return resident
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yields the items in order, each made in a thread while the one before it is in use."""
+    iterator, end = iter(items), object()
+    with ThreadPoolExecutor(1, "one_ahead") as thread:
+        coming = thread.submit(next, iterator, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, iterator, end)
+            yield item  # type: ignore[misc]  # `end` is no item
 
 
 def sampling_weights(labels: torch.Tensor, sampling: str) -> torch.Tensor:

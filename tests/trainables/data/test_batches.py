@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from trainables.config import TaskConfig
-from trainables.data.batches import Side, load_side, sampling_weights
+from trainables.data.batches import Side, load_side, one_ahead, sampling_weights
 
 
 @pytest.fixture
@@ -42,3 +45,34 @@ def test_classes_are_drawn_as_often_as_the_sampling_says(sampling: str, shares: 
 
 def test_pictures_are_counted_by_class(side: Side) -> None:
     assert side.class_counts(4) == [32, 16, 16, 0]
+
+
+def test_the_next_item_is_made_while_one_is_in_use_and_none_is_lost() -> None:
+    made: list[int] = []
+    second = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            if number == 1:
+                second.set()
+            yield number
+
+    taken = []
+    for item in one_ahead(items()):
+        assert second.wait(5)  # the second is made before the first is done with
+        assert len(made) <= item + 2
+        taken.append(item)
+    assert taken == [0, 1, 2, 3, 4]
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_and_no_thread_stays() -> None:
+    def items() -> Iterator[int]:
+        yield 0
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        list(one_ahead(items()))
+    for _ in one_ahead(range(3)):
+        break  # left early
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("one_ahead")]

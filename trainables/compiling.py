@@ -1,0 +1,82 @@
+"""torch.compile for the training step, where a study asks for it, and what compiling costs.
+
+Only the step is compiled, which has one shape of batch; evaluation, a tenth of the time, stays as it is. What was
+compiled for a backbone is found again on disk by the trials after it (torch's own cache).
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def refuse_without_compiler(device_type: str) -> None:
+    """Checks that there is what torch.compile makes kernels with.
+
+    Args:
+        device_type: cpu or cuda.
+
+    Raises:
+        ValueError: There is not; names it and the way out.
+    """
+    if device_type == "cuda" and find_spec("triton") is None:
+        raise ValueError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
+    try:
+        if device_type == "cpu":
+            from torch._inductor.cpp_builder import get_cpp_compiler
+
+            get_cpp_compiler()
+        elif shutil.which("gcc") is None and shutil.which("cc") is None:
+            raise RuntimeError("no gcc or cc on the PATH")
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"--compile needs a C++ compiler ({reason}): install g++, or leave --compile out") from error
+
+
+def compiled(model: nn.Module) -> Any:
+    """The network, compiled at its first step for the shape that it then sees; what earlier trials compiled is dropped.
+
+    Parameters and buffers stay those of `model`.
+    """
+    torch.compiler.reset()  # else trials of one process share torch's limit of recompilations
+    return torch.compile(model, dynamic=False)
+
+
+class CompileWatch:
+    """A context that adds up the seconds in which torch compiles.
+
+    It does so at the first step, and again where a network is frozen or thawed.
+    """
+
+    def __init__(self, *, on: bool) -> None:
+        """Watches nothing where nothing is compiled: torch's compiler then is not even imported."""
+        self.seconds = 0.0
+        self._on = on
+
+    def __enter__(self) -> CompileWatch:
+        if self._on:
+            from torch._dynamo.callback import callback_handler
+
+            self._handler = callback_handler
+            self._handler.register_start_callback(self._start)
+            self._handler.register_end_callback(self._end)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._on:
+            self._handler.remove_start_callback(self._start)
+            self._handler.remove_end_callback(self._end)
+
+    def _start(self, _: Any) -> None:
+        self._started = time.perf_counter()
+
+    def _end(self, _: Any) -> None:
+        self.seconds += time.perf_counter() - self._started
