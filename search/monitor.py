@@ -242,7 +242,7 @@ class Monitor(Callback):
         for tag, diagonal in (("confusion/percent", True), ("confusion/errors", False)):
             picture = confusion_picture(confusion, classes, title=f"Trial {trial_id}, best epoch", diagonal=diagonal)
             buffer = io.BytesIO()
-            picture.save(buffer, format="png")
+            picture.save(buffer, format="png", compress_level=1)  # half the time of the default's
             image = Summary.Image(encoded_image_string=buffer.getvalue(), width=picture.width, height=picture.height)
             summary = Summary(value=[Summary.Value(tag=tag, image=image)])
             self._add(trial_id, [_event(summary, step=self._logged.get(trial_id, 0))])

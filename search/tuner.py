@@ -17,6 +17,7 @@ from ray.air.execution import FixedResourceManager
 from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from results.collect import TrialHistory
 from results.record import SearchRun
@@ -211,12 +212,22 @@ def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
         one_node: Whether all trials run on one machine.
     """
     try:
-        with _in_waiting_workers() if one_node else nullcontext():
+        with _without_statistics(), _in_waiting_workers() if one_node else nullcontext():
             tuner.fit()
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
         stop.ask(f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _without_statistics() -> Iterator[None]:
+    """Spares Ray Tune's statistics of every number of every trial: nothing here reads them, and they only ever grow.
+
+    At 50 kB a trial they are most of what a long search adds to the driver's memory (ray#64231).
+    """
+    with patch.object(_TrainingRunMetadata, "update_metric", lambda *_: None):
+        yield
 
 
 @contextmanager
