@@ -226,7 +226,7 @@ def _without_statistics() -> Iterator[None]:
 
     At 50 kB a trial they are most of what a long search adds to the driver's memory (ray#64231).
     """
-    with patch.object(_TrainingRunMetadata, "update_metric", lambda *_: None):
+    with patch.object(_TrainingRunMetadata, "update_metric", lambda *_, **__: None):
         yield
 
 
