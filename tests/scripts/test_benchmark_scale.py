@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmark_scale import Measured, ScaleConfig, draw, made_up_curve, main, render_table, run_stubs
+from scripts.benchmark_scale import ScaleConfig, made_up_curve, main, run_stubs
+from scripts.scale_report import Measured, draw, render_table
 from spaces import get_space
 
 
@@ -33,6 +34,8 @@ def test_numbers_follow_from_the_times() -> None:
     assert found.last_suggestion_seconds == pytest.approx(0.097)
     assert found.growth_mb_per_1000_trials == pytest.approx(100, rel=0.02)
     assert found.after_seconds == 1.5
+    found.worker_memory = [600.0] * 6 + [610.0] * 4
+    assert found.worker_growth_mb == 10
 
 
 def test_a_missed_target_is_said() -> None:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from scripts.benchmark_throughput import (
-    KINDS,
-    SPACE,
-    ThroughputConfig,
-    _refuse_other_work,
-    divided_phases,
-    draw,
-    floor_seconds,
-    render,
-    steady_shares,
-)
+from scripts.benchmark_throughput import SPACE, ThroughputConfig, _refuse_other_work
 from scripts.epoch_costs import AUGMENTATIONS, COPIES, FLOOR, FLOOR_VAL, VAL, _measure
 from scripts.plain_trial import Pictures
+from scripts.throughput_report import KINDS, divided_phases, draw, floor_seconds, render, steady_shares
 from spaces.user_space import check_user_space, load_user_space
 from trainables.config import TaskConfig
 
@@ -35,11 +28,11 @@ COSTS = {
 }
 CONFIG = ThroughputConfig(trials=4, epochs=5, concurrency=2, repeats=2, target=4.0, pictures="drawn")
 PHASES = {
-    "imports, data, run folder": 5.0,
+    "imports, data, Ray": 5.0,
     "cache": 2.0,
     "duplicates": 1.0,
-    "Ray": 3.0,
-    "worker: imports, network": 4.0,
+    "workers: imports": 3.0,
+    "network": 4.0,
     "training": 100.0,
     "validation": 10.0,
     "checkpoints, reports, waiting": 2.0,
@@ -50,6 +43,8 @@ PHASES = {
 def numbers() -> dict:
     search = {"seconds": 130.0, "first_step": 15.0, "phases": PHASES, "images_per_second": 900.0}
     return {
+        "config": json.loads(json.dumps(asdict(CONFIG), default=str)),
+        "cores": 2,
         "machine": "2 cores",
         "when": "2026-01-01",
         "images_per_epoch": 480,
@@ -62,14 +57,14 @@ def numbers() -> dict:
 
 
 def test_ratios_are_to_the_plain_script_of_the_same_turn_and_the_faster_one() -> None:
-    text = render(CONFIG, numbers())
+    text = render(numbers())
     row = next(line for line in text.splitlines() if line.startswith("| **ours, cold**"))
     assert row == "| **ours, cold** | 130.0 [130.0, 130.0] | 74 | 4.50 [4.00, 5.00] |"
     assert "The faster of the plain scripts is plain, 0 DataLoader workers" in text
 
 
 def test_a_target_is_said_to_be_reached_or_missed() -> None:
-    text = render(CONFIG, numbers())
+    text = render(numbers())
     assert "| from cold, times as fast as plain, 0 DataLoader workers | 4.5 | 4 | reached |" in text
     assert "| steady state, no augmentation, of the floor | 0.9 | 0.9 | reached |" in text
     assert "| warm start beyond two imports, s | 7 | 3 | **missed** |" in text
@@ -77,7 +72,7 @@ def test_a_target_is_said_to_be_reached_or_missed() -> None:
 
 
 def test_the_floor_of_a_search_is_its_epochs_side_by_side() -> None:
-    assert floor_seconds(CONFIG, COSTS) == [90.0, 90.0]
+    assert floor_seconds(numbers()) == [90.0, 90.0]
     assert steady_shares(COSTS, "no augmentation") == [0.9, 0.9]
 
 
@@ -90,7 +85,7 @@ def test_training_is_divided_by_what_its_parts_cost_and_nothing_is_lost() -> Non
 
 
 def test_the_figure_has_a_bar_for_everything() -> None:
-    labels = [label.get_text() for label in draw(CONFIG, numbers()).axes[0].get_yticklabels()]
+    labels = [label.get_text() for label in draw(numbers()).axes[0].get_yticklabels()]
     assert labels == [*numbers()["plain"], "ours, cold", "ours, warm", "arithmetic alone"]
 
 
