@@ -57,7 +57,9 @@ def at_a_time(study: StudyConfig) -> str:
     trials, cores = study.num_concurrent, study.cpus_per_trial or 1
     parts = [f"{cores} core{'s' * (cores > 1)}"]
     if study.gpus:
-        parts.append(f"1/{round(1 / study.gpus)} of a GPU" if study.gpus < 1 else f"{study.gpus:g} GPU")
+        whole = abs(1 / study.gpus - round(1 / study.gpus)) < 1e-9
+        share = f"1/{round(1 / study.gpus)}" if whole else f"{study.gpus:g}"
+        parts.append(f"{share} of a GPU" if study.gpus < 1 else f"{study.gpus:g} GPU")
     return f"At a time: {trials} trial{'s' * (trials > 1)} with {' and '.join(parts)}{' each' * (trials > 1)}"
 
 

@@ -51,7 +51,7 @@ class RecordedTrial(FixedTrial):
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Suggests one of the choices, as Optuna's trial does."""
-        return self._chosen(name, _categorical(*((type(choice), choice) for choice in choices)))
+        return self._chosen(name, _categorical(tuple(choices), tuple(map(type, choices))))
 
     @property
     def params(self) -> dict[str, Any]:
@@ -89,19 +89,19 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
-    low, high, step, _ = _bounds(distribution)
-    value = min(max(value, low), high)
+    low, high, step, _, number = _bounds(distribution)
+    value = low if value < low else high if value > high else value
     if step:
         on_grid = min(low + round((value - low) / step) * step, high)
         value = value if math.isclose(on_grid, value, rel_tol=1e-9, abs_tol=1e-12) else on_grid
-    return int(value) if isinstance(distribution, IntDistribution) else float(value)
+    return number(value)
 
 
 def at_share(distribution: BaseDistribution, share: float) -> Any:
     """The value of a distribution below which the given share (0 to 1) of it lies."""
-    if isinstance(distribution, CategoricalDistribution):
+    if type(distribution) is CategoricalDistribution:
         return distribution.choices[min(int(share * len(distribution.choices)), len(distribution.choices) - 1)]
-    low, high, step, log = _bounds(distribution)
+    low, high, step, log, _ = _bounds(distribution)
     half = step / 2  # every grid value owns the stretch around it
     if log:
         value = math.exp(math.log(low - half) + share * (math.log(high + half) - math.log(low - half)))
@@ -112,7 +112,7 @@ def at_share(distribution: BaseDistribution, share: float) -> Any:
 
 def share_of(distribution: BaseDistribution, value: Any) -> float:
     """The share (0 to 1) of a numeric distribution that lies below a value: the inverse of `at_share`."""
-    low, high, step, log = _bounds(distribution)
+    low, high, step, log, _ = _bounds(distribution)
     half = step / 2
     if log:
         low, high, half, value = math.log(low - half), math.log(high + half), 0.0, math.log(value)
@@ -120,13 +120,27 @@ def share_of(distribution: BaseDistribution, value: Any) -> float:
     return (value - low + half) / width if width > 0 else 0.5
 
 
-def _bounds(distribution: BaseDistribution) -> tuple[float, float, float, bool]:
-    """Low, high, step (0 for none) and whether the scale is logarithmic."""
+# A proposal runs the space hundreds of times: making distributions and asking them would take most of that time.
+
+Bounds = tuple[float, float, float, bool, type[float] | type[int]]
+_KNOWN: dict[int, tuple[BaseDistribution, Bounds]] = {}
+
+
+def _bounds(distribution: BaseDistribution) -> Bounds:
+    """Low, high, step (0 for none), whether the scale is logarithmic, and the type of its values."""
+    known = _KNOWN.get(id(distribution))
+    if known is not None and known[0] is distribution:
+        return known[1]
     numeric: Any = distribution
-    return numeric.low, numeric.high, numeric.step or 0, numeric.log
+    number = int if isinstance(distribution, IntDistribution) else float
+    bounds = (numeric.low, numeric.high, numeric.step or 0, numeric.log, number)
+    if len(_KNOWN) >= MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[id(distribution)] = distribution, bounds
+    return bounds
 
 
-# A proposal runs the space hundreds of times, and making distributions would take most of that time.
+MOST_KNOWN = 4096
 
 
 @functools.lru_cache(maxsize=1024)
@@ -140,5 +154,5 @@ def _int(low: int, high: int, log: bool, step: int) -> IntDistribution:
 
 
 @functools.lru_cache(maxsize=1024)
-def _categorical(*choices: tuple[type, Any]) -> CategoricalDistribution:
-    return CategoricalDistribution([choice for _, choice in choices])  # types keep 1, 1.0 and True apart
+def _categorical(choices: tuple[Any, ...], types: tuple[type, ...]) -> CategoricalDistribution:
+    return CategoricalDistribution(choices)  # types keep 1, 1.0 and True apart in the cache

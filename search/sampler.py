@@ -109,7 +109,7 @@ def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) ->
         before, value = parent.distributions.get(name), parent.params.get(name)
         if type(before) is not type(distribution):
             return at_share(distribution, rng.random())
-        if isinstance(distribution, CategoricalDistribution):
+        if type(distribution) is CategoricalDistribution:
             kept = name not in changed and value in distribution.choices
             return value if kept else at_share(distribution, rng.random())
         if name not in changed and before == distribution:
@@ -137,7 +137,7 @@ def _columns(trials: Sequence[Seen | RecordedTrial]) -> dict[Any, int]:
     columns: dict[Any, int] = {}
     distinct = {(name, id(found)): found for trial in trials for name, found in trial.distributions.items()}
     for (name, _), distribution in distinct.items():
-        if isinstance(distribution, CategoricalDistribution):
+        if type(distribution) is CategoricalDistribution:
             for choice in distribution.choices:
                 columns.setdefault((name, choice), len(columns))
         else:
@@ -151,7 +151,7 @@ def _encode(trials: Sequence[Seen | RecordedTrial], columns: Mapping[Any, int]) 
     for row, trial in enumerate(trials):
         for name, distribution in trial.distributions.items():
             value = trial.params[name]
-            if isinstance(distribution, CategoricalDistribution):
+            if type(distribution) is CategoricalDistribution:
                 for choice in distribution.choices:
                     encoded[row, columns[name, choice]] = float(choice == value)
             else:
@@ -164,8 +164,8 @@ def _log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: flo
     return np.log(np.maximum(deviation * (gap * norm.cdf(gap) + norm.pdf(gap)), 1e-300))
 
 
-def _key(params: Mapping[str, Any]) -> str:
-    return repr(sorted(params.items()))
+def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset(params.items())
 
 
 @dataclass(frozen=True)

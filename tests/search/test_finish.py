@@ -21,6 +21,7 @@ from search.study import StudyConfig
         ({"concurrency": 16}, 0, None, "At a time: 16 trials with 1 core each"),
         ({}, 1, 4, "At a time: 1 trial with 16 cores and 1 GPU"),
         ({"gpus_per_trial": "auto"}, 1, 3, "At a time: 3 trials with 5 cores and 1/3 of a GPU each"),
+        ({"gpus_per_trial": 0.4}, 1, None, "At a time: 2 trials with 8 cores and 0.4 of a GPU each"),
     ],
 )
 def test_what_trials_have_of_the_machine_is_said(asked: dict[str, Any], gpus: int, fit: int | None, words: str) -> None:
