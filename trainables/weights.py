@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -338,5 +339,12 @@ def _in_package(backbone: str, cache_dir: Path) -> tuple[Path, str] | None:
 
 
 def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache
+def _sha256_of(path: Path, num_bytes: int, modified: int) -> str:
+    """Of a file as it was when last modified: a start asks for it twice."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

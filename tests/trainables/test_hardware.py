@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.hardware import CONTEXT_BYTES, allocator_share
+from trainables.hardware import CONTEXT_BYTES, allocator_share, visible_gpus
 from trainables.watch import EnergyMeter, allocated_bytes, limit_gpu_memory
 
 TOTAL = 80 * CONTEXT_BYTES
@@ -65,3 +65,55 @@ def test_energy_is_what_the_counter_rose_by_times_the_share(monkeypatch: pytest.
     meter = EnergyMeter(torch.device("cuda"), share=0.5)
     assert meter.take() == 2.0
     assert meter.take() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        (None, ("A100", "H100")),
+        ("1", ("H100",)),
+        ("GPU-b, 0", ("H100", "A100")),
+        ("7", ("GPU",)),
+        ("-1", ()),
+        ("", ()),
+    ],
+)
+def test_the_gpus_that_a_process_may_use_are_named_without_torch(
+    visible: str | None, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pynvml
+
+    known = {0: "A100", 1: "H100", "GPU-b": "H100"}
+
+    def handle(which: int | str) -> int | str:
+        if which not in known:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return which
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", handle)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", handle)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", known.__getitem__)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    visible_gpus.cache_clear()
+    try:
+        assert visible_gpus() == names
+    finally:
+        visible_gpus.cache_clear()
+
+
+def test_without_a_driver_there_are_as_many_gpus_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    def refuse() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", refuse)
+    for visible, count in (("0,1", 2), ("", 0)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        visible_gpus.cache_clear()
+        assert len(visible_gpus()) == count
+    visible_gpus.cache_clear()

@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from trainables.weights import PACKAGES, WeightsError, check_weights, resolve_weights
+from trainables.weights import PACKAGES, WeightsError, check_weights, check_weights_once, resolve_weights
 
 LITE = "tf_efficientnet_lite0"
 
@@ -119,3 +119,25 @@ def test_a_folder_that_is_none_or_holds_nothing_is_an_error(tmp_path: Path) -> N
         resolve_weights([LITE], str(tmp_path / "nowhere"), tmp_path)
     with pytest.raises(WeightsError, match=f"holds no file for {LITE}"):
         resolve_weights([LITE], str(tmp_path), tmp_path)
+
+
+def test_a_file_that_fitted_is_not_tried_again_and_a_changed_one_is(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, tried = folder / "test_resnet.safetensors", []
+
+    def note(backbone: str, path: str, others: object) -> None:
+        tried.append(backbone)
+        check_weights(backbone, path)
+
+    monkeypatch.setattr("trainables.weights.check_weights", note)
+    for _ in range(2):
+        check_weights_once("test_resnet", str(file), [], tmp_path)
+    assert tried == ["test_resnet"]
+    with pytest.raises(WeightsError, match="does not hold the weights of test_vit2"):
+        check_weights_once("test_vit2", str(file), [], tmp_path)
+    file.write_bytes(b"no weights any more")
+    for _ in range(2):  # what did not fit is tried again
+        with pytest.raises(WeightsError, match="does not hold the weights of test_resnet"):
+            check_weights_once("test_resnet", str(file), [], tmp_path)
+    assert tried == ["test_resnet", "test_vit2", "test_resnet", "test_resnet"]
