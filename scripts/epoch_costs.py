@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import cycle, islice
 from multiprocessing import get_context
 
-from trainables.allocator import HUGE_PAGES
+from trainables.allocator import ENVIRONMENT
 from trainables.config import TaskConfig, TrialConfig
 
 RESIDENT_BATCHES = 4
@@ -58,7 +58,7 @@ def measure_epochs(
     Returns:
         Seconds of each part, an epoch, each repeat the mean over the processes; and pictures trained an epoch.
     """
-    os.environ.update(HUGE_PAGES)
+    os.environ.update(ENVIRONMENT)
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         jobs = [pool.submit(_measure, task, backbone, repeats, seconds) for _ in range(processes)]
         found = [job.result() for job in jobs]

@@ -130,7 +130,7 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
                 ]
                 if options.throughput:
                     size, batch, threads = options.image_size, options.batch_size, options.num_threads
-                    costs.append(f"{measure_throughput(backbone, size, batch, device.type, threads, cache_dir):.0f}")
+                    costs.append(f"{measure_throughput(backbone, size, batch, str(device), threads, cache_dir):.0f}")
             except FactsError:
                 costs = [f"not at {options.image_size} px", *["–"] * (3 + len(speed))]
             rows.append([backbone, *costs, tag or "–", licence or "–"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.study import num_cores
-from trainables.allocator import HUGE_PAGES
+from trainables.allocator import ENVIRONMENT
 from trainables.hardware import visible_gpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +31,7 @@ PRELOADING = {"preload_python_modules": list(PRELOADED), "worker_register_timeou
 """Settings of Ray's; at its 60 seconds it would start more workers beside those that import on a busy machine."""
 
 os.environ.update(
-    HUGE_PAGES,
+    ENVIRONMENT,
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.monitor writes what they would
@@ -39,6 +39,9 @@ os.environ.update(
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # a run is resumed from its own logs
     TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
 )
+
+
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # in which NVML, too, counts GPUs
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
         else:
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(HUGE_PAGES)},
+                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(ENVIRONMENT)},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

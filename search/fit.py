@@ -15,9 +15,10 @@ from trainables.hardware import CONTEXT_BYTES
 CPU_PROCESS_BYTES = 750_000_000
 """What a worker holds beside its network: torch, timm and Ray (610 MB), pictures, what kernels work with. Libraries'
 files (440 MB) are not in it, as all workers share them."""
-CPU_FACTOR = 1.2
-"""What comes to that, of the estimate of one step. Both fitted to the first trials of nine networks at 40 to 160 px,
-batches of 32 and 64, whose step is 0.17 to 1.36 GB: their peaks were between 18% under the sum of both and 5% over."""
+CPU_FACTOR = 1.3
+"""What comes to that, of the estimate of one step. With 1.2, the peaks of the first trials of nine networks at 40 to
+160 px, batches of 32 and 64, whose step is 0.17 to 1.36 GB, were between 18% under the sum of both and 5% over; that
+trials keep freed memory (`trainables.allocator`) has added 4 and 9% since, of two networks."""
 PACKING_FACTOR = 1.25
 """What a trial that shares a GPU is given, of what it needs: fragments of its allocator, kernels' workspaces; not
 measured."""
@@ -107,7 +108,9 @@ def trials_that_fit(
         if not gpu:
             needed.append(trial_bytes(facts, study.batch_size, num_networks, gpu=False))
             continue
-        setting = TrialSetting(backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial)
+        setting = TrialSetting(
+            backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial, compiled=study.compile
+        )
         known = recall_trial(setting, study.cache_path)
         pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
         took = known.memory_bytes if known is not None else None

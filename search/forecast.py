@@ -122,10 +122,11 @@ def forecast(
 def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecast | None:
     """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
 
-    None where that cannot be known: on a cluster, whose nodes are not this machine, and without pictures or facts.
+    None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
+    where each network is compiled first, for as long as that takes.
     """
     sides = run.data.get("sides") or {}
-    if study.address is not None or not num_trials or not sides:
+    if study.address is not None or not num_trials or not sides or run.task.compile:
         return None
     try:
         speeds, remembered = images_per_second(run, study)
@@ -158,7 +159,7 @@ def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, 
     size = (task.image_size, task.batch_size)
     known = {
         backbone: recall_trial(
-            TrialSetting(backbone, *size, task.device, task.num_threads, task.precision), study.cache_path
+            TrialSetting(backbone, *size, task.device, task.num_threads, task.precision, task.compile), study.cache_path
         )
         for backbone in run.weights
     }

@@ -15,7 +15,7 @@ from trainables.facts import TrialFacts, TrialSetting, remember_trial
 
 
 class Remember(Callback):
-    """Ray Tune's callback that keeps speed and peak memory by backbone, image size, batch and precision."""
+    """Ray Tune's callback that keeps speed and peak memory by backbone, image size, batch, precision and compiling."""
 
     def __init__(self, task: TaskConfig, cache_dir: Path) -> None:
         """Writes into the facts of this cache folder.
@@ -58,7 +58,13 @@ class Remember(Callback):
         took, task = self._took.pop(trial_id, None), self._task
         if took is not None and took.images_per_second > 0:
             setting = TrialSetting(
-                config["backbone"], task.image_size, task.batch_size, task.device, task.num_threads, task.precision
+                backbone=config["backbone"],
+                image_size=task.image_size,
+                batch_size=task.batch_size,
+                device=task.device,
+                num_threads=task.num_threads,
+                precision=task.precision,
+                compiled=task.compile,
             )
             with suppress(OSError):  # what is not remembered is estimated
                 remember_trial(setting, self._cache_dir, took)

@@ -54,8 +54,8 @@ class StudyConfig:
     """GPUs of a trial, from 0; a fraction lets trials share one, and each is kept to its share of the memory. auto:
     the fraction that the space's largest trial needs, by what earlier trials took or an estimate, at least 1/4."""
     compile: bool = False
-    """Compile each network's training step (torch.compile): some tens of seconds a trial at first, worth it on a
-    GPU for trials of many minutes. Needs a C++ compiler."""
+    """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
+    thousand steps. Needs a C++ compiler."""
     grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None

@@ -162,7 +162,9 @@ class StoppableScheduler(FIFOScheduler):
         return decision
 
     def _has_time(self, result: Mapping[str, Any]) -> bool:
-        return self._stop.reason is None and self._stop.has_time_for(result.get("seconds", 0.0))
+        return self._stop.reason is None and self._stop.has_time_for(
+            result.get("seconds", 0.0) - result.get("compile_seconds", 0.0)
+        )
 
 
 def build_tuner(

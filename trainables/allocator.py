@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-HUGE_PAGES: Mapping[str, str] = {"THP_MEM_ALLOC_ENABLE": "1"}
-"""Environment in which torch asks for pages of 2 MB where it allocates as much; read once, when a process begins."""
+ENVIRONMENT: Mapping[str, str] = {"THP_MEM_ALLOC_ENABLE": "1", "MALLOC_ARENA_MAX": "1"}
+"""Read when a process begins: torch asks for pages of 2 MB where it allocates as much, and glibc has one heap for all
+threads. Ray runs a trial in a thread, whose own heap could not keep blocks of more than 64 MB."""
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 """Parameters of mallopt(3)."""
-_NEVER, _TOP_PAD_BYTES = 2**31 - 1, 64 * 2**20
+_NEVER, _TOP_PAD_BYTES = -1, 64 * 2**20
 
 
 def keep_freed_memory() -> None:

@@ -5,17 +5,20 @@ What a trial needs is imported when it runs: the driver, which only hands this f
 
 from __future__ import annotations
 
+import atexit
 import gc
 import math
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from trainables.allocator import give_back_memory, keep_freed_memory
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import METRIC
 
@@ -41,15 +44,16 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     """
     import torch
 
-    from trainables.allocator import keep_freed_memory
     from trainables.watch import limit_gpu_memory
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:
         tune.report({METRIC: math.nan, "not_begun": True})
         return
+    _free_memory()  # of the trial before: Ray ended its thread by SystemExit
     torch.set_num_threads(task.num_threads)
-    keep_freed_memory()
+    if task.device == "cpu":
+        keep_freed_memory()
     limit_gpu_memory(gpu_share)
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
@@ -115,11 +119,18 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0]
 
 
+@cache
+def _leave_imports_alone() -> None:
+    """Keeps what the process has imported out of every later search for garbage, which takes .2 s with it."""
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries look for what was not collected when the process ends
+
+
 def _free_memory() -> None:
     import torch
 
-    from trainables.allocator import give_back_memory
-
+    _leave_imports_alone()
     gc.collect()
     give_back_memory()
     if torch.cuda.is_available():

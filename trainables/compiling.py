@@ -1,11 +1,13 @@
 """torch.compile for the training step, where a study asks for it, and what compiling costs.
 
-Only the step is compiled, which has one shape of batch; evaluation, a tenth of the time, stays as it is. What was
-compiled for a backbone is found again on disk by the trials after it (torch's own cache).
+Only the step is compiled, which has one shape of batch; evaluation, a tenth of the time, stays as it is, and so does
+a trial that goes on in parts of a batch for want of memory. What was compiled for a backbone is found again on disk by
+the trials after it (torch's own cache).
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from importlib.util import find_spec
@@ -25,25 +27,33 @@ def refuse_without_compiler(device_type: str) -> None:
     Raises:
         ValueError: There is not; names it and the way out.
     """
-    if device_type == "cuda" and find_spec("triton") is None:
-        raise ValueError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
-    try:
-        if device_type == "cpu":
-            from torch._inductor.cpp_builder import get_cpp_compiler
+    if device_type == "cuda":
+        if find_spec("triton") is None:
+            raise ValueError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
+        if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+            raise ValueError("--compile needs a C compiler for triton: install gcc or clang, or leave --compile out")
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
 
-            get_cpp_compiler()
-        elif shutil.which("gcc") is None and shutil.which("cc") is None:
-            raise RuntimeError("no gcc or cc on the PATH")
+    try:
+        get_cpp_compiler()
     except RuntimeError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"--compile needs a C++ compiler ({reason}): install g++, or leave --compile out") from error
 
 
-def compiled(model: nn.Module) -> Any:
+def compiled(model: nn.Module, num_threads: int) -> Any:
     """The network, compiled at its first step for the shape that it then sees; what earlier trials compiled is dropped.
 
     Parameters and buffers stay those of `model`.
+
+    Args:
+        model: On its device.
+        num_threads: Compilers at the same time: as many as the trial has cores.
     """
+    from torch._inductor import config
+
+    config.compile_threads = num_threads
     torch.compiler.reset()  # else trials of one process share torch's limit of recompilations
     return torch.compile(model, dynamic=False)
 

@@ -135,6 +135,7 @@ class TrialSetting:
     num_threads: int
     """On a CPU; of no matter on a GPU."""
     precision: str = "auto"
+    compiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ def _trial_facts(known: object) -> TrialFacts | None:
 
 
 def _speed_key(backbone: str, image_size: int, batch_size: int, device: str, num_threads: int) -> str:
-    where = f"{hardware_in_words()}, {num_threads}" if device == "cpu" else next(iter(visible_gpus()), device)
+    where = f"{hardware_in_words()}, {num_threads}"
+    if device != "cpu":
+        gpus, index = visible_gpus(), int(device.partition(":")[2] or 0)  # cuda, or cuda:1
+        where = gpus[index] if index < len(gpus) else device
     return f"{FACTS_VERSION} {backbone} {image_size} {batch_size} {where} {library_versions()}"
 
 
@@ -181,7 +185,8 @@ def _trial_key(setting: TrialSetting) -> str:
     if precision == "auto":
         precision = "float32" if setting.device == "cpu" else "bfloat16"  # autocast's choice, see trainables.model
     size = (setting.backbone, setting.image_size, setting.batch_size)
-    return f"trial {precision} {_speed_key(*size, setting.device, setting.num_threads)}"
+    compiled = " compiled" if setting.compiled else ""
+    return f"trial{compiled} {precision} {_speed_key(*size, setting.device, setting.num_threads)}"
 
 
 @cache

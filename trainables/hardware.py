@@ -37,14 +37,18 @@ def _gpu_name(visible: str) -> str:
     import pynvml
 
     try:
-        by_index = visible.isdigit()
-        handle = (pynvml.nvmlDeviceGetHandleByIndex if by_index else pynvml.nvmlDeviceGetHandleByUUID)(
-            int(visible) if by_index else visible
-        )
-        name = pynvml.nvmlDeviceGetName(handle)
-        return name.decode() if isinstance(name, bytes) else name
-    except pynvml.NVMLError:  # a part of a GPU that does not tell
+        if visible.isdigit():
+            handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+        else:  # which may be cut short
+            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            handle = next(one for one in handles if _text(pynvml.nvmlDeviceGetUUID(one)).startswith(visible))
+        return _text(pynvml.nvmlDeviceGetName(handle))
+    except (pynvml.NVMLError, StopIteration):  # a part of a GPU, or none
         return "GPU"
+
+
+def _text(words: str | bytes) -> str:
+    return words.decode() if isinstance(words, bytes) else words  # by the version of pynvml
 
 
 @cache

@@ -73,8 +73,8 @@ class TrainState:
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)
-        if task.compile:
-            state.compiled = compiled(model)
+        if task.compile and micro_batches == 1:
+            state.compiled = compiled(model, task.num_threads)
         if config.ema > 0:
             # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
             # by the weights it began with. Statistics of batch normalization are averages already and copied.
@@ -135,6 +135,8 @@ class TrainState:
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
             self.best_val_macro_f1 = saved["best_val_macro_f1"]
             self.micro_batches = max(self.micro_batches, saved["micro_batches"])
+            if self.micro_batches > 1:
+                self.compiled = None
         except Exception as error:  # torch raises a dozen types for a file that is not what it should be
             raise ValueError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
 

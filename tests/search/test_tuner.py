@@ -144,7 +144,9 @@ def test_a_trial_that_cannot_reach_its_next_epoch_in_time_ends_with_this_one(inn
     searcher.suggest("ray0")
     assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5, seconds=1.0)) == TrialScheduler.CONTINUE
     assert stop.why is None
-    assert scheduler.on_trial_result(None, a_trial(0), result(2, 0.5, seconds=100.0)) == TrialScheduler.STOP
+    compiling = result(2, 0.5, seconds=100.0, compile_seconds=99.0)  # which the next epoch does not
+    assert scheduler.on_trial_result(None, a_trial(0), compiling) == TrialScheduler.CONTINUE
+    assert scheduler.on_trial_result(None, a_trial(0), result(3, 0.5, seconds=100.0)) == TrialScheduler.STOP
     assert stop.ended == {"00000"}
     assert stop.reason is None  # the other trials go on
     assert stop.why == "time budget"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
+import weakref
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from ray import tune
 import trainables.loop
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
+from trainables.state import TrainState
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -57,6 +61,38 @@ def test_a_trial_that_is_run_again_goes_on_from_its_checkpoint(
     assert len(reports) < 6  # it did not start from the beginning
     assert [reports[index]["val_loss"] for index in (0, 1)] == whole[:2]
     assert reports[-1]["val_loss"] == whole[2]
+
+
+def test_a_trial_gives_back_what_one_that_ray_ended_has_left(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network: list[weakref.ref] = []
+    held: list[bool] = []
+    start = TrainState.start
+
+    def noted(*args: Any) -> TrainState:
+        state = start(*args)
+        network.append(weakref.ref(state.model))
+        return state
+
+    def ends(report: dict[str, Any]) -> None:
+        raise SystemExit
+
+    def ended() -> None:
+        with suppress(SystemExit):
+            train_trial(CONFIG, task)
+
+    monkeypatch.setattr(TrainState, "start", noted)
+    monkeypatch.setattr(tune, "report", ends)
+    monkeypatch.setattr(
+        "trainables.classifier.give_back_memory", lambda: held.append(any(one() is not None for one in network))
+    )
+    for _ in range(2):
+        thread = threading.Thread(target=ended)
+        thread.start()
+        thread.join()
+    assert len(network) == 2
+    assert held == [False, False]  # once for each trial, when nothing is left of the one before
 
 
 def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, reports: list[dict[str, Any]]) -> None:

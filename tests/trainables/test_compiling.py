@@ -38,9 +38,22 @@ def train(task: TaskConfig, config: TrialConfig = PLAIN, saved: Path | None = No
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own deprecations
-def test_compiled_training_is_the_same_but_for_rounding_and_goes_on_bit_for_bit(
-    task: TaskConfig, tmp_path: Path
-) -> None:
+def test_a_compiled_training_goes_on_bit_for_bit(task: TaskConfig, tmp_path: Path) -> None:
+    task, config = (
+        replace(task, epochs=3, compile=True),
+        replace(PLAIN, dropout=0.2, flip=0.5, frozen_share=0.4, ema=0.9),
+    )
+    whole, saved = train(task, config), tmp_path / "state.pt"
+    assert [report.compile_seconds > 0 for report in whole] == [True, True, False]  # frozen, thawed
+    parts = train(task, config, saved, last=1) + train(task, config, saved)
+    for name in ("train_loss", "val_loss", "val_macro_f1"):
+        assert [getattr(report, name) for report in parts] == [getattr(report, name) for report in whole]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_training_is_the_same_but_for_rounding(task: TaskConfig) -> None:
     task = replace(task, epochs=3)
     compiling = replace(task, compile=True)
     plain, whole = train(task), train(compiling)
@@ -48,10 +61,6 @@ def test_compiled_training_is_the_same_but_for_rounding_and_goes_on_bit_for_bit(
     assert [report.compile_seconds for report in plain] == [0, 0, 0]
     assert [report.compile_seconds > 0 for report in whole] == [True, False, False]
     assert whole[0].compile_seconds < whole[0].seconds
-    saved = tmp_path / "state.pt"
-    parts = train(compiling, saved=saved, last=2) + train(compiling, saved=saved)
-    assert [report.train_loss for report in parts] == [report.train_loss for report in whole]
-    assert [report.val_macro_f1 for report in parts] == [report.val_macro_f1 for report in whole]
 
 
 @pytest.mark.slow
@@ -64,9 +73,27 @@ def test_what_is_saved_of_a_compiled_network_is_plain(task: TaskConfig) -> None:
     assert set(state.model.state_dict()) == set(state.scored_model.state_dict()) == names
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_trial_that_goes_on_in_parts_is_not_compiled(task: TaskConfig, tmp_path: Path) -> None:
+    task = replace(task, compile=True)
+    in_parts = TrainState.start(PLAIN, task, 2, micro_batches=2)
+    assert in_parts.compiled is None
+    in_parts.save(tmp_path / "state.pt")
+    again = TrainState.start(PLAIN, task, 2)
+    assert again.compiled is not None
+    again.load(tmp_path / "state.pt")
+    assert again.compiled is None
+
+
 def test_without_a_compiler_it_is_refused_before_the_first_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.compiling.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="--compile needs triton on a GPU"):
+        refuse_without_compiler("cuda")
+    monkeypatch.setattr("trainables.compiling.find_spec", lambda name: object())
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="--compile needs a C compiler for triton: install gcc or clang"):
         refuse_without_compiler("cuda")
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     with pytest.raises(ValueError, match=r"--compile needs a C\+\+ compiler .*install g\+\+, or leave --compile out"):

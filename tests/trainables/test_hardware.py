@@ -72,7 +72,8 @@ def test_energy_is_what_the_counter_rose_by_times_the_share(monkeypatch: pytest.
     [
         (None, ("A100", "H100")),
         ("1", ("H100",)),
-        ("GPU-b, 0", ("H100", "A100")),
+        ("GPU-b4, 0", ("H100", "A100")),
+        ("GPU-c", ("GPU",)),
         ("7", ("GPU",)),
         ("-1", ()),
         ("", ()),
@@ -83,9 +84,9 @@ def test_the_gpus_that_a_process_may_use_are_named_without_torch(
 ) -> None:
     import pynvml
 
-    known = {0: "A100", 1: "H100", "GPU-b": "H100"}
+    known = {0: "A100", 1: "H100"}
 
-    def handle(which: int | str) -> int | str:
+    def handle(which: int) -> int:
         if which not in known:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
         return which
@@ -93,7 +94,7 @@ def test_the_gpus_that_a_process_may_use_are_named_without_torch(
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", handle)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByUUID", handle)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", {0: "GPU-a123", 1: b"GPU-b456"}.__getitem__)
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", known.__getitem__)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
