@@ -17,7 +17,8 @@ from trainables.data.batches import Side
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
 """Families measured slower with channels last on a CPU (resnet18: 59 -> 48 images/s on one thread at 64 px);
-efficientnet, mobilenet and densenet gain 1.6 to 1.8 times, and every family gains on a GPU in bfloat16."""
+efficientnet, mobilenet and densenet gain 1.2 to 1.8 times, ConvNeXt, ViT and DeiT are as fast either way, and every
+family gains on a GPU in bfloat16."""
 
 
 def choose_device(name: str) -> torch.device:
