@@ -69,8 +69,9 @@ def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the sweep over all backbones, which takes minutes."""
+    """Adds what takes minutes: the sweep over all backbones, and kernels made by a C++ compiler."""
     parser.addoption("--all-backbones", action="store_true", help="train every backbone of every space for a step")
+    parser.addoption("--compile", action="store_true", help="make the kernels of compiled networks in earnest")
 
 
 @pytest.fixture(scope="session")

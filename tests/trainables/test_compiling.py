@@ -1,9 +1,13 @@
-"""torch.compile: the same numbers but for rounding, resumed bit for bit, its cost told, its compiler checked."""
+"""torch.compile: the same numbers but for rounding, resumed bit for bit, its cost told, its compiler checked.
+
+Networks are traced and run without kernels of their own, which take a compiler minutes; `pytest --compile
+tests/trainables/test_compiling.py` makes them.
+"""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,10 +39,16 @@ def train(task: TaskConfig, config: TrialConfig = PLAIN, saved: Path | None = No
     return reports
 
 
+@pytest.fixture(autouse=True)
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --compile: none."""
+    if not request.config.getoption("--compile"):
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own deprecations
-def test_a_compiled_training_goes_on_bit_for_bit(task: TaskConfig, tmp_path: Path) -> None:
+def test_what_is_compiled_anew_when_it_thaws_goes_on_bit_for_bit(task: TaskConfig, tmp_path: Path) -> None:
     task, config = (
         replace(task, epochs=3, compile=True),
         replace(PLAIN, dropout=0.2, flip=0.5, frozen_share=0.4, ema=0.9),
@@ -51,9 +61,10 @@ def test_a_compiled_training_goes_on_bit_for_bit(task: TaskConfig, tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore")
-def test_compiled_training_is_the_same_but_for_rounding(task: TaskConfig) -> None:
+def test_compiled_training_is_the_same_but_for_rounding_and_goes_on_bit_for_bit(
+    task: TaskConfig, tmp_path: Path
+) -> None:
     task = replace(task, epochs=3)
     compiling = replace(task, compile=True)
     plain, whole = train(task), train(compiling)
@@ -61,10 +72,13 @@ def test_compiled_training_is_the_same_but_for_rounding(task: TaskConfig) -> Non
     assert [report.compile_seconds for report in plain] == [0, 0, 0]
     assert [report.compile_seconds > 0 for report in whole] == [True, False, False]
     assert whole[0].compile_seconds < whole[0].seconds
+    saved = tmp_path / "state.pt"
+    parts = train(compiling, saved=saved, last=1) + train(compiling, saved=saved)
+    assert [report.train_loss for report in parts] == [report.train_loss for report in whole]
+    assert [report.val_macro_f1 for report in parts] == [report.val_macro_f1 for report in whole]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_what_is_saved_of_a_compiled_network_is_plain(task: TaskConfig) -> None:
     config = replace(PLAIN, ema=0.9)
