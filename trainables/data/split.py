@@ -197,7 +197,8 @@ def _warnings(
     cut = [side for side, share in shares.items() if share]
     if given and cut:
         warnings.append(f"The column split never says {' or '.join(cut)}: cut out of its train rows.")
-    absent = [label for label in manifest.classes if label not in set(table["label"])]
+    labels = set(table["label"])
+    absent = [label for label in manifest.classes if label not in labels]
     if absent:
         warnings.append(f"No picture at all of {_names(absent)}: the score leaves such classes out.")
     for side in [side for side in SIDES if side == "train" or side in given or side in cut]:
