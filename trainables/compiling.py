@@ -1,8 +1,8 @@
 """torch.compile for the training step, where a study asks for it, and what compiling costs.
 
 Only the step is compiled, which has one shape of batch; evaluation, a tenth of the time, stays as it is, and so does
-a trial that goes on in parts of a batch for want of memory. What was compiled for a backbone is found again on disk by
-the trials after it (torch's own cache).
+a trial that goes on in parts of a batch for want of memory. Kernels that were made before are found on disk by the
+trials after it (torch's own cache), but for those that hold a knob, such as the probability of dropout.
 """
 
 from __future__ import annotations
