@@ -149,7 +149,7 @@ def measure(config: ThroughputConfig) -> int:
             "out": None,
         },
         "images_per_epoch": images,
-        "facts": load_run(run_dir).data,
+        "facts": load_run(run_dir).portable().data,
         "searches": {kind: [asdict(search) for search in found[kind]] for kind in ("cold", "warm")},
         "plain": {plain_name(workers): found[plain_name(workers)] for workers in config.workers},
         "imports": found["imports"],

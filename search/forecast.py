@@ -157,12 +157,7 @@ def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, 
     """
     task, device = run.task, run.task.device
     size = (task.image_size, task.batch_size)
-    known = {
-        backbone: recall_trial(
-            TrialSetting(backbone, *size, task.device, task.num_threads, task.precision, task.compile), study.cache_path
-        )
-        for backbone in run.weights
-    }
+    known = {backbone: recall_trial(TrialSetting.of(backbone, task), study.cache_path) for backbone in run.weights}
     speeds = {backbone: took.images_per_second for backbone, took in known.items() if took is not None}
     missing = [backbone for backbone in run.weights if backbone not in speeds]
     if not missing:

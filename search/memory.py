@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import psutil
 
 from search.study import StudyConfig
+from trainables.hardware import gpu_handles
 
 CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
@@ -25,18 +25,12 @@ def device_memory(study: StudyConfig) -> int | None:
 def _free_gpu_bytes() -> int | None:
     import pynvml
 
+    handles = gpu_handles()
+    if not handles or any(handle is None for handle in handles):
+        return None
     try:
-        pynvml.nvmlInit()
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else map(str, range(pynvml.nvmlDeviceGetCount()))
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(int(name))
-            if name.strip().isdigit()
-            else pynvml.nvmlDeviceGetHandleByUUID(name.strip())
-            for name in names
-        ]
         return min(int(pynvml.nvmlDeviceGetMemoryInfo(handle).free) for handle in handles)
-    except (pynvml.NVMLError, ValueError):  # no driver, or a part of a GPU that does not tell
+    except pynvml.NVMLError:  # a part of a GPU that does not tell
         return None
 
 

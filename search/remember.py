@@ -55,16 +55,7 @@ class Remember(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Writes it down when the trial has ended."""
         config, trial_id = split_params(trial.config)
-        took, task = self._took.pop(trial_id, None), self._task
+        took = self._took.pop(trial_id, None)
         if took is not None and took.images_per_second > 0:
-            setting = TrialSetting(
-                backbone=config["backbone"],
-                image_size=task.image_size,
-                batch_size=task.batch_size,
-                device=task.device,
-                num_threads=task.num_threads,
-                precision=task.precision,
-                compiled=task.compile,
-            )
             with suppress(OSError):  # what is not remembered is estimated
-                remember_trial(setting, self._cache_dir, took)
+                remember_trial(TrialSetting.of(config["backbone"], self._task), self._cache_dir, took)

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainables.reason import reason_of
+
 
 def refuse_without_compiler(device_type: str) -> None:
     """Checks that there is what torch.compile makes kernels with.
@@ -38,7 +40,7 @@ def refuse_without_compiler(device_type: str) -> None:
     try:
         get_cpp_compiler()
     except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ValueError(f"--compile needs a C++ compiler ({reason}): install g++, or leave --compile out") from error
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from trainables.atomic import replacing
+from trainables.config import TaskConfig
 from trainables.hardware import hardware_in_words, visible_gpus
 
 FACTS_VERSION = 1
@@ -136,6 +137,19 @@ class TrialSetting:
     """On a CPU; of no matter on a GPU."""
     precision: str = "auto"
     compiled: bool = False
+
+    @classmethod
+    def of(cls, backbone: str, task: TaskConfig) -> TrialSetting:
+        """That of a trial of this task."""
+        return cls(
+            backbone=backbone,
+            image_size=task.image_size,
+            batch_size=task.batch_size,
+            device=task.device,
+            num_threads=task.num_threads,
+            precision=task.precision,
+            compiled=task.compile,
+        )
 
 
 @dataclass(frozen=True)

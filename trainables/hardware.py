@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CONTEXT_BYTES = 800_000_000
 """GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
@@ -17,9 +19,11 @@ def allocator_share(share: float, total_bytes: int) -> float:
     return max(share / 2, share - CONTEXT_BYTES / total_bytes)
 
 
-@cache
-def visible_gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that this process may use (`CUDA_VISIBLE_DEVICES`), in their order."""
+def gpu_handles() -> list[Any]:
+    """NVML's handles of the NVIDIA GPUs that this process may use (`CUDA_VISIBLE_DEVICES`), in their order.
+
+    None stands for one that is asked for and that NVML does not know, as all are without a driver.
+    """
     import pynvml
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -27,24 +31,38 @@ def visible_gpus() -> tuple[str, ...]:
     try:
         pynvml.nvmlInit()
         names = asked if asked is not None else map(str, range(pynvml.nvmlDeviceGetCount()))
-        return tuple(_gpu_name(name) for name in names)
+        return [_handle(name) for name in names]
     except pynvml.NVMLError:  # no driver
-        return tuple("GPU" for _ in asked or ())
+        return [None for _ in asked or ()]
 
 
-def _gpu_name(visible: str) -> str:
-    """The name of a GPU as `CUDA_VISIBLE_DEVICES` has it, by its index or its UUID."""
+@cache
+def visible_gpus() -> tuple[str, ...]:
+    """Names of the GPUs of `gpu_handles`; GPU for one that does not tell."""
+    return tuple(map(_gpu_name, gpu_handles()))
+
+
+def _handle(visible: str) -> Any:
+    """A GPU as `CUDA_VISIBLE_DEVICES` has it: an index, or a UUID, which may be cut short or of a part of a GPU."""
     import pynvml
 
-    try:
+    with suppress(pynvml.NVMLError):
         if visible.isdigit():
-            handle = pynvml.nvmlDeviceGetHandleByIndex(int(visible))
-        else:  # which may be cut short
-            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-            handle = next(one for one in handles if _text(pynvml.nvmlDeviceGetUUID(one)).startswith(visible))
-        return _text(pynvml.nvmlDeviceGetName(handle))
-    except (pynvml.NVMLError, StopIteration):  # a part of a GPU, or none
-        return "GPU"
+            return pynvml.nvmlDeviceGetHandleByIndex(int(visible))
+        with suppress(pynvml.NVMLError):
+            return pynvml.nvmlDeviceGetHandleByUUID(visible)
+        for handle in map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount())):
+            if _text(pynvml.nvmlDeviceGetUUID(handle)).startswith(visible):
+                return handle
+    return None
+
+
+def _gpu_name(handle: Any) -> str:
+    import pynvml
+
+    with suppress(pynvml.NVMLError):
+        return "GPU" if handle is None else _text(pynvml.nvmlDeviceGetName(handle))
+    return "GPU"
 
 
 def _text(words: str | bytes) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from trainables.data.batches import Side
+from trainables.reason import reason_of
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
 """Families measured slower with channels last on a CPU (resnet18: 59 -> 48 images/s on one thread at 64 px);
@@ -118,7 +119,7 @@ def _refuse_size(model: nn.Module, backbone: str, image_size: int) -> None:
 
 
 def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = reason_of(error)
     return ValueError(
         f"{backbone} cannot take pictures of {image_size} px ({reason}): give another --image-size, or leave it out "
         "by --backbones"

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.model import autocast, memory_format, size_options
+from trainables.reason import reason_of
 
 WARM_UP_STEPS = 2
 MEASURED_SECONDS = 1.5
@@ -45,7 +46,7 @@ def compute_facts(backbone: str, image_size: int) -> Mapping[str, int]:
         float32 = _Kept(model, image_size, in_bfloat16=False)
         bfloat16 = _Kept(model, image_size, in_bfloat16=True)
     except Exception as error:  # timm asserts, raises and divides by zero where a size does not suit a network
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ValueError(reason) from error
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -21,6 +21,7 @@ from trainables.formulation import Attributes, assemble
 from trainables.model import choose_device, memory_format, size_options
 from trainables.model_description import DESCRIPTION, WEIGHTS, ModelDescription, ModelError, read_description
 from trainables.model_description import refuse_other_classes as refuse_other_classes
+from trainables.reason import reason_of
 
 _AGAIN = "copy the model again, or save it anew"
 
@@ -124,7 +125,7 @@ def _device(name: str) -> torch.device:
         device = choose_device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # each of torch's backends has its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise ModelError(f"the device {name!r} cannot be used here ({reason}); use auto or cpu") from error
     return device
 

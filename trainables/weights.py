@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from trainables.atomic import replacing
 from trainables.facts import known_fact, library_versions
+from trainables.reason import reason_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,7 +108,7 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
         with _quiet_timm():
             first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
     except Exception as error:  # timm, torch and safetensors raise many types for a file that does not fit
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         said = _what_it_holds(backbone, file, others) or reason
         raise WeightsError(f"{file} does not hold the weights of {backbone}: {said}") from error
     values = second.state_dict()
