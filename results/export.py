@@ -27,11 +27,11 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import filelock
 import tyro
 
-from results.atomic import write_whole
-from results.record import BestTrial, load_record
-from results.retrained import RetrainedModel, load_retrained
-from results.strict_json import RecordError
-from results.table import TableError, render_table, splice
+from results.pages.table import TableError, render_table, splice
+from results.records.record import BestTrial, load_record
+from results.records.retrained import RetrainedModel, load_retrained
+from trainables.atomic import write_whole
+from trainables.strict_json import RecordError
 
 README = ROOT / "README.md"
 RECORDS = ROOT / "results" / "best"

@@ -42,8 +42,12 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import load_data
 from trainables.data.cache import build_cache
 from trainables.data.rows import read_split
-from trainables.loop import fit, steps_per_epoch
-from trainables.state import TrainState
+try:
+    from trainables.training.loop import fit, steps_per_epoch
+    from trainables.training.state import TrainState
+except ModuleNotFoundError:  # a commit from before the rooms
+    from trainables.loop import fit, steps_per_epoch
+    from trainables.state import TrainState
 
 torch.set_num_threads(1)
 split, cache_dir, cases = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -100,7 +104,7 @@ def render(base: str, before: Mapping[str, Sequence], now: Mapping[str, Sequence
 
 def _draw(folder: Path) -> Path:
     """A split of drawn people: pictures of twelve to train on and of six to validate on."""
-    from trainables.data.demo import make_demo_data
+    from trainables.data.demo.draw import make_demo_data
     from trainables.data.manifest import DataConfig, load_manifest
 
     table = load_manifest(DataConfig(data=make_demo_data(folder / "demo", people=18, eval_people=1, height=64))).table

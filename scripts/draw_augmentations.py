@@ -71,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def draw(options: Options) -> int:
     """The pipeline: pictures, augmentations, sheet."""
-    from results.atomic import write_whole
+    from trainables.atomic import write_whole
 
     if len(options.pictures) not in (0, NUM_PICTURES):
         raise ValueError(f"{len(options.pictures)} pictures: give {NUM_PICTURES}, or none for the built-in data")
@@ -97,7 +97,7 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
     import torch
 
     from trainables.data.cache import decode, find_unreadable, stored_size
-    from trainables.data.demo import make_demo_data
+    from trainables.data.demo.draw import make_demo_data
 
     with tempfile.TemporaryDirectory() as folder:
         if not paths:
@@ -114,7 +114,7 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
 
 def augmentations() -> Iterator[tuple[str, TrialConfig]]:
     """Each augmentation alone, with a title: its knob and the largest value that is searched."""
-    from search.replay import RecordedTrial, at_share
+    from spaces.sampling import RecordedTrial, at_share
     from spaces.suggest import suggest_augmentation, suggest_mixing
     from trainables.config import POLICIES, TrialConfig
 
@@ -138,8 +138,8 @@ def augmented(title: str, config: TrialConfig, stored: torch.Tensor, options: Op
     import numpy as np
     import torch
 
-    from trainables.augment import Augment
-    from trainables.model import centre_crop
+    from trainables.augmentation.augment import Augment
+    from trainables.networks.model import centre_crop
 
     torch.manual_seed(0)
     np.random.seed(0)

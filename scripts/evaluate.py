@@ -31,8 +31,8 @@ from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
 
 if TYPE_CHECKING:
-    from results.evaluation import Answers, Evaluation
-    from trainables.saved_model import SavedModel
+    from results.statistics.evaluation import Answers, Evaluation
+    from trainables.saved.saved_model import SavedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +80,11 @@ def evaluate(options: Options) -> None:
     """
     pictures = read_pictures(options.data.absolute(), options.split, options.side)
 
-    from results.evaluation import evaluate_answers
-    from results.evaluation_report import MARKER, WHAT, save_evaluation
-    from results.folders import refuse_foreign_folder
-    from trainables.predict import load_models, predict_probabilities
-    from trainables.saved_model import refuse_other_classes
+    from results.pages.evaluation_report import MARKER, WHAT, save_evaluation
+    from results.pages.report_folder import refuse_foreign_folder
+    from results.statistics.evaluation import evaluate_answers
+    from trainables.saved.predict import load_models, predict_probabilities
+    from trainables.saved.saved_model import refuse_other_classes
 
     models = load_models(options.models, options.device)
     classes = models[0].description.classes
@@ -116,7 +116,7 @@ def evaluate(options: Options) -> None:
 def _answers(
     model: SavedModel, pictures: LabelledPictures, paths: tuple[str, ...], probabilities: np.ndarray
 ) -> Answers:
-    from results.evaluation import Answers
+    from results.statistics.evaluation import Answers
 
     readable, described = pictures.only(set(paths)), model.description
     index = {name: place for place, name in enumerate(described.classes)}
@@ -159,7 +159,7 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
 
 def _note_test_side(options: Options, models: Sequence[SavedModel], seen: Mapping[str, int]) -> int:
     """Writes down, before it is done, that models are scored on their test side; returns how many have been."""
-    from results.ledger import note_scoring, side_hash
+    from results.records.scorings import note_scoring, side_hash
 
     times = 0
     for model in models if seen.get("test") else ():
@@ -204,7 +204,7 @@ def _warnings(pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[st
 
 
 def _say(evaluation: Evaluation, warnings: Sequence[str], out: Path) -> None:
-    from results.confusion import confused_pairs
+    from results.records.confusion import confused_pairs
 
     scores = evaluation.scores
     print(f"{len(evaluation.answers.paths):,} pictures")

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from results.exploration import Exploration
-    from results.probe import Flattery
+    from results.statistics.exploration import Exploration
+    from results.statistics.probe import Flattery
     from search.prepare import Prepared
-    from trainables.weights import ResolvedWeights
+    from trainables.networks.weights import ResolvedWeights
 
 PREFERRED = "tf_efficientnet_lite0"
 """Its weights come as a package, and it is the fastest of the space without a GPU."""
@@ -70,13 +70,13 @@ def main(args: Sequence[str] | None = None) -> int:
 def explore(options: Options, console: Console) -> int:
     """The pipeline: pictures, weights, embeddings, probes, report."""
     out = _out_dir(options)
-    from results.exploration import Exploration, advice, class_facts, group_facts
-    from results.exploration_report import save_exploration
-    from results.probe import map_of
+    from results.pages.exploration_report import save_exploration
+    from results.statistics.exploration import Exploration, advice, class_facts, group_facts
+    from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
     from search.study import StudyConfig
     from trainables.data.split import render_split
-    from trainables.embeddings import embed_pictures
+    from trainables.networks.embeddings import embed_pictures
 
     study = StudyConfig(image_size=options.image_size, seed=options.seed, cache_dir=options.cache_dir)
     data = dataclasses.replace(options.data.absolute(), skip_bad=True)  # bad pictures are reported, not fatal
@@ -130,7 +130,7 @@ def choose_weights(backbone: str | None, policy: str, cache_dir: Path) -> Resolv
     import timm
 
     from spaces.efficientnet import BACKBONES
-    from trainables.weights import check_weights, resolve_weights
+    from trainables.networks.weights import check_weights, resolve_weights
 
     if backbone is not None and not timm.is_model(backbone):
         raise ValueError(f"--backbone {backbone}: timm has no such model")
@@ -154,7 +154,7 @@ def measure_flattery(
 
     Sides that the data name are left aside: they would be the same in every split.
     """
-    from results.probe import Flattery, probe_score
+    from results.statistics.probe import Flattery, probe_score
     from trainables.data.manifest import DataError
     from trainables.data.split import split_by_group
 
@@ -177,7 +177,7 @@ def measure_flattery(
 
 def find_pairs(prepared: Prepared) -> tuple:
     """The same or nearly the same pictures, with what sets them apart."""
-    from results.exploration import Pair
+    from results.statistics.exploration import Pair
     from trainables.data.duplicates import find_duplicates
     from trainables.data.raw import relative_path
 
@@ -246,8 +246,8 @@ def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: 
 
 
 def _out_dir(options: Options) -> Path:
-    from results.exploration_report import MARKER, WHAT
-    from results.folders import refuse_foreign_folder
+    from results.pages.exploration_report import MARKER, WHAT
+    from results.pages.report_folder import refuse_foreign_folder
 
     data = options.data.data
     name = "demo" if data is None else data.expanduser().resolve().with_suffix("").name or "data"

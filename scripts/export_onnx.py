@@ -59,8 +59,8 @@ def export(options: Options) -> None:
     if options.out is not None and options.out.is_dir():
         raise ValueError(f"{options.out} is a folder; name a file by --out")
 
-    from trainables.onnx_model import CHECKED_BATCHES, export_onnx, largest_difference
-    from trainables.saved_model import load_model
+    from trainables.saved.onnx_model import CHECKED_BATCHES, export_onnx, largest_difference
+    from trainables.saved.saved_model import load_model
 
     model = load_model(options.model, "cpu")
     out = options.out or model.path / "model.onnx"

@@ -27,7 +27,7 @@ from rich.console import Console
 from scripts.terminal import run_command, say_error
 
 if TYPE_CHECKING:
-    from trainables.weights import Hub
+    from trainables.networks.weights import Hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def fetch(options: Options, console: Console) -> int:
     """Fetches backbone after backbone and says what is there; 1 if something is missing."""
     from spaces import get_space
-    from trainables.weights import Hub
+    from trainables.networks.weights import Hub
 
     space = get_space(options.space, [name for name in options.backbones.split(",") if name])
     folder = options.to.expanduser()
@@ -86,7 +86,7 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
     """Puts the weights of a backbone into the folder, checked and whole, unless they are there."""
     import timm
 
-    from trainables.weights import FILE_SUFFIXES, WeightsError, check_weights, find_weights
+    from trainables.networks.weights import FILE_SUFFIXES, WeightsError, check_weights, find_weights
 
     settings = timm.get_pretrained_cfg(backbone)
     licence = f"licence {(settings.license if settings is not None else None) or 'unknown'}"
@@ -119,7 +119,7 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
 
 
 def _explain(missing: Sequence[str], hub: Hub) -> str:
-    from trainables.weights import PACKAGES
+    from trainables.networks.weights import PACKAGES
 
     packages = [f"{package} ({backbone})" for backbone, package in PACKAGES.items()]
     why = f" ({hub.why})" if hub.why else ""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.replay import RecordedTrial, at_share
 from spaces import SPACES, get_space
+from spaces.sampling import RecordedTrial, at_share
 from trainables.config import TrialConfig
 
 NUM_SAMPLES = 400

@@ -20,7 +20,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from scripts.terminal import run_command
-from trainables.data.demo import PICTURES, make_demo_data
+from trainables.data.demo.draw import PICTURES, make_demo_data
 
 
 @dataclass(frozen=True, kw_only=True)

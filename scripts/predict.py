@@ -62,9 +62,9 @@ def predict(options: Options) -> int:
     pictures = read_unlabelled(options.data)
     out = _out(options.out, pictures)
 
-    from results.atomic import write_whole
-    from results.predictions import add_columns, answer_columns, index_column, probability_columns
-    from trainables.predict import load_models, predict_probabilities
+    from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
+    from trainables.atomic import write_whole
+    from trainables.saved.predict import load_models, predict_probabilities
 
     models = load_models(options.models, options.device)
     described = models[0].description

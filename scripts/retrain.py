@@ -111,8 +111,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.export import is_stale
-    from search.cluster import connect, this_machine
-    from search.source import find_weights, from_record, from_run, open_pictures
+    from search.machine.cluster import connect, this_machine
+    from search.retraining.origin import find_weights, from_record, from_run, open_pictures
     from spaces import space_name
 
     asked = StudyConfig(
@@ -133,7 +133,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         raise ValueError(f"{record}: no such record; search first (search/run.py --space {asked.space}), or give --run")
     is_stale(records_dir=asked.records_dir, readme=asked.readme_path, timezone=asked.timezone)  # raises if broken
     source = from_run(asked.runs_dir, config.run) if config.run else from_record(record, asked)
-    from results.ranking import candidates
+    from results.statistics.ranking import candidates
 
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
     first_seed = source.task.seed + 1 if config.seed is None else config.seed
@@ -157,13 +157,13 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         if config.device == "cuda" and not study.gpus:
             raise ValueError("--device cuda: there is no GPU here")
 
-        from results.experiments import note_retrained
         from results.export import export_retrained
-        from results.report import write_report
+        from results.pages.report import write_report
+        from results.records.experiments import note_retrained
         from search.finish import say_if_it_fails
-        from search.fit import most_networks, trials_that_fit
-        from search.memory import device_memory
-        from search.retraining import Settled, clear, rank_again, score_finals, summarize, train_finals
+        from search.machine.free_memory import device_memory
+        from search.machine.memory_needs import most_networks, trials_that_fit
+        from search.retraining.stages import Settled, clear, rank_again, score_finals, summarize, train_finals
         from search.start import check_device, check_disk, hold
         from search.stop import StopRequest
 

@@ -90,7 +90,7 @@ def show_space(options: Options, console: Console) -> int:
     """The backbones of a space, then its knobs."""
     from spaces import get_space
     from trainables.data.cache import default_cache_dir
-    from trainables.model import choose_device
+    from trainables.networks.model import choose_device
 
     space = get_space(options.name or "")
     device = choose_device(options.device)
@@ -111,7 +111,7 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
     """One row a backbone; one that cannot be run at the size says so."""
     import timm
 
-    from trainables.facts import FactsError, measure_throughput, model_facts
+    from trainables.networks.known_costs import FactsError, measure_throughput, model_facts
 
     speed = ["images/s"] if options.throughput else []
     rows = [["backbone", "parameters", "multiply-adds", "activations", "memory", *speed, "weights", "licence"]]
@@ -151,8 +151,8 @@ def knob_rows(name: str) -> Rows:
 
 def write_readme(readme: Path, *, check: bool) -> int:
     """Puts the table of spaces into a README, or says whether it is stale."""
-    from results.atomic import write_whole
-    from results.table import TableError, splice
+    from results.pages.table import TableError, splice
+    from trainables.atomic import write_whole
 
     old = readme.read_bytes().decode(errors="surrogateescape") if readme.exists() else ""
     try:
@@ -192,7 +192,7 @@ def say(console: Console, text: str) -> None:
 
 def where(device: torch.device, num_threads: int) -> str:
     """The device in words."""
-    from trainables.hardware import hardware_in_words
+    from trainables.machine.hardware import hardware_in_words
 
     threads = "" if device.type == "cuda" else f", {num_threads} thread{'s' * (num_threads > 1)}"
     return f"{device} of {hardware_in_words()}{threads}"
@@ -219,7 +219,7 @@ def _families(backbones: Sequence[str]) -> str:
 
 
 def _sizes(backbones: Sequence[str]) -> str:
-    from trainables.model import num_parameters
+    from trainables.networks.model import num_parameters
 
     sizes = [f"{parameters / 1e6:.1f}" for parameters in sorted(map(num_parameters, backbones))]
     return f"{sizes[0]} M" if sizes[0] == sizes[-1] else f"{sizes[0]} to {sizes[-1]} M"

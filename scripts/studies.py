@@ -4,7 +4,7 @@
     python scripts/studies.py                           # the same with more pixels, epochs and seeds: overnight
     python scripts/studies.py --data DIR --studies dropout,imbalance --seeds 5
 
-A study compares a few ways to train (`scripts/study_list.py` has them). For each seed people are held out, every way
+A study compares a few ways to train (scripts/study/study_list.py). For each seed people are held out, every way
 trains on the others, for a number of epochs settled before, and all are scored on the people held out; nothing is
 picked by that score. Each study ends with results/studies/<name>-<study>.md and a figure beside it. Stopped and started
 again, it goes on where it was; more --seeds add to what is there.
@@ -31,7 +31,7 @@ from search.study import StudyConfig, help_default
 from trainables.data.manifest import DataConfig
 
 if TYPE_CHECKING:
-    from scripts.study_list import Study
+    from scripts.study.study_list import Study
 
 QUICK_SEEDS, SEEDS = 3, 10
 QUICK_EPOCHS, QUICK_IMAGE_SIZE = 4, 48
@@ -132,7 +132,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def run(config: StudiesConfig, data: DataConfig, command: str, console: Console) -> int:
     """The pipeline: studies, pictures, weights, trainings, pages."""
-    from scripts.study_list import FAMILIES, all_studies, default_config
+    from scripts.study.study_list import FAMILIES, all_studies, default_config
 
     families = words(config.families) or FAMILIES
     asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
@@ -140,9 +140,9 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
     name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
     asked = replace(config.asked(), name=name).absolute()  # checks the name
 
-    from search.cluster import this_machine
+    from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
-    from search.retraining import say, warn
+    from search.retraining.stages import say, warn
     from search.start import check_device, hold
     from search.stop import StopRequest
 
@@ -162,7 +162,7 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
         else:
             chosen.append(one)
 
-    from scripts.study_runner import Setting, held_out_split, run_study, settle_weights
+    from scripts.study.study_runner import Setting, held_out_split, run_study, settle_weights
 
     folder = study.runs_dir / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from results.collect import best_trial, load_trials
-from results.cost import cost_in_words, duration
-from results.experiments import append_experiment
 from results.export import export_best
-from results.record import SearchRun
-from search.fit import largest_trial
-from search.forecast import Forecast
-from search.monitor import Monitor, is_over
+from results.records.cost import cost_in_words, duration
+from results.records.experiments import append_experiment
+from results.records.record import SearchRun
+from results.records.run_folder import best_trial, load_trials
+from search.callbacks.run_log import Monitor, is_over
+from search.engine.portfolio import remember
+from search.machine.forecast import Forecast
+from search.machine.memory_needs import largest_trial
 from search.study import ROOT, StudyConfig
-from search.warm_start import remember
 from trainables.data.split import load_split, render_split
 
 
@@ -81,7 +81,7 @@ def finish(
     Returns:
         The exit code: 0 if there is a best trial, 1 if not.
     """
-    from results.report import write_report  # heavy to import, and not needed before
+    from results.pages.report import write_report  # heavy to import, and not needed before
 
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
     shutil.rmtree(run_dir / "ray", ignore_errors=True)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from search.study import StudyConfig
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
-from trainables.data.demo import FORMAT, make_demo_data
+from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.split import Split, split_by_group

@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from results.collect import TrialHistory, load_run, load_trials
-from results.record import SearchRun
-from search.monitor import is_over
+from results.records.record import SearchRun
+from results.records.run_folder import TrialHistory, load_run, load_trials
+from search.callbacks.run_log import is_over
+from search.engine.scheduler import RungScheduler
+from search.engine.searcher import StudySearcher
 from search.prepare import prepare_data
-from search.scheduler import RungScheduler
-from search.searcher import StudySearcher
 from search.study import StudyConfig
 from trainables.data.manifest import DataConfig
 from trainables.report import METRIC

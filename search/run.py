@@ -69,8 +69,8 @@ def search(options: Options, console: Console) -> int:
     What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
     """
     from results.export import is_stale
-    from search.cluster import connect, this_machine
-    from search.memory import device_memory
+    from search.machine.cluster import connect, this_machine
+    from search.machine.free_memory import device_memory
     from search.prepare import prepare_data, refuse_leaks
     from spaces import get_space
 
@@ -97,12 +97,12 @@ def search(options: Options, console: Console) -> int:
         if study.resume is None and study.address is None:  # so early that workers import while we do
             stack.enter_context(connect(None, ready))
 
+        from search.callbacks.progress import Progress
+        from search.callbacks.run_log import Monitor, is_over
+        from search.callbacks.trial_facts import Remember
         from search.finish import finish, say_forecast, say_if_it_fails, say_start
-        from search.fit import most_networks, trials_that_fit
-        from search.forecast import forecast_run, study_epochs
-        from search.monitor import Monitor, is_over
-        from search.progress import Progress
-        from search.remember import Remember
+        from search.machine.forecast import forecast_run, study_epochs
+        from search.machine.memory_needs import most_networks, trials_that_fit
         from search.resume import adopt_trials, refuse_other_device, reopen_run
         from search.start import check_device, find_weights, hold, start_run
         from search.stop import StopRequest

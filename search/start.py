@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from results.record import SearchRun
-from search.fit import LEFT_OUT, leave_out_too_large, long_first, most_networks
+from results.records.record import SearchRun
+from search.engine.portfolio import first_points
+from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks
+from search.machine.provenance import provenance
 from search.prepare import Prepared, data_facts
-from search.provenance import provenance
-from search.replay import RecordedTrial, at_share
 from search.study import StudyConfig
-from search.warm_start import first_points
 from spaces import Space, get_space
+from spaces.sampling import RecordedTrial, at_share
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig, Manifest
-from trainables.facts import backbone_parameters, model_facts
-from trainables.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights_once, resolve_weights
+from trainables.networks.known_costs import backbone_parameters, model_facts
+from trainables.networks.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights_once, resolve_weights
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -55,7 +55,7 @@ def start_run(
         prepared: The pictures.
         leaks: What `refuse_leaks` says of them.
         weights: Those of the space's backbones that have them.
-        device_memory_bytes: Free memory of one device (`search.memory.device_memory`).
+        device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
 
     Returns:
         The run and its folder.
@@ -227,14 +227,14 @@ def check_device(study: StudyConfig) -> None:
     if study.address is not None:
         return  # where trials run is not here
     if study.gpus:
-        from trainables.watch import gpus_work  # torch, which is not needed without a GPU
+        from trainables.machine.epoch_meter import gpus_work  # torch, which is not needed without a GPU
 
         if not gpus_work():
             raise ValueError(
                 "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
             )
     if study.compile:
-        from trainables.compiling import refuse_without_compiler
+        from trainables.training.compiling import refuse_without_compiler
 
         refuse_without_compiler("cuda" if study.gpus else "cpu")
 

@@ -19,11 +19,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.trainable.metadata import _TrainingRunMetadata
 
-from results.collect import TrialHistory
-from results.record import SearchRun
-from search.monitor import is_over
-from search.scheduler import RungScheduler, build_scheduler, trial_name
-from search.searcher import StudySearcher, build_searcher
+from results.records.record import SearchRun
+from results.records.run_folder import TrialHistory
+from search.callbacks.run_log import is_over
+from search.engine.scheduler import RungScheduler, build_scheduler, trial_name
+from search.engine.searcher import StudySearcher, build_searcher
 from search.stop import TIME_BUDGET, StopRequest
 from search.study import StudyConfig
 from spaces import Space
@@ -181,7 +181,7 @@ def build_tuner(
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
-    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmark_scale.py).
+    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py).
     """
     return tune.Tuner(
         tune.with_resources(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from results.retrained import RetrainedModel
+from results.records.retrained import RetrainedModel
 from trainables.config import TaskConfig, TrialConfig
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from results.record import BestTrial, SearchRun
+from results.records.record import BestTrial, SearchRun
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport
 

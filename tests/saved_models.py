@@ -9,7 +9,7 @@ from typing import Any
 import timm
 import torch
 
-from trainables.saved_model import save_model
+from trainables.saved.saved_model import save_model
 
 CLASSES = ("circle", "square", "stripes")
 

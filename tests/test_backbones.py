@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from search.replay import RecordedTrial, at_share
 from spaces import get_space
 from spaces.all import BACKBONES, FAMILIES
+from spaces.sampling import RecordedTrial, at_share
 from spaces.toy import BACKBONES as TINY
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import load_data
-from trainables.loop import fit
-from trainables.state import TrainState
+from trainables.training.loop import fit
+from trainables.training.state import TrainState
 
 IMAGE_SIZE = 32
 """The smallest that all of them take, and twice the patch of a transformer."""

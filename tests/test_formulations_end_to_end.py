@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from results.retrained import load_retrained
+from results.records.retrained import load_retrained
 from scripts.evaluate import main as evaluate
 from scripts.predict import main as predict
 from tests.conftest import run_command

@@ -18,8 +18,8 @@ from typing import Any
 
 from ray import tune
 
-from trainables.allocator import give_back_memory, keep_freed_memory
 from trainables.config import TaskConfig, TrialConfig
+from trainables.machine.allocator import give_back_memory, keep_freed_memory
 from trainables.report import METRIC
 
 MICRO_BATCHES = 4
@@ -44,7 +44,7 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     """
     import torch
 
-    from trainables.watch import limit_gpu_memory
+    from trainables.machine.epoch_meter import limit_gpu_memory
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:
@@ -76,10 +76,10 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
 
 def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float) -> None:
     from trainables.data.batches import load_data
-    from trainables.loop import fit, steps_per_epoch
-    from trainables.model import choose_device
-    from trainables.state import Checkpointer, TrainState, save_predictions
-    from trainables.watch import EnergyMeter, allocated_bytes
+    from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
+    from trainables.networks.model import choose_device
+    from trainables.training.loop import fit, steps_per_epoch
+    from trainables.training.state import Checkpointer, TrainState, save_predictions
 
     values, trial_id = split_params(params)
     config = TrialConfig(**values)

@@ -11,11 +11,11 @@ import pytest
 
 from results import export
 from results.export import export_all, export_best, export_retrained, is_stale, main
-from results.record import load_record
-from results.strict_json import RecordError
-from results.table import BEGIN, END, TableError
+from results.pages.table import BEGIN, END, TableError
+from results.records.record import load_record
 from tests.final_models import a_final
 from tests.records import a_record
+from trainables.strict_json import RecordError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "results" / "export.py"
@@ -138,7 +138,7 @@ def test_searches_that_export_at_once_all_land(place: dict[str, Any]) -> None:
     export_best(a_record(space="first"), **place)
     code = (
         "import sys, time; from dataclasses import replace; from pathlib import Path\n"
-        "from results.export import export_best; from results.record import load_record\n"
+        "from results.export import export_best; from results.records.record import load_record\n"
         "records, readme = Path(sys.argv[1]), Path(sys.argv[2])\n"
         "first = load_record(records / 'first.json')\n"
         "print('ready', flush=True); sys.stdin.readline()\n"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scripts.draw_augmentations import augmentations, main
-from search.replay import RecordedTrial, at_share
+from spaces.sampling import RecordedTrial, at_share
 from spaces.suggest import suggest_augmentation, suggest_mixing
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.fetch_weights import main
-from trainables.weights import check_weights
+from trainables.networks.weights import check_weights
 
 LITE = "tf_efficientnet_lite0"
 

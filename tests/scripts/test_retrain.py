@@ -11,11 +11,11 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from results.retrained import load_retrained
+from results.records.retrained import load_retrained
 from scripts.retrain import main
 from tests.conftest import Searched, places, run_command
 from trainables.data.rows import read_split
-from trainables.saved_model import load_model
+from trainables.saved.saved_model import load_model
 
 pytestmark = pytest.mark.timeout(600)  # a machine that does other things too
 

@@ -9,8 +9,8 @@ import pytest
 
 from scripts.knobs import _condition, knobs_of, sources_of
 from scripts.spaces import main
-from search.replay import RecordedTrial, at_share
 from spaces import SPACES
+from spaces.sampling import RecordedTrial, at_share
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = '''

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.collect import load_trials
-from results.comparison import ATTRIBUTE, MEASURES
+from results.records.run_folder import load_trials
+from results.statistics.comparison import ATTRIBUTE, MEASURES
 from scripts.studies import StudiesConfig, choose, main, unfit
-from scripts.study_list import FAMILIES, Study, all_studies, default_config
-from scripts.study_runner import claimed_split, held_out_split
+from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
+from scripts.study.study_runner import claimed_split, held_out_split
 from spaces import SPACES
 from trainables.config import TrialConfig
 from trainables.data.manifest import DataConfig, load_manifest

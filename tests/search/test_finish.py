@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from search.finish import at_a_time, say_forecast
-from search.forecast import Forecast
+from search.machine.forecast import Forecast
 from search.study import StudyConfig
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from search.cluster import PRELOADED
+from search.machine.cluster import PRELOADED
 from tests.conftest import Searched, places
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVER = ["search.run", "search.prepare", "search.resume", "search.start", "search.monitor", "search.finish"]
+DRIVER = ["search.run", "search.prepare", "search.resume", "search.start", "search.callbacks.run_log", "search.finish"]
 
 
 def test_what_workers_import_beforehand_is_there() -> None:
@@ -26,7 +26,7 @@ def test_what_workers_import_beforehand_is_there() -> None:
     ("modules", "unwanted"),
     [
         (
-            [*DRIVER, "search.progress", "search.tuner"],
+            [*DRIVER, "search.callbacks.progress", "search.tuner"],
             {"torch", "timm", "sklearn", "matplotlib", "imagehash", "plotly", "torchmetrics"},
         ),
         (PRELOADED, {"sklearn", "optuna"}),

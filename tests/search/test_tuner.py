@@ -14,8 +14,8 @@ from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from search.scheduler import build_scheduler
-from search.searcher import StudySearcher, build_searcher
+from search.engine.scheduler import build_scheduler
+from search.engine.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
 from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space

@@ -13,10 +13,10 @@ import numpy as np
 import optuna
 import pytest
 
-from search.replay import RecordedTrial, at_share
-from search.searcher import build_searcher
+from search.engine.searcher import build_searcher
 from spaces import SPACES, get_space
 from spaces.all import FAMILIES
+from spaces.sampling import RecordedTrial, at_share
 from trainables.config import FORMULATIONS, RANGES, TrialConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ def test_every_backbone_is_one_that_timm_knows() -> None:
 
 def test_spaces_and_records_import_without_torch_or_ray() -> None:
     code = (
-        "import sys, spaces, results.record, results.table, results.collect;"
+        "import sys, spaces, results.records.record, results.pages.table, results.records.run_folder;"
         "sys.exit(bool({'torch', 'ray', 'timm', 'pandas'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from results.record import check_space
+from results.records.record import check_space
 from search.start import find_weights, refuse_formulations
 from search.study import StudyConfig
 from spaces import absolute_space, get_space, space_name

@@ -15,10 +15,10 @@ import pytest
 import torch
 from ray import tune
 
-import trainables.loop
+import trainables.training.loop
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
-from trainables.state import TrainState
+from trainables.training.state import TrainState
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -106,14 +106,14 @@ def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, rep
 def test_memory_that_runs_out_is_tried_once_more_in_parts(
     task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = trainables.loop.train_epoch
+    real = trainables.training.loop.train_epoch
 
     def short_of_memory(state: Any, *rest: Any) -> Any:
         if state.micro_batches == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return real(state, *rest)
 
-    monkeypatch.setattr(trainables.loop, "train_epoch", short_of_memory)
+    monkeypatch.setattr(trainables.training.loop, "train_epoch", short_of_memory)
     train_trial(CONFIG, task)
     assert [report["epoch"] for report in reports] == [1, 2, 3]
     assert {report["micro_batches"] for report in reports} == {4}
@@ -125,7 +125,7 @@ def test_memory_that_is_never_enough_makes_the_configuration_infeasible(
     def short_of_memory(*args: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(trainables.loop, "train_epoch", short_of_memory)
+    monkeypatch.setattr(trainables.training.loop, "train_epoch", short_of_memory)
     train_trial(CONFIG, task)
     [report] = reports
     assert report["failure"].startswith("infeasible: out of memory")
@@ -144,8 +144,8 @@ def test_a_full_disk_is_the_trials_reason(
 
 def test_parts_of_a_batch_add_up_to_its_gradient(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
     from trainables.data.batches import load_data
-    from trainables.loop import fit
-    from trainables.state import TrainState
+    from trainables.training.loop import fit
+    from trainables.training.state import TrainState
 
     losses = []
     for parts in (1, 4):  # a network without batch normalization, which would see the parts

@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from trainables.data import duplicates
 from trainables.data.cache import ImageCache, build_cache
-from trainables.data.demo import make_demo_data
+from trainables.data.demo.draw import make_demo_data
 from trainables.data.duplicates import FILE_NAME, Duplicate, across, check_leaks, find_duplicates
 
 

@@ -1,0 +1,73 @@
+"""Folders of reports: replaced whole or not at all, and only if they hold nothing but an earlier report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainables.strict_json import RecordError, load_object, save_object
+
+FILES = "files"
+"""Key under which the marker of a report names all files of its folder."""
+
+
+def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
+    """Makes sure that a folder can be replaced.
+
+    Args:
+        out: The folder; there need not be one.
+        marker: The file by which a report of this kind is known.
+        what: What such a report is called, as in "an evaluation".
+
+    Raises:
+        ValueError: It is a file, or a folder that holds something else than an earlier report.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    ours: set[str] = set()
+    with contextlib.suppress(RecordError, OSError, TypeError):
+        ours = {marker, *load_object(out / marker).get(FILES, ())}
+    if not ours:
+        raise ValueError(f"{out} exists and is not {what}: name another folder by --out")
+    if foreign := sorted({path.name for path in out.iterdir()} - ours):
+        raise ValueError(
+            f"{out} holds {what}, but {foreign[0]!r} is not a part of it and would be lost: move it away, or name "
+            "another folder by --out"
+        )
+
+
+@contextmanager
+def replace_folder(out: Path, marker: str, what: str, numbers: Mapping[str, Any]) -> Iterator[Path]:
+    """Yields a new folder to fill; at the end it gets its marker and takes the place of an earlier one.
+
+    Args:
+        out: The folder.
+        marker: The file by which a report of this kind is known.
+        what: What such a report is called.
+        numbers: What the marker holds besides the names of the files, as strict JSON values.
+
+    Raises:
+        ValueError: `out` holds something else.
+        OSError: The folder cannot be written.
+    """
+    refuse_foreign_folder(out, marker, what)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft, before = (out.with_name(f".{out.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
+    try:
+        draft.mkdir()
+        yield draft
+        files = sorted(path.name for path in draft.iterdir())
+        save_object(draft / marker, {**numbers, FILES: files})
+        if out.exists():
+            out.rename(before)
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if before.exists() and not out.exists():
+            before.rename(out)
+        shutil.rmtree(before, ignore_errors=True)

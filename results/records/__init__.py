@@ -1,0 +1,1 @@
+"""What happened: a search, its trials, its best one, and what it cost."""

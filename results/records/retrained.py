@@ -1,0 +1,142 @@
+"""What re-training found: `RetrainedModel`, committed as `results/retrained/<space>.json` beside the best trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from results.records.record import (
+    LOCAL_FIELDS,
+    RecordError,
+    check_date,
+    check_space,
+    fields_json,
+    task_config,
+    task_json,
+    trial_config,
+)
+from trainables.config import TaskConfig, TrialConfig
+from trainables.strict_json import check_fields, load_object, save_object
+
+SCORES = ("macro_f1", "accuracy", "loss")
+"""Keys of `RetrainedModel.test` that hold an interval: `value`, `low`, `high`, the last two null with one group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainedModel:
+    """The pick of a re-ranking, trained on train and val people and scored on people it has never seen.
+
+    Raises:
+        RecordError: A value is malformed.
+    """
+
+    run: str
+    """Name of the search."""
+    space: str
+    """Name of the search space."""
+    date: str
+    """When it was scored: ISO 8601 with offset."""
+    trial_id: str
+    """The trial of the search that was picked, or `default`."""
+    config: TrialConfig
+    """What was picked."""
+    is_default: bool
+    """Whether the pick is the default configuration itself."""
+    epochs: int
+    """Epochs of the final training, on a schedule that spans those of the task."""
+    task: TaskConfig
+    """The final training's task, without paths."""
+    seeds: list[int]
+    """Seeds of the re-ranking; the final training has the first."""
+    folds: int | None
+    """Folds of the re-ranking; None where it was several seeds on one validation side."""
+    ranking: list[dict[str, Any]]
+    """Every candidate, best first: `trial_id`, `backbone`, `search` (the search's score or null), `scores` (one a
+    seed or fold at the best epoch of their mean), `mean`, `std`, `epoch`."""
+    val_macro_f1: float
+    """The pick's mean over seeds or folds, at the epoch where the mean is highest."""
+    out_of_fold: dict[str, float | None] | None
+    """With folds, macro-F1 over the answers to all train and val people, each by a network that had not seen them:
+    `value`, `low`, `high`."""
+    test: dict[str, Any]
+    """On the test side: `SCORES`, and `pictures`, `groups` and `missing`, the classes that have no picture there."""
+    gap: float
+    """`val_macro_f1` less the test side's: how much the validation score flattered."""
+    default_test: dict[str, float | None]
+    """The default configuration's macro-F1 on the test side: `value`, `low`, `high`."""
+    difference: dict[str, float | None]
+    """The pick's macro-F1 less the default's on the same test people: `value`, `low`, `high`."""
+    verdict: str
+    """That difference in words."""
+    test_side: str
+    """Hash of the test side: equal for the same pictures with the same labels and groups."""
+    times_scored: int
+    """How many different models of ours had been scored on this test side by then, this one included."""
+    data: dict[str, Any]
+    """The pictures, as in `SearchRun.data`, without paths."""
+    split_hash: str
+    """Hash of the search's split."""
+    weights: str
+    """Where the weights that it started from come from, in words."""
+    weights_sha256: str
+    """Hash of the file of the trained weights."""
+    wall_seconds: float
+    """Time of the re-ranking and the final trainings, pauses left out."""
+    device_seconds: float
+    """Time of all their epochs, added up."""
+    versions: dict[str, str]
+    """Versions of Python and the libraries that matter."""
+    commit: str | None
+    """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
+    hardware: str
+    """The machine in words."""
+    images_trained: int | None = None
+    """Pictures that went through the networks to train them; None in records from before it was counted."""
+    energy_joules: float | None = None
+    """Energy of the GPUs in those epochs, as in `BestTrial`."""
+
+    def __post_init__(self) -> None:
+        check_space(self.space)
+        check_date("date", self.date)
+        missing = [name for name in (*SCORES, "pictures", "groups", "missing") if name not in self.test]
+        if missing:
+            raise RecordError(f"test has no {', '.join(missing)}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], where: str = "RetrainedModel") -> RetrainedModel:
+        """Reads strict JSON values; `where` names their file in an error.
+
+        Raises:
+            RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
+        """
+        check_fields(cls, values, where, older=True)
+        task = task_config(values["task"], f"{where}: task", without=LOCAL_FIELDS)
+        config = trial_config(values["config"], f"{where}: config")
+        try:
+            return cls(**{**values, "config": config, "task": task})
+        except ValueError as error:
+            raise RecordError(f"{where}: {error}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as strict JSON values."""
+        return {
+            **fields_json(self),
+            "config": asdict(self.config),
+            "task": task_json(self.task, without=LOCAL_FIELDS),
+        }
+
+    def save(self, path: Path) -> None:
+        """Writes the record, whole or not at all."""
+        save_object(path, self.to_json())
+
+
+def load_retrained(path: Path) -> RetrainedModel:
+    """Reads a record that `RetrainedModel.save` wrote.
+
+    Raises:
+        RecordError: The file is corrupt; names it and the key.
+        OSError: It cannot be read.
+    """
+    return RetrainedModel.from_json(load_object(path), str(path))

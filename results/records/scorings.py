@@ -1,0 +1,55 @@
+"""Which models have been scored on which test side, so that nobody tunes on one in silence."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import filelock
+
+from trainables.atomic import write_whole
+from trainables.strict_json import RecordError
+
+COLUMNS = ("date", "test_side", "weights_sha256", "run", "model")
+LOCK_SECONDS = 60.0
+
+
+def side_hash(pictures: Iterable[tuple[str, str, str]]) -> str:
+    """Twelve hex digits of a side's pictures (path, label, group); the same wherever the pictures lie."""
+    digest = sha256()
+    for label, group, name in sorted((label, group, Path(path).name) for path, label, group in pictures):
+        digest.update(f"{label}\0{group}\0{name}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:12]
+
+
+def note_scoring(path: Path, *, date: str, test_side: str, weights_sha256: str, run: str, model: str) -> int:
+    """Writes down, before a model is scored, that it is; the same model twice is one scoring.
+
+    Returns:
+        How many different models have been scored on this test side, this one included.
+
+    Raises:
+        RecordError: The file holds something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=LOCK_SECONDS):
+        rows = _read(path)
+        known = {row[2] for row in rows if row[1] == test_side}
+        if weights_sha256 not in known:
+            rows.append([date, test_side, weights_sha256, run, model])
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows([list(COLUMNS), *rows])
+            write_whole(path, text.getvalue().encode())
+    return len(known | {weights_sha256})
+
+
+def _read(path: Path) -> list[list[str]]:
+    if not path.exists():
+        return []
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        raise RecordError(f"{path} is no list of scorings ({','.join(COLUMNS)}): restore it, or move it away")
+    return rows[1:]

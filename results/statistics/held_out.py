@@ -1,0 +1,97 @@
+"""The score on people never seen: of the pick, of the default configuration, and how far apart they are.
+
+Letters: `N` pictures, `C` classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from results.statistics.bootstrap import (
+    Interval,
+    accuracy,
+    difference_interval,
+    group_counts,
+    log_losses,
+    mean_interval,
+    score_interval,
+    verdict,
+)
+
+
+@dataclass(frozen=True)
+class TestScore:
+    """What a test side says; every interval is over its groups."""
+
+    __test__ = False  # pytest takes the name for a test
+
+    macro_f1: Interval
+    accuracy: Interval
+    loss: Interval
+    default: Interval
+    """Macro-F1 of the default configuration; NaN if it could not be trained."""
+    difference: Interval
+    """Macro-F1 of the pick less that of the default, on the same people; NaN likewise."""
+    verdict: str
+    """The difference in words."""
+    pictures: int
+    groups: int
+    missing: tuple[str, ...]
+    """Classes without a picture here: the score says nothing of them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As in `RetrainedModel.test`."""
+        return {
+            "macro_f1": self.macro_f1.to_json(),
+            "accuracy": self.accuracy.to_json(),
+            "loss": self.loss.to_json(),
+            "pictures": self.pictures,
+            "groups": self.groups,
+            "missing": list(self.missing),
+        }
+
+
+def score_test(
+    probabilities: np.ndarray,
+    default: np.ndarray | str,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    classes: Sequence[str],
+) -> TestScore:
+    """Scores two models on the same pictures.
+
+    Args:
+        probabilities: `(N, C) float32` of the pick.
+        default: `(N, C) float32` of the default configuration, or the reason why there is none; the very same array
+            if the pick is the default.
+        labels: True class of each picture.
+        groups: Group (person) of each picture.
+        classes: Names of the classes, in order.
+    """
+    truth = [list(classes).index(label) for label in labels]
+    counts = group_counts(truth, probabilities.argmax(1).tolist(), groups, len(classes))
+    unknown = Interval(math.nan, math.nan, math.nan)
+    if isinstance(default, str):
+        other, difference, words = unknown, unknown, f"the default could not be trained ({default})"
+    elif default is probabilities:
+        other, difference, words = score_interval(counts), Interval(0.0, 0.0, 0.0), "it is the default configuration"
+    else:
+        others = group_counts(truth, default.argmax(1).tolist(), groups, len(classes))
+        other, difference = score_interval(others), difference_interval(counts, others)
+        words = verdict(difference, "the default")
+    return TestScore(
+        macro_f1=score_interval(counts),
+        accuracy=score_interval(counts, accuracy),
+        loss=mean_interval(log_losses(probabilities, np.array(truth)).tolist(), groups),
+        default=other,
+        difference=difference,
+        verdict=words,
+        pictures=len(truth),
+        groups=len(set(groups)),
+        missing=tuple(name for name in classes if name not in set(labels)),
+    )

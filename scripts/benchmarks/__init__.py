@@ -1,0 +1,1 @@
+"""What the numbers of the documents were measured with."""

@@ -1,0 +1,49 @@
+"""Writes one page about a run: what was searched, what won, what matters, what failed and what it cost.
+
+    python scripts/report.py NAME                 # writes runs/NAME/report.html
+    python scripts/report.py NAME --storage DIR   # a run that lies elsewhere
+
+It takes a few seconds. A search writes the page when it ends; a run that was interrupted, or still runs, can be
+reported as well.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import tyro
+
+from results.pages.report import RUNS, write_report
+from scripts.terminal import MARKERS, run_command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Write a page about a run into its folder."""
+
+    name: tyro.conf.Positional[str]
+    """Name of the run."""
+    storage: Path = RUNS
+    """Folder of the runs."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Parses the command line and writes the page; a user's mistake is one message and exit code 2."""
+    markers = (*MARKERS, tyro.conf.PositionalMetavarFromFieldName)
+    return run_command(Options, report, args, prog="scripts/report.py", markers=markers)
+
+
+def report(options: Options) -> None:
+    """Writes the page and says where it is."""
+    print(write_report(options.storage.expanduser().resolve() / options.name))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

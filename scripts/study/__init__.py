@@ -1,0 +1,1 @@
+"""The questions of scripts/studies.py, and how one is answered."""

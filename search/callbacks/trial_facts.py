@@ -1,0 +1,61 @@
+"""Notes what trials took of the machine, beside the other facts in the cache: the next search is sized by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+
+from trainables.classifier import split_params
+from trainables.config import TaskConfig, TrialConfig
+from trainables.networks.known_costs import TrialFacts, TrialSetting, remember_trial
+
+
+class Remember(Callback):
+    """Ray Tune's callback that keeps speed and peak memory by backbone, image size, batch, precision and compiling."""
+
+    def __init__(self, task: TaskConfig, cache_dir: Path) -> None:
+        """Writes into the facts of this cache folder.
+
+        Args:
+            task: What the trials share.
+            cache_dir: Folder of the cache.
+        """
+        self._task = task
+        self._cache_dir = cache_dir
+        self._took: dict[str, TrialFacts] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray pickles callbacks for a restore of its own, and a run is resumed from its logs."""
+        return {}
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
+    ) -> None:
+        """Takes in an epoch of a trial that trains whole batches through one network."""
+        config, trial_id = split_params(trial.config)
+        if (
+            "failure" in result
+            or "not_begun" in result
+            or result.get("micro_batches", 1) > 1
+            or config.get("formulation") == "separate"
+            or result["epoch"] <= TrialConfig(**config).frozen_epochs(self._task.epochs)  # the classifier alone
+        ):
+            return
+        resident = result.get("resident_bytes")
+        memory = None if resident is None else max(0, result["peak_memory_bytes"] - resident)
+        before = self._took.get(trial_id)
+        if memory is not None and before is not None:
+            memory = max(memory, before.memory_bytes or 0)
+        self._took[trial_id] = TrialFacts(result["images_per_second"], memory)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Writes it down when the trial has ended."""
+        config, trial_id = split_params(trial.config)
+        took = self._took.pop(trial_id, None)
+        if took is not None and took.images_per_second > 0:
+            with suppress(OSError):  # what is not remembered is estimated
+                remember_trial(TrialSetting.of(config["backbone"], self._task), self._cache_dir, took)

@@ -1,0 +1,1 @@
+"""Proposes and stops: searcher, sampler, scheduler, and the study that they leave."""

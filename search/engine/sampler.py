@@ -1,0 +1,260 @@
+"""Proposes the next configuration: a Gaussian process over everything seen, and the candidate it expects most of.
+
+Candidates come from running the space itself, at random and near the best trials, so conditional and categorical spaces
+need no treatment of their own. Measured against Ray's OptunaSearch in `scripts/benchmarks/regret.py`.
+
+Letters: `N` trials, `M` candidates, `D` columns (one for a number, one for each choice of a category).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.optimize import minimize
+from scipy.stats import norm, rankdata
+from threadpoolctl import ThreadpoolController
+
+from spaces.sampling import RecordedTrial, Space, at_share, share_of
+
+STARTUP_TRIALS = 8
+"""Trials with a value before the process is asked; until then proposals are random."""
+RANDOM_CANDIDATES = 300
+PARENTS = 8
+CHILDREN = 20
+"""Candidates near each parent, a parent being one of the best trials."""
+STEPS = (0.03, 0.1, 0.2)
+"""Standard deviations of a child's change, as a share of the parameter's range."""
+MOST_TRIALS = 150
+"""Trials that the process is fitted on at most: the best half, and a sample of the others."""
+ABSENT = -0.5
+"""Stands for a parameter that a trial does not have; those that have it lie between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A trial as the sampler sees it."""
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    value: float | None
+    """Value at full length, larger is better; None for a trial that runs and has none yet."""
+
+
+def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator) -> RecordedTrial:
+    """Returns a trial on which the space has been run, with the proposed values."""
+    known = [trial for trial in seen if trial.value is not None]
+    if len(known) < STARTUP_TRIALS:
+        return _random(space, rng)
+    try:
+        with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
+            return _most_promising(space, seen, known, rng)
+    except LinAlgError:  # a kernel matrix that rounding has spoiled
+        return _random(space, rng)
+
+
+def _most_promising(
+    space: Space, seen: Sequence[Seen], known: Sequence[Seen], rng: np.random.Generator
+) -> RecordedTrial:
+    tried = {_key(trial.params) for trial in seen}
+    candidates = [trial for trial in _candidates(space, known, rng) if _key(trial.params) not in tried]
+    known = _thinned(known, rng)
+    running = [trial for trial in seen if trial.value is None]
+    columns = _columns([*known, *running, *candidates])
+    if not candidates or not columns:
+        return _random(space, rng)
+    features = _encode(known, columns)
+    targets = norm.ppf((rankdata([trial.value for trial in known]) - 0.5) / len(known))
+    process = GaussianProcess.fitted(features, targets)
+    if running:  # as if each of them had reached just what is expected of it: the next one goes elsewhere
+        at = _encode(running, columns)
+        process = process.given(np.vstack([features, at]), np.append(targets, process.predict(at)[0]))
+    mean, deviation = process.predict(_encode(candidates, columns))
+    return candidates[int(np.argmax(_log_expected_improvement(mean, deviation, targets.max())))]
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
+    trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
+    space(trial)
+    return trial
+
+
+def _candidates(space: Space, known: Sequence[Seen], rng: np.random.Generator) -> list[RecordedTrial]:
+    best = sorted(known, key=lambda trial: -(trial.value or 0.0))[:PARENTS]
+    children = [_child(space, parent, STEPS[index % len(STEPS)], rng) for parent in best for index in range(CHILDREN)]
+    return [_random(space, rng) for _ in range(RANDOM_CANDIDATES)] + children
+
+
+def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) -> RecordedTrial:
+    """A trial like its parent but for some parameters: one or two in half of the children, most in the others."""
+    count = len(parent.params)
+    share = min(1.0, 2 / max(count, 1)) if rng.random() < 0.5 else 0.6
+    chosen = rng.permutation(count)[: max(1, rng.binomial(count, share))]
+    names = list(parent.params)
+    changed = {names[index] for index in chosen}
+
+    def choose(name: str, distribution: BaseDistribution) -> Any:
+        before, value = parent.distributions.get(name), parent.params.get(name)
+        if type(before) is not type(distribution):
+            return at_share(distribution, rng.random())
+        if type(distribution) is CategoricalDistribution:
+            kept = name not in changed and value in distribution.choices
+            return value if kept else at_share(distribution, rng.random())
+        if name not in changed and before == distribution:
+            return value
+        moved = share_of(before, value)  # where another family has another range: at the same place in it
+        if name in changed:
+            moved = abs(moved + rng.normal(0, step))
+        return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends
+
+    trial = RecordedTrial(choose)
+    space(trial)
+    return trial
+
+
+def _thinned(known: Sequence[Seen], rng: np.random.Generator) -> list[Seen]:
+    if len(known) <= MOST_TRIALS:
+        return list(known)
+    order = sorted(range(len(known)), key=lambda index: -(known[index].value or 0.0))
+    half = MOST_TRIALS // 2
+    others = rng.choice(order[half:], MOST_TRIALS - half, replace=False)
+    return [known[index] for index in sorted([*order[:half], *others])]
+
+
+def _columns(trials: Sequence[Seen | RecordedTrial]) -> dict[Any, int]:
+    columns: dict[Any, int] = {}
+    distinct = {(name, id(found)): found for trial in trials for name, found in trial.distributions.items()}
+    for (name, _), distribution in distinct.items():
+        if type(distribution) is CategoricalDistribution:
+            for choice in distribution.choices:
+                columns.setdefault((name, choice), len(columns))
+        else:
+            columns.setdefault(name, len(columns))
+    return columns
+
+
+def _encode(trials: Sequence[Seen | RecordedTrial], columns: Mapping[Any, int]) -> np.ndarray:
+    """`(N, D) float64`: numbers as shares of their range, categories as ones and zeros."""
+    encoded = np.full((len(trials), len(columns)), ABSENT)
+    for row, trial in enumerate(trials):
+        for name, distribution in trial.distributions.items():
+            value = trial.params[name]
+            if type(distribution) is CategoricalDistribution:
+                for choice in distribution.choices:
+                    encoded[row, columns[name, choice]] = float(choice == value)
+            else:
+                encoded[row, columns[name]] = share_of(distribution, value)
+    return encoded
+
+
+def _log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
+    gap = (mean - best) / deviation
+    return np.log(np.maximum(deviation * (gap * norm.cdf(gap) + norm.pdf(gap)), 1e-300))
+
+
+def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset(params.items())
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A zero-mean process with a Matern 5/2 kernel and a length scale for each column.
+
+    `theta (D + 2,)` holds logarithms: inverse squared length scales, signal variance, noise variance.
+    """
+
+    theta: np.ndarray
+    features: np.ndarray
+    factor: np.ndarray
+    """Lower Cholesky factor `(N, N)` of the kernel matrix."""
+    weights: np.ndarray
+    """Kernel matrix inverse times targets, `(N,)`."""
+
+    @classmethod
+    def fitted(cls, features: np.ndarray, targets: np.ndarray, steps: int = 30) -> GaussianProcess:
+        """Chooses `theta` by its posterior under log-normal priors, then conditions on the targets.
+
+        Args:
+            features: `(N, D)`.
+            targets: `(N,)`, about standard normal.
+            steps: Most iterations of L-BFGS.
+        """
+        rows, columns = features.shape
+        left, right = np.tril_indices(rows, -1)
+        squares = (features[left] - features[right]) ** 2
+        diagonal = np.diag_indices(rows)
+        center = np.append(np.full(columns, math.log(PRIOR_INVERSE_SCALE)), [0.0, math.log(PRIOR_NOISE)])
+        spread = np.append(np.full(columns, 1.5), [0.7, 1.0])
+
+        def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            inverse_scales, variance, noise = np.exp(theta[:columns]), math.exp(theta[-2]), math.exp(theta[-1])
+            signal, slope = _matern(squares @ inverse_scales, variance)
+            kernel = np.zeros((rows, rows))
+            kernel[left, right] = signal
+            kernel[diagonal] = variance + noise + JITTER
+            factor, failed = dpotrf(kernel, lower=True)
+            if failed:
+                return 1e10, np.zeros_like(theta)
+            weights = cho_solve((factor, True), targets)
+            inverse, _ = dpotri(factor, lower=True)
+            pairs = inverse[left, right] - weights[left] * weights[right]  # off the diagonal, each pair counts twice
+            alone = (inverse[diagonal] - weights**2).sum() / 2
+            gradient = np.append(
+                inverse_scales * ((pairs * slope) @ squares), [pairs @ signal + alone * variance, noise * alone]
+            )
+            from_prior = (theta - center) / spread
+            likelihood = targets @ weights / 2 + np.log(factor[diagonal]).sum()
+            return likelihood + (from_prior**2).sum() / 2, gradient + from_prior / spread
+
+        bounds = np.stack([center - 5 * spread, center + 5 * spread], axis=1)  # no overflow on a first long step
+        theta = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}).x
+        return cls._conditioned(theta, features, targets)
+
+    def given(self, features: np.ndarray, targets: np.ndarray) -> GaussianProcess:
+        """The same `theta` on other data."""
+        return self._conditioned(self.theta, features, targets)
+
+    def predict(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation at `features (M, D)`, each `(M,)`, without the noise."""
+        variance = math.exp(self.theta[-2])
+        kernel, _ = _matern(_squared_distances(features, self.features, self.theta), variance)
+        explained = solve_triangular(self.factor, kernel.T, lower=True)
+        return kernel @ self.weights, np.sqrt(np.maximum(variance - (explained**2).sum(axis=0), 1e-8))
+
+    @classmethod
+    def _conditioned(cls, theta: np.ndarray, features: np.ndarray, targets: np.ndarray) -> GaussianProcess:
+        kernel, _ = _matern(_squared_distances(features, features, theta), math.exp(theta[-2]))
+        factor = cho_factor(kernel + (math.exp(theta[-1]) + JITTER) * np.eye(len(features)), lower=True)
+        return cls(theta, features, np.tril(factor[0]), cho_solve(factor, targets))
+
+
+PRIOR_INVERSE_SCALE = 2.0
+"""Prior median of an inverse squared length scale: lengths of about .7 of a parameter's range."""
+PRIOR_NOISE = 0.05
+"""Prior median of the noise variance, the targets' variance being 1."""
+JITTER = 1e-6
+
+
+def _matern(squared: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel at squared scaled distances, and its derivative by them."""
+    distance = np.sqrt(5 * np.maximum(squared, 1e-20))
+    decay = variance * np.exp(-distance)
+    return (1 + distance + distance**2 / 3) * decay, -5 / 6 * (1 + distance) * decay
+
+
+def _squared_distances(left: np.ndarray, right: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    scales = np.exp(theta[: left.shape[1]] / 2)
+    left, right = left * scales, right * scales
+    return np.maximum((left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T, 0)

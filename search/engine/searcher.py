@@ -1,0 +1,339 @@
+"""The Optuna side of the bridge: proposes configurations to Ray Tune and keeps a study that says what happened.
+
+The searcher holds every trial itself. From that it derives two things and nothing flows back from either: the study,
+in memory or in an SQLite file for optuna-dashboard, that says honestly how each trial ended; and what the sampler sees,
+where all values are on the scale of a trial that ran to the end.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from ray.tune.search import Searcher
+
+from search.engine.curves import extended_values
+from search.engine.sampler import Seen, propose
+from search.engine.study_journal import SearchTrial, State, StudyRecord
+from spaces.sampling import RecordedTrial, Space, at_share, config_of, nearest
+
+_logger = logging.getLogger(__name__)
+
+STUDY_NAME = "macrotune"
+
+
+def build_searcher(
+    space: Space,
+    *,
+    metric: str,
+    mode: str,
+    max_epochs: int,
+    seed: int,
+    points: Iterable[Mapping[str, Any]] = (),
+    storage: Path | str | None = None,
+    study_name: str = STUDY_NAME,
+) -> StudySearcher:
+    """Builds the searcher of one search.
+
+    Args:
+        space: Any define-by-run function of an Optuna trial that returns a dataclass, a mapping, or None (the
+            configuration is then the suggested parameters). Module-level, or a `functools.partial` of such, to be
+            picklable.
+        metric: Key of the value in each result.
+        mode: "max" or "min".
+        max_epochs: Epochs of a trial that is not stopped.
+        seed: Seed of every proposal; on one worker it fixes the whole sequence.
+        points: Configurations to try first, by the names that the space suggests. They may be partial or come from
+            another version of the space: values are clipped to their range, what does not fit is dropped with a note.
+        storage: SQLite file of the study; written anew by this searcher. None keeps the study in memory.
+        study_name: Name of the study in the storage.
+    """
+    return StudySearcher(
+        space,
+        metric=metric,
+        mode=mode,
+        max_epochs=max_epochs,
+        seed=seed,
+        points=points,
+        storage=storage,
+        study_name=study_name,
+    )
+
+
+class StudySearcher(Searcher):
+    """Proposes configurations and records what became of them; `build_searcher` says what the arguments mean."""
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        metric: str,
+        mode: str,
+        max_epochs: int,
+        seed: int,
+        points: Iterable[Mapping[str, Any]] = (),
+        storage: Path | str | None = None,
+        study_name: str = STUDY_NAME,
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise ValueError(f"mode is {mode!r}: it must be max or min")
+        if max_epochs < 1:
+            raise ValueError(f"max_epochs is {max_epochs!r}: it must be at least 1")
+        super().__init__(metric=metric, mode=mode)
+        self._metric: str = metric
+        self._space = space
+        self._max_epochs = max_epochs
+        self._seed = seed
+        self._sign = 1.0 if mode == "max" else -1.0
+        self._points = [dict(point) for point in points]
+        self._trials: dict[str, SearchTrial] = {}
+        self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
+
+    # What Ray calls
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Proposes the configuration of a new trial: the next point not tried yet, else what the sampler draws."""
+        if trial_id in self._trials:
+            return dict(self._trials[trial_id].config)
+        number = len(self._trials)
+        proposal = self._next_point(number) or self._sample(number)
+        trial = self._add(trial_id, *proposal)
+        self._write(trial)
+        return dict(trial.config)
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Takes the metric of one epoch; an epoch that is repeated after a resume replaces the earlier one."""
+        trial = self._trials[trial_id]
+        epoch = self._take(trial, result)
+        if epoch is not None:
+            self._record.report(trial, epoch, self._trials.values())
+
+    def on_trial_complete(
+        self,
+        trial_id: str,
+        result: Mapping[str, Any] | None = None,
+        error: bool = False,
+        reason: str | None = None,
+    ) -> None:
+        """Closes a trial: finished if it reached `max_epochs`, failed on an error or a value that is no number.
+
+        Any other trial was stopped. Ray gives the stopping epoch's result only here.
+
+        Args:
+            trial_id: As given to `suggest`.
+            result: The last result, if there is one.
+            error: The trial raised or its worker died.
+            reason: Why it ended, for the study's attributes.
+        """
+        trial = self._trials[trial_id]
+        if trial.state != "running":
+            return
+        if result:
+            self._take(trial, result)
+        state, why = self._ending(trial, error)
+        self._close(trial, state, reason or why)
+        self._write(trial)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Pickles the whole searcher."""
+        Path(checkpoint_path).write_bytes(pickle.dumps(self.__dict__))
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Takes over the state that `save` wrote."""
+        self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+
+    # What a resume calls
+
+    def adopt(
+        self,
+        trial_id: str,
+        config: Mapping[str, Any],
+        values: Sequence[float],
+        *,
+        state: State,
+        reason: str | None = None,
+        seconds: Sequence[float] = (),
+        params: Mapping[str, Any] | None = None,
+        started: datetime.datetime | None = None,
+        ended: datetime.datetime | None = None,
+    ) -> None:
+        """Takes in a trial of an earlier start, in the order in which the trials were suggested.
+
+        Afterwards the study and the proposals to come are those of a search that was never interrupted. A study file
+        is written anew from the adopted trials at the next event.
+
+        Args:
+            trial_id: Its identifier; a running trial continues under it.
+            config: Its configuration.
+            values: Its metric after each epoch, from epoch 1.
+            state: "finished", "stopped", "failed", or "running" for one that was interrupted.
+            reason: Why it ended; by default what the state says.
+            seconds: Seconds of each epoch.
+            params: What the space suggested, where that differs from the fields of the configuration.
+            started: When it began.
+            ended: When it ended.
+
+        Raises:
+            ValueError: The trial is known already.
+        """
+        if trial_id in self._trials:
+            raise ValueError(f"trial {trial_id} is known already: each trial is adopted once, before it is suggested")
+        known = dict(config if params is None else params)
+        number = len(self._trials)
+        replayed = self._replay(known, number, note=f"adopted trial {trial_id}")
+        trial = self._add(trial_id, dict(config), *replayed[1:])
+        self._drop_point_tried_by(trial)
+        trial.values = {epoch: float(value) for epoch, value in enumerate(values, start=1)}
+        trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
+        if started is not None:
+            trial.started = started
+        if state != "running":
+            self._close(trial, state, reason or self._ending(trial, state == "failed")[1])
+            trial.ended = ended or trial.ended
+        self._record.stale = True
+
+    def close(self, reason: str = "interrupted") -> None:
+        """Ends the search: what still runs has failed with this reason, so that the study has nothing running.
+
+        A restart builds a new searcher, which adopts those trials as running and goes on with them.
+        """
+        self._record.sync(self._trials.values())
+        for trial in self._trials.values():
+            if trial.state == "running":
+                self._close(trial, "failed", reason)
+                self._write(trial)
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study as readers of the storage see it."""
+        self._record.sync(self._trials.values())
+        return self._record.study()
+
+    # Inside
+
+    def _add(
+        self,
+        trial_id: str,
+        config: dict[str, Any],
+        params: dict[str, Any],
+        distributions: dict[str, BaseDistribution],
+        user_attrs: dict[str, Any],
+    ) -> SearchTrial:
+        trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
+        self._trials[trial_id] = trial
+        return trial
+
+    def _write(self, trial: SearchTrial) -> None:
+        self._record.write(trial, self._trials.values())
+
+    def _take(self, trial: SearchTrial, result: Mapping[str, Any]) -> int | None:
+        if trial.state != "running" or "training_iteration" not in result or self._metric not in result:
+            return None
+        epoch, value = int(result["training_iteration"]), result[self._metric]
+        trial.values[epoch] = math.nan if value is None else float(value)
+        trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0)
+        return epoch
+
+    def _ending(self, trial: SearchTrial, error: bool) -> tuple[State, str]:
+        for epoch, value in trial.values.items():
+            if not math.isfinite(value):
+                return "failed", f"{self._metric} is {value} after epoch {epoch}"
+        if error or not trial.values:
+            return "failed", "error" if error else "no result"
+        if max(trial.values) >= self._max_epochs:
+            return "finished", "finished"
+        return "stopped", f"stopped after epoch {max(trial.values)}"
+
+    def _close(self, trial: SearchTrial, state: State, reason: str) -> None:
+        if not any(math.isfinite(value) for value in trial.values.values()):
+            state = "failed"
+        trial.state, trial.reason, trial.ended = state, reason, datetime.datetime.now()
+        trial.user_attrs |= self._facts(trial)
+
+    def _facts(self, trial: SearchTrial) -> dict[str, Any]:
+        """User attributes of a trial that ended."""
+        facts: dict[str, Any] = {
+            "trial_id": trial.trial_id,
+            "stop_reason": trial.reason,
+            "epochs": max(trial.values, default=0),
+            "seconds": sum(trial.seconds.values()),
+        }
+        finite = {epoch: self._sign * value for epoch, value in trial.values.items() if math.isfinite(value)}
+        if finite:
+            facts["best_epoch"] = max(finite, key=lambda epoch: (finite[epoch], -epoch))
+            facts["best_value"] = trial.values[facts["best_epoch"]]
+        return facts
+
+    def _next_point(self, number: int) -> tuple[Any, ...] | None:
+        while self._points:
+            point = self._points.pop(0)
+            try:
+                proposal = self._replay(point, number, note="point")
+            except ValueError as error:
+                _logger.warning("A point is dropped, the space refuses it: %s", error)
+                continue
+            if set(point).isdisjoint(proposal[1]):
+                _logger.warning("A point is dropped, the space suggests none of its fields: %s", point)
+            elif all(proposal[1] != trial.params for trial in self._trials.values()):
+                return proposal
+        return None
+
+    def _drop_point_tried_by(self, trial: SearchTrial) -> None:
+        for point in self._points:
+            try:
+                if self._replay(point, trial.number)[1] == trial.params:
+                    self._points.remove(point)
+                    return
+            except ValueError:
+                continue
+
+    def _sample(self, number: int) -> tuple[Any, ...]:
+        trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]))
+        proposed = RecordedTrial(lambda name, _: trial.params[name], number)
+        return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
+
+    def _seen(self) -> list[Seen]:
+        """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst."""
+        trials = list(self._trials.values())
+        curves = [
+            [] if trial.state == "failed" else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
+            for trial in trials
+        ]
+        extended = extended_values(curves)
+        worst = min((float(value) for value in extended if math.isfinite(value)), default=0.0)
+        return [
+            Seen(
+                trial.params,
+                trial.distributions,
+                float(value) if math.isfinite(value) else None if trial.state == "running" else worst,
+            )
+            for trial, value in zip(trials, extended, strict=True)
+        ]
+
+    def _replay(self, known: Mapping[str, Any], number: int, note: str | None = None) -> tuple[Any, ...]:
+        """Runs the space on known values; draws at random what is not known or stands for nothing any more."""
+        rng = np.random.default_rng([self._seed, number])
+
+        def choose(name: str, distribution: BaseDistribution) -> Any:
+            share = rng.random()
+            if name not in known:
+                return at_share(distribution, share)
+            try:
+                value = nearest(distribution, known[name])
+            except ValueError:
+                value = at_share(distribution, share)
+            if note and value != known[name]:
+                _logger.warning("%s: %s is %r here, %r is outside its range", note, name, value, known[name])
+            return value
+
+        trial = RecordedTrial(choose, number)
+        config = config_of(self._space, trial)
+        return config, trial.params, trial.distributions, trial.user_attrs

@@ -1,0 +1,1 @@
+"""What there is to compute on: cores, GPUs, memory, and how long a search will take on them."""

@@ -1,0 +1,202 @@
+"""How long a search will take, said before it begins: by what its networks cost and how ASHA will cut its trials."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from ray.tune.schedulers import TrialScheduler
+
+from results.records.record import SearchRun
+from search.engine.scheduler import DEFAULT_REDUCTION_FACTOR, RungScheduler, default_grace_period, rung_epochs
+from search.study import ROOT, StudyConfig
+from trainables.networks.known_costs import (
+    FactsError,
+    TrialSetting,
+    known_throughput,
+    measure_throughput,
+    model_facts,
+    recall_trial,
+)
+
+TIMING_SECONDS = 120
+"""After which a timing in a process of its own is given up; it takes the time of the imports and some steps."""
+SHUFFLED_TRIALS = 400
+"""Trials that ASHA is tried on, in as many searches of their number: a mean to a few percent, in some milliseconds."""
+MANY_TRIALS = 1000
+"""More trials than these leave the mean as it is."""
+EVALUATION_SPEED = 3.0
+"""Pictures evaluated in the time of one that is trained on: forward against forward, backward and update."""
+TRIAL_SHARE = 0.7
+"""What a trial reaches of the speed of bare steps: augmentation, other trials beside it."""
+START_SECONDS = 12.0
+"""From the first word of a search to its first step: Ray, and imports in each worker."""
+END_SECONDS = 4.0
+"""From the last epoch to the prompt: record, table, report."""
+KNOWN_SPREAD = 1.4
+"""Factor either way within which a search is told to end where its speed is remembered from earlier trials."""
+TIMED_SPREAD = 1.8
+"""The same where a short timing is all there is."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of a search, and the range it is expected to end in."""
+
+    seconds: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """The seconds in words, as in `about 12 min (8 to 20)`."""
+        size, unit = next((size, unit) for size, unit in _UNITS if self.seconds >= 1.5 * size or size == 1)
+        digits = 1 if size == 3600 else 0
+        middle, low, high = (f"{value / size:.{digits}f}" for value in (self.seconds, self.low, self.high))
+        return f"about {middle} {unit} ({low} to {high})"
+
+
+_UNITS = ((3600, "h"), (60, "min"), (1, "s"))
+
+
+def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reduction_factor: float) -> float:
+    """Epochs that a trial trains in the mean if trials come in any order: ASHA's own rule, tried on shuffled values.
+
+    More go on than one in `reduction_factor` while a search is young, as the first to come to a rung are all the best.
+    """
+    num_trials = min(num_trials, MANY_TRIALS)
+    rng, total = np.random.default_rng(0), 0
+    rungs = rung_epochs(max_epochs, grace_period, reduction_factor)
+    shuffles = max(2, SHUFFLED_TRIALS // num_trials)
+    for _ in range(shuffles):
+        scheduler = RungScheduler(
+            metric="value",
+            mode="max",
+            max_epochs=max_epochs,
+            grace_period=grace_period,
+            reduction_factor=reduction_factor,
+        )
+        for number, value in enumerate(rng.permutation(num_trials)):
+            trial = SimpleNamespace(trial_id=number)
+            for epoch in (*rungs, max_epochs):
+                result = {"training_iteration": epoch, "value": value}
+                if scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+                    break
+            total += epoch
+    return total / num_trials / shuffles
+
+
+def study_epochs(study: StudyConfig, epochs: int, num_trials: int) -> float:
+    """`expected_epochs` of a study's ASHA."""
+    grace_period = study.grace_period or default_grace_period(epochs)
+    return expected_epochs(num_trials, epochs, grace_period, study.reduction_factor or DEFAULT_REDUCTION_FACTOR)
+
+
+def forecast(
+    epoch_seconds: Sequence[float], *, num_trials: int, mean_epochs: float, concurrency: int, spread: float
+) -> Forecast:
+    """What a search takes.
+
+    Args:
+        epoch_seconds: Seconds of an epoch, one a backbone.
+        num_trials: Trials that are left.
+        mean_epochs: Epochs of a trial in the mean.
+        concurrency: Trials at the same time.
+        spread: Factor either way for what is not known. A search that comes to prefer its slower or its faster half
+            of backbones takes longer or less beside.
+    """
+    ordered = sorted(epoch_seconds)
+    half = -(-len(ordered) // 2)
+    rounds = max(num_trials / min(concurrency, num_trials), 1.0) * mean_epochs
+
+    def seconds(epochs: Sequence[float], factor: float) -> float:
+        return factor * (START_SECONDS + END_SECONDS + rounds * sum(epochs) / len(epochs))
+
+    return Forecast(seconds(ordered, 1), seconds(ordered[:half], 1 / spread), seconds(ordered[-half:], spread))
+
+
+def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecast | None:
+    """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
+
+    None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
+    where each network is compiled first, for as long as that takes.
+    """
+    sides = run.data.get("sides") or {}
+    if study.address is not None or not num_trials or not sides or run.task.compile:
+        return None
+    try:
+        speeds, remembered = images_per_second(run, study)
+    except (FactsError, OSError, RuntimeError, subprocess.TimeoutExpired):
+        return None
+    pictures = sides["train"]["pictures"] + sides["val"]["pictures"] / EVALUATION_SPEED
+    pictures *= mean_networks(run.options.get("formulation"), len(run.task.attributes))
+    return forecast(
+        [pictures / speed for speed in speeds.values()],
+        num_trials=num_trials,
+        mean_epochs=study_epochs(study, run.task.epochs, num_trials),
+        concurrency=study.num_concurrent,
+        spread=KNOWN_SPREAD if remembered else TIMED_SPREAD,
+    )
+
+
+def mean_networks(formulation: str | None, num_attributes: int) -> float:
+    """Networks that a trial trains, in the mean over the formulations that are searched."""
+    return {"separate": num_attributes, "search": (2 + num_attributes) / 3}.get(formulation or "", 1)
+
+
+def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, float], bool]:
+    """Training speed of each backbone of a run in a trial, and whether all of them are remembered from trials.
+
+    What no trial has trained yet is timed where it was timed before; else the default's backbone is, for a second or
+    two, and the others follow by their activations, which tell a network's time better than its multiply-adds do
+    (Radosavovic et al. 2020).
+    """
+    task, device = run.task, run.task.device
+    size = (task.image_size, task.batch_size)
+    known = {backbone: recall_trial(TrialSetting.of(backbone, task), study.cache_path) for backbone in run.weights}
+    speeds = {backbone: took.images_per_second for backbone, took in known.items() if took is not None}
+    missing = [backbone for backbone in run.weights if backbone not in speeds]
+    if not missing:
+        return speeds, True
+    timed = {
+        backbone: speed
+        for backbone in missing
+        if (speed := known_throughput(backbone, *size, device, task.num_threads, study.cache_path)) is not None
+    }
+    speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items()}
+    if not speeds:
+        first = run.points[0]["backbone"] if run.points else missing[0]
+        timed_on = measure_throughput if device == "cpu" else time_apart  # a GPU's memory is for the trials
+        speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, task.num_threads, study.cache_path)
+
+    def activations(backbone: str) -> int:
+        return model_facts(backbone, task.image_size, study.cache_path).activations
+
+    work = [speed * activations(backbone) for backbone, speed in speeds.items()]
+    mean_work = sum(work) / len(work)
+    return {backbone: speeds.get(backbone) or mean_work / activations(backbone) for backbone in run.weights}, False
+
+
+def time_apart(
+    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, cache_dir: Path
+) -> float:
+    """`measure_throughput` in a process of its own, which leaves nothing on the device.
+
+    Raises:
+        FactsError: It failed there.
+    """
+    program = (
+        "import sys, pathlib; from trainables.networks.known_costs import measure_throughput;"
+        "b, s, n, d, t, c = sys.argv[1:];"
+        "print(measure_throughput(b, int(s), int(n), d, int(t), pathlib.Path(c)))"
+    )
+    words = [backbone, image_size, batch_size, device, num_threads, cache_dir]
+    command = [sys.executable, "-c", program, *map(str, words)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMING_SECONDS, check=False)
+    if done.returncode:
+        raise FactsError(f"{backbone} could not be timed: {done.stderr.strip()}")
+    return float(done.stdout.split()[-1])

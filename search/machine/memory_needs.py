@@ -1,0 +1,171 @@
+"""What the trials of a search need of the machine's memory, and which backbones cannot have it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from results.records.record import SearchRun
+from search.study import StudyConfig
+from trainables.data.cache import default_cache_dir, stored_size
+from trainables.machine.hardware import CONTEXT_BYTES
+from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
+
+CPU_PROCESS_BYTES = 750_000_000
+"""What a worker holds beside its network: torch, timm and Ray (610 MB), pictures, what kernels work with. Libraries'
+files (440 MB) are not in it, as all workers share them."""
+CPU_FACTOR = 1.3
+"""What comes to that, of the estimate of one step. With 1.2, the peaks of the first trials of nine networks at 40 to
+160 px, batches of 32 and 64, whose step is 0.17 to 1.36 GB, were between 18% under the sum of both and 5% over; that
+trials keep freed memory (`trainables.machine.allocator`) has added 4 and 9% since, of two networks."""
+PACKING_FACTOR = 1.25
+"""What a trial that shares a GPU is given, of what it needs: fragments of its allocator, kernels' workspaces; not
+measured."""
+GPU_PARTS = 4
+"""A trial that runs out of GPU memory goes on in so many parts a batch (`trainables.classifier.MICRO_BATCHES`)."""
+LEFT_OUT = ": left out of the search"
+"""How the sentence ends about backbones that do not fit."""
+
+
+def leave_out_too_large(
+    backbones: Sequence[str], study: StudyConfig, device_memory_bytes: int | None, num_networks: int = 1
+) -> tuple[tuple[str, ...], str]:
+    """Leaves out the backbones whose trials cannot fit.
+
+    Args:
+        backbones: timm names.
+        study: Settled.
+        device_memory_bytes: Free memory that the trials of one device share; None where it is not known, then
+            nothing is left out for it.
+        num_networks: Networks of a trial: one, or one an attribute.
+
+    Returns:
+        The backbones that can be trained, and a sentence about the others; empty if there are none.
+
+    Raises:
+        ValueError: None can be trained; names the ways out.
+    """
+    assert study.image_size and study.batch_size
+    share = None if device_memory_bytes is None else device_memory_bytes // _trials_on_a_device(study)
+    batch_size = study.batch_size if not study.gpus else -(-study.batch_size // GPU_PARTS)
+    kept, reasons = [], []
+    for backbone in backbones:
+        try:
+            facts = model_facts(backbone, study.image_size, study.cache_path)
+        except FactsError as error:
+            reasons.append(str(error))
+            continue
+        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus))
+        if share is not None and needed > share:
+            reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
+        else:
+            kept.append(backbone)
+    said = "; ".join(reasons)
+    if not kept:
+        raise ValueError(
+            f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or "
+            "other --backbones"
+        )
+    return tuple(kept), f"{said}{LEFT_OUT}" if reasons else ""
+
+
+def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:
+    """Estimated peak memory of a trial's process, on the GPU if it has one."""
+    step = num_networks * facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see networks.model
+    return CONTEXT_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
+
+
+def trials_that_fit(
+    study: StudyConfig,
+    backbones: Sequence[str],
+    num_pictures: int,
+    num_networks: int,
+    device_memory_bytes: int | None,
+) -> int | None:
+    """How many trials have room at the same time in one GPU, or in this machine where they have none.
+
+    What earlier trials took decides, where there were none an estimate; the largest backbone that fits at all is what
+    it is sized for. None where the memory cannot be told.
+
+    Args:
+        study: Settled but for this.
+        backbones: timm names.
+        num_pictures: Pictures of the data, which a GPU may hold for each trial.
+        num_networks: Networks that a trial trains at once (`most_networks`).
+        device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
+    """
+    assert study.image_size and study.batch_size and study.cpus_per_trial
+    if device_memory_bytes is None:
+        return None
+    gpu = bool(study.gpus)
+    needed = []
+    for backbone in backbones:
+        try:
+            facts = model_facts(backbone, study.image_size, study.cache_path)
+        except FactsError:
+            continue
+        if not gpu:
+            needed.append(trial_bytes(facts, study.batch_size, num_networks, gpu=False))
+            continue
+        setting = TrialSetting(
+            backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial, compiled=study.compile
+        )
+        known = recall_trial(setting, study.cache_path)
+        pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
+        took = known.memory_bytes if known is not None else None
+        network = took or facts.training_bytes(study.batch_size, bfloat16=True)
+        needed.append(sharing_bytes(num_networks * network, pictures))
+    return room_for(needed, device_memory_bytes)
+
+
+def sharing_bytes(network_bytes: int, picture_bytes: int) -> int:
+    """GPU memory that a trial which shares it is given, from what its network takes and its pictures."""
+    return CONTEXT_BYTES + round(PACKING_FACTOR * network_bytes) + picture_bytes
+
+
+def room_for(needed_bytes: Sequence[int], free_bytes: int) -> int:
+    """How many trials have room, whichever they are; what cannot be there even alone is not asked."""
+    possible = [needed for needed in needed_bytes if needed <= free_bytes]
+    return free_bytes // max(possible) if possible else 1
+
+
+def long_first(points: Sequence[dict[str, Any]], study: StudyConfig) -> list[dict[str, Any]]:
+    """The default, then the other points by how much their backbones compute: none is left alone at the end."""
+    assert study.image_size
+
+    def multiply_adds(point: Mapping[str, Any]) -> int:
+        return model_facts(point["backbone"], study.image_size or 0, study.cache_path).multiply_adds
+
+    return [*points[:1], *sorted(points[1:], key=multiply_adds, reverse=True)]
+
+
+def most_networks(formulations: Collection[str], attributes: Collection[str]) -> int:
+    """Networks that the largest trial trains at once: one an attribute where formulations may be separate."""
+    return len(attributes) if "separate" in formulations else 1
+
+
+def largest_trial(run: SearchRun) -> str:
+    """The backbone of a run whose trials need the most memory, in words; empty where the facts cannot be had."""
+    cache_dir = Path(run.options.get("cache_dir") or default_cache_dir()).expanduser()
+    gpu = run.task.device.startswith("cuda")
+    try:
+        facts = {backbone: model_facts(backbone, run.task.image_size, cache_dir) for backbone in run.weights}
+    except (FactsError, OSError):
+        return ""
+    proposed = {run.options.get("formulation"), *(point.get("formulation") for point in run.points)}
+    count = len(run.task.attributes) if proposed & {"separate", "search"} else 1
+    needed = {backbone: trial_bytes(found, run.task.batch_size, count, gpu=gpu) for backbone, found in facts.items()}
+    largest = max(needed, key=needed.__getitem__)
+    times = f"{count} x " if count > 1 else ""
+    return (
+        f"Largest trial: {times}{largest}, {times}{facts[largest].parameters / 1e6:.1f} M parameters, "
+        f"about {needed[largest] / 1e9:.1f} GB of {'GPU ' if gpu else ''}memory"
+    )
+
+
+def _trials_on_a_device(study: StudyConfig) -> int:
+    concurrency = study.num_concurrent
+    if not study.gpus:
+        return concurrency
+    return max(1, min(concurrency, int(1 / study.gpus)))

@@ -1,0 +1,197 @@
+"""What is trained again: a run's folder, or the record of a search whose folder is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from results.records.record import BestTrial, SearchRun, load_record, trial_config
+from results.records.run_folder import RunError, TrialHistory, load_run, load_trials
+from search.prepare import SPLIT_SETTINGS, prepare_data
+from search.resume import saved_options
+from search.study import StudyConfig
+from spaces import get_space, space_name
+from trainables.config import TaskConfig, TrialConfig
+from trainables.data.manifest import DataConfig
+from trainables.data.split import Split, load_split
+from trainables.networks.weights import WeightsError, check_weights, resolve_weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """A search as far as re-training needs it."""
+
+    name: str
+    """Name of the run."""
+    started: str
+    """When it began: ISO 8601 with offset."""
+    space: str
+    run_dir: Path
+    """The run's folder; there need not be one yet."""
+    run: SearchRun | None
+    """The run; None where only its record is left."""
+    trials: tuple[TrialHistory, ...]
+    """Its trials; of a record the best alone, as if it had trained all its epochs."""
+    default: TrialConfig
+    """The default configuration of its space."""
+    study: StudyConfig
+    """The settings of the search that matter to its data and split."""
+    data: DataConfig
+    """Its pictures, as they were asked for."""
+    task: TaskConfig
+    """What its trials shared; of a record without paths."""
+    split_hash: str
+    weights: dict[str, str]
+    """Backbone to words about the weights that its trials started from."""
+    facts: dict[str, Any]
+    """The pictures, as in `SearchRun.data`."""
+
+
+def from_run(storage: Path, name: str) -> Source:
+    """The search in a run's folder.
+
+    Raises:
+        RunError: There is no such run, or it is broken; names the runs there are.
+        ValueError: Its space is no longer there.
+    """
+    run_dir = storage / name
+    run = load_run(run_dir)
+    get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
+    study, data = saved_options(storage, name)
+    if not run.points:
+        raise RunError(f"{run_dir / 'run.json'}: points is empty, it must begin with the default configuration")
+    return Source(
+        name=run.name,
+        started=run.started,
+        space=run.space,
+        run_dir=run_dir,
+        run=run,
+        trials=tuple(load_trials(run_dir)),
+        default=trial_config(run.points[0], f"{run_dir / 'run.json'}: points"),
+        study=study,
+        data=data,
+        task=run.task,
+        split_hash=run.split_hash,
+        weights=run.weights,
+        facts=run.portable().data,
+    )
+
+
+def from_record(path: Path, study: StudyConfig) -> Source:
+    """The search behind a record; from its run's folder if that is there, which knows all of its trials.
+
+    Raises:
+        RecordError: The record is broken.
+        OSError: There is no such file.
+        ValueError: Its space is no longer there.
+    """
+    record = load_record(path)
+    if (study.runs_dir / record.run / "run.json").exists():
+        source = from_run(study.runs_dir, record.run)
+        if source.split_hash != record.split_hash:
+            raise ValueError(
+                f"{source.run_dir} is another run of that name than {path} is of (split {source.split_hash}, not "
+                f"{record.split_hash}): give --run {record.run} for the one, another --storage for the other"
+            )
+        return source
+    space = study.space if space_name(study.space) == record.space else record.space  # of a user's own: its path
+    default, weights = _default(record, study, space)
+    return Source(
+        name=record.run,
+        started=record.date,
+        space=record.space,
+        run_dir=study.runs_dir / record.run,
+        run=None,
+        trials=(
+            TrialHistory(
+                trial_id=record.trial_id,
+                config=record.config,
+                reports=(record.report,),
+                status="finished",
+                reason=None,
+            ),
+        ),
+        default=default,
+        study=replace(study, space=space, image_size=record.task.image_size, **_split_settings(record)),
+        data=DataConfig(),
+        task=record.task,
+        split_hash=record.split_hash,
+        weights={default.backbone: weights, record.config.backbone: record.weights},
+        facts=record.data,
+    )
+
+
+def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: Console) -> tuple[Path, Split]:
+    """Cache and split of the search: its own if they are there, else made again below `cache_dir` and compared.
+
+    Returns:
+        The folder of the picture cache, and the split.
+
+    Raises:
+        DataError: Something is wrong with the pictures.
+        ValueError: They are not those of the search.
+    """
+    default = DataConfig()
+    given = {field.name: getattr(asked, field.name) for field in fields(asked)}
+    given = {name: value for name, value in given.items() if value != getattr(default, name)}
+    split_path, cache_path = source.run_dir / "split.csv", Path(source.task.cache_path)
+    if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
+        return cache_path, load_split(split_path)
+    prepared = prepare_data(replace(source.data, **given), replace(source.study, cache_dir=cache_dir), console)
+    found = prepared.split.hash(prepared.manifest.root)
+    if found != source.split_hash:
+        where = prepared.manifest.root if "data" in given else source.facts.get("source", "there")
+        raise ValueError(
+            f"the pictures in {where} do not give the split of the search {source.name} (hash {found}, it was "
+            f"{source.split_hash}): name the very same pictures by --data, with the flags that the search had"
+        )
+    return prepared.cache.path, prepared.split
+
+
+def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_dir: Path) -> dict[str, str]:
+    """The files of the weights that the search's trials started from, by backbone; random ones are left out.
+
+    Raises:
+        WeightsError: They are not to be had, or are others.
+    """
+    wanted = [name for name in backbones if not source.weights[name].startswith("random")]
+    if not wanted:
+        return {}
+    found = resolve_weights(wanted, policy, cache_dir)
+    for backbone in wanted:
+        was, now = source.weights[backbone], found.sources.get(backbone, "none to be had")
+        if was.rpartition(":")[2] != now.rpartition(":")[2]:  # the file's hash
+            raise WeightsError(
+                f"the search started {backbone} from other weights ({was}) than there are here ({now}): "
+                "give their folder by --weights"
+            )
+        check_weights(backbone, found.files[backbone])
+    return found.files
+
+
+def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialConfig, str]:
+    """The default of the record's space, and where its weights come from; from weights if the record's trial was.
+
+    In the record's formulation where the space leaves that open: which others were searched, a record does not say.
+    """
+    space = get_space(name)
+    formulations = () if record.config.formulation in space.formulations else (record.config.formulation,)
+    space = get_space(name, formulations=formulations)
+    if record.weights.startswith("random"):
+        return space.starting_points[0], "random"
+    found = resolve_weights(space.backbones, study.weights, study.cache_path)
+    default = (space if space.own else get_space(name, found.backbones, formulations)).starting_points[0]
+    return default, found.sources.get(default.backbone, "random")
+
+
+def _split_settings(record: BestTrial) -> dict[str, Any]:
+    settings = record.data.get("split")
+    if not isinstance(settings, dict) or settings.keys() != set(SPLIT_SETTINGS):
+        raise ValueError(
+            f"the record of run {record.run} does not say how its pictures were split: search again, or give --run"
+        )
+    return settings

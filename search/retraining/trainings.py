@@ -1,0 +1,131 @@
+"""Trainings that are settled beforehand, run side by side by the machinery of a search: live, resumable, retried."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console
+
+from results.records.run_folder import TrialHistory, load_trials
+from search.callbacks.progress import Progress
+from search.callbacks.run_log import Monitor, is_over
+from search.callbacks.trial_facts import Remember
+from search.resume import cut_torn_line
+from search.stop import StopRequest
+from search.study import StudyConfig
+from search.tuner import NamedSearcher, build_tuner, fit
+from trainables.atomic import write_whole
+from trainables.config import TaskConfig, TrialConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    name: str
+    """Its name in the folder, which stands for all that makes up its numbers."""
+    config: TrialConfig
+    task: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the task that it has of its own."""
+
+
+class JobList:
+    """Hands out jobs in the place of a searcher."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        """Takes the jobs, in the order they are wanted."""
+        self._jobs = {job.name: job for job in jobs}
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """What the trainable is given for the job of this name."""
+        job = self._jobs[trial_id]
+        return {**asdict(job.config), "task": dict(job.task)}
+
+    def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Nothing: the logs say it."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None
+    ) -> None:
+        """Nothing: the logs say it."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    task: TaskConfig,
+    study: StudyConfig,
+    folder: Path,
+    stop: StopRequest,
+    console: Console,
+    *,
+    keep: int = 0,
+) -> dict[str, TrialHistory]:
+    """Trains what is not done yet; a job that failed before is tried again, one that was interrupted goes on.
+
+    Args:
+        jobs: In the order they are wanted.
+        task: What they share.
+        study: Settled; how many run at a time, on what.
+        folder: Where logs, curves and checkpoints go.
+        stop: Asked after every epoch.
+        console: For the progress.
+        keep: How many jobs' best weights stay on disk; those that are not validated come first.
+
+    Returns:
+        What became of each job, by name; one that did not start is not in it.
+    """
+    for log in ("trials.jsonl", "events.jsonl"):
+        cut_torn_line(folder / log)
+    shutil.rmtree(folder / "ray", ignore_errors=True)
+    names = {job.name for job in jobs}
+    known = load_trials(folder)
+    failed = [trial.trial_id for trial in known if trial.status == "failed" and trial.trial_id in names]
+    for name in failed:
+        forget_job(folder, name)
+    earlier = [trial for trial in known if trial.trial_id not in failed]  # all jobs of the folder, not just these
+    done = {trial.trial_id for trial in earlier if is_over(trial)}
+    waiting = [job.name for job in jobs if job.name not in done]
+    if waiting:
+        searcher = NamedSearcher(JobList(jobs), stop, waiting)
+        again = searcher.handed_out_again
+        ours = [trial for trial in earlier if trial.trial_id in names]
+        monitor = Monitor(folder, task, keep, stop, ours, again)  # whose weights stay is between these alone
+        progress = Progress(console, len(jobs), task.epochs, study.num_concurrent, stop, ours, again)
+        callbacks: list[Callback] = [monitor, progress]
+        if study.address is None:
+            callbacks.append(Remember(task, study.cache_path))
+        tuner = build_tuner(
+            task,
+            study,
+            run_dir=folder,
+            num_trials=len(waiting),
+            searcher=searcher,
+            scheduler=None,
+            stop=stop,
+            callbacks=callbacks,
+        )
+        with stop.on_interrupt():
+            fit(tuner, stop, one_node=study.address is None)
+            progress.close()
+        monitor.prune()
+        shutil.rmtree(folder / "ray", ignore_errors=True)
+    return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
+
+
+def forget_job(folder: Path, name: str) -> None:
+    """Takes a job out of the logs and away from the disk, so that it starts anew."""
+    for log in ("trials.jsonl", "events.jsonl"):
+        cut_torn_line(folder / log)
+    for part in ("checkpoints", "tensorboard", "predictions"):
+        shutil.rmtree(folder / part / name, ignore_errors=True)
+    for log in ("trials.jsonl", "events.jsonl"):
+        path = folder / log
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_whole(path, "".join(line for line in lines if json.loads(line)["trial_id"] != name).encode())

@@ -1,0 +1,316 @@
+"""Tests of the page about a run."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from results.pages.report import render_report, write_report
+from results.pages.report_figures import LINES_SHOWN, _every_so_many, study_figures
+from results.records.confusion import load_confusion
+from scripts.report import main
+from tests.records import a_report, a_run, a_task
+from trainables.config import TrialConfig
+
+STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
+EVIL = '<img src=x onerror="alert(1)"> & $x'
+SIDES = {
+    "train": {"pictures": 60, "groups": 6, "classes": 2},
+    "val": {"pictures": 20, "groups": 2, "classes": 2},
+    "test": {"pictures": 20, "groups": 2, "classes": 2},
+}
+
+
+def a_config(trial: int) -> TrialConfig:
+    return TrialConfig(backbone=f"net{trial % 2}", lr=10 ** -(2 + trial % 3), dropout=trial / 20)
+
+
+def a_trial(trial: int, scores: Sequence[float], status: str = "stopped") -> list[dict[str, Any]]:
+    """The lines of one trial in `trials.jsonl`."""
+    lines = []
+    for epoch, score in enumerate(scores, start=1):
+        report = a_report(epoch, score, class_f1=(score, score / 2))
+        state = status if epoch == len(scores) else "running"
+        moment = (STARTED + timedelta(seconds=10 * trial + epoch)).isoformat()
+        config = {"config": asdict(a_config(trial))} if epoch == 1 else {}
+        lines.append({"trial_id": f"{trial:05}", "time": moment, "status": state, **report.to_json(), **config})
+    return lines
+
+
+TEN_TRIALS = [
+    *a_trial(0, (0.2, 0.5, 0.9, 0.8), "finished"),
+    *(line for trial in range(1, 10) for line in a_trial(trial, (0.1 + trial / 100,))),
+]
+
+
+def a_failure(trial: int, reason: str, traceback: str | None = None) -> dict[str, Any]:
+    event = {"trial_id": f"{trial:05}", "time": (STARTED + timedelta(hours=1)).isoformat(), "event": "failed"}
+    return {**event, "reason": reason, "traceback": traceback, "config": asdict(a_config(trial))}
+
+
+def a_run_dir(
+    folder: Path,
+    lines: Iterable[dict[str, Any]] = (),
+    events: Iterable[dict[str, Any]] = (),
+    *,
+    classes: tuple[str, ...] = ("x", "y"),
+    **options: Any,
+) -> Path:
+    run = a_run(
+        name=folder.name,
+        started=STARTED.isoformat(),
+        options={"trials": 10, "seed": 0, "val_share": 0.2, "skip_bad": True, "attributes": ["a", "b"], **options},
+        task=a_task(classes=classes, epochs=4),
+        data={"source": "/home/me/pictures", "pictures": 100, "groups": 10, "sides": SIDES, "skipped": ["bad.png"]},
+        weights={"net0": "package net0 1.0", "net1": "random"},
+        weights_note="no weights for net1",
+        versions={"python": "3.11"},
+        trials_asked=10,
+    )
+    folder.mkdir(exist_ok=True)
+    run.save(folder / "run.json")
+    (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return folder
+
+
+def a_study(run_dir: Path, num_trials: int, num_complete: int = 1, *, lr_by_number: bool = False) -> Path:
+    """Writes a `study.db` like that of a search: some trials complete, the others pruned after one epoch."""
+    storage = optuna.storages.RDBStorage(f"sqlite:///{run_dir / 'study.db'}")
+    study = optuna.create_study(study_name="macrotune", storage=storage, direction="maximize")
+    distributions = {
+        "backbone": CategoricalDistribution(("net0", "net1")),
+        "lr": FloatDistribution(1e-5, 1e-1, log=True),
+        "dropout": FloatDistribution(0, 0.5),
+    }
+    for number in range(num_trials):
+        params = {name: value for name, value in asdict(a_config(number)).items() if name in distributions}
+        if lr_by_number:
+            distributions["lr"] = FloatDistribution((1e-5, 1e-6)[number % 2], 1e-1, log=True)
+        state = TrialState.COMPLETE if number < num_complete else TrialState.PRUNED
+        score = 0.1 + number / 100 + params["dropout"]
+        study.add_trial(
+            create_trial(
+                state=state,
+                value=score - 0.05,
+                params=params,
+                distributions=distributions,
+                intermediate_values={1: score, 2: score - 0.05, 3: math.nan},
+            )
+        )
+    storage.engine.dispose()
+    return run_dir
+
+
+def words_of(page: str) -> str:
+    """What a reader reads: the page without its scripts, styles and tags."""
+    without = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    return " ".join(without.split())
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run_dir = a_run_dir(tmp_path_factory.mktemp("runs") / "whole", TEN_TRIALS)
+    return write_report(a_study(run_dir, 10)).read_text()
+
+
+def test_the_page_says_what_won_and_that_its_score_is_flattered(page: str) -> None:
+    words = words_of(page)
+    assert "Best: trial 00000, net0, validation macro-F1 0.9000" in words
+    assert "epoch 3 of the 4 it trained. This score is flattered" in words
+    assert "python scripts/retrain.py --run whole" in words
+    assert "complete, 10 trials" in words
+    assert "no weights for net1" in words
+    assert "1 bad pictures were left out" in words
+
+
+def test_the_page_needs_no_network(page: str) -> None:
+    assert page.count("plotly.js v") >= 1
+    assert not re.search(r'<(script|img|link|iframe)[^>]+(src|href)="(?!data:)', page)
+    assert "@import" not in page and "url(http" not in page
+    assert 4_000_000 < len(page) < 6_000_000  # plotly.js once
+
+
+def test_the_page_says_what_early_stopping_and_the_cache_saved(page: str) -> None:
+    words = words_of(page)
+    assert "Early stopping saved 27 of the 40 epochs (68%)" in words
+    assert "images trained 780" in words
+    assert "The cache saved 940 of 1,040 decodings" in words
+
+
+def test_the_page_gives_the_command_line_of_the_search(page: str) -> None:
+    assert (
+        "python search/run.py --space toy --attributes a b --skip-bad --trials 10 --epochs 4 --image-size 224 "
+        "--batch-size 64 --seed 0 --val-share 0.2" in words_of(page)
+    )
+
+
+def test_the_leaderboard_is_sorted_by_score_and_shows_what_matters(page: str) -> None:
+    table = page[page.index("<h2>Leaderboard") :].split("</table>")[0]
+    assert re.findall(r"<td>(\d{5})</td>", table) == ["00000", *(f"{trial:05}" for trial in range(9, 0, -1))]
+    assert "<th" in table and ">dropout</th>" in table and ">lr</th>" in table
+
+
+def test_stopped_trials_count_with_their_best_score_in_the_figures(tmp_path: Path) -> None:
+    figures, names = study_figures(a_study(tmp_path, 10))
+    assert all(figure.html for figure in figures)
+    assert all("10 trials with a score, of which the 9 that were stopped early" in figure.words for figure in figures)
+    assert names[0] == "dropout"
+    assert set(names) == {"backbone", "lr", "dropout"}
+
+
+def test_what_has_no_common_range_is_named_where_it_is_left_out(tmp_path: Path) -> None:
+    assert "Left out" not in study_figures(a_study(tmp_path, 10))[0][0].words
+    (tmp_path / "study.db").unlink()
+    figures, names = study_figures(a_study(tmp_path, 10, lr_by_number=True))
+    assert set(names) == {"backbone", "dropout"}
+    assert all("or not in the same range: lr." in figure.words for figure in figures[:2])
+
+
+def test_drawing_a_study_does_not_change_its_file(tmp_path: Path) -> None:
+    path = a_study(tmp_path, 3) / "study.db"
+    before = path.read_bytes()
+    study_figures(tmp_path)
+    assert path.read_bytes() == before
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["study.db"]
+
+
+@pytest.mark.parametrize(("num_trials", "drawn"), [(0, 0), (1, 0), (3, 2)])
+def test_with_few_trials_the_figures_say_why_they_are_missing(tmp_path: Path, num_trials: int, drawn: int) -> None:
+    figures, names = study_figures(a_study(tmp_path, num_trials))
+    assert names == []
+    assert sum(bool(figure.html) for figure in figures) == drawn
+    assert "It takes 8 trials with a score" in figures[0].words
+
+
+def test_a_study_that_is_no_database_is_said_to_be_broken(tmp_path: Path) -> None:
+    (tmp_path / "study.db").write_text("no database, but long enough to be looked into" * 20)
+    figures, _ = study_figures(tmp_path)
+    assert all("cannot be read" in figure.words and not figure.html for figure in figures)
+
+
+def test_a_run_without_a_trial_has_a_page(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "none")
+    (run_dir / "trials.jsonl").unlink()
+    (run_dir / "events.jsonl").unlink()
+    page = render_report(run_dir)
+    assert "No trial has a score yet" in words_of(page)
+    assert "not complete, 0 of 10 trials are done" in words_of(page)
+    assert f"python search/run.py --resume none --storage {tmp_path}" in words_of(page)
+    assert "plotly.js" not in page
+
+
+def test_an_interrupted_run_with_one_trial_has_a_page(tmp_path: Path) -> None:
+    words = words_of(render_report(a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"))))
+    assert "Best: trial 00000" in words
+    assert "0 of 10 trials are done" in words
+    assert "holds no study.db" in words
+
+
+def test_a_run_without_a_finite_score_has_a_page(tmp_path: Path) -> None:
+    words = words_of(render_report(a_run_dir(tmp_path / "nan", a_trial(0, (math.nan,), "failed"))))
+    assert "No trial has a score yet" in words
+    assert "1 of 1 trials failed" in words
+
+
+def test_failures_are_shown_with_their_reason_and_where_it_broke(tmp_path: Path) -> None:
+    events = [
+        a_failure(3, "out of memory", "Traceback\n  File x\nRuntimeError: CUDA\n"),
+        a_failure(4, "ValueError: no"),
+    ]
+    run_dir = a_run_dir(tmp_path / "failed", a_trial(0, (0.5,)), events)
+    with (run_dir / "events.jsonl").open("a") as file:
+        file.write('{"trial_id": "0000')  # cut short by a kill
+    page = render_report(run_dir)
+    assert "2 of 3 trials failed" in words_of(page)
+    assert "out of memory RuntimeError: CUDA" in words_of(page)
+    assert page.count("ValueError: no") == 1
+
+
+def test_names_from_outside_are_text_and_never_markup(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "evil", a_trial(0, (0.5,)), [a_failure(3, EVIL, EVIL + "!")], classes=(EVIL, "y"))
+    lines = (run_dir / "trials.jsonl").read_text().replace('"net0"', json.dumps(EVIL + "</script>"))
+    (run_dir / "trials.jsonl").write_text(lines)
+    (run_dir / "confusion").mkdir()
+    quoted = '"' + EVIL.replace('"', '""') + '"'
+    (run_dir / "confusion" / "00000.csv").write_text(f"true\\answered,{quoted},y\n{quoted},3,1\ny,2,4\n")
+    page = render_report(run_dir)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    body = page[page.index("<body>") :]
+    assert body.count("<script") == body.count("</script>")
+
+
+def test_confused_classes_are_put_into_words(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "confused", a_trial(0, (0.5,)))
+    (run_dir / "confusion").mkdir()
+    (run_dir / "confusion" / "00000.csv").write_text("true\\answered,x,y\nx,3,1\ny,2,6\n")
+    page = render_report(run_dir)
+    assert page.count('<img src="data:image/png;base64,') == 2
+    assert "2 of 8 y taken for x 1 of 4 x taken for y" in words_of(page)
+
+
+@pytest.mark.parametrize("content", ["", "true\\answered,x,y\nx,1,2\n", "true\\answered,x\nx,many\n", "t,x\nz,1\n"])
+def test_a_broken_confusion_matrix_is_refused_and_costs_no_page(tmp_path: Path, content: str) -> None:
+    run_dir = a_run_dir(tmp_path / "broken", a_trial(0, (0.5,)))
+    path = run_dir / "confusion" / "00000.csv"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ValueError, match="is no confusion matrix"):
+        load_confusion(path)
+    assert "Its confusion matrix cannot be shown" in words_of(render_report(run_dir))
+
+
+def test_what_re_training_found_is_shown(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "again", a_trial(0, (0.5,)))
+    (run_dir / "retrained").mkdir()
+    path = run_dir / "retrained" / "model.json"
+    test = {"macro_f1": {"value": 0.7, "low": 0.6, "high": None}, "groups": 25}
+    record = {"test": test, "verdict": "better by .1", "trial_id": "00003", "val_macro_f1": 0.75}
+    path.write_text(json.dumps({"record": record}))
+    words = words_of(render_report(run_dir))
+    assert "Re-trained, 00003 has macro-F1 0.7000 on the test side (95% interval 0.6000 to ?), 25 groups" in words
+    assert "validation had said 0.7500. Against the default configuration: better by .1." in words
+    path.write_text("{}")
+    assert "model.json cannot be read" in words_of(render_report(run_dir))
+
+
+def test_a_split_by_picture_is_said_to_flatter(tmp_path: Path) -> None:
+    words = words_of(render_report(a_run_dir(tmp_path / "leaky", split_by="picture")))
+    assert "the same people may stand on several sides" in words
+
+
+def test_the_command_writes_the_page_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = a_run_dir(tmp_path / "a", a_trial(0, (0.5,)))
+    assert main(["a", "--storage", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{run_dir / 'report.html'}\n"
+    assert (run_dir / "report.html").is_file()
+
+
+def test_an_unknown_run_is_one_line_that_names_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a_run_dir(tmp_path / "a")
+    assert main(["b", "--storage", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "does not exist: name one of the runs" in error and "(a)" in error
+    assert not (tmp_path / "b").exists()
+
+
+def test_of_many_trials_the_parallel_coordinates_show_some_evenly_by_rank_the_best_among_them() -> None:
+    trials = [create_trial(params={}, distributions={}, value=float(number)) for number in range(501)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    shown = [trial.number for trial in _every_so_many(trials)]
+    assert shown == list(range(2, 501, 3))
+    assert len(shown) <= LINES_SHOWN
+    assert _every_so_many(trials[:250]) == trials[:250]
+    assert _every_so_many([]) == []

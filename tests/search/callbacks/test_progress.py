@@ -1,0 +1,100 @@
+"""What the terminal says of the time to go: from what was measured, and no later than the time budget."""
+
+from __future__ import annotations
+
+import io
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search.callbacks.progress import Progress
+from search.stop import StopRequest
+from trainables.report import METRIC
+
+
+class Clock:
+    """What the searches of these tests take for the time."""
+
+    now = 0.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    return clock
+
+
+def progress(trials: int, concurrency: int = 1, budget: float | None = None, mean_epochs: float = 3.0) -> Progress:
+    console = Console(file=io.StringIO())
+    return Progress(console, trials, 9, concurrency, StopRequest(budget), mean_epochs=mean_epochs)
+
+
+def a_trial(number: int) -> Any:
+    return SimpleNamespace(trial_id=str(number), config={"backbone": "resnet18", "trial_id": f"{number:05d}"})
+
+
+def epoch(number: int, seconds: float = 10.0, **more: Any) -> dict[str, Any]:
+    scores = {METRIC: 0.5, "best_val_macro_f1": 0.5, "class_f1": (0.5,), "diverged": False, "images_per_second": 1.0}
+    return {"epoch": number, "seconds": seconds, **scores, **more}
+
+
+def to_go(shown: Progress) -> int:
+    found = re.search(r"about (\d+):(\d+) to go", shown.summary())
+    assert found is not None, shown.summary()
+    return 60 * int(found[1]) + int(found[2])
+
+
+def train(shown: Progress, clock: Clock, number: int, epochs: int, beside: float = 0.0) -> None:
+    shown.on_trial_start(0, [], a_trial(number))
+    clock.now += beside
+    for count in range(1, epochs + 1):
+        clock.now += 10
+        shown.on_trial_result(0, [], a_trial(number), epoch(count, done=count == epochs))
+
+
+def test_nothing_is_known_before_the_first_epoch(clock: Clock) -> None:
+    shown = progress(10)
+    shown.on_trial_start(0, [], a_trial(0))
+    assert "time to go not known yet" in shown.summary()
+
+
+def test_after_one_epoch_a_trial_is_what_asha_is_expected_to_leave_of_it(clock: Clock) -> None:
+    shown = progress(10)
+    shown.on_trial_start(0, [], a_trial(0))
+    clock.now = 60.0  # the start of Ray and of the worker come once
+    shown.on_trial_result(0, [], a_trial(0), epoch(1))
+    assert to_go(shown) == 9 * 30 + 20
+
+
+def test_later_a_trial_is_what_trials_took_with_what_passes_between_them(clock: Clock) -> None:
+    shown = progress(10)
+    train(shown, clock, 0, 2)
+    for number in range(1, 5):
+        train(shown, clock, number, 2, beside=5.0)
+    assert to_go(shown) == round(5 * 20 * 120 / 100)
+
+
+def test_trials_that_run_side_by_side_share_what_is_left(clock: Clock) -> None:
+    shown = progress(6, concurrency=2)
+    for number in (0, 1):
+        shown.on_trial_start(0, [], a_trial(number))
+    clock.now = 10.0
+    for number in (0, 1):
+        shown.on_trial_result(0, [], a_trial(number), epoch(1))
+    assert to_go(shown) == (4 * 30 + 2 * 20) / 2
+
+
+def test_the_time_budget_ends_it_sooner(clock: Clock) -> None:
+    shown = progress(1000, budget=100.0)
+    train(shown, clock, 0, 3)
+    assert to_go(shown) == 70
+
+
+def test_a_worker_that_dies_before_its_trial_began_is_shown_as_one_that_failed() -> None:
+    shown = progress(2)
+    shown.on_trial_error(0, [], a_trial(1))
+    assert "1 failed of 2" in shown.summary()

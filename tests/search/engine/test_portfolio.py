@@ -1,0 +1,62 @@
+"""Where a search starts: its own points the first time, what was learned the next."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from search.engine.history import HistoryTrial, append_trials
+from search.engine.portfolio import first_points
+from search.study import StudyConfig
+from spaces import get_space
+
+TOY = get_space("toy")
+GOOD = replace(TOY.starting_points[0], lr=5e-4, dropout=0.5)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyConfig:
+    return StudyConfig(space="toy", storage=tmp_path, trials=12)
+
+
+def remember(folder: Path, name: str, backbone: str = "test_efficientnet") -> None:
+    """A history in which one configuration did far better than the others."""
+    configs = [replace(GOOD, backbone=backbone)]
+    configs += [replace(GOOD, backbone=backbone, lr=lr, dropout=0.0) for lr in (1e-4, 2e-4, 2e-3, 3e-3)]
+    append_trials(
+        folder,
+        [
+            HistoryTrial(study=name, space="toy", config=asdict(config), values=[0.1, 0.9 if number == 0 else 0.2])
+            for number, config in enumerate(configs)
+        ],
+    )
+
+
+def test_the_first_search_of_all_starts_from_the_spaces_own_points(study: StudyConfig) -> None:
+    points, words = first_points(TOY, study)
+    assert points == [asdict(point) for point in TOY.starting_points]
+    assert "starting points of the space" in words
+
+
+def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: StudyConfig, tmp_path: Path) -> None:
+    remember(tmp_path, "earlier")
+    points, words = first_points(TOY, study)
+    assert points[0] == asdict(TOY.starting_points[0])
+    assert points[1] == asdict(GOOD)
+    assert len(points) <= 1 + 6  # half of the trials
+    assert "from 1 earlier search" in words
+
+
+def test_none_and_another_place_are_heeded(study: StudyConfig, tmp_path: Path) -> None:
+    remember(tmp_path, "earlier")
+    assert len(first_points(TOY, replace(study, history="none"))[0]) == len(TOY.starting_points)
+    assert len(first_points(TOY, replace(study, history=str(tmp_path / "elsewhere")))[0]) == len(TOY.starting_points)
+
+
+def test_backbones_that_this_search_does_not_have_are_left_out(study: StudyConfig, tmp_path: Path) -> None:
+    remember(tmp_path, "earlier", backbone="test_vit")
+    narrowed = get_space("toy", ["test_resnet"])
+    points, _ = first_points(narrowed, study)
+    assert {point["backbone"] for point in points} == {"test_resnet"}

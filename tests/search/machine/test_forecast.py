@@ -1,0 +1,115 @@
+"""How long a search will take: arithmetic on invented numbers, and where the numbers come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.machine import forecast as module
+from search.machine.forecast import (
+    END_SECONDS,
+    START_SECONDS,
+    TRIAL_SHARE,
+    Forecast,
+    expected_epochs,
+    forecast,
+    forecast_run,
+    images_per_second,
+)
+from search.study import StudyConfig
+from tests.results.records.test_record import a_run
+from trainables.config import TaskConfig
+from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, remember_trial
+
+BESIDE = START_SECONDS + END_SECONDS
+
+
+def test_asha_leaves_less_of_a_trial_the_more_there_are() -> None:
+    whole = [expected_epochs(trials, 27, 1, 3.0) for trials in (1, 3, 30, 1000)]
+    assert whole == sorted(whole, reverse=True)
+    # of very many, a third goes on at each of the rungs 1, 3 and 9, and those that began early beside
+    assert 0.95 < whole[-1] / (1 + 2 / 3 + 6 / 9 + 18 / 27) < 1.3
+
+
+def test_a_trial_that_cannot_be_stopped_trains_all_its_epochs() -> None:
+    assert expected_epochs(10, 2, 2, 3.0) == 2
+    assert expected_epochs(1, 27, 1, 3.0) == 27
+
+
+def test_workers_share_the_trials_and_a_single_trial_is_not_shared() -> None:
+    def seconds(**changes: Any) -> float:
+        settings: dict[str, Any] = {"num_trials": 8, "mean_epochs": 3.0, "concurrency": 2, "spread": 1.0}
+        return forecast([10.0], **{**settings, **changes}).seconds - BESIDE
+
+    assert seconds() == 120
+    assert seconds(concurrency=4) == 60
+    assert seconds(num_trials=1) == 30
+
+
+def test_the_range_holds_what_is_not_known_and_which_backbones_will_be_preferred() -> None:
+    found = forecast([10.0, 30.0], num_trials=4, mean_epochs=1.0, concurrency=1, spread=2.0)
+    assert (found.low, found.seconds, found.high) == ((BESIDE + 40) / 2, BESIDE + 80, (BESIDE + 120) * 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((45, 30, 80), "about 45 s (30 to 80)"),
+        ((720, 480, 1200), "about 12 min (8 to 20)"),
+        ((9000, 5400, 18000), "about 2.5 h (1.5 to 5.0)"),
+    ],
+)
+def test_a_forecast_is_told_in_the_unit_that_suits_it(seconds: tuple[float, ...], words: str) -> None:
+    assert str(Forecast(*seconds)) == words
+
+
+def run_and_study(task: TaskConfig, cache_dir: Path) -> tuple[Any, StudyConfig]:
+    sides = {side: {"pictures": 60} for side in ("train", "val", "test")}
+    weights = {"test_resnet": "random", "test_efficientnet": "random"}
+    run = a_run(task=task, data={"sides": sides}, weights=weights, points=[{"backbone": "test_resnet"}])
+    return run, StudyConfig(cache_dir=cache_dir, concurrency=2).settle(2, 0)
+
+
+def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> None:
+    run, study = run_and_study(task, tmp_path)
+    for backbone, speed in (("test_resnet", 100.0), ("test_efficientnet", 50.0)):
+        setting = TrialSetting(backbone, task.image_size, task.batch_size, "cpu", task.num_threads)
+        remember_trial(setting, tmp_path, TrialFacts(speed))
+    assert images_per_second(run, study) == ({"test_resnet": 100.0, "test_efficientnet": 50.0}, True)
+    found = forecast_run(run, study, 8)
+    assert found is not None
+    rounds = 8 / 2 * expected_epochs(8, task.epochs, 1, 3.0)
+    assert found.seconds == pytest.approx(BESIDE + rounds * 80 * (1 / 100 + 1 / 50) / 2)
+
+
+def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
+    task: TaskConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.networks.network_costs.MEASURED_SECONDS", 0.05)
+    run, study = run_and_study(task, tmp_path)
+    speeds, remembered = images_per_second(run, study)
+    assert not remembered
+    timed = module.known_throughput("test_resnet", task.image_size, task.batch_size, "cpu", 1, tmp_path)
+    assert timed is not None
+    assert speeds["test_resnet"] == pytest.approx(TRIAL_SHARE * timed)
+    work = [model_facts(backbone, task.image_size, tmp_path).activations for backbone in speeds]
+    assert speeds["test_efficientnet"] * work[1] == pytest.approx(speeds["test_resnet"] * work[0])
+
+
+def test_nothing_is_forecast_of_what_cannot_be_known(task: TaskConfig, tmp_path: Path) -> None:
+    run, study = run_and_study(task, tmp_path)
+    assert forecast_run(run, study, 0) is None
+    assert forecast_run(replace(run, data={}), study, 8) is None
+    assert forecast_run(run, replace(study, address="10.0.0.7:6379"), 8) is None
+
+
+@pytest.mark.slow
+def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path) -> None:
+    device = "cpu"
+    found = module.time_apart("test_resnet", 32, 8, device, 1, tmp_path)
+    assert found == module.known_throughput("test_resnet", 32, 8, device, 1, tmp_path)
+    with pytest.raises(module.FactsError, match="could not be timed"):
+        module.time_apart("no_such_network", 32, 8, device, 1, tmp_path)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.saved_models import CLASSES, save_network
+from trainables.data.batches import Side
+from trainables.data.cache import build_cache
+from trainables.networks.model import Normalizer, centre_crop
+from trainables.saved.predict import predict_probabilities
+from trainables.saved.saved_model import ModelError, SavedModel, load_model
+from trainables.training.metrics import score
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> SavedModel:
+    return load_model(save_network(tmp_path_factory.mktemp("model")), "cpu")
+
+
+@pytest.fixture
+def paths(pictures: Path) -> list[str]:
+    return [str(path) for path in sorted(pictures.glob("*.png"))[:10]]
+
+
+def test_answers_stand_in_the_order_asked_for_whatever_the_batch(
+    model: SavedModel, paths: list[str], tmp_path: Path
+) -> None:
+    forwards = predict_probabilities([model], paths, cache_dir=tmp_path)
+    backwards = predict_probabilities([model], [*paths[::-1], paths[3]], cache_dir=tmp_path, batch_size=3)
+    assert forwards.classes == CLASSES
+    assert forwards.paths == tuple(paths)
+    assert forwards.probabilities.dtype == np.float32
+    np.testing.assert_allclose(forwards.probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(backwards.probabilities[:-1], forwards.probabilities[::-1], atol=1e-5)
+    np.testing.assert_allclose(backwards.probabilities[-1], forwards.probabilities[3], atol=1e-5)
+    assert forwards.probabilities.std(axis=0).max() > 1e-3
+
+
+def test_answers_are_those_a_trial_is_scored_by(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    side = Side(build_cache(paths, 32, tmp_path), paths, [0] * len(paths), model.device)
+    pictures = centre_crop(next(iter(side.batches(64)))[0], 32).float().div_(255)
+    with torch.inference_mode():
+        logits = model.network(Normalizer(model.network, model.device)(pictures))
+    answers = predict_probabilities([model], paths, cache_dir=tmp_path)
+    np.testing.assert_allclose(answers.probabilities, logits.softmax(1).numpy(), atol=1e-5)
+    chosen = answers.probabilities[:, 0].clip(1e-30)
+    assert -np.log(chosen).mean() == pytest.approx(score(logits, side.labels).loss, abs=1e-4)
+
+
+def test_a_second_call_decodes_nothing(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def note(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+
+    predict_probabilities([model], paths, cache_dir=tmp_path, on_progress=note)
+    assert ("decoding pictures", 10, 10) in told
+    assert told[-1] == ("predicting", 10, 10)
+    told.clear()
+    predict_probabilities([model], paths, cache_dir=tmp_path, on_progress=note)
+    assert told == [("predicting", 10, 10)]
+
+
+def test_mirrored_pictures_are_averaged(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    mirrored = []
+    for number, path in enumerate(paths):
+        mirrored.append(str(tmp_path / f"{number}.png"))
+        with Image.open(path) as image:
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored[-1])
+    plain, mirror = (predict_probabilities([model], p, cache_dir=tmp_path / "c") for p in (paths, mirrored))
+    both = predict_probabilities([model], paths, cache_dir=tmp_path / "c", flip=True)
+    assert np.abs(plain.probabilities - mirror.probabilities).max() > 1e-3
+    # The centre square of 40 by 48 px has no fraction, so bicubic resizing commutes with mirroring up to rounding.
+    np.testing.assert_allclose(both.probabilities, (plain.probabilities + mirror.probabilities) / 2, atol=0.02)
+
+
+def test_models_of_other_sizes_and_class_orders_are_averaged_in_the_order_of_the_first(
+    model: SavedModel, paths: list[str], tmp_path: Path
+) -> None:
+    options = {"backbone": "test_resnet", "classes": CLASSES[::-1], "image_size": 48}
+    other = load_model(save_network(tmp_path / "other", **options), "cpu")
+    first, second, both = (
+        predict_probabilities(models, paths, cache_dir=tmp_path) for models in ([model], [other], [model, other])
+    )
+    assert both.classes == CLASSES
+    np.testing.assert_allclose(both.probabilities, (first.probabilities + second.probabilities[:, ::-1]) / 2, atol=1e-5)
+
+
+def test_models_of_other_classes_are_not_averaged(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    other = load_model(save_network(tmp_path / "other", classes=("circle", "square", "star")), "cpu")
+    with pytest.raises(ModelError, match="only one of them knows 'star'"):
+        predict_probabilities([model, other], paths, cache_dir=tmp_path)
+    with pytest.raises(ModelError, match="no model"):
+        predict_probabilities([], paths, cache_dir=tmp_path)
+
+
+def test_every_kind_of_picture_is_answered_and_bad_ones_are_named(model: SavedModel, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colours = Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8))
+    for mode in ("RGB", "L", "RGBA", "CMYK", "P", "1", "LA"):
+        colours.convert(mode).save(tmp_path / (f"{mode}.jpg" if mode == "CMYK" else f"{mode}.png"))
+    Image.fromarray(rng.integers(0, 65535, (40, 50), dtype=np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "words.jpg").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "RGB.png").read_bytes()[:900])
+    names = ["RGB.png", "words.jpg", "L.png", "RGBA.png", "CMYK.jpg", "P.png", "1.png", "LA.png", "deep.png"]
+    names += ["cut.png", "missing.png"]
+    answers = predict_probabilities([model], [str(tmp_path / n) for n in names], cache_dir=tmp_path / "cache")
+    assert [Path(path).name for path in answers.bad] == ["words.jpg", "cut.png", "missing.png"]
+    assert answers.bad[str(tmp_path / "missing.png")] == "missing"
+    assert [Path(path).name for path in answers.paths] == [n for n in names if str(tmp_path / n) not in answers.bad]
+    assert answers.probabilities.shape == (8, 3)
+    assert np.isfinite(answers.probabilities).all()
+
+
+def test_no_picture_and_no_readable_picture_give_no_answer(model: SavedModel, tmp_path: Path) -> None:
+    assert predict_probabilities([model], [], cache_dir=tmp_path).probabilities.shape == (0, 3)
+    answers = predict_probabilities([model], [str(tmp_path / "missing.png")], cache_dir=tmp_path)
+    assert answers.probabilities.shape == (0, 3)
+    assert len(answers.bad) == 1
+
+
+def test_a_batch_of_no_picture_is_refused(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size is 0: it must be at least 1"):
+        predict_probabilities([model], paths, cache_dir=tmp_path, batch_size=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_gpu_answers_almost_as_the_cpu_does(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
+    fast = load_model(model.path, "cuda")
+    slow, quick = (predict_probabilities([one], paths, cache_dir=tmp_path, flip=True) for one in (model, fast))
+    np.testing.assert_allclose(quick.probabilities, slow.probabilities, atol=0.05)

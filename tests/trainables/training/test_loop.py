@@ -1,0 +1,268 @@
+"""The train loop: exact, resumable, and never counting a diverged network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.config import TaskConfig, TrialConfig
+from trainables.data.batches import load_data
+from trainables.report import EpochReport
+from trainables.training.loop import fit, steps_per_epoch
+from trainables.training.state import Checkpointer, TrainState
+
+TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
+EVERYTHING_ON = TrialConfig(
+    backbone="test_efficientnet",
+    dropout=0.3,
+    optimizer="sgd",
+    lr=0.02,
+    label_smoothing=0.1,
+    flip=0.5,
+    crop=0.3,
+    blur=1.0,
+    noise=0.05,
+    sharpness=0.5,
+    contrast=0.2,
+    cutmix=0.5,
+)
+ALL_KNOBS = TrialConfig(
+    backbone="test_efficientnet",
+    dropout=0.3,
+    drop_path=0.1,
+    optimizer="nadamw",
+    lr=3e-3,
+    layer_decay=0.8,
+    frozen_share=0.34,
+    ema=0.9,
+    label_smoothing=0.1,
+    loss="focal",
+    sampling="sqrt",
+    brightness=0.3,
+    contrast=0.2,
+    affine=0.5,
+    erasing=0.3,
+    cutmix=0.3,
+    mixup=0.3,
+)
+POLICY = dataclasses.replace(ALL_KNOBS, optimizer="lamb", loss="effective_number", sampling="balanced", policy="rand")
+TRIVIAL = dataclasses.replace(
+    ALL_KNOBS, optimizer="sgd", lr=0.02, loss="logit_adjusted", policy="trivial", frozen_share=0.5
+)
+EVERY_WAY = {"plain": TOY, "everything on": EVERYTHING_ON, "all knobs": ALL_KNOBS, "rand": POLICY, "trivial": TRIVIAL}
+
+
+def start(config: TrialConfig, task: TaskConfig) -> tuple[TrainState, object]:
+    data = load_data(task, torch.device(task.device))
+    return TrainState.start(config, task, steps_per_epoch(task, len(data.train))), data
+
+
+def numbers(report: EpochReport) -> dict[str, object]:
+    """The report without what a clock or the kernel decides."""
+    timed = ("seconds", "images_per_second", "peak_memory_bytes", "gpu_utilization")
+    return {name: value for name, value in dataclasses.asdict(report).items() if name not in timed}
+
+
+@pytest.mark.parametrize("config", EVERY_WAY.values(), ids=EVERY_WAY)
+def test_two_epochs_and_a_restore_and_one_more_equal_three_bit_for_bit(
+    config: TrialConfig, task: TaskConfig, tmp_path: Path
+) -> None:
+    whole, data = start(config, task)
+    expected = [numbers(report) for report in fit(whole, data)]
+
+    first, data = start(config, task)
+    reports = fit(first, data)
+    got = [numbers(next(reports)), numbers(next(reports))]
+    first.save(tmp_path / "last.pt")
+    torch.manual_seed(99)  # what another trial in the process would leave behind
+    np.random.seed(99)
+    second, data = start(config, task)
+    second.load(tmp_path / "last.pt")
+    got += [numbers(report) for report in fit(second, data)]
+
+    assert got == expected
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+        scored = whole.scored_model.state_dict()[name], second.scored_model.state_dict()[name]
+        assert torch.equal(*scored), name
+
+
+def test_a_trial_gives_the_same_numbers_first_and_fifth_in_its_process(task: TaskConfig) -> None:
+    runs = []
+    for _ in range(3):
+        state, data = start(EVERYTHING_ON, task)
+        runs.append([numbers(report) for report in fit(state, data)])
+        other, data = start(dataclasses.replace(TOY, backbone="test_resnet"), task)
+        next(iter(fit(other, data)))
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_the_network_learns_what_can_be_learnt(task: TaskConfig) -> None:
+    longer = dataclasses.replace(task, epochs=12)
+    state, data = start(dataclasses.replace(TOY, dropout=0.0), longer)
+    reports = list(fit(state, data))
+    assert reports[-1].train_loss < reports[0].train_loss
+    assert reports[-1].best_val_macro_f1 > 0.6  # chance is about .3
+
+
+def test_reports_carry_the_best_epoch_so_far(task: TaskConfig) -> None:
+    state, data = start(TOY, dataclasses.replace(task, epochs=6))
+    scores = []
+    for report in fit(state, data):
+        scores.append(report.val_macro_f1)
+        assert report.best_val_macro_f1 == max(scores)
+        assert report.best_epoch == scores.index(max(scores)) + 1
+        assert len(report.class_f1) == 3
+        assert report.peak_memory_bytes > 10e6
+
+
+def test_a_network_whose_loss_is_not_finite_has_no_score_and_ends(task: TaskConfig) -> None:
+    state, data = start(TOY, task)
+    with torch.no_grad():
+        next(state.model.parameters()).fill_(math.nan)
+    reports = list(fit(state, data))
+    assert len(reports) == 1
+    assert math.isnan(reports[0].val_macro_f1)
+    assert reports[0].best_epoch == 0
+    assert math.isnan(reports[0].best_val_macro_f1)
+    assert reports[0].to_json()["val_macro_f1"] is None
+    assert math.isnan(EpochReport.from_json(reports[0].to_json()).val_macro_f1)
+
+
+def test_the_learning_rate_does_not_depend_on_where_a_trial_is_stopped(task: TaskConfig) -> None:
+    state, data = start(TOY, task)
+    whole = [report.lr for report in fit(state, data)]
+    state, data = start(TOY, task)
+    reports = fit(state, data)
+    stopped = [next(reports).lr, next(reports).lr]
+    reports.close()
+    assert stopped == whole[:2]
+    assert whole[-1] < whole[0]
+
+
+def test_the_checkpointer_restores_the_last_epoch_and_keeps_the_best_weights(task: TaskConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "00000"
+    state, data = start(TOY, task)
+    checkpointer = Checkpointer(folder)
+    best = {}
+    for report in fit(state, data):
+        checkpointer.note_best(state)
+        if report.best_epoch == report.epoch:
+            best = {name: value.clone() for name, value in state.model.state_dict().items()}
+        if report.epoch == 2:
+            checkpointer.after_epoch(state)
+    checkpointer.close()
+    saved = torch.load(folder / "best.pt", weights_only=True)
+    assert all(torch.equal(best[name], saved[name]) for name in best)
+
+    again, _ = start(TOY, task)
+    Checkpointer(folder).restore(again)
+    assert again.epoch == 2
+    assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_a_broken_checkpoint_is_named(task: TaskConfig, tmp_path: Path) -> None:
+    state, _ = start(TOY, task)
+    (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"last\.pt is no checkpoint of this trial"):
+        state.load(tmp_path / "last.pt")
+
+
+def test_saving_that_fails_leaves_the_old_checkpoint(task: TaskConfig, tmp_path: Path, monkeypatch) -> None:
+    state, _ = start(TOY, task)
+    state.save(tmp_path / "last.pt")
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def full(content: object, path: Path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        state.save(tmp_path / "last.pt")
+    assert (tmp_path / "last.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.glob("last.pt*")] == ["last.pt"]
+
+
+def test_a_full_disk_is_named_where_torch_hides_it(task: TaskConfig, tmp_path: Path, monkeypatch) -> None:
+    state, _ = start(TOY, task)
+
+    def full(content: object, path: Path) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RuntimeError, match="inline_container"):
+        state.save(tmp_path / "last.pt")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="No space left on device"):
+        state.save(tmp_path / "last.pt")
+
+
+def test_a_trial_killed_while_frozen_goes_on_frozen(task: TaskConfig, tmp_path: Path) -> None:
+    config, longer = dataclasses.replace(ALL_KNOBS, frozen_share=0.5), dataclasses.replace(task, epochs=4)
+    whole, data = start(config, longer)
+    expected = [numbers(report) for report in fit(whole, data)]
+    first, data = start(config, longer)
+    got = [numbers(next(fit(first, data)))]
+    first.save(tmp_path / "last.pt")
+    second, data = start(config, longer)
+    second.load(tmp_path / "last.pt")
+    got += [numbers(report) for report in fit(second, data)]
+    assert got == expected
+
+
+def test_only_the_classifier_is_trained_in_the_frozen_share(task: TaskConfig) -> None:
+    state, data = start(dataclasses.replace(TOY, frozen_share=0.34), task)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    reports = fit(state, data)
+    next(reports)
+    changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+    next(reports)
+    changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"conv_stem.weight", "bn1.running_mean"} <= changed
+
+
+def test_the_averaged_weights_are_scored_and_kept(task: TaskConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(TOY, ema=0.99)
+    state, data = start(config, task)
+    plain, _ = start(TOY, task)
+    checkpointer = Checkpointer(tmp_path)
+    for report, without in zip(fit(state, data), fit(plain, data), strict=True):
+        checkpointer.note_best(state)
+        assert report.train_loss == without.train_loss
+        assert report.val_loss != without.val_loss
+        if report.best_epoch == report.epoch:
+            best = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
+    checkpointer.close()
+    saved = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert saved.keys() == state.model.state_dict().keys()
+    assert all(torch.equal(best[name], saved[name]) for name in best)
+    trained, scored = state.model.state_dict(), state.scored_model.state_dict()
+    assert not torch.equal(trained["classifier.weight"], scored["classifier.weight"])
+    assert torch.equal(trained["bn1.running_mean"], scored["bn1.running_mean"])
+
+
+def test_averages_follow_the_weights_from_the_start_of_a_short_training(task: TaskConfig) -> None:
+    state, data = start(dataclasses.replace(TOY, ema=0.9999), dataclasses.replace(task, epochs=12))
+    initial = state.model.classifier.weight.detach().clone()
+    list(fit(state, data))
+    moved = (state.scored_model.classifier.weight - initial).norm() / (state.model.classifier.weight - initial).norm()
+    assert moved > 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("config", EVERY_WAY.values(), ids=EVERY_WAY)
+def test_training_on_a_gpu_reports_its_memory(config: TrialConfig, task: TaskConfig) -> None:
+    state, data = start(config, dataclasses.replace(task, device="cuda"))
+    reports = list(fit(state, data))
+    assert len(reports) == 3
+    assert 0 < reports[-1].peak_memory_bytes < 2e9

@@ -1,0 +1,1 @@
+"""What is done to a batch of pictures before the network sees it."""

@@ -1,0 +1,1 @@
+"""Networks, their weights, and what is known of them."""

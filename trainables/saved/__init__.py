@@ -1,0 +1,1 @@
+"""Trained networks on disk, and what they answer."""

@@ -1,0 +1,92 @@
+"""A saved model as ONNX, for programs without torch: from pixels between 0 and 1 to logits.
+
+Letters: `B` batch, `C` classes, `S` image size.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trainables.saved.model_description import ModelError
+from trainables.saved.saved_model import SavedModel
+
+INPUT, OUTPUT = "pixels", "logits"
+CHECKED_BATCHES = (1, 5)
+
+
+class PixelsToLogits(nn.Module):
+    """The network with its normalization in front."""
+
+    def __init__(self, model: SavedModel) -> None:
+        super().__init__()
+        self.network = model.network
+        self.register_buffer("mean", torch.tensor(model.description.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(model.description.std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Maps `(B, 3, S, S) float32` from 0 to 1 to logits `(B, C) float32`."""
+        return self.network((pixels - self.mean) / self.std)
+
+
+def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None:
+    """Writes one file that holds the weights too, for any batch size; the classes are in its metadata as JSON.
+
+    Args:
+        model: A model on the CPU.
+        path: File to write.
+        opset: Version of ONNX's operators; torch's own choice if None.
+
+    Raises:
+        ModelError: torch cannot export this network.
+    """
+    described = model.description
+    wrapped = PixelsToLogits(model).to(memory_format=torch.contiguous_format).eval()
+    try:
+        program = torch.onnx.export(
+            wrapped,
+            (torch.rand(2, 3, described.image_size, described.image_size),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"torch cannot write {described.backbone} as ONNX ({reason}); try another --opset") from error
+    size = described.image_size
+    program.model.metadata_props.update(
+        {
+            "classes": json.dumps(described.classes),
+            "attributes": json.dumps(dict(described.attributes)),
+            "backbone": described.backbone,
+            "input": f"{INPUT}: float32 (batch, 3, {size}, {size}), RGB pixels / 255; normalization is in the graph",
+            "preprocessing": json.dumps(described.preprocessing()["steps"][:6]),
+            "output": f"{OUTPUT}: float32 (batch, {len(described.classes)}); softmax makes them probabilities",
+        }
+    )
+    program.save(path, external_data=False)
+
+
+@torch.inference_mode()
+def largest_difference(model: SavedModel, path: Path) -> float:
+    """How far onnxruntime's logits are from torch's on random pixels, as a share of the largest logit if above 1."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    wrapped = PixelsToLogits(model).eval()
+    size, generator = model.description.image_size, torch.Generator().manual_seed(0)
+    worst = 0.0
+    for batch in CHECKED_BATCHES:
+        pixels = torch.rand(batch, 3, size, size, generator=generator)
+        ours = wrapped(pixels)
+        theirs = torch.from_numpy(session.run([OUTPUT], {INPUT: pixels.numpy()})[0])
+        if theirs.shape != ours.shape:
+            return float("inf")
+        worst = max(worst, ((theirs - ours).abs().max() / max(1.0, ours.abs().max().item())).item())
+    return worst

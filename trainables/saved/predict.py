@@ -1,0 +1,147 @@
+"""What saved models answer to pictures, alone or averaged.
+
+Letters: `N` pictures, `C` classes, `B` batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.data.batches import Side
+from trainables.data.cache import ImageCache, build_cache
+from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
+from trainables.saved.model_description import ModelError
+from trainables.saved.saved_model import SavedModel, load_model
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done ("decoding pictures", "predicting"), how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers to the pictures that could be read."""
+
+    classes: tuple[str, ...]
+    """The classes of the columns: those of the first model, in its order."""
+    paths: tuple[str, ...]
+    """The readable pictures, in the order asked for."""
+    probabilities: np.ndarray
+    """`(N, C) float32`."""
+    bad: Mapping[str, str]
+    """Path of a picture that could not be read to the reason."""
+
+
+def predict_probabilities(
+    models: Sequence[SavedModel],
+    paths: Sequence[str],
+    *,
+    cache_dir: Path,
+    batch_size: int = 64,
+    flip: bool = False,
+    on_progress: Progress | None = None,
+) -> Predictions:
+    """Averages the models' probabilities for each picture.
+
+    Pictures are decoded into a cache for each image size, which a later call with the same pictures reads.
+
+    Args:
+        models: At least one; all with the same classes, in any order.
+        paths: Absolute paths; one that stands there twice is answered twice.
+        cache_dir: Folder of all caches.
+        batch_size: Pictures that go through a network at once.
+        flip: Whether to average over each picture and its mirror image.
+        on_progress: Told how far it is.
+
+    Raises:
+        ModelError: The models have different classes, or the GPU's memory is too small for a batch.
+        CacheError: The cache cannot be written.
+        ValueError: The batch size is less than 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+    orders = class_orders(models)
+    classes = models[0].description.classes
+    report = on_progress or (lambda what, done, total: None)
+    different = list(dict.fromkeys(paths))
+    caches: dict[int, ImageCache] = {}
+    for size in dict.fromkeys(model.description.image_size for model in models) if different else ():
+        caches[size] = build_cache(
+            different, size, cache_dir, on_progress=lambda done, total: report("decoding pictures", done, total)
+        )
+    found = {path: reason for cache in caches.values() for path, reason in cache.bad.items()}
+    bad = {path: found[path] for path in different if path in found}
+    readable = [path for path in paths if path not in bad]
+    total, passes = np.zeros((len(readable), len(classes)), np.float32), len(models) * len(readable)
+    for number, (model, order) in enumerate(zip(models, orders, strict=True)):
+        if not readable:
+            break
+        side = Side(caches[model.description.image_size], readable, [0] * len(readable), model.device)
+
+        def done(count: int, before: int = number * len(readable)) -> None:
+            report("predicting", before + count, passes)
+
+        total += side_probabilities(model, side, batch_size, flip=flip, on_progress=done)[:, order]
+    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad)
+
+
+def load_models(paths: Sequence[Path], device: str = "auto") -> list[SavedModel]:
+    """Loads models that are to answer together.
+
+    Raises:
+        ModelError: There is none, one cannot be used, or they have different classes.
+    """
+    models = [load_model(path, device) for path in paths]
+    class_orders(models)
+    return models
+
+
+def class_orders(models: Sequence[SavedModel]) -> list[list[int]]:
+    """For each model, where the first model's classes stand among its own.
+
+    Raises:
+        ModelError: A model has other classes than the first.
+    """
+    if not models:
+        raise ModelError("no model; name at least one")
+    first = models[0]
+    orders = []
+    for model in models:
+        own = {name: place for place, name in enumerate(model.description.classes)}
+        if different := sorted(own.keys() ^ set(first.description.classes)):
+            raise ModelError(
+                f"{model.path} has other classes than {first.path}: only one of them knows {different[0]!r}; "
+                "average models of the same classes"
+            )
+        orders.append([own[name] for name in first.description.classes])
+    return orders
+
+
+@torch.inference_mode()
+def side_probabilities(
+    model: SavedModel,
+    side: Side,
+    batch_size: int,
+    *,
+    flip: bool = False,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
+    """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score."""
+    normalize = Normalizer(model.network, model.device)
+    layout = memory_format(model.description.backbone, model.device)
+    parts, count = [], 0
+    for pictures in centre_crops(side, batch_size, model.description.image_size, normalize):
+        mean = torch.zeros((), device=model.device)
+        views = (pictures, pictures.flip(-1)) if flip else (pictures,)
+        for view in views:
+            with autocast(model.device):
+                logits = model.network(view.contiguous(memory_format=layout))
+            mean = mean + logits.float().softmax(dim=1) / len(views)
+        parts.append(mean)
+        count += len(pictures)
+        on_progress(count)
+    return torch.cat(parts).cpu().numpy()

@@ -1,0 +1,210 @@
+"""A trained network on disk, as plain timm can load it: weights in `model.safetensors`, the rest in `model.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from trainables.atomic import replacing
+from trainables.data.cache import stored_size
+from trainables.networks.formulation import Attributes, assemble
+from trainables.networks.model import choose_device, memory_format, size_options
+from trainables.reason import reason_of
+from trainables.saved.model_description import DESCRIPTION, WEIGHTS, ModelDescription, ModelError, read_description
+from trainables.saved.model_description import refuse_other_classes as refuse_other_classes
+
+_AGAIN = "copy the model again, or save it anew"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A loaded network, ready to answer."""
+
+    description: ModelDescription
+    network: nn.Module
+    """In eval mode on `device`; its `pretrained_cfg` has the description's mean and std, for `Normalizer`."""
+    device: torch.device
+    path: Path
+    """The folder it was loaded from."""
+
+
+def save_model(
+    folder: Path,
+    model: nn.Module,
+    *,
+    backbone: str,
+    classes: Sequence[str],
+    attributes: Mapping[str, Sequence[str]],
+    image_size: int,
+    record: Mapping[str, Any],
+    formulation: str = "joint",
+) -> ModelDescription:
+    """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
+
+    A kill between the two leaves no model, or, where another one was, one that `load_model` refuses. Equal weights
+    make equal files, so the hash of the file stands for the network.
+
+    Raises:
+        ValueError: The record holds what strict JSON cannot, such as NaN; nothing is written.
+        OSError: The folder cannot be written.
+    """
+    settings = getattr(model, "pretrained_cfg", None) or {}
+    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(model).items()}
+    metadata = {"holds": _words(backbone, formulation, classes)}  # one entry: safetensors writes more in any order
+    weights = safetensors.torch.save(tensors, metadata=metadata)
+    description = ModelDescription(
+        backbone=backbone,
+        formulation=formulation,
+        options=size_options(backbone, image_size),
+        classes=tuple(classes),
+        attributes={name: tuple(by_class) for name, by_class in attributes.items()},
+        image_size=image_size,
+        stored_size=stored_size(image_size),
+        mean=tuple(map(float, settings.get("mean", (0.5, 0.5, 0.5)))),
+        std=tuple(map(float, settings.get("std", (0.5, 0.5, 0.5)))),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        record=dict(record),
+    )
+    text = description.to_json()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in ((WEIGHTS, weights), (DESCRIPTION, text.encode())):
+        with replacing(folder / name, durable=True) as temporary:
+            temporary.write_bytes(content)
+    return description
+
+
+def load_model(path: Path, device: str = "auto") -> SavedModel:
+    """Loads what `save_model` wrote; nothing in the files is ever executed.
+
+    Args:
+        path: The folder, or one of its two files.
+        device: auto, cpu, cuda or another torch device.
+
+    Raises:
+        ModelError: There is no model, it is damaged or does not fit this version of timm, or there is no such device.
+    """
+    folder, target = _folder(path), _device(device)
+    description = read_description(folder / DESCRIPTION)
+    if description.stored_size != stored_size(description.image_size):
+        raise ModelError(
+            f"{folder / DESCRIPTION}: pictures of {description.image_size} px were cut out of "
+            f"{description.stored_size} px, here it would be {stored_size(description.image_size)} px; use the version "
+            "of macrotune that saved it"
+        )
+    content, weights = _read_weights(folder / WEIGHTS)
+    network = _build(description, folder)
+    wanted = _words(description.backbone, description.formulation, description.classes)
+    if unlike := _difference(_tensors(network), weights):
+        raise ModelError(
+            f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {wanted}: {unlike}; put the "
+            "two files of one model side by side"
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != description.weights_sha256:
+        raise ModelError(
+            f"{folder / WEIGHTS} is not the file that {DESCRIPTION} was written for (other SHA-256); {_AGAIN}"
+        )
+    for name, value in _tensors(network).items():
+        value.copy_(weights[name])
+    network = network.eval().to(target).to(memory_format=memory_format(description.backbone, target))
+    return SavedModel(description, network, target, folder)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = choose_device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each of torch's backends has its own
+        reason = reason_of(error)
+        raise ModelError(f"the device {name!r} cannot be used here ({reason}); use auto or cpu") from error
+    return device
+
+
+def _folder(path: Path) -> Path:
+    wanted = f"name a folder with {WEIGHTS} and {DESCRIPTION}"
+    if not path.exists():
+        raise ModelError(f"{path}: no such file or folder; {wanted}")
+    folder = path
+    if not path.is_dir():
+        if path.name not in (WEIGHTS, DESCRIPTION):
+            raise ModelError(f"{path} is not a saved model; {wanted}")
+        folder = path.parent
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} is not a saved model, it has no {name}; {wanted}")
+    return folder
+
+
+def _read_weights(path: Path) -> tuple[bytes, dict[str, torch.Tensor]]:
+    """A file's bytes and the tensors in them."""
+    try:
+        content = path.read_bytes()
+        return content, safetensors.torch.load(content)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); correct its permissions") from error
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} is damaged or cut short ({error}); {_AGAIN}") from error
+
+
+def _build(description: ModelDescription, folder: Path) -> nn.Module:
+    name = description.backbone
+    unknown = (
+        f"{folder / DESCRIPTION}: timm {timm.__version__} does not know the backbone {name!r}; install the version "
+        "that it was trained with"
+    )
+    if not timm.is_model(name):  # create_model would take a name such as hf-hub:... for leave to download
+        raise ModelError(unknown)
+    overlay = {"mean": description.mean, "std": description.std}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return assemble(
+                description.formulation,
+                len(description.classes),
+                description.attributes,
+                lambda num: timm.create_model(
+                    name, num_classes=num, pretrained_cfg_overlay=overlay, **description.options
+                ),
+            )
+    except RuntimeError as error:  # a tag that is not known
+        raise ModelError(f"{unknown} ({error})") from error
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All tensors under the names that they have in a file: plain timm's."""
+    own = network.state_dict()
+    if isinstance(network, Attributes):
+        return {name: own[inner] for name, inner in network.saved_names().items()}
+    return own
+
+
+def _words(backbone: str, formulation: str, classes: Sequence[str]) -> str:
+    return f"{backbone} with {len(classes)} classes" + (f" as {formulation}" if formulation != "joint" else "")
+
+
+def _holds(content: bytes) -> str:
+    """What the weights are of, by the note that `save_model` puts into the file."""
+    length = int.from_bytes(content[:8], "little")
+    note = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    return note.get("holds", "the weights of another network")
+
+
+def _difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
+    """The tensor by which two networks are told apart; empty where all names and shapes agree."""
+    if lacking := [name for name in wanted if name not in found]:
+        return f"it lacks {lacking[0]} and {len(lacking) - 1} more tensors"
+    if added := [name for name in found if name not in wanted]:
+        return f"it has {added[0]} and {len(added) - 1} more tensors besides"
+    for name in reversed(wanted):  # the classifier comes last
+        if wanted[name].shape != found[name].shape:
+            return f"{name} has the shape {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
+    return ""

@@ -1,0 +1,138 @@
+"""The one train loop of the project: `fit` yields a report an epoch, whoever asks for them.
+
+Letters: `B` batch, `C` classes, `N` pictures of a side, `P` stored side in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from trainables.augmentation.augment import Augment
+from trainables.config import TaskConfig
+from trainables.data.batches import Side, TaskData
+from trainables.machine.epoch_meter import Watch
+from trainables.networks.formulation import build_criterion
+from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
+from trainables.report import EpochReport
+from trainables.training.compiling import CompileWatch
+from trainables.training.loss import Loss
+from trainables.training.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
+from trainables.training.optim import CLIP_GRAD_NORM, freeze_backbone, peak_lr
+from trainables.training.state import TrainState, seed_everything
+
+EVAL_BATCH_FACTOR = 2
+"""Evaluation needs no gradients, so twice the training batch fits in the same memory."""
+
+
+def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
+    """Full batches in an epoch of `num_images` pictures; one where there are fewer pictures than a batch."""
+    return max(1, num_images // task.batch_size)
+
+
+def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
+    """Trains from where `state` is to the task's last epoch and yields a report after each.
+
+    Same seed, same state, same device and threads: same numbers, wherever it was interrupted. A network whose
+    loss is no longer finite has diverged; the report of that epoch has macro-F1 NaN, and training ends. Between
+    two reports `state` also holds what the network answered.
+    """
+    augment = Augment(state.config, state.task.image_size, len(state.task.classes))
+    normalize = Normalizer(state.model, state.device)
+    counts = data.train.class_counts(len(state.task.classes))
+    criterion = build_criterion(state.config, state.task, counts, state.device)
+    while state.epoch < state.task.num_epochs:
+        epoch = state.epoch + 1
+        seed_everything(state.task.seed, epoch)
+        with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
+            started = time.perf_counter()
+            train = train_epoch(state, data.train, augment, normalize, criterion)
+            train_seconds = time.perf_counter() - started
+            val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
+        diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
+        state.epoch = epoch
+        state.note(val, diverged=diverged)
+        yield EpochReport(
+            epoch=epoch,
+            train_loss=train.loss,
+            train_macro_f1=train.macro_f1,
+            val_loss=val.loss,
+            val_macro_f1=math.nan if diverged else val.macro_f1,
+            val_accuracy=val.accuracy,
+            class_f1=val.class_f1,
+            attribute_macro_f1=val.attribute_macro_f1,
+            best_val_macro_f1=state.best_val_macro_f1,
+            best_epoch=state.best_epoch,
+            lr=peak_lr(state.optimizer),
+            images_per_second=train.num_images / (train_seconds - compiling.seconds),
+            seconds=watch.seconds,
+            peak_memory_bytes=watch.peak_memory_bytes,
+            diverged=diverged,
+            gpu_utilization=watch.gpu_utilization,
+            compile_seconds=compiling.seconds,
+        )
+        if diverged:
+            return
+
+
+@dataclass(frozen=True)
+class TrainedEpoch:
+    """What one pass over the training side came to."""
+
+    loss: float
+    """Mean a picture."""
+    macro_f1: float
+    """Of the answers given on the way."""
+    num_images: int
+
+
+def train_epoch(
+    state: TrainState, side: Side, augment: Augment, normalize: Normalizer, criterion: Loss
+) -> TrainedEpoch:
+    """One pass over the training side; the device is waited for once, at the end."""
+    state.model.train()
+    if state.config.frozen_share > 0:
+        freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.epochs))
+    layout = memory_format(state.config.backbone, state.device)
+    model = state.trained_model
+    parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+    loss_sum = torch.zeros((), device=state.device)
+    answers, truths = [], []
+    for stored, labels in side.batches(state.task.batch_size, shuffled=True, sampling=state.config.sampling):
+        pictures, targets = augment(stored, labels)
+        state.optimizer.zero_grad(set_to_none=True)
+        parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
+        for part, part_targets in parts:
+            with autocast(state.device, state.task.precision):
+                logits = model(normalize(part).contiguous(memory_format=layout))
+            loss = criterion(logits.float(), part_targets)
+            (loss * (len(part) / len(pictures))).backward()
+            loss_sum += loss.detach() * len(part)
+            answers.append(logits.detach().argmax(1))
+            truths.append(part_targets if part_targets.ndim == 1 else part_targets.argmax(1))
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
+        state.optimizer.step()
+        state.schedule.step()
+        if state.ema is not None:
+            state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
+    truth = torch.cat(truths)
+    f1 = macro_f1(torch.cat(answers), truth, len(state.task.classes))
+    return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth))
+
+
+@torch.inference_mode()
+def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation:
+    """Scores the network, or its averaged weights where they are kept, on the centre crops of a whole side."""
+    model = state.scored_model.eval()
+    batch_size = max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)
+    layout = memory_format(state.config.backbone, state.device)
+    logits = []
+    for pictures in centre_crops(side, batch_size, state.task.image_size, normalize):
+        with autocast(state.device, state.task.precision):
+            logits.append(model(pictures.contiguous(memory_format=layout)).float())
+    every = torch.cat(logits)
+    return replace(score(every, side.labels, state.task.attributes), logits=every)

@@ -1,0 +1,94 @@
+"""Optimizer and learning-rate schedule."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from timm.optim import create_optimizer_v2
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainables.config import TrialConfig
+from trainables.networks.formulation import backbones
+
+MOMENTUM = 0.9
+"""Nesterov momentum of SGD (Goyal et al. 2017)."""
+CLIP_GRAD_NORM = 1.0
+"""Largest norm of the gradient; the value of timm's and torchvision's fine-tuning recipes."""
+
+
+FUSED = ("adamw", "sgd")
+"""Optimizers that torch has fused kernels for; timm's own have none."""
+
+
+def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that a configuration asks for, in torch's fused kernels where it has them.
+
+    There is no decay on biases and norms. With layer decay each block of the network (timm's `group_matcher`) has a
+    group of its own, whose learning rate is the peak's share that the schedule then moves.
+    """
+    optimizer, *others = [_optimizer(config, network) for network in backbones(model)]
+    for other in others:
+        for group in other.param_groups:
+            optimizer.add_param_group(group)
+    for group in optimizer.param_groups:
+        group["lr"] *= group.pop("lr_scale", 1.0)  # only timm's own schedules look at lr_scale
+    return optimizer
+
+
+def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
+    # Fused SGD breaks off where some parameters have a momentum and others, frozen so far, have none yet.
+    fused = config.optimizer in FUSED and not (config.optimizer == "sgd" and config.frozen_share > 0)
+    return create_optimizer_v2(
+        model,
+        opt=config.optimizer,  # timm's sgd is the one with Nesterov momentum
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=MOMENTUM,
+        filter_bias_and_bn=True,
+        **({"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}),
+        **({"fused": True} if fused else {}),
+    )
+
+
+def peak_lr(optimizer: torch.optim.Optimizer) -> float:
+    """The learning rate of the classifier, which layer decay leaves as it is."""
+    return max(group["lr"] for group in optimizer.param_groups)
+
+
+def freeze_backbone(model: nn.Module, frozen: bool) -> None:
+    """Lets all parameters be trained, or those of the classifier alone.
+
+    A frozen parameter has no gradient, so the optimizer neither moves nor decays it. The statistics of batch
+    normalization in the frozen part stay those of the weights it came with.
+
+    Args:
+        model: A timm network in training mode.
+        frozen: Whether to leave only the classifier to be trained.
+    """
+    heads = model.get_classifier()
+    heads = heads if isinstance(heads, (tuple, list)) else (heads,)  # distilled transformers have two
+    trained = {id(parameter) for head in heads for parameter in head.parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(not frozen or id(parameter) in trained)
+    if frozen:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def build_schedule(config: TrialConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
+    """Linear warm-up, then half a cosine to zero at the last step of the last epoch (Loshchilov & Hutter 2017).
+
+    It depends on the epochs that a trial is meant to have, never on where it is stopped: at any epoch all
+    trials of a study are at the same point of it, so ASHA compares like with like.
+    """
+    warmup_steps = max(1, round(config.warmup_share * total_steps))
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+
+    return LambdaLR(optimizer, factor)

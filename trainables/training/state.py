@@ -1,0 +1,211 @@
+"""Everything a trial is between two epochs, and how it gets to disk and back."""
+
+from __future__ import annotations
+
+import errno
+import math
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from trainables.atomic import TORN, replacing
+from trainables.checkpoints import BEST, LAST
+from trainables.config import TaskConfig, TrialConfig
+from trainables.networks.formulation import build_network
+from trainables.networks.model import choose_device
+from trainables.training.compiling import compiled
+from trainables.training.metrics import NOT_VALIDATED, Evaluation
+from trainables.training.optim import build_optimizer, build_schedule
+
+CHECKPOINT_SHARE = 0.02
+"""Largest share of a trial's time that checkpoints may cost."""
+
+
+def seed_everything(seed: int, epoch: int) -> None:
+    """Seeds every generator an epoch draws from.
+
+    Each epoch starts from (seed, epoch), so a trial gives the same numbers wherever it was interrupted and
+    whatever ran before it in its process: seed and epoch in the checkpoint are the state of all generators.
+    """
+    mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    random.seed(mixed)
+    np.random.seed(mixed)
+    torch.manual_seed(mixed)
+
+
+@dataclass
+class TrainState:
+    """A network in training. `epoch` epochs are done; the next step is the first of epoch `epoch + 1`."""
+
+    config: TrialConfig
+    task: TaskConfig
+    device: torch.device
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LambdaLR
+    micro_batches: int = 1
+    """Parts in which a batch goes through the network; their gradients add up to those of the whole batch."""
+    epoch: int = 0
+    best_val_macro_f1: float = math.nan
+    best_epoch: int = 0
+    evaluation: Evaluation = NOT_VALIDATED
+    """Of the epoch just done."""
+    ema: ModelEmaV3 | None = None
+    """The averaged weights, where the configuration asks for them."""
+    compiled: Any = None
+    """The network as torch.compile has it, with the parameters of `model`, where the task asks for that."""
+
+    @classmethod
+    def start(cls, config: TrialConfig, task: TaskConfig, steps_per_epoch: int, micro_batches: int = 1) -> TrainState:
+        """A fresh state on the task's device, before the first epoch."""
+        device = choose_device(task.device)
+        seed_everything(task.seed, 0)
+        model = build_network(config, task, device)
+        optimizer = build_optimizer(config, model)
+        schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
+        state = cls(config, task, device, model, optimizer, schedule, micro_batches)
+        if task.compile and micro_batches == 1:
+            state.compiled = compiled(model, task.num_threads)
+        if config.ema > 0:
+            # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
+            # by the weights it began with. Statistics of batch normalization are averages already and copied.
+            state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, exclude_buffers=True)
+        return state
+
+    @property
+    def trained_model(self) -> Any:
+        """What a training step runs: the network, or what it was compiled to."""
+        return self.model if self.compiled is None else self.compiled
+
+    @property
+    def scored_model(self) -> nn.Module:
+        """The network that is scored and kept: with the averaged weights, or as it is trained."""
+        return self.model if self.ema is None else self.ema.module
+
+    def note(self, evaluation: Evaluation, *, diverged: bool) -> None:
+        """Takes what the epoch just done came to; of equal scores the first is the best.
+
+        Where nothing is validated on, the length was settled before: the last epoch is then the best.
+        """
+        self.evaluation = evaluation
+        if not diverged and not self.task.validate_on:
+            self.best_epoch = self.epoch
+        elif not diverged and not evaluation.macro_f1 <= self.best_val_macro_f1:
+            self.best_val_macro_f1, self.best_epoch = evaluation.macro_f1, self.epoch
+
+    def save(self, path: Path) -> None:
+        """Writes the state atomically."""
+        save_atomically(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "seed": self.task.seed,
+                "micro_batches": self.micro_batches,
+                "epoch": self.epoch,
+                "best_val_macro_f1": self.best_val_macro_f1,
+                "best_epoch": self.best_epoch,
+                **({} if self.ema is None else {"ema": self.ema.module.state_dict()}),
+            },
+            path,
+        )
+
+    def load(self, path: Path) -> None:
+        """Goes on from a saved state of the same configuration and task.
+
+        Raises:
+            ValueError: The file is no checkpoint of this trial.
+        """
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            self.model.load_state_dict(saved["model"])
+            if self.ema is not None:
+                self.ema.module.load_state_dict(saved["ema"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
+            self.best_val_macro_f1 = saved["best_val_macro_f1"]
+            self.micro_batches = max(self.micro_batches, saved["micro_batches"])
+            if self.micro_batches > 1:
+                self.compiled = None
+        except Exception as error:  # torch raises a dozen types for a file that is not what it should be
+            raise ValueError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
+
+
+def save_atomically(content: dict[str, Any], path: Path) -> None:
+    """torch.save to a temporary name in the same folder, then a rename: never half a file under `path`."""
+    try:
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+    except RuntimeError as error:  # torch's writer hides why it could not write
+        if shutil.disk_usage(path.parent).free < 2**20:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        raise
+
+
+def save_predictions(state: TrainState, folder: Path) -> None:
+    """Keeps the probabilities of the epoch just done, `<epoch>.npy` `(N, C) float32` in the order of the side."""
+    assert state.evaluation.logits is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / f"{state.epoch}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, state.evaluation.logits.softmax(1).cpu().numpy())
+
+
+class Checkpointer:
+    """Keeps a trial's `last.pt` and `best.pt`, within a fiftieth of the trial's time.
+
+    Where saving is slow against an epoch, some epochs are not saved: a trial that is killed then repeats them
+    and gets the same numbers. The best weights wait in memory meanwhile and are written with the next save or
+    by `close`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for torn in folder.glob(TORN):  # of a process that was killed while it wrote
+            torn.unlink(missing_ok=True)
+        self._folder = folder
+        self._best_weights: dict[str, torch.Tensor] | None = None
+        self._saved_at = time.monotonic()
+        self._cost_seconds = 0.0
+
+    def restore(self, state: TrainState) -> None:
+        """Loads `last.pt` into a fresh state, if there is one."""
+        last = self._folder / LAST
+        if last.exists():
+            state.load(last)
+
+    def note_best(self, state: TrainState) -> None:
+        """Writes the weights if the epoch just done is the best so far, or keeps a copy until that is due."""
+        if state.best_epoch == state.epoch:
+            weights = state.scored_model.state_dict()
+            self._best_weights = {name: value.clone() for name, value in weights.items()}
+            if self._is_due() or state.epoch == state.task.num_epochs:
+                self.close()
+
+    def after_epoch(self, state: TrainState) -> None:
+        """Saves what is due; after the last epoch there is nothing to go on from."""
+        if state.epoch < state.task.num_epochs and self._is_due():
+            started = time.monotonic()
+            self.close()
+            state.save(self._folder / LAST)
+            self._saved_at = time.monotonic()
+            self._cost_seconds = self._saved_at - started
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE
+
+    def close(self) -> None:
+        """Writes the best weights that have not been written yet."""
+        if self._best_weights is not None and self._folder.exists():  # a driver has no use for a bad trial's weights
+            save_atomically(self._best_weights, self._folder / BEST)
+            self._best_weights = None
