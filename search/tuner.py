@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any, Protocol
 from unittest.mock import patch
 
-import optuna
 from ray import tune
 from ray.air.execution import FixedResourceManager
 from ray.tune.execution import class_cache, tune_controller
@@ -19,14 +18,11 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.trainable.metadata import _TrainingRunMetadata
 
-from results.records.record import SearchRun
 from results.records.run_folder import TrialHistory
 from search.callbacks.run_log import is_over
-from search.engine.scheduler import RungScheduler, build_scheduler, trial_name
-from search.engine.searcher import StudySearcher, build_searcher
+from search.engine.scheduler import RungScheduler, trial_name
 from search.stop import TIME_BUDGET, StopRequest
-from search.study import StudyConfig
-from spaces import Space
+from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.report import METRIC, MODE
@@ -169,7 +165,7 @@ class StoppableScheduler(FIFOScheduler):
 
 def build_tuner(
     task: TaskConfig,
-    study: StudyConfig,
+    study: SettledStudy,
     *,
     run_dir: Path,
     num_trials: int,
@@ -185,14 +181,14 @@ def build_tuner(
     """
     return tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(trainable, task=task, gpu_share=study.gpus or 1.0, ends_at=stop.ends_at),
-            {"cpu": study.cpus_per_trial or 1, "gpu": study.gpus},
+            tune.with_parameters(trainable, task=task, gpu_share=study.gpus_per_trial or 1.0, ends_at=stop.ends_at),
+            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
-            max_concurrent_trials=study.num_concurrent,
+            max_concurrent_trials=study.concurrency,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -219,7 +215,7 @@ def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
-        stop.ask(f"{type(error).__name__}: {error}")
+        stop.note_crash(error)
 
 
 @contextmanager
@@ -245,28 +241,3 @@ def _in_waiting_workers() -> Iterator[None]:
         patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
     ):
         yield
-
-
-def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:
-    """The searcher of a run: its points first, the default configuration before all."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return build_searcher(
-        space.suggest,
-        metric=METRIC,
-        mode=MODE,
-        max_epochs=run.task.epochs,
-        seed=study.seed,
-        points=run.points,
-        storage=run_dir / "study.db",
-    )
-
-
-def new_scheduler(study: StudyConfig, epochs: int) -> RungScheduler:
-    """ASHA as the study asks for it."""
-    return build_scheduler(
-        metric=METRIC,
-        mode=MODE,
-        max_epochs=epochs,
-        grace_period=study.grace_period,
-        reduction_factor=study.reduction_factor,
-    )

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
+from trainables.errors import UserError
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
@@ -22,7 +23,7 @@ _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _SPECIAL = re.compile(r"[&<>|`*\[\]\\~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-class TableError(ValueError):
+class TableError(UserError):
     """A README's markers are broken or a time zone is unknown; says how to mend it."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.study import num_cores
+from trainables.errors import UserError
 from trainables.machine.allocator import ENVIRONMENT
 from trainables.machine.hardware import visible_gpus
 
@@ -54,7 +55,7 @@ class Cluster:
     """Cores of the largest node."""
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """The cluster cannot be reached; names the address and the way out."""
 
 
