@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from ray.air.execution import FixedResourceManager
-from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -204,18 +202,3 @@ def test_a_trial_that_had_no_time_to_begin_goes_on_when_the_run_is_resumed(
 def test_the_end_of_the_budget_is_told_to_workers_by_the_clock_on_the_wall() -> None:
     assert StopRequest(60).ends_at == pytest.approx(time.time() + 60, abs=5)
     assert StopRequest(None).ends_at == math.inf
-
-
-@pytest.mark.parametrize("one_node", [True, False])
-def test_only_on_one_node_trials_are_placed_without_placement_groups(stop: StopRequest, one_node: bool) -> None:
-    usual = tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS
-    seen = []
-
-    def look() -> None:
-        seen.append((tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS))
-        raise RuntimeError("over")
-
-    fit(SimpleNamespace(fit=look), stop, one_node=one_node)
-    assert seen == [(FixedResourceManager, {}) if one_node else usual]
-    assert (tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS) == usual
-    assert usual[1]  # Ray still sets it
