@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
@@ -202,3 +203,18 @@ def test_a_trial_that_had_no_time_to_begin_goes_on_when_the_run_is_resumed(
 def test_the_end_of_the_budget_is_told_to_workers_by_the_clock_on_the_wall() -> None:
     assert StopRequest(60).ends_at == pytest.approx(time.time() + 60, abs=5)
     assert StopRequest(None).ends_at == math.inf
+
+
+@pytest.mark.parametrize("one_node", [True, False])
+def test_shortcuts_through_ray_are_taken_while_trials_run(stop: StopRequest, one_node: bool) -> None:
+    usual = class_cache.DEFAULT_ENV_VARS
+    seen = []
+
+    def look() -> None:
+        seen.append(class_cache.DEFAULT_ENV_VARS)
+
+    tuner: Any = SimpleNamespace(fit=look)
+    fit(tuner, stop, one_node=one_node)
+    assert seen == [{} if one_node else usual]
+    assert class_cache.DEFAULT_ENV_VARS is usual
+    assert usual  # Ray still sets it
