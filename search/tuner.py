@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
-from unittest.mock import patch
 
 from ray import tune
-from ray.air.execution import FixedResourceManager
-from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.trainable.metadata import _TrainingRunMetadata
 
 from results.records.run_folder import TrialHistory
 from search.callbacks.run_log import is_over
 from search.engine.scheduler import RungScheduler, trial_name
+from search.machine.ray_shortcuts import shortcuts
 from search.stop import TIME_BUDGET, StopRequest
 from search.study import SettledStudy
 from trainables.classifier import train_trial
@@ -210,34 +206,9 @@ def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
         one_node: Whether all trials run on one machine.
     """
     try:
-        with _without_statistics(), _in_waiting_workers() if one_node else nullcontext():
+        with shortcuts(one_node=one_node):
             tuner.fit()
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
         stop.note_crash(error)
-
-
-@contextmanager
-def _without_statistics() -> Iterator[None]:
-    """Spares Ray Tune's statistics of every number of every trial: nothing here reads them, and they only ever grow.
-
-    At 50 kB a trial they are most of what a long search adds to the driver's memory (ray#64231).
-    """
-    with patch.object(_TrainingRunMetadata, "update_metric", lambda *_, **__: None):
-        yield
-
-
-@contextmanager
-def _in_waiting_workers() -> Iterator[None]:
-    """Lets trials begin in the workers that have imported what a trial needs while they waited, on one node.
-
-    Ray Tune places trials by placement groups, whose readiness is found out by a task that uses up a waiting worker,
-    and gives them an environment variable of PyTorch Lightning's, for which Ray starts new workers. It has options for
-    neither.
-    """
-    with (
-        patch.object(tune_controller, "PlacementGroupResourceManager", FixedResourceManager),
-        patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
-    ):
-        yield
