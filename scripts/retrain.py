@@ -160,6 +160,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         from results.export import export_retrained
         from results.pages.report import write_report
         from results.records.experiments import note_retrained
+        from results.records.run_folder import RunFolder
         from search.finish import say_if_it_fails
         from search.machine.free_memory import device_memory
         from search.machine.memory_needs import most_networks, trials_that_fit
@@ -167,19 +168,20 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
         from search.start import check_device, check_disk, hold
         from search.stop import StopRequest
 
-        folder = source.run_dir / "retrained"
+        retrained = RunFolder(source.run_dir).retrained
+        folder = retrained.path
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(hold(folder, "trained again"))
         check_device(study)
         count = most_networks({candidate.config.formulation for candidate in listed}, source.task.attributes)
         study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
         check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
-        split.save(folder / "split.csv")
+        split.save(retrained.split_csv)
         task = replace(
             source.task,
             cache_path=str(cache_path),
-            split_path=str(folder / "split.csv"),
-            checkpoint_dir=str(folder / "checkpoints"),
+            split_path=str(retrained.split_csv),
+            checkpoint_dir=str(retrained.checkpoints),
             device="cuda" if study.gpus else "cpu",
             num_threads=study.cpus_per_trial or 1,
             weights=files,

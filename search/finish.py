@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,31 +10,32 @@ from pathlib import Path
 from rich.console import Console
 
 from results.export import export_best
+from results.records.best import best_trial
 from results.records.cost import cost_in_words, duration
 from results.records.experiments import append_experiment
 from results.records.record import SearchRun
-from results.records.run_folder import best_trial, load_trials
-from search.callbacks.run_log import Monitor, is_over
+from results.records.run_folder import RunFolder
+from results.records.trials import load_trials
+from search.callbacks.monitor import Monitor
 from search.engine.portfolio import remember
 from search.machine.forecast import Forecast
 from search.machine.memory_needs import largest_trial
 from search.study import ROOT, StudyConfig
 from trainables.data.split import load_split, render_split
+from trainables.report import TrialStatus
 
 
 def say_start(
     run: SearchRun, run_dir: Path, study: StudyConfig, warnings: Sequence[str], num_earlier: int, console: Console
 ) -> None:
     """Prints what is searched on which pictures, and every warning, before the first trial."""
-    task, data = run.task, run.data
+    task, data, folder = run.task, run.data, RunFolder(run_dir)
     say(console, f"Run {run.name} in {run_dir}")
     say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
     if data["corrected"]:
         say(console, f"Corrections changed {data['corrected']} rows")
-    say(console, render_split(load_split(run_dir / "split.csv")))
-    skipped = (
-        [f"{len(data['skipped'])} bad pictures left out, named in {run_dir / 'run.json'}"] if data["skipped"] else []
-    )
+    say(console, render_split(load_split(folder.split_csv)))
+    skipped = [f"{len(data['skipped'])} bad pictures left out, named in {folder.run_json}"] if data["skipped"] else []
     for warning in filter(None, [*skipped, *warnings, run.weights_note]):
         warn(console, warning)
     say(
@@ -83,13 +83,14 @@ def finish(
     """
     from results.pages.report import write_report  # heavy to import, and not needed before
 
+    folder = RunFolder(run_dir)
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
-    shutil.rmtree(run_dir / "ray", ignore_errors=True)
+    folder.clear_ray()
     trials = load_trials(run_dir)
     for trial in trials:
-        if trial.status == "failed":
+        if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
-    done = sum(is_over(trial) for trial in trials)
+    done = sum(trial.status.is_over for trial in trials)
     if done < run.trials_asked:
         warn(
             console,
@@ -107,7 +108,7 @@ def finish(
     with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
         remember(run, trials, study)
     if best is None:
-        warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
+        warn(console, f"no trial has a score, the README is left as it was. What happened: {folder.events_jsonl}")
         return 1
     say(
         console,
@@ -118,8 +119,8 @@ def finish(
     if said:
         say(console, said)
     say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
-    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
-    say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
+    say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say(console, f"Report: {report}")
     storage = _storage_flag(run_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 from rich.console import Console
 
 from results.records.record import SearchRun
-from results.records.run_folder import TrialHistory, load_run, load_trials
-from search.callbacks.run_log import is_over
+from results.records.run_folder import RunFolder, load_run
+from results.records.trials import TrialHistory, load_trials
 from search.engine.scheduler import RungScheduler
 from search.engine.searcher import StudySearcher
 from search.prepare import prepare_data
 from search.study import StudyConfig
 from trainables.data.manifest import DataConfig
-from trainables.report import METRIC
+from trainables.report import METRIC, TrialStatus
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
@@ -80,9 +79,9 @@ def reopen_run(
         ValueError: The decoded pictures are gone and the pictures have changed.
     """
     run = load_run(run_dir)
-    for name in ("trials.jsonl", "events.jsonl"):
-        cut_torn_line(run_dir / name)
-    shutil.rmtree(run_dir / "ray", ignore_errors=True)
+    folder = RunFolder(run_dir)
+    folder.cut_torn_lines()
+    folder.clear_ray()
     if not (Path(run.task.cache_path) / "meta.json").exists():
         prepared = prepare_data(data, study, console)
         if str(prepared.cache.path) != run.task.cache_path:
@@ -90,10 +89,10 @@ def reopen_run(
                 f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
                 f"in {run.task.cache_path}: bring the pictures back, or start a new run"
             )
-    task = replace(run.task, split_path=str(run_dir / "split.csv"), checkpoint_dir=str(run_dir / "checkpoints"))
+    task = replace(run.task, split_path=str(folder.split_csv), checkpoint_dir=str(folder.checkpoints))
     trials = tuple(load_trials(run_dir))
     run = replace(run, task=task, trials_asked=run.trials_asked + study.add_trials)
-    run.save(run_dir / "run.json")
+    run.save(folder.run_json)
     return run, trials
 
 
@@ -124,20 +123,11 @@ def adopt_trials(trials: Sequence[TrialHistory], searcher: StudySearcher, schedu
             trial.trial_id,
             vars(trial.config),
             values,
-            state=trial.status if is_over(trial) else "running",  # type: ignore[arg-type]
+            state=trial.status if trial.status.is_over else TrialStatus.RUNNING,
             reason=trial.reason,
             seconds=[report.seconds for report in trial.reports],
         )
         scheduler.adopt(trial.trial_id, values)
-
-
-def cut_torn_line(path: Path) -> None:
-    """Takes away a last line that a kill cut short, so that the next one does not continue it."""
-    if path.exists():
-        content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
 
 
 def _restored(cls: type, options: Mapping[str, Any]) -> Any:

@@ -97,8 +97,9 @@ def search(options: Options, console: Console) -> int:
         if study.resume is None and study.address is None:  # so early that workers import while we do
             stack.enter_context(connect(None, ready))
 
+        from results.records.run_folder import RunFolder
+        from search.callbacks.monitor import build_monitor
         from search.callbacks.progress import Progress
-        from search.callbacks.run_log import Monitor, is_over
         from search.callbacks.trial_facts import Remember
         from search.finish import finish, say_forecast, say_if_it_fails, say_start
         from search.machine.forecast import forecast_run, study_epochs
@@ -126,7 +127,7 @@ def search(options: Options, console: Console) -> int:
             study = settle(trials_that_fit=trials_that_fit(study, list(run.weights), run.data["pictures"], count, free))
             refuse_other_device(run, study)
         space = get_space(study.space, list(run.weights), study.formulations)
-        left = run.trials_asked - sum(is_over(trial) for trial in earlier)
+        left = run.trials_asked - sum(trial.status.is_over for trial in earlier)
         say_start(run, run_dir, study, warnings, len(earlier), console)
         say_forecast(forecast_run(run, study, left), study.time_budget_seconds, console)
         stop = StopRequest(study.time_budget_seconds, started)
@@ -135,7 +136,7 @@ def search(options: Options, console: Console) -> int:
         adopt_trials(earlier, searcher, scheduler)
         numbered = NamedSearcher(searcher, stop, trial_ids(earlier, left))
         again = numbered.handed_out_again
-        monitor = Monitor(run_dir, run.task, study.keep, stop, earlier, again)
+        monitor = build_monitor(RunFolder(run_dir), run.task, study.keep, stop, earlier, again)
         progress = Progress(
             console,
             run.trials_asked,

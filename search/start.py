@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from results.records.record import SearchRun
+from results.records.run_folder import RunFolder
 from search.engine.portfolio import first_points
 from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks
 from search.machine.provenance import provenance
@@ -90,8 +91,8 @@ def start_run(
         points = long_first(points[: study.trials], study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
-        split_path=str(run_dir / "split.csv"),
-        checkpoint_dir=str(run_dir / "checkpoints"),
+        split_path=str(RunFolder(run_dir).split_csv),
+        checkpoint_dir=str(RunFolder(run_dir).checkpoints),
         classes=prepared.manifest.classes,
         attributes=prepared.manifest.attributes,
         image_size=study.image_size,
@@ -194,8 +195,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=run_dir.parent, prefix=STARTING, ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary) / "run"
-        prepared.split.save(folder / "split.csv")
-        run.save(folder / "run.json")
+        prepared.split.save(RunFolder(folder).split_csv)
+        run.save(RunFolder(folder).run_json)
         try:
             folder.rename(run_dir)
         except OSError as error:
@@ -211,7 +212,7 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
     Raises:
         ValueError: Another process is at it.
     """
-    lock = FileLock(run_dir / ".lock")
+    lock = FileLock(RunFolder(run_dir).lock)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

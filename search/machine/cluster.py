@@ -34,7 +34,7 @@ os.environ.update(
     ENVIRONMENT,
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.callbacks.run_log writes what they would
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.callbacks writes what they would
     TUNE_DISABLE_SIGINT_HANDLER="1",  # search.stop ends trials with their epoch instead
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # a run is resumed from its own logs
     TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",

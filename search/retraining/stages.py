@@ -14,17 +14,19 @@ import pandas
 from rich.console import Console
 from rich.table import Table
 
+from results.records.best import wall_seconds
 from results.records.cost import device_seconds, energy_joules, images_an_epoch
 from results.records.retrained import RetrainedModel
-from results.records.run_folder import TrialHistory, load_trials, wall_seconds
+from results.records.run_folder import RunFolder
 from results.records.scorings import note_scoring, side_hash
+from results.records.trials import TrialHistory, load_trials
 from results.statistics.bootstrap import Interval, group_counts, score_interval
 from results.statistics.held_out import TestScore, score_test
 from results.statistics.ranking import Candidate, Ranked, rank
 from search.finish import say, warn
 from search.machine.provenance import provenance
 from search.retraining.origin import Source
-from search.retraining.trainings import Job, forget_job, run_jobs
+from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import StudyConfig
 from trainables.atomic import write_whole
@@ -32,6 +34,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
+from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
 CONTROL = "control"
@@ -85,7 +88,7 @@ def rank_again(
     for name, reason in failed.items():
         warn(console, f"{name} is left out, a training of it failed: {reason}")
     if not ranking:
-        warn(console, f"no candidate could be trained. What happened: {settled.folder / 'events.jsonl'}")
+        warn(console, f"no candidate could be trained. What happened: {RunFolder(settled.folder).events_jsonl}")
         return None
     console.print(_table(ranking, how))
     return ranking
@@ -103,16 +106,17 @@ def train_finals(settled: Settled, finals: Sequence[Ranked], stop: StopRequest, 
     None, with a word to the user, if that was interrupted or failed.
     """
     jobs = [_final(settled, ranked) for ranked in finals]
+    folder = RunFolder(settled.folder)
     for job in jobs:
-        if not (settled.folder / "checkpoints" / job.name / BEST).exists():
-            forget_job(settled.folder, job.name)  # its weights were cleared away after an earlier re-training
+        if not (folder.checkpoints / job.name / BEST).exists():
+            folder.forget_trial(job.name)  # its weights were cleared away after an earlier re-training
     say(console, f"Trains on train and val: {', '.join(job.name for job in jobs)}")
     done = run_jobs(jobs, settled.task, settled.study, settled.folder, stop, console, keep=len(jobs))
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
     for job in jobs:
-        if job.name not in done or done[job.name].status != "finished":
+        if job.name not in done or done[job.name].status != TrialStatus.FINISHED:
             reason = done[job.name].reason if job.name in done else "it did not start"
             warn(console, f"{job.name} failed: {reason}. The same command tries again")
             return None
@@ -136,7 +140,7 @@ def score_finals(settled: Settled, ranking: Sequence[Ranked], jobs: Sequence[Job
     before = _known_sha256(settled.folder)
     for job, target in zip(jobs, (settled.folder, settled.folder / CONTROL), strict=False):
         task = replace(settled.task, **job.task)
-        checkpoint = settled.folder / "checkpoints" / job.name
+        checkpoint = RunFolder(settled.folder).checkpoints / job.name
         models.append(save_trained(checkpoint, job.config, task, target, {"run": settled.source.name}))
     if models[0].weights_sha256 != before:
         _clear_derived(settled.folder)
@@ -247,7 +251,7 @@ def _trainings(settled: Settled, candidate: Candidate) -> list[Job]:
             {
                 "seed": seed,
                 "split_path": str(_fold_path(settled, number)),
-                "predictions_dir": str(settled.folder / "predictions"),
+                "predictions_dir": str(RunFolder(settled.folder).predictions),
             },
         )
         for number, seed in enumerate(settled.seeds)
@@ -265,7 +269,7 @@ def _out_of_fold(settled: Settled, pick: Ranked) -> Interval:
     """Macro-F1 over all people of train and val, each answered by the fold's network that had not seen them."""
     tables, answers = [], []
     for number, job in enumerate(_trainings(settled, pick.candidate)):
-        path = settled.folder / "predictions" / job.name / f"{pick.epoch}.npy"
+        path = RunFolder(settled.folder).predictions / job.name / f"{pick.epoch}.npy"
         table = load_split(_fold_path(settled, number)).table
         tables.append(table[table["split"] == "val"])
         answers.append(np.load(path))
@@ -342,4 +346,4 @@ def _clear_derived(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Deletes what only the trainings needed."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)

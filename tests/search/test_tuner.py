@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from search.engine.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
 from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
+from tests.records import a_report
 from trainables.report import METRIC, MODE
 
 EPOCHS = 9
@@ -35,7 +37,7 @@ def inner() -> StudySearcher:
 
 
 def result(epoch: int, value: float, **more: Any) -> dict[str, Any]:
-    return {"training_iteration": epoch, METRIC: value, **more}
+    return {**asdict(a_report(epoch, value, seconds=0.0)), "training_iteration": epoch, **more}
 
 
 def a_trial(number: int) -> Any:
