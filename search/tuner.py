@@ -119,7 +119,8 @@ class NamedSearcher(Searcher):
             self._waiting.insert(0, ours)
             self.handed_out_again.add(trial_id)
         elif ours not in self._stop.ended:
-            outcome = outcome_of(result) if result else None
+            # What Ray passes of a trial that never reported has no metric.
+            outcome = outcome_of(result) if result and METRIC in result else None
             if isinstance(outcome, Failure):
                 self._inner.on_trial_complete(ours, None, True, outcome.reason)
             else:

@@ -221,3 +221,10 @@ def test_only_on_one_node_trials_are_placed_without_placement_groups(stop: StopR
     assert seen == [(FixedResourceManager, {}) if one_node else usual]
     assert (tune_controller.PlacementGroupResourceManager, class_cache.DEFAULT_ENV_VARS) == usual
     assert usual[1]  # Ray still sets it
+
+
+def test_a_trial_that_ends_without_a_report_has_failed(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
+    searcher.suggest("ray0")
+    searcher.on_trial_complete("ray0", {"done": True, "trial_id": "ray0", "time_total_s": 1.0})  # by Ray's own hand
+    assert inner.study.trials[0].state == TrialState.FAIL
