@@ -119,10 +119,7 @@ def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(study: StudyConf
     assert trials_that_fit(study, (LARGE,), 100, most_networks(("joint", "heads"), ("mask", "age")), free) == 3
 
 
-def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "a GPU")
+def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(tmp_path: Path) -> None:
     study = StudyConfig(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
     pictures = 1000 * 3 * 64 * 64
     estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
