@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from search.prepare import prepare_data
 from search.study import StudyConfig
 from trainables.data.manifest import DataConfig
 from trainables.report import METRIC
+from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
@@ -36,14 +37,14 @@ def saved_options(storage: Path, name: str) -> tuple[StudyConfig, DataConfig]:
     storage = storage.expanduser().resolve()
     run = load_run(storage / name)
     study = replace(
-        _restored(StudyConfig, run.options),
+        restore(StudyConfig, run.options),
         resume=name,
         storage=storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
         time_budget=None,
         add_trials=0,
     )
-    return study, _restored(DataConfig, run.options)
+    return study, restore(DataConfig, run.options)
 
 
 def refuse_contradictions(saved: Sequence[Any], asked: Sequence[Any]) -> None:
@@ -138,16 +139,6 @@ def cut_torn_line(path: Path) -> None:
         if content and not content.endswith(b"\n"):
             with path.open("r+b") as file:
                 file.truncate(content.rfind(b"\n") + 1)
-
-
-def _restored(cls: type, options: Mapping[str, Any]) -> Any:
-    values = {}
-    for field in fields(cls):
-        value = options.get(field.name, field.default if field.default is not MISSING else None)
-        if value is not None and "Path" in str(field.type):
-            value = Path(value)
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
 
 
 def _shown(value: Any) -> str:
