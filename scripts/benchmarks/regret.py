@@ -39,6 +39,7 @@ import tyro
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from results.pages.markdown import render_markdown_table
 from scripts.benchmarks.curve_family import CurveTask, suggest_config
 from search.engine.history import build_portfolio
 from search.engine.scheduler import build_scheduler
@@ -342,17 +343,15 @@ def half_interval(curves: np.ndarray) -> np.ndarray:
 def render_table(lines: Sequence[Mapping[str, Any]], policies: Sequence[str]) -> str:
     """The Markdown table: mean regret with the half-width of its 95 % interval."""
     runs = len(regrets_of(lines, policies[0]))
-    rows = [
-        f"| search ({runs} runs each) | " + " | ".join(f"{mark} epochs" for mark in MARKS) + " |",
-        "|---" * (len(MARKS) + 1) + "|",
-    ]
+    rows = []
     for policy in policies:
         curves = _at_marks(regrets_of(lines, policy))
         cells = [
             f"{mean:.3f} ± {half:.3f}" for mean, half in zip(curves.mean(axis=0), half_interval(curves), strict=True)
         ]
-        rows.append(f"| {POLICIES[policy]} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+        rows.append((POLICIES[policy], *cells))
+    header = (f"search ({runs} runs each)", *(f"{mark} epochs" for mark in MARKS))
+    return render_markdown_table(header, rows) + "\n"
 
 
 def draw_figure(lines: Sequence[Mapping[str, Any]], policies: Sequence[str], path: Path) -> None:
