@@ -40,7 +40,7 @@ from results.statistics.bootstrap import (
     verdict,
 )
 from scripts.terminal import run_command
-from trainables.atomic import write_whole
+from trainables.atomic import replacing, write_whole
 
 if TYPE_CHECKING:
     from trainables.data.labelled import LabelledPictures
@@ -282,9 +282,8 @@ def _answers(run_dir: Path, folder: Path, fresh: Path, cache_dir: Path) -> Mappi
             if model.is_dir()  # no default where that is the final network
             for side, pictures in sides.items()
         }
-        temporary = path.with_suffix(".part.npz")
-        np.savez_compressed(temporary, **found)
-        temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **found)
     with np.load(path) as saved:
         return dict(saved)
 

@@ -14,7 +14,7 @@ import pandas
 from rich.console import Console
 from rich.table import Table
 
-from results.records.cost import device_seconds, energy_joules, images_an_epoch
+from results.records.cost import device_seconds, energy_joules
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import TrialHistory, load_trials, wall_seconds
 from results.records.scorings import note_scoring, side_hash
@@ -32,6 +32,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
+from trainables.data.whole_batches import images_per_epoch
 from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
 CONTROL = "control"
@@ -232,7 +233,7 @@ def _images_trained(settled: Settled, jobs: Mapping[str, Job], trials: Sequence[
     for trial in trials:
         task = replace(settled.task, **jobs[trial.trial_id].task)
         sides = load_split(Path(task.split_path)).table["split"]
-        trained += len(trial.reports) * images_an_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
+        trained += len(trial.reports) * images_per_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
     return trained
 
 

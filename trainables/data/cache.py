@@ -20,6 +20,8 @@ import numpy as np
 from filelock import FileLock
 from PIL import ExifTags, Image, ImageOps
 
+from trainables.atomic import torn_name
+
 FORMAT_VERSION = 1
 ORIENTATION = ExifTags.Base.Orientation
 MARGIN = 8 / 7
@@ -188,7 +190,7 @@ def _decode_all(
             f"the picture cache needs {needed / 1e9:.2f} GB in {path.parent}, where {free / 1e9:.2f} GB are free. "
             "Give another folder with --cache-dir, a smaller --image-size, or delete old caches there"
         )
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary = torn_name(path)
     temporary.mkdir()
     started = time.perf_counter()
     try:
