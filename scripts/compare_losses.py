@@ -23,6 +23,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
+from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder
 from search.terminal import exit_code
 from trainables.errors import UserError
@@ -90,13 +91,11 @@ def compare(base: Annotated[str, tyro.conf.arg(metavar="COMMIT")] = "main") -> i
 
 def render(base: str, before: Mapping[str, Sequence], now: Mapping[str, Sequence]) -> str:
     """A Markdown table of the last epochs' losses and whether all epochs agree."""
-    lines = [f"| 3 epochs, seed 3 | train, val loss at {base} | now | every epoch |", "|---|---|---|---|"]
+    rows = []
     for name in before:
-        cells = (f"{one[name][-1][0]:.6f}, {one[name][-1][1]:.6f}" for one in (before, now))
-        lines.append(
-            f"| {name} | " + " | ".join(cells) + f" | {'the same' if before[name] == now[name] else 'differs'} |"
-        )
-    return "\n".join(lines)
+        losses = (f"{one[name][-1][0]:.6f}, {one[name][-1][1]:.6f}" for one in (before, now))
+        rows.append((name, *losses, "the same" if before[name] == now[name] else "differs"))
+    return render_markdown_table(("3 epochs, seed 3", f"train, val loss at {base}", "now", "every epoch"), rows)
 
 
 def _draw(folder: Path) -> Path:

@@ -94,7 +94,7 @@ def evaluate(options: Options) -> None:
     out = options.out or models[0].path / "evaluation"
     refuse_foreign_folder(out, MARKER, WHAT)
     seen = _seen(models, pictures.paths)
-    looks = _note_test_side(options, models, seen)
+    looks = _note_test_sides(options, models, seen)
     with progress() as show:
         predictions = predict_probabilities(
             models,
@@ -159,22 +159,30 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
     return Counter(sides[path] for path in paths if path in sides)
 
 
-def _note_test_side(options: Options, models: Sequence[SavedModel], seen: Mapping[str, int]) -> int:
-    """Writes down, before it is done, that models are scored on their test side; returns how many have been."""
+def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mapping[str, int]) -> int:
+    """Writes down, before it is done, that models are scored on their test sides.
+
+    Returns:
+        How many models have been scored on a test side by now; where the models have several, on the one of most.
+    """
     from results.records.scorings import note_scoring, side_hash
 
-    times = 0
+    times: dict[str, int] = {}
     for model in models if seen.get("test") else ():
-        rows = [row for row in read_split(RunFolder(model.path).split_csv) if row.split == "test"]
-        times = note_scoring(
+        split = RunFolder(model.path).split_csv
+        rows = [row for row in read_split(split) if row.split == "test"] if split.exists() else []
+        if not rows:
+            continue
+        side = side_hash((row.path, row.label, row.group) for row in rows)
+        times[side] = note_scoring(
             options.readme.expanduser().resolve().parent / "results" / "test_scores.csv",
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
-            test_side=side_hash((row.path, row.label, row.group) for row in rows),
+            test_side=side,
             weights_sha256=model.description.weights_sha256,
             run=str(model.description.record.get("run", "")),
             model=model.path.name,
         )
-    return times
+    return max(times.values(), default=0)
 
 
 def _seen_in_words(seen: Mapping[str, int], looks: int) -> list[str]:

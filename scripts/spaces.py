@@ -24,6 +24,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from results.pages.markdown import render_markdown_table
 from scripts.terminal import progress, run_command
 
 if TYPE_CHECKING:
@@ -170,8 +171,8 @@ def write_readme(readme: Path, *, check: bool) -> int:
 
 def render_markdown(rows: Rows) -> str:
     """The table in Markdown."""
-    head, *body = ([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+    header, *body = rows
+    return render_markdown_table(header, body)
 
 
 def show(console: Console, rows: Rows) -> None:

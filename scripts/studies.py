@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 QUICK_SEEDS, SEEDS = 3, 10
 QUICK_EPOCHS, QUICK_IMAGE_SIZE = 4, 48
+PLACES = ("--data", "--corrections", "--weights", "--out", "--storage", "--cache-dir")
+"""Flags whose values are folders or files of one machine."""
 FEWEST_SEEDS = 2
 """One repeat has no interval."""
 
@@ -117,7 +119,7 @@ class Options:
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the studies; a user's mistake is one message and exit code 2."""
     given = sys.argv[1:] if args is None else args
-    command = shlex.join(["python", "scripts/studies.py", *given])
+    command = shlex.join(["python", "scripts/studies.py", *without_places(given)])
     return run_command(
         Options,
         lambda options: run(options, options.data.absolute(), command, Console()),
@@ -172,7 +174,7 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
         held_out={seed: held_out_split(prepared.manifest, seed) for seed in config.seed_list},
         manifest=prepared.manifest,
         cache=prepared.cache,
-        source=str(data.data) if data.data else "built-in demo set",
+        source=data.data.name if data.data else "built-in demo set",
         study=study,
         folder=folder,
         out=config.out.expanduser().resolve(),
@@ -187,6 +189,29 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
                 return 1
             say(console, f"{page}")
     return 0
+
+
+def without_places(words: Sequence[str]) -> list[str]:
+    """A command line as a page may show it: DIR or FILE.csv in place of the places of one machine."""
+    shown: list[str] = []
+    place_follows = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        is_place = flag.replace("_", "-") in PLACES
+        if place_follows:
+            shown.append(_as_place(word))
+        elif is_place and equals:
+            shown.append(f"{flag}={_as_place(value)}")
+        else:
+            shown.append(word)
+        place_follows = is_place and not equals
+    return shown
+
+
+def _as_place(value: str) -> str:
+    if value in ("auto", "none"):  # of --weights
+        return value
+    return "FILE.csv" if value.endswith(".csv") else "DIR"
 
 
 def choose(studies: dict[str, Study], names: Sequence[str], arms: Sequence[str]) -> list[Study]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
-from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags, flag
+from search.flags import flag
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
@@ -24,6 +23,7 @@ from search.study import AskedStudy, SettledStudy
 from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
@@ -31,7 +31,6 @@ FREE = (
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
-_GROUPS = (SearchFlags, SplitFlags, RunFlags, MachineFlags, PlaceFlags)
 
 
 def saved_options(storage: Path, name: str) -> tuple[AskedStudy, DataConfig]:
@@ -42,15 +41,14 @@ def saved_options(storage: Path, name: str) -> tuple[AskedStudy, DataConfig]:
     """
     storage = storage.expanduser().resolve()
     run = load_run(storage / name)
-    known = {name: value for group in _GROUPS for name, value in _restored(group, run.options).items()}
-    study = AskedStudy.of(**known).replace(
+    study = AskedStudy.restored(run.options).replace(
         resume=name,
         storage=storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
         time_budget=None,
         add_trials=0,
     )
-    return study, DataConfig(**_restored(DataConfig, run.options))
+    return study, restore(DataConfig, run.options)
 
 
 def refuse_contradictions(saved: Options, asked: Options) -> None:
@@ -151,18 +149,6 @@ def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:
 def _flags(options: Options) -> dict[str, Any]:
     study, data = options
     return {**study.flat(), **{entry.name: getattr(data, entry.name) for entry in fields(data)}}
-
-
-def _restored(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
-    for field in fields(cls):
-        if field.name not in options:
-            continue  # a run of an earlier version has not all flags
-        value = options[field.name]
-        if value is not None and "Path" in str(field.type):
-            value = Path(value)
-        values[field.name] = tuple(value) if isinstance(value, list) else value
-    return values
 
 
 def _shown(value: Any) -> str:

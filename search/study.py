@@ -13,6 +13,7 @@ import tyro
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from trainables.errors import UserError
+from trainables.settings import restore
 
 MOST_ON_CPU = 4
 """Trials at the same time without a GPU, unless more are asked for."""
@@ -44,6 +45,11 @@ class AskedStudy:
                 raise TypeError(f"{name} is no flag of a study")
             groups[_GROUP_OF[name]][name] = value
         return cls(**{name: _GROUPS[name](**values) for name, values in groups.items()})
+
+    @classmethod
+    def restored(cls, options: Mapping[str, Any]) -> AskedStudy:
+        """From the options of a run's `run.json`; flags that it does not know have their defaults."""
+        return cls(**{name: restore(group, options) for name, group in _GROUPS.items()})
 
     def flat(self) -> dict[str, Any]:
         """Every flag by its name, as `of` takes them and as `run.json` keeps them."""

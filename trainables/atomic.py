@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all."""
+"""A file is there whole or not at all: it is written under a temporary name beside its own, and then renamed."""
 
 from __future__ import annotations
 
@@ -15,47 +15,49 @@ TORN = "*.tmp-*"
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False, suffix: str = "") -> Iterator[Path]:
     """Yields a temporary name beside `path`, and at the end renames what is there to `path`; after an error, nothing.
 
     Args:
-        path: The file to write.
-        durable: Whether what was written must have reached the disk before the rename.
+        path: The file to write; its folder is there.
+        durable: Whether what was written, and the rename, must reach the disk: they survive a power cut.
+        suffix: What the temporary name must end in, for a library that goes by it.
     """
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary = torn_name(path, suffix)
     try:
         yield temporary
         if durable:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    if durable:
+        _to_disk(path.parent)
+
+
+def torn_name(path: Path, suffix: str = "") -> Path:
+    """A name beside a file or folder for what is not whole yet, of this process and moment alone; `TORN` finds it."""
+    return path.with_name(f"{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replaces a file's content in one step: whoever reads it sees the old content or the new, never a part.
 
-    The content goes to a new file in the same folder, reaches the disk, and is then renamed. A link stays a
-    link (the file it points to is replaced) and an existing file keeps its mode. Missing folders are made.
+    It has reached the disk then. A link stays a link (the file it points to is replaced) and an existing file keeps
+    its mode. Missing folders are made.
     """
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    with replacing(target, durable=True) as temporary:
+        temporary.touch()
+        with contextlib.suppress(FileNotFoundError):  # before there is anything to read
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.write_bytes(content)
+
+
+def _to_disk(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
     try:
-        # 0o666 less the umask is what open() gives a new file; tempfile's 0o600 would hide it from others.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            with contextlib.suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)  # the rename itself must survive a power cut too
-    try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)

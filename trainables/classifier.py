@@ -20,6 +20,7 @@ from ray import tune
 
 from trainables.config import TaskConfig, TrialConfig
 from trainables.machine.allocator import give_back_memory, keep_freed_memory
+from trainables.reason import reason_of, typed_reason
 from trainables.report import METRIC
 
 MICRO_BATCHES = 4
@@ -61,10 +62,10 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
             _train(params, task, micro_batches, gpu_share)
             failure = None
         except torch.OutOfMemoryError as error:
-            failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {_first_line(error)}"
+            failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
             trace, again = traceback.format_exc(), micro_batches == 1
         except Exception as error:
-            failure, trace, again = f"{type(error).__name__}: {_first_line(error)}", traceback.format_exc(), False
+            failure, trace, again = typed_reason(error), traceback.format_exc(), False
         # Only here, where no exception holds the frames of the failed attempt any more, is its memory free.
         _free_memory()
         if failure is None:
@@ -113,10 +114,6 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The configuration and the trial_id in what a trial is given."""
     return {name: value for name, value in params.items() if name not in ("trial_id", "task")}, params["trial_id"]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 @cache

@@ -116,23 +116,25 @@ def check_fields(
 def _checks(cls: type, without: frozenset[str], nulls: bool) -> dict[str, Callable[[Any], bool]]:
     hints = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls) if field.name not in without]
-    return {name: _check(hints[name], nulls) for name in names}
+    return {name: json_check(hints[name], nulls) for name in names}
 
 
-def _check(hint: Any, nulls: bool) -> Callable[[Any], bool]:
-    """A function that says whether a JSON value, whose lists stand for tuples, is of the annotated type."""
+def json_check(hint: Any, nulls: bool = False) -> Callable[[Any], bool]:
+    """Says whether a JSON value is of the annotated type; its lists stand for tuples, its texts for paths too."""
     if hint is Any:
         return lambda value: True
     if hint is float:
         return lambda value: (type(value) in (float, int) and isfinite(value)) or (nulls and value is None)
     if hint in (str, bool, int, type(None)):  # compared exactly: True is no number
         return lambda value: type(value) is hint
+    if hint is Path:
+        return lambda value: type(value) is str
     if dataclasses.is_dataclass(hint):
         return lambda value: type(value) is dict
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return lambda value: value in arguments
-    parts = [_check(argument, nulls) for argument in arguments if argument is not ...]
+    parts = [json_check(argument, nulls) for argument in arguments if argument is not ...]
     if origin in (Union, types.UnionType):
         return lambda value: any(fits(value) for fits in parts)
     if origin in (tuple, list):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from results.pages.markdown import render_markdown_table
 from results.statistics.bootstrap import Interval
 from results.statistics.comparison import Compared, in_words
 
@@ -61,11 +62,11 @@ def render(page: Page) -> str:
         lines += [f"**Mind:** {page.note}.", ""]
     lines += [f"**What came out** ({headline}): {in_words(rows)}", ""]
     lines += [f"![{headline} of each arm, and its difference to the first]({page.figure})", ""]
-    lines += [*_table(headline, rows, page), ""]
+    lines += [_table(headline, rows, page), ""]
     for name, found in others:
-        lines += [f"## {name[0].upper()}{name[1:]}", "", in_words(found), "", *_table(name, found, page), ""]
+        lines += [f"## {name[0].upper()}{name[1:]}", "", in_words(found), "", _table(name, found, page), ""]
     lines += [f"* {arm} has no scores: {'; '.join(reasons)}" for arm, reasons in page.failures.items()]
-    lines += ["## How", "", *_how(page), "", "Scores by seed, and what the arms set:", "", *_by_seed(rows, page), ""]
+    lines += ["## How", "", *_how(page), "", "Scores by seed, and what the arms set:", "", _by_seed(rows, page), ""]
     return "\n".join(lines)
 
 
@@ -99,25 +100,21 @@ def _bar(axes: Any, place: int, interval: Interval, colour: str) -> None:
         )
 
 
-def _table(name: str, rows: Sequence[Compared], page: Page) -> list[str]:
+def _table(name: str, rows: Sequence[Compared], page: Page) -> str:
     first = rows[0].arm
     head = ["arm", "epochs", "seconds a training", f"{name} [95%]", f"less {first} [95%]", "verdict"]
-    lines = [_row(head), _row(["---"] * len(head))]
-    for row in rows:
-        seconds = page.seconds.get(row.arm)
-        lines.append(
-            _row(
-                [
-                    row.arm,
-                    str(page.epochs[row.arm]),
-                    "–" if seconds is None else f"{seconds:.0f}",
-                    str(row.mean) if row.scores else "failed, see below",
-                    "–" if row.difference is None else str(row.difference),
-                    row.verdict or "–",
-                ]
-            )
+    cells = [
+        (
+            row.arm,
+            str(page.epochs[row.arm]),
+            f"{page.seconds[row.arm]:.0f}" if row.arm in page.seconds else "–",
+            str(row.mean) if row.scores else "failed, see below",
+            "–" if row.difference is None else str(row.difference),
+            row.verdict or "–",
         )
-    return lines
+        for row in rows
+    ]
+    return render_markdown_table(head, cells)
 
 
 def _how(page: Page) -> list[str]:
@@ -142,15 +139,11 @@ def _how(page: Page) -> list[str]:
     return lines
 
 
-def _by_seed(rows: Sequence[Compared], page: Page) -> list[str]:
+def _by_seed(rows: Sequence[Compared], page: Page) -> str:
     head = ["arm", "sets", *(f"seed {seed}" for seed in page.seeds)]
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = []
     for row in rows:
         sets = ", ".join(f"{name} {value}" for name, value in page.settings[row.arm].items()) or "the default"
         scores = [f"{score:.4f}" for score in row.scores] or ["–"] * len(page.seeds)
-        lines.append(_row([row.arm, sets, *scores]))
-    return lines
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+        lines.append([row.arm, sets, *scores])
+    return render_markdown_table(head, lines)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from results.pages.figures import confusion_figure, save_png
+from results.pages.markdown import markdown_cell, render_markdown_table
 from results.pages.report_folder import replace_folder
 from results.pages.sheets import picture_sheet
 from results.records.confusion import confused_pairs, save_confusion
@@ -69,8 +70,8 @@ def render_report(
     confusions = [name for name in figures if name.startswith("confusion")]
     blocks = [
         "# Evaluation",
-        _table(("", ""), [(name, value) for name, value in facts.items()]),
-        *(f"**Note:** {_plain(warning)}" for warning in warnings),
+        render_markdown_table(("", ""), [(name, value) for name, value in facts.items()]),
+        *(f"**Note:** {markdown_cell(warning)}" for warning in warnings),
         "## Scores",
         f"The brackets are {LEVEL:.0%} intervals from {NUM_RESAMPLES:,} bootstrap samples of the {units}. Macro-F1 is "
         "over the classes that occur among labels or answers.",
@@ -79,7 +80,8 @@ def render_report(
         _class_table(evaluation.scores),
         "## Most often confused",
         "\n".join(
-            f"* {_plain(str(pair))}" for pair in confused_pairs(evaluation.scores.confusion.tolist(), answers.classes)
+            f"* {markdown_cell(str(pair))}"
+            for pair in confused_pairs(evaluation.scores.confusion.tolist(), answers.classes)
         )
         or "No picture was answered wrongly.",
         *(_picture(name, figures[name]) for name in confusions),
@@ -91,7 +93,7 @@ def render_report(
             "these values make the class that is scored as *attributes together* above.",
         ]
         for place, (name, scores) in enumerate(evaluation.attributes.items()):
-            blocks += [f"### {_plain(name)}", _class_table(scores)]
+            blocks += [f"### {markdown_cell(name)}", _class_table(scores)]
             blocks += [_picture(file, figures[file]) for file in figures if file == _attribute_file(place, name)]
     blocks += ["## Most confident mistakes", *_mistakes(evaluation, figures)]
     if answers.groups:
@@ -109,7 +111,7 @@ def _score_table(evaluation: Evaluation) -> str:
     rows += [(name, str(part.macro_f1), str(part.accuracy), "") for name, part in evaluation.attributes.items()]
     if evaluation.joint is not None:
         rows.append(("attributes together", str(evaluation.joint.macro_f1), str(evaluation.joint.accuracy), ""))
-    return _table(("answer", "macro-F1", "accuracy", "loss"), rows)
+    return render_markdown_table(("answer", "macro-F1", "accuracy", "loss"), rows)
 
 
 def _class_table(scores: LabelScores) -> str:
@@ -120,7 +122,7 @@ def _class_table(scores: LabelScores) -> str:
         (one.name, number(one.precision), number(one.recall), number(one.f1), f"{one.count:,}", f"{one.answered:,}")
         for one in class_scores(scores.confusion, scores.names)
     ]
-    return _table(("class", "precision", "recall", "F1", "pictures", "answered"), rows)
+    return render_markdown_table(("class", "precision", "recall", "F1", "pictures", "answered"), rows)
 
 
 def _mistakes(evaluation: Evaluation, figures: Mapping[str, str]) -> list[str]:
@@ -141,7 +143,7 @@ def _mistakes(evaluation: Evaluation, figures: Mapping[str, str]) -> list[str]:
         f"{len(evaluation.mistakes):,} of {len(answers.paths):,} pictures were answered wrongly; these most "
         "confidently. Wrong labels are often among them.",
         *(_picture(name, figures[name]) for name in figures if name == "mistakes.png"),
-        _table(("true", "answered", "probability", "file"), rows),
+        render_markdown_table(("true", "answered", "probability", "file"), rows),
     ]
 
 
@@ -152,7 +154,7 @@ def _wrong_groups(evaluation: Evaluation) -> list[str]:
     blocks = [
         f"Of {len(found):,} groups with at least two pictures, no picture was answered rightly. Label errors show "
         "there: look at these first.",
-        _table(
+        render_markdown_table(
             ("group", "pictures", "true", "answered"),
             [(one.group, str(one.count), one.labels, one.answers) for one in found[:MAX_GROUPS]],
         ),
@@ -240,15 +242,5 @@ def _numbers(evaluation: Evaluation) -> dict[str, object]:
     }
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_plain(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _picture(name: str, caption: str) -> str:
-    return f"![{_plain(caption)}]({name})"
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown does not take for the end of a cell or of a line."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return f"![{markdown_cell(caption)}]({name})"

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from results.pages.figures import save_png
+from results.pages.markdown import markdown_cell, numbers_to_the_right, render_markdown_table
 from results.pages.report_folder import replace_folder
 from results.statistics.exploration import FEW_GROUPS, Exploration, Pair, advice, percent
 from results.statistics.probe import t_interval
@@ -39,7 +40,7 @@ def render_report(found: Exploration, figures: Mapping[str, str]) -> str:
         found: What was found out.
         figures: Section (classes, groups, sizes, duplicates, embedding, flattery) to the file of its picture.
     """
-    parts = [f"# {found.source}", _summary(found), "## Advice", *[f"- {_cell(line)}" for line in advice(found)]]
+    parts = [f"# {found.source}", _summary(found), "## Advice", *[f"- {markdown_cell(line)}" for line in advice(found)]]
     body = "\n".join(parts[3:])
     sections = [*parts[:3], body, *_classes_section(found, figures), *_groups_section(found, figures)]
     sections += ["## Sizes", *_figure(figures, "sizes"), _sizes_line(found)]
@@ -53,7 +54,7 @@ def render_report(found: Exploration, figures: Mapping[str, str]) -> str:
     ]
     sections += _flattery_section(found, figures)
     if found.bad:
-        sections += ["## Bad pictures", *["\n".join(f"- {_cell(line)}" for line in found.bad)]]
+        sections += ["## Bad pictures", *["\n".join(f"- {markdown_cell(line)}" for line in found.bad)]]
     return "\n\n".join(sections) + "\n"
 
 
@@ -74,7 +75,7 @@ def _classes_section(found: Exploration, figures: Mapping[str, str]) -> list[str
         "## Classes",
         f"Imbalance (largest over smallest): {found.imbalance:.1f}.",
         *_figure(figures, "classes"),
-        markdown_table(header, rows),
+        _table(header, rows),
         *more,
     ]
 
@@ -90,7 +91,7 @@ def _groups_section(found: Exploration, figures: Mapping[str, str]) -> list[str]
         f"{len(sizes):,} groups of {min(sizes)} to {max(sizes)} pictures, {np.median(sizes):.0f} in the median; "
         f"one has pictures of {classes:.1f} classes on average. The largest:",
         *_figure(figures, "groups"),
-        markdown_table(("group", "pictures", "share", "classes"), rows[:10]),
+        _table(("group", "pictures", "share", "classes"), rows[:10]),
     ]
 
 
@@ -114,12 +115,12 @@ def _duplicates_section(found: Exploration, figures: Mapping[str, str]) -> list[
     rows.append(line("under different labels", [pair for pair in found.pairs if pair.across_labels]))
     named = sorted(found.pairs, key=lambda pair: (not pair.across_sides, not pair.across_groups, not pair.exact))
     listed = [
-        (f"`{_cell(pair.first)}`", f"`{_cell(pair.second)}`", "same file" if pair.exact else str(pair.distance))
+        (f"`{pair.first}`", f"`{pair.second}`", "same file" if pair.exact else str(pair.distance))
         for pair in named[:10]
     ]
-    tables = [markdown_table(("pairs", "the same file", "nearly the same"), rows)]
+    tables = [_table(("pairs", "the same file", "nearly the same"), rows)]
     if listed:
-        tables.append(markdown_table(("first", "second", "bits of 256 apart"), listed))
+        tables.append(_table(("first", "second", "bits of 256 apart"), listed))
     return ["## The same picture twice", *tables, *_figure(figures, "duplicates")]
 
 
@@ -138,22 +139,14 @@ def _flattery_section(found: Exploration, figures: Mapping[str, str]) -> list[st
         f"two: mean and 95% t interval over {num} seeds of the split. The seeds share their pictures, so this says how "
         "much depends on the draw, not how other people would score. A network that is trained itself can learn "
         "people by heart and is flattered more.",
-        markdown_table(("split", "macro-F1"), rows),
+        _table(("split", "macro-F1"), rows),
         *_figure(figures, "flattery"),
     ]
 
 
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, numbers to the right."""
-    numeric = [bool(rows) and all(row[k][:1] in tuple("0123456789.-") for row in rows) for k in range(len(header))]
-    lines = [header, ["--:" if right else "---" for right in numeric], *[[_cell(cell) for cell in row] for row in rows]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return render_markdown_table(header, rows, numbers_to_the_right(rows))
 
 
 def _figure(figures: Mapping[str, str], name: str) -> list[str]:
     return [f"![{name}]({figures[name]})"] if name in figures else []
-
-
-def _cell(text: str) -> str:
-    """On one line, and without what would end a table's cell or not be UTF-8."""
-    return " ".join(text.encode(errors="backslashreplace").decode().split()).replace("|", r"\|")

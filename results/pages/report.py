@@ -33,12 +33,24 @@ PARAMS_SHOWN = 4
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
-    "space", "backbones", "formulation", "data", "attributes", "group_regex", "corrections", "skip_bad", "trials",
-    "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights",
-    "concurrency",
-    "cpus_per_trial", "gpus_per_trial", "grace_period", "reduction_factor", "time_budget", "history",
+    "space", "backbones", "formulation", "attribute_weights", "data", "attributes", "group_regex", "corrections",
+    "skip_bad", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by",
+    "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
+OPTIONS_NOT_SHOWN = {
+    "name": "another run needs another name",
+    "resume": "a run that went on is done again in one go",
+    "add_trials": "--trials says how many there are in all",
+    "keep": "how many weights stay on disk changes no number",
+    "storage": "a place on one machine",
+    "readme": "a place on one machine",
+    "cache_dir": "a place on one machine",
+    "address": "a place on one network",
+    "timezone": "how the table writes its dates",
+}
+"""Options that the command line goes without, and why."""
 AUTO = ("history", "formulation")
 """Options that go without saying where they are left at auto."""
 
@@ -100,7 +112,7 @@ def render_report(run_dir: Path) -> str:
         **_errors(run, best, run_dir),
         **_failures(trials, run_dir),
         **_cost(run, trials, best),
-        search_command=_search_command(run),
+        search_command=search_command(run),
         retrain_command=shlex.join(["python", "scripts/retrain.py", "--run", run.name, *_storage_flag(run_dir)]),
         provenance=[
             ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
@@ -325,17 +337,20 @@ def _retrained(run_dir: Path) -> list[str]:
         return [f"{path} cannot be read ({type(error).__name__}: {error})."]
 
 
-def _search_command(run: SearchRun) -> str:
+def search_command(run: SearchRun) -> str:
+    """The command line that does a search again."""
     now = {"trials": run.trials_asked, "epochs": run.task.epochs, "image_size": run.task.image_size}
     options = {"space": run.space, **run.options, **now, "batch_size": run.task.batch_size, "seed": run.task.seed}
     words = ["python", "search/run.py"]
     for name in OPTIONS_SHOWN:
-        value, flag = options.get(name), "--" + name.replace("_", "-")
-        if value is None or value is False or value in ("", []) or (name in AUTO and value == "auto"):
+        value = options.get(name)
+        if value is None or value is False or value in ("", [], ()) or (name in AUTO and value == "auto"):
             continue
-        words.append(flag)
-        if value is not True:
-            words += map(str, value) if isinstance(value, list) else [str(value)]
+        words.append("--" + name.replace("_", "-"))
+        if isinstance(value, list | tuple):
+            words += map(str, value)
+        elif value is not True:
+            words.append(str(value))
     return shlex.join(words)
 
 

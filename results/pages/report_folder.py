@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainables.atomic import torn_name
 from trainables.errors import UserError
 from trainables.strict_json import RecordError, load_object, save_object
 
@@ -58,7 +58,7 @@ def replace_folder(out: Path, marker: str, what: str, numbers: Mapping[str, Any]
     """
     refuse_foreign_folder(out, marker, what)
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft, before = (out.with_name(f".{out.name}.{os.getpid()}.{kind}.tmp") for kind in ("new", "old"))
+    draft, before = (torn_name(out) for _ in range(2))
     try:
         draft.mkdir()
         yield draft

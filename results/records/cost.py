@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from results.records.record import BestTrial, SearchRun
 from results.records.trials import TrialHistory
+from trainables.data.whole_batches import images_per_epoch
 from trainables.report import EpochReport, TrialStatus
 
 JOULES_PER_WH = 3600.0
@@ -40,7 +41,7 @@ def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
     reports = [report for trial in trials for report in trial.reports]
     stopped = [trial for trial in trials if trial.status == TrialStatus.STOPPED]
     train = (run.data.get("sides") or {}).get("train")
-    images = None if train is None else len(reports) * images_an_epoch(train["pictures"], run.task.batch_size)
+    images = None if train is None else len(reports) * images_per_epoch(train["pictures"], run.task.batch_size)
     return Cost(
         device_seconds=device_seconds(reports),
         epochs=len(reports),
@@ -49,12 +50,6 @@ def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
         energy_joules=energy_joules(reports),
         compile_seconds=round(sum(report.compile_seconds for report in reports), 3),
     )
-
-
-def images_an_epoch(pictures: int, batch_size: int) -> int:
-    """Pictures that an epoch trains on: whole batches, or the even ones of a side that is smaller than a batch."""
-    batch_size = max(1, min(batch_size, pictures // 2 * 2))
-    return pictures // batch_size * batch_size
 
 
 def device_seconds(reports: Iterable[EpochReport]) -> float:

@@ -99,16 +99,16 @@ class SearchRun:
         relative to it, and of any other absolute path the last part stays.
         """
         source = str(self.data.get("source", "")).rstrip("/")
-        data = {key: _without_folders(value, source) for key, value in self.data.items()}
+        data = {key: without_folders(value, source) for key, value in self.data.items()}
         if source.startswith(("/", "~")):
             data["source"] = source.rpartition("/")[2]
         return replace(
             self,
             task=replace(self.task, cache_path="", split_path="", checkpoint_dir="", predictions_dir="", weights={}),
             data=data,
-            weights=_without_folders(self.weights, source),
-            weights_note=_without_folders(self.weights_note, source),
-            history=_without_folders(self.history, source),
+            weights=without_folders(self.weights, source),
+            weights_note=without_folders(self.weights_note, source),
+            history=without_folders(self.history, source),
         )
 
 
@@ -285,11 +285,17 @@ def fields_json(instance: Any) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
 
 
-def _without_folders(value: Any, source: str) -> Any:
+def without_folders(value: Any, source: str = "") -> Any:
+    """A value with all texts in it as they may be shown to others: files by their names, not where they lie.
+
+    Args:
+        value: A text, or lists and mappings of such.
+        source: Folder of the pictures; what lies in it keeps its path below.
+    """
     if isinstance(value, dict):
-        return {_without_folders(key, source): _without_folders(item, source) for key, item in value.items()}
+        return {without_folders(key, source): without_folders(item, source) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_folders(item, source) for item in value]
+        return [without_folders(item, source) for item in value]
     if not isinstance(value, str):
         return value
     return _FOLDERS.sub("", value.replace(f"{source}/", "") if source.startswith("/") else value)

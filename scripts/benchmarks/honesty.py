@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from results.pages.figures import save_png
+from results.pages.markdown import render_markdown_table
 from results.records.best import best_trial
 from results.records.retrained import load_retrained
 from results.records.run_folder import RunFolder, load_run
@@ -40,7 +41,7 @@ from results.statistics.bootstrap import (
     verdict,
 )
 from scripts.terminal import run_command
-from trainables.atomic import write_whole
+from trainables.atomic import replacing, write_whole
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
@@ -129,9 +130,8 @@ def measure(config: HonestyConfig) -> int:
 def render_table(rows: Sequence[Row], people: int) -> str:
     """The searches as a Markdown table, and what they say together."""
     head = ("seed", "search: best val", "its truth", "re-ranked val", "test [95%]", "truth", "in interval")
-    lines = _table((*head, "pick less default, truth", "verdict"))
-    for row in rows:
-        cells = (
+    cells = [
+        (
             str(row.seed),
             f"{row.search:.3f}",
             f"{row.search_truth:.3f}",
@@ -142,7 +142,8 @@ def render_table(rows: Sequence[Row], people: int) -> str:
             "same" if row.is_default else f"{row.truth - row.default_truth:+.3f}",
             row.verdict,
         )
-        lines.append(f"| {' | '.join(cells)} |")
+        for row in rows
+    ]
     words = [
         f"{what} says {_mean(differences)} more than the truth of {whose}"
         for what, whose, differences in (
@@ -155,7 +156,7 @@ def render_table(rows: Sequence[Row], people: int) -> str:
     worse = sum(row.truth < row.default_truth for row in others)
     return "\n".join(
         [
-            *lines,
+            render_markdown_table((*head, "pick less default, truth", "verdict"), cells),
             "",
             f"{'; '.join(words)} (mean and standard error over {len(rows)} searches). {_coverage(rows)} "
             f"The pick was not the default {len(others)} times, and in truth worse than it {worse} times. "
@@ -168,10 +169,15 @@ def render_table(rows: Sequence[Row], people: int) -> str:
 def render_splits(by_group: Sequence[Row], by_picture: Sequence[Row], people: int) -> str:
     """What validation and test say under either split, as a Markdown table, and what they say together."""
     both = ("val", "test [95%]", "truth")
-    lines = _table(("seed", *(f"by person: {name}" for name in both), *(f"by picture: {name}" for name in both)))
-    for pair in zip(by_group, by_picture, strict=True):
-        cells = [cell for row in pair for cell in (f"{row.search:.3f}", str(row.test), f"{row.truth:.3f}")]
-        lines.append(f"| {pair[0].seed} | {' | '.join(cells)} |")
+    head = ("seed", *(f"by person: {name}" for name in both), *(f"by picture: {name}" for name in both))
+    cells = [
+        (
+            str(pair[0].seed),
+            *(cell for row in pair for cell in (f"{row.search:.3f}", str(row.test), f"{row.truth:.3f}")),
+        )
+        for pair in zip(by_group, by_picture, strict=True)
+    ]
+    lines = [render_markdown_table(head, cells)]
     words = []
     for what, more in (
         ("Validation", lambda row: row.search - row.search_truth),
@@ -279,9 +285,8 @@ def _answers(run_dir: Path, folder: Path, fresh: Path, cache_dir: Path) -> Mappi
             if model.is_dir()  # no default where that is the final network
             for side, pictures in sides.items()
         }
-        temporary = path.with_suffix(".part.npz")
-        np.savez_compressed(temporary, **found)
-        temporary.replace(path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **found)
     with np.load(path) as saved:
         return dict(saved)
 
@@ -313,10 +318,6 @@ def _coverage(rows: Sequence[Row]) -> str:
         f"{inside} of {len(rows)} intervals hold the truth ({inside / len(rows):.0%}, 95% interval {sure.low:.0%} to "
         f"{sure.high:.0%})."
     )
-
-
-def _table(head: Sequence[str]) -> list[str]:
-    return [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -25,6 +25,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
+from results.pages.markdown import markdown_row, render_markdown_table
 from results.statistics.bootstrap import difference_interval, group_counts, macro_f1, score_interval
 from scripts.terminal import run_command
 from trainables.errors import UserError
@@ -84,6 +85,13 @@ class IntervalsConfig:
             raise UserError("--seeds chooses among the networks of a folder: give --answers too")
 
 
+SCORE_COLUMNS = (
+    *("networks", "people", "score less truth", "ours holds the truth (least of a network)", "above it / below it"),
+    *("width", "percentile holds it (least)", "width"),
+)
+DIFFERENCE_COLUMNS = ("pairs", "people", "interval of the difference holds it (least of a pair)", "width")
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line, measures, and prints Markdown tables; a user's mistake is exit code 2."""
     return run_command(IntervalsConfig, measure, args, prog="scripts/benchmarks/intervals.py", markers=())
@@ -96,31 +104,21 @@ def measure(config: IntervalsConfig) -> None:
         by_name = {name: [{name: draw_crowd(skill, rng)}] for name, skill in SKILLS.items()}
     else:
         by_name = {"all": load_answers(config.answers.expanduser(), config.seeds)}
-    print(
-        "| networks | people | score less truth | ours holds the truth (least of a network) | above it / below it |",
-        end="",
-    )
-    print(" width | percentile holds it (least) | width |")
-    print("| --- " * 8 + "|")
+    print(render_markdown_table(SCORE_COLUMNS, []))
     for name, searches in by_name.items():
         networks = [network for search in searches for network in search.values()]
         for num in config.people:
             rows = np.array([score_rows(network, num, config.repeats, rng) for network in networks])
-            print(f"| {name}: {len(networks)} | {num} | {render_scores(rows)} |", flush=True)
+            print(markdown_row([f"{name}: {len(networks)}", str(num), *score_cells(rows)]), flush=True)
     pairs = [pair for searches in by_name.values() for search in searches for pair in combinations(search.values(), 2)]
     if pairs:
-        print(
-            "\n| pairs | people | interval of the difference holds it (least of a pair) | width |\n| --- "
-            + "| --- " * 3
-            + "|"
-        )
+        print()
+        print(render_markdown_table(DIFFERENCE_COLUMNS, []))
         for num in config.people:
             rows = np.array([difference_rows(*pair, num, config.repeats, rng) for pair in pairs])
             held = rows[..., 0].mean(axis=1)
-            print(
-                f"| {len(pairs)} | {num} | {held.mean():.3f} ({held.min():.3f}) | {rows[..., 1].mean():.3f} |",
-                flush=True,
-            )
+            cells = [str(len(pairs)), str(num), f"{held.mean():.3f} ({held.min():.3f})", f"{rows[..., 1].mean():.3f}"]
+            print(markdown_row(cells), flush=True)
 
 
 def load_answers(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
@@ -162,14 +160,18 @@ def difference_rows(
     return np.array(rows, dtype=float)
 
 
-def render_scores(rows: np.ndarray) -> str:
+def score_cells(rows: np.ndarray) -> list[str]:
     """Cells of `score_rows` of several networks, `(networks, repeats, 6)`."""
     bias, above, below, width, missed, other = rows.mean(axis=(0, 1))
     least = 1 - (rows[..., 1] + rows[..., 2]).mean(axis=1).max(), 1 - rows[..., 4].mean(axis=1).max()
-    return (
-        f"{bias:+.3f} | {1 - above - below:.3f} ({least[0]:.3f}) | {above:.3f} / {below:.3f} | {width:.3f} | "
-        f"{1 - missed:.3f} ({least[1]:.3f}) | {other:.3f}"
-    )
+    return [
+        f"{bias:+.3f}",
+        f"{1 - above - below:.3f} ({least[0]:.3f})",
+        f"{above:.3f} / {below:.3f}",
+        f"{width:.3f}",
+        f"{1 - missed:.3f} ({least[1]:.3f})",
+        f"{other:.3f}",
+    ]
 
 
 def draw_sides(crowd: np.ndarray, num_people: int, repeats: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -27,6 +27,7 @@ import optuna
 import psutil
 import tyro
 
+from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder
 from results.records.trials import REPEATED, TrialHistory, load_trials
 
@@ -207,21 +208,25 @@ def _best(trials: Sequence[TrialHistory]) -> float:
 
 def _table(outcomes: Sequence[Outcome], alone: Sequence[TrialHistory], seed: int) -> str:
     kills = sum(len(outcome.kills) for outcome in outcomes)
+    head = ("run", "killed", "trials asked/reached", "epochs repeated", "study", "running", "leftovers")
+    rows = [
+        (
+            outcome.run,
+            ", ".join(outcome.kills),
+            f"{outcome.asked}/{outcome.reached}",
+            str(outcome.repeated_epochs),
+            ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items())),
+            *map(str, (outcome.running, outcome.leftovers, outcome.same_rungs, outcome.same_numbers)),
+            f"{outcome.best:.6f}",
+        )
+        for outcome in outcomes
+    ]
     lines = [
         f"{kills} kills in {len(outcomes)} searches of {len(alone)} trials, seed {seed}; the search left alone ended "
         f"with {_best(alone):.6f}.",
         "",
-        "| run | killed | trials asked/reached | epochs repeated | study | running | leftovers | same rungs "
-        "| same numbers | best |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        render_markdown_table((*head, "same rungs", "same numbers", "best"), rows),
     ]
-    for outcome in outcomes:
-        states = ", ".join(f"{count} {state}" for state, count in sorted(outcome.states.items()))
-        lines.append(
-            f"| {outcome.run} | {', '.join(outcome.kills)} | {outcome.asked}/{outcome.reached} "
-            f"| {outcome.repeated_epochs} | {states} | {outcome.running} | {outcome.leftovers} | {outcome.same_rungs} "
-            f"| {outcome.same_numbers} | {outcome.best:.6f} |"
-        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,9 +1,10 @@
 """Compares searches on learning curves, in virtual time: regret over epochs for ours, Ray's and random.
 
-    python scripts/benchmarks/regret.py --synthetic --runs 2
+    python scripts/benchmarks/regret.py --runs 2
+    python scripts/benchmarks/regret.py --lcbench DIR
 
-That takes about ten minutes on one core and ends with a table and a picture in runs/benchmark; five runs a policy on
-all eight LCBench tasks take about half an hour. Stopped and started again, it goes on where it was.
+The first takes about ten minutes on one core and ends with a table and a picture in runs/benchmark; five runs a policy
+on all eight LCBench tasks take about half an hour. Stopped and started again, it goes on where it was.
 
 A search is driven as Ray Tune drives it: four workers, each epoch one unit of time on one of them. Regret is 0 for the
 best of 600 random configurations at full length and 1 for their median, so a search can fall below 0. Every run has a
@@ -24,7 +25,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -38,10 +39,12 @@ import tyro
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from results.pages.markdown import render_markdown_table
 from scripts.benchmarks.curve_family import CurveTask, suggest_config
 from search.engine.history import build_portfolio
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import build_searcher
+from search.flags import help_default
 from spaces.sampling import RecordedTrial, at_share, config_of
 from trainables.errors import UserError
 
@@ -78,10 +81,10 @@ Trials = list[tuple[dict[str, Any], list[float]]]
 class Options:
     """Compare searches on learning curves, in virtual time."""
 
-    lcbench: Path = ROOT.parent / "shared" / "bench" / "lcbench"
+    lcbench: Annotated[Path | None, help_default("made-up curves")] = None
     """Folder of the LCBench surrogate (model.onnx, config_space.json, encoding.json); needs onnxruntime."""
     synthetic: bool = False
-    """Use the made-up curves even if LCBench is there."""
+    """Use the made-up curves although --lcbench is given."""
     runs: int = 5
     """Runs of each policy on each task."""
     epochs: int = 1500
@@ -341,17 +344,15 @@ def half_interval(curves: np.ndarray) -> np.ndarray:
 def render_table(lines: Sequence[Mapping[str, Any]], policies: Sequence[str]) -> str:
     """The Markdown table: mean regret with the half-width of its 95 % interval."""
     runs = len(regrets_of(lines, policies[0]))
-    rows = [
-        f"| search ({runs} runs each) | " + " | ".join(f"{mark} epochs" for mark in MARKS) + " |",
-        "|---" * (len(MARKS) + 1) + "|",
-    ]
+    rows = []
     for policy in policies:
         curves = _at_marks(regrets_of(lines, policy))
         cells = [
             f"{mean:.3f} ± {half:.3f}" for mean, half in zip(curves.mean(axis=0), half_interval(curves), strict=True)
         ]
-        rows.append(f"| {POLICIES[policy]} | " + " | ".join(cells) + " |")
-    return "\n".join(rows) + "\n"
+        rows.append((POLICIES[policy], *cells))
+    header = (f"search ({runs} runs each)", *(f"{mark} epochs" for mark in MARKS))
+    return render_markdown_table(header, rows) + "\n"
 
 
 def draw_figure(lines: Sequence[Mapping[str, Any]], policies: Sequence[str], path: Path) -> None:
@@ -381,11 +382,12 @@ def draw_figure(lines: Sequence[Mapping[str, Any]], policies: Sequence[str], pat
 
 def build_tasks(options: Options) -> list[Task]:
     """The tasks that the options ask for."""
-    has_lcbench = (options.lcbench / "model.onnx").exists()
-    if options.synthetic or not has_lcbench:
+    if options.synthetic or options.lcbench is None:
         tasks: list[Task] = [SyntheticTask(seed) for seed in range(SYNTHETIC_TASKS)]
-    else:
+    elif (options.lcbench / "model.onnx").is_file():
         tasks = [LCBenchTask(options.lcbench, name) for name in LCBENCH_TASKS]
+    else:
+        raise ValueError(f"--lcbench {options.lcbench}: there is no model.onnx, so it is not the LCBench surrogate")
     if options.tasks:
         unknown = set(options.tasks) - {task.name for task in tasks}
         if unknown:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 
+from results.pages.markdown import render_markdown_table
+
 SETTLED_SHARE = 0.2
 """Trials after which the driver's memory shall not grow: by then all is imported and every buffer made."""
 TARGETS = {
@@ -124,14 +126,14 @@ def render_table(measured: Measured) -> str:
         "real_overhead_seconds": "a real trial beyond the first, beside its epochs (median), s",
         "worker_growth_mb": f"growth of a worker's memory over {len(measured.worker_memory)} real trials, MB",
     }
-    rows = [["", "measured", "target", ""], ["---"] * 4]
+    rows = []
     for name, what in words.items():
         value, target = getattr(measured, name), TARGETS[name]
         if math.isfinite(value):
             rows.append([what, f"{value:.3g}", f"< {target:g}", "kept" if value < target else "**missed**"])
     parts = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in measured.after.items())
     notes = f"{measured.num_reports:,} epochs reported; {parts}; {measured.hardware}."
-    return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", notes, ""])
+    return "\n".join([render_markdown_table(("", "measured", "target", ""), rows), "", notes, ""])
 
 
 def draw(measured: Measured) -> Figure:

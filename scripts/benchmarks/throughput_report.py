@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from results.pages.markdown import render_markdown_table
 from scripts.benchmarks.epoch_costs import AUGMENTATIONS, COPIES, FLOOR, FLOOR_VAL, VAL, Costs
 
 LIBRARIES_IN_WORDS = "torch, timm and ray"
@@ -34,42 +35,44 @@ def render(numbers: Mapping[str, Any]) -> str:
         f"{config.concurrency} at a time with one thread each; {numbers['machine']}, {numbers['when']}, "
         f"n = {len(cold)} turns, as median [lowest, highest].",
         "",
-        "| whole search, from the start of the process to its end | seconds | images/s | as fast as plain |",
-        "|---|---|---|---|",
     ]
     faster, plain = min(numbers["plain"].items(), key=lambda pair: median(pair[1]))
     rows = [*numbers["plain"].items()]
     rows += [(f"**ours, {kind}**", [search["seconds"] for search in numbers["searches"][kind]]) for kind in KINDS]
     rows.append(("arithmetic alone (epochs of the floor, nothing else)", floor))
+    table = []
     for what, seconds in rows:
         ratios = [base / one for base, one in zip(plain, seconds, strict=True)]
-        lines.append(f"| {what} | {_spread(seconds)} | {total / median(seconds):,.0f} | {_spread(ratios, 2)} |")
+        table.append((what, _spread(seconds), f"{total / median(seconds):,.0f}", _spread(ratios, 2)))
+    head = ("whole search, from the start of the process to its end", "seconds", "images/s", "as fast as plain")
+    lines.append(render_markdown_table(head, table))
     verdicts = []
     if config.target:
         against = numbers["plain"].get(plain_name(0), plain)
         ratio = median(base / search["seconds"] for base, search in zip(against, cold, strict=True))
         verdicts.append((f"from cold, times as fast as {plain_name(0)}", ratio, config.target, ratio >= config.target))
     lines += ["", f"The faster of the plain scripts is {faster}; ratios are to it.", ""]
-    lines += ["| steady state, processor seconds an epoch | training | share of the floor, with validation |"]
-    lines += ["|---|---|---|", f"| {FLOOR} | {_spread(costs[FLOOR], 3)} | 1 |"]
+    table = [(FLOOR, _spread(costs[FLOOR], 3), "1")]
     for name in AUGMENTATIONS:
         shares = steady_shares(costs, name)
-        lines.append(f"| {name} | {_spread(costs[name], 3)} | {_spread(shares, 3)} |")
+        table.append((name, _spread(costs[name], 3), _spread(shares, 3)))
         least = {"no augmentation": TARGET_NO_AUGMENTATION, "default": TARGET_DEFAULT}.get(name)
         if least:
             share = median(shares)
             verdicts.append((f"steady state, {name}, of the floor", share, least, share >= least))
+    head = ("steady state, processor seconds an epoch", "training", "share of the floor, with validation")
     lines += [
+        render_markdown_table(head, table),
         "",
         f"Validation takes {_spread(costs[VAL], 3)} s an epoch (floor {_spread(costs[FLOOR_VAL], 3)}); "
         f"batches without a network {_spread(costs[COPIES], 3)}.",
         "",
-        "| where a search's time goes, seconds | " + " | ".join(KINDS) + " |",
-        "|---|" + "---|" * len(KINDS),
     ]
-    for phase in cold[0]["phases"]:
-        cells = [_spread([search["phases"][phase] for search in numbers["searches"][kind]]) for kind in KINDS]
-        lines.append(f"| {phase} | " + " | ".join(cells) + " |")
+    table = [
+        (phase, *(_spread([search["phases"][phase] for search in numbers["searches"][kind]]) for kind in KINDS))
+        for phase in cold[0]["phases"]
+    ]
+    lines.append(render_markdown_table(("where a search's time goes, seconds", *KINDS), table))
     beyond = [search["first_step"] - 2 * one for search, one in zip(warm, numbers["imports"], strict=True)]
     least = median(beyond)
     verdicts.append(("warm start beyond two imports, s", least, TARGET_START_SECONDS, least <= TARGET_START_SECONDS))
@@ -88,9 +91,11 @@ def render(numbers: Mapping[str, Any]) -> str:
         if config.pictures == "drawn" and not config.data:
             speed = median(speeds)
             verdicts.append(("cache, pictures a second and core", speed, TARGET_CACHE, speed >= TARGET_CACHE))
-    lines += ["", "| target | measured | wanted | |", "|---|---|---|---|"]
-    for what, got, wanted, reached in verdicts:
-        lines.append(f"| {what} | {got:.3g} | {wanted:g} | {'reached' if reached else '**missed**'} |")
+    table = [
+        (what, f"{got:.3g}", f"{wanted:g}", "reached" if reached else "**missed**")
+        for what, got, wanted, reached in verdicts
+    ]
+    lines += ["", render_markdown_table(("target", "measured", "wanted", ""), table)]
     return "\n".join(lines) + "\n"
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from results.pages.comparison_report import Page, draw, render
 from results.pages.figures import save_png
+from results.records.record import without_folders
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, load_trials
 from results.statistics.comparison import Answers, Classes, Compared, compare, measure, measure_named
@@ -57,7 +58,7 @@ class Setting:
     manifest: Manifest
     cache: ImageCache
     source: str
-    """The data, in words."""
+    """The data, in words: a name, not where they lie."""
     study: SettledStudy
     """Settled."""
     folder: Path
@@ -325,7 +326,7 @@ def _write(
         epochs={training.arm: training.epochs for training in trainings},
         seconds={arm: float(np.mean(each)) for arm, each in seconds.items()},
         speeds=dict(speeds),
-        failures=failures,
+        failures=without_folders(failures),
         settings={
             arm.name: {"backbone": arm.config["backbone"]} if study.equal_time else {**study.base, **arm.config}
             for arm in study.arms

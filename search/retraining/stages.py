@@ -17,7 +17,7 @@ from rich.table import Table
 from results.export import export_retrained
 from results.pages.report import write_report
 from results.records.best import wall_seconds
-from results.records.cost import device_seconds, energy_joules, images_an_epoch
+from results.records.cost import device_seconds, energy_joules
 from results.records.experiments import note_retrained
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
@@ -38,6 +38,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
+from trainables.data.whole_batches import images_per_epoch
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
@@ -263,7 +264,7 @@ def _images_trained(retraining: Retraining, jobs: Mapping[str, Job], trials: Seq
     for trial in trials:
         task = replace(retraining.task, **jobs[trial.trial_id].task)
         sides = load_split(Path(task.split_path)).table["split"]
-        trained += len(trial.reports) * images_an_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
+        trained += len(trial.reports) * images_per_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
     return trained
 
 

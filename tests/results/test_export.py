@@ -173,7 +173,7 @@ def test_searches_that_export_at_once_all_land(place: dict[str, Any]) -> None:
     assert all(f"| {space}-{number} |" in text for space in spaces for number in range(10))
     assert text.count(BEGIN) == 1
     assert not is_stale(**place)
-    assert not list(place["readme"].parent.rglob("*.tmp"))
+    assert not list(place["readme"].parent.rglob("*.tmp-*"))
 
 
 def test_an_export_waits_for_another_and_gives_up_without_writing(

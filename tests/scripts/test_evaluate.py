@@ -90,3 +90,26 @@ def test_mistakes_are_one_message_and_exit_code_2(
     other = save_network(tmp_path / "other", classes=("circle", "square"))
     assert "does not know the class 'stripes' of the data" in message(other, "--data", pictures)
     assert "No such file" in message(model, "--split", tmp_path / "split.csv")
+
+
+def test_looks_at_a_test_side_are_those_of_the_side_that_was_looked_at_most(
+    task: TaskConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    readme = tmp_path / "README.md"
+    common = ("--split", task.split_path, "--readme", readme, "--out", tmp_path / "out")
+    split = Path(task.split_path).read_text()
+    models = [save_network(tmp_path / name, seed=seed) for seed, name in enumerate(("first", "second", "third"))]
+    for model in models[:2]:
+        (model / "split.csv").write_text(split)
+        assert run(tmp_path, model, *common) == 0
+    head, *rows = split.splitlines()
+    a_test_picture = next(row for row in rows if row.endswith(",test"))
+    (models[2] / "split.csv").write_text("\n".join([head, *(row for row in rows if row != a_test_picture), ""]))
+    without = save_network(tmp_path / "without", seed=7)  # no split lies beside it
+    capsys.readouterr()
+    assert run(tmp_path, models[0], models[2], without, *common) == 0
+    assert "note: 2 models have been scored on this test side by now" in capsys.readouterr().out
+    with (tmp_path / "results" / "test_scores.csv").open() as file:
+        noted = list(csv.DictReader(file))
+    assert [row["model"] for row in noted] == ["first", "second", "third"]
+    assert noted[0]["test_side"] == noted[1]["test_side"] != noted[2]["test_side"]

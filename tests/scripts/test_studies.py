@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pytest
 
 from results.records.trials import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
-from scripts.studies import Options, StudiesConfig, choose, main, unfit
+from scripts.studies import PLACES, Options, StudiesConfig, choose, main, unfit, without_places
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
 from scripts.study.study_runner import claimed_split, held_out_split
 from spaces import SPACES
@@ -157,6 +157,23 @@ def test_the_seeds_and_sizes_of_quick_can_be_overruled() -> None:
     assert (asked.image_size, asked.epochs) == (48, 9)
 
 
+def test_a_page_shows_the_command_without_the_places_of_one_machine() -> None:
+    given = ["--quick", "--data", "/home/me/faces", "--weights=/mnt/w", "--cache_dir", "c", "--corrections", "x/y.csv"]
+    assert without_places([*given, "--studies", "split", "--weights", "none"]) == [
+        *("--quick", "--data", "DIR", "--weights=DIR", "--cache_dir", "DIR", "--corrections", "FILE.csv"),
+        *("--studies", "split", "--weights", "none"),
+    ]
+    flags = {
+        f"--{field.name.replace('_', '-')}" for cls in (StudiesConfig, CacheFlags, DataConfig) for field in fields(cls)
+    }
+    assert set(PLACES) <= flags
+
+
+def test_no_page_that_is_kept_shows_the_folders_of_one_machine() -> None:
+    for page in (ROOT / "results" / "studies").glob("*.md"):
+        assert not re.search(r"(?<![\w.)])/(home|work|tmp|mnt|root|data|Users)/", page.read_text()), page.name
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_study_from_the_command_to_its_page_trains_nothing_twice(pictures: Path, tmp_path: Path) -> None:
@@ -180,7 +197,9 @@ def test_a_study_from_the_command_to_its_page_trains_nothing_twice(pictures: Pat
     rows = re.findall(r"^\| by (?:person|picture) \| 1 \| \d+ \| -?[.1]\d{0,3}[.\d]* \[", page, re.MULTILINE)
     assert len(rows) == 6  # two arms: claimed, on people never seen, and the flattery
     assert "n = 2 repeats, seeds 0 to 1" in page
-    assert f"--data {pictures}" in page
+    assert "--data DIR" in page
+    assert f"* Data: {pictures.name}: 96 pictures" in page
+    assert str(tmp_path) not in page and str(pictures.parent) not in page
     assert "24 groups (people)" in page
     assert (tmp_path / "out" / "tiny-split.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "out" / "tiny-split.md").unlink()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
-import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from ray import tune
+from torch.nn.modules.module import register_module_forward_pre_hook
 
-import trainables.training.loop
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
-from trainables.training.state import TrainState
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -63,36 +64,33 @@ def test_a_trial_that_is_run_again_goes_on_from_its_checkpoint(
     assert reports[-1]["val_loss"] == whole[2]
 
 
-def test_a_trial_gives_back_what_one_that_ray_ended_has_left(
-    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network: list[weakref.ref] = []
-    held: list[bool] = []
-    start = TrainState.start
-
-    def noted(*args: Any) -> TrainState:
-        state = start(*args)
-        network.append(weakref.ref(state.model))
-        return state
+def test_a_trial_gives_back_what_one_that_ray_ended_has_left(task: TaskConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = living_networks()
+    living = []
 
     def ends(report: dict[str, Any]) -> None:
+        living.append(living_networks() - before)
         raise SystemExit
 
     def ended() -> None:
         with suppress(SystemExit):
             train_trial(CONFIG, task)
 
-    monkeypatch.setattr(TrainState, "start", noted)
     monkeypatch.setattr(tune, "report", ends)
-    monkeypatch.setattr(
-        "trainables.classifier.give_back_memory", lambda: held.append(any(one() is not None for one in network))
-    )
-    for _ in range(2):
-        thread = threading.Thread(target=ended)
-        thread.start()
-        thread.join()
-    assert len(network) == 2
-    assert held == [False, False]  # once for each trial, when nothing is left of the one before
+    gc.disable()  # so that only what a trial does itself sets memory free
+    try:
+        for _ in range(2):
+            thread = threading.Thread(target=ended)
+            thread.start()
+            thread.join()
+    finally:
+        gc.enable()
+    assert living == [1, 1]  # nothing of the first is left beside the second
+
+
+def living_networks() -> int:
+    """Networks of the configuration's kind that take up memory."""
+    return sum(type(one) is timm.models.ResNet for one in gc.get_objects())
 
 
 def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
@@ -103,32 +101,35 @@ def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, rep
     assert "Traceback" in report["traceback"]
 
 
-def test_memory_that_runs_out_is_tried_once_more_in_parts(
-    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = trainables.training.loop.train_epoch
-
-    def short_of_memory(state: Any, *rest: Any) -> Any:
-        if state.micro_batches == 1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return real(state, *rest)
-
-    monkeypatch.setattr(trainables.training.loop, "train_epoch", short_of_memory)
-    train_trial(CONFIG, task)
+def test_memory_that_runs_out_is_tried_once_more_in_parts(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
+    with room_for(task.batch_size // 4):
+        train_trial(CONFIG, task)
     assert [report["epoch"] for report in reports] == [1, 2, 3]
     assert {report["micro_batches"] for report in reports} == {4}
 
 
 def test_memory_that_is_never_enough_makes_the_configuration_infeasible(
-    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    task: TaskConfig, reports: list[dict[str, Any]]
 ) -> None:
-    def short_of_memory(*args: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    monkeypatch.setattr(trainables.training.loop, "train_epoch", short_of_memory)
-    train_trial(CONFIG, task)
+    with room_for(0):
+        train_trial(CONFIG, task)
     [report] = reports
     assert report["failure"].startswith("infeasible: out of memory")
+
+
+@contextmanager
+def room_for(pictures: int) -> Iterator[None]:
+    """A device whose memory holds so many pictures while a network learns, and says so as torch does."""
+
+    def take(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if module.training and len(inputs[0]) > pictures:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    hook = register_module_forward_pre_hook(take)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def test_a_full_disk_is_the_trials_reason(

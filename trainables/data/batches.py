@@ -18,6 +18,7 @@ import torch
 from trainables.config import TaskConfig
 from trainables.data.cache import ImageCache
 from trainables.data.rows import read_split
+from trainables.data.whole_batches import images_per_epoch, whole_batch_size
 from trainables.errors import UserError
 
 T = TypeVar("T")
@@ -53,8 +54,8 @@ class Side:
         """
         if shuffled:
             order = self._order(sampling)
-            batch_size = min(batch_size, len(self) // 2 * 2)
-            last = len(self) // batch_size * batch_size
+            last = images_per_epoch(len(self), batch_size)
+            batch_size = whole_batch_size(len(self), batch_size)
         else:
             order, last = torch.arange(len(self)), len(self)
         on_device = order[:last].to(self.device, non_blocking=True).split(batch_size)

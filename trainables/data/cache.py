@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 from PIL import ExifTags, Image, ImageOps
 
+from trainables.atomic import torn_name
 from trainables.errors import UserError
 
 FORMAT_VERSION = 1
@@ -190,7 +191,7 @@ def _decode_all(
             f"the picture cache needs {needed / 1e9:.2f} GB in {path.parent}, where {free / 1e9:.2f} GB are free. "
             "Give another folder with --cache-dir, a smaller --image-size, or delete old caches there"
         )
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary = torn_name(path)
     temporary.mkdir()
     started = time.perf_counter()
     try:

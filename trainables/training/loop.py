@@ -15,6 +15,7 @@ import torch
 from trainables.augmentation.augment import Augment
 from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
+from trainables.data.whole_batches import num_batches
 from trainables.machine.epoch_meter import Watch
 from trainables.networks.formulation import build_criterion
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
@@ -30,8 +31,8 @@ EVAL_BATCH_FACTOR = 2
 
 
 def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
-    """Full batches in an epoch of `num_images` pictures; one where there are fewer pictures than a batch."""
-    return max(1, num_images // task.batch_size)
+    """Steps in an epoch of `num_images` pictures."""
+    return num_batches(num_images, task.batch_size)
 
 
 def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:

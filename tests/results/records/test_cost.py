@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from results.records.cost import cost_in_words, images_an_epoch, search_cost
+from results.records.cost import cost_in_words, search_cost
 from results.records.trials import TrialHistory
 from tests.results.records.test_record import a_record, a_run
 from trainables.config import TrialConfig
@@ -62,11 +60,6 @@ def test_what_is_not_known_is_none_and_not_guessed() -> None:
     assert search_cost(run_of(2, 100, 32), half_told).energy_joules is None
     assert search_cost(run_of(2, 100, 32), []).energy_joules is None
     assert search_cost(a_run(data={}), half_told).images_trained is None
-
-
-@pytest.mark.parametrize(("pictures", "images"), [(100, 96), (64, 64), (7, 6), (1, 1)])
-def test_an_epoch_trains_on_whole_batches_or_on_an_even_number(pictures: int, images: int) -> None:
-    assert images_an_epoch(pictures, 32) == images
 
 
 def test_the_last_line_of_a_search_says_what_is_known() -> None:

@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from results.pages.exploration_figures import Map, classes_figure, embedding_figure, groups_figure, sizes_figure
-from results.pages.exploration_report import MARKER, WHAT, markdown_table, render_report, save_exploration
+from results.pages.exploration_report import MARKER, WHAT, render_report, save_exploration
 from results.pages.report_folder import refuse_foreign_folder
 from results.statistics.exploration import Exploration, Pair, advice, class_facts, group_facts
 from results.statistics.probe import Flattery, map_of, probe_score, t_interval
@@ -76,11 +76,6 @@ def test_a_probe_separates_what_can_be_separated() -> None:
     assert probe_score(features, labels, np.arange(80) < 50) > 0.85
     rows, positions = map_of(features[:12], 0)
     assert positions.shape == (len(rows), 2) == (12, 2)
-
-
-def test_a_table_survives_bars_and_line_breaks() -> None:
-    table = markdown_table(("name", "number"), [("a|b\nc", "1,000")])
-    assert table.splitlines() == ["| name | number |", "| --- | --: |", r"| a\|b c | 1,000 |"]
 
 
 def test_a_report_is_written_whole_and_replaces_only_its_like(tmp_path: Path) -> None:

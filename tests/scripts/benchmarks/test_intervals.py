@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from results.statistics.bootstrap import macro_f1
-from scripts.benchmarks.intervals import SKILLS, draw_crowd, draw_sides, main, render_scores, score_rows, spread
+from scripts.benchmarks.intervals import SKILLS, draw_crowd, draw_sides, main, score_cells, score_rows, spread
 
 
 def test_every_kind_of_people_is_there_and_the_rest_in_the_shares() -> None:
@@ -41,7 +41,7 @@ def test_intervals_of_test_sides_all_alike_hold_the_truth() -> None:
     rows = score_rows(one_of_each, 6, 2, rng)
     assert rows[:, [0, 1, 2, 4, 5]].tolist() == [[0] * 5] * 2
     assert (rows[:, 3] > 0).all()  # but six people prove nothing like it
-    assert render_scores(np.array([rows])).startswith("+0.000 | 1.000 (1.000) | 0.000 / 0.000 | 0.")
+    assert score_cells(np.array([rows]))[:3] == ["+0.000", "1.000 (1.000)", "0.000 / 0.000"]
 
 
 def test_tables_are_printed_of_drawn_answers_and_of_saved_ones(

@@ -77,7 +77,7 @@ def test_the_table_shows_mean_and_interval_at_each_mark() -> None:
 def test_the_command_writes_table_picture_and_runs_and_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    command = ["--synthetic", "--runs", "1", "--epochs", "40", "--tasks", "synthetic-0", "synthetic-1"]
+    command = ["--runs", "1", "--epochs", "40", "--tasks", "synthetic-0", "synthetic-1"]
     command += ["--policies", "ours", "ours-history", "--out", str(tmp_path / "out")]
     assert main(command) == 0
     table = (tmp_path / "out" / "table.md").read_text()
@@ -99,7 +99,8 @@ def test_the_command_writes_table_picture_and_runs_and_goes_on_where_it_was(
     [
         (["--policies", "ours-history"], "ours-history without ours"),
         (["--policies", "best"], "policies has best"),
-        (["--synthetic", "--tasks", "other"], "tasks has other"),
+        (["--tasks", "other"], "tasks has other"),
+        (["--lcbench", "nowhere"], "--lcbench nowhere: there is no model.onnx"),
     ],
 )
 def test_a_wrong_wish_is_named(wrong: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

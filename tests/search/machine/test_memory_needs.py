@@ -120,9 +120,8 @@ def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(study: SettledSt
 
 
 def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "a GPU")
     study = AskedStudy.of(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
     pictures = 1000 * 3 * 64 * 64
     estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
