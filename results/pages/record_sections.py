@@ -85,7 +85,7 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
 
 def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime]) -> Lines:
     if final is None:
-        return [("re-training", f"none yet: python scripts/retrain.py --space {record.space}")]
+        return [("re-training", f"none yet: python scripts/retrain.py --run {record.run}")]
     how = f"{final.folds} folds" if final.folds else f"seeds {', '.join(map(str, final.seeds))}"
     times = f"; this test side has been scored {final.times_scored} times" if final.times_scored > 1 else ""
     missing = final.test["missing"]

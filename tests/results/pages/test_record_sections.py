@@ -32,7 +32,7 @@ def test_a_section_says_what_the_table_has_no_room_for() -> None:
     assert said["cost"] == "0:01:00 in all, 0:01:40 of training added up"
     assert said["pictures"] == "pictures, 840 pictures"
     assert said["split"] == "split by group; f00"
-    assert said["re-training"] == "none yet: python scripts/retrain.py --space toy"
+    assert said["re-training"] == "none yet: python scripts/retrain.py --run a"
 
 
 def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
