@@ -23,7 +23,8 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
-from scripts.terminal import say_error
+from search.terminal import exit_code
+from trainables.errors import UserError
 
 OFF = {"flip": 0.0, "crop": 0.0}
 MIXED = {**OFF, "cutmix": 0.5, "ema": 0.9, "loss": "focal", "sampling": "sqrt"}
@@ -42,6 +43,7 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.data.batches import load_data
 from trainables.data.cache import build_cache
 from trainables.data.rows import read_split
+from trainables.errors import UserError
 try:
     from trainables.training.loop import fit, steps_per_epoch
     from trainables.training.state import TrainState
@@ -68,13 +70,7 @@ print(json.dumps(found))
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and compares; exit code 1 where numbers differ, 2 for a mistake."""
-    try:
-        return tyro.cli(compare, prog="compare_losses.py", args=args)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: tyro.cli(compare, prog="compare_losses.py", args=args))
 
 
 def compare(base: Annotated[str, tyro.conf.arg(metavar="COMMIT")] = "main") -> int:
@@ -118,7 +114,7 @@ def _unpack(commit: str, folder: Path) -> None:
     folder.mkdir()
     packed = subprocess.run(["git", "archive", commit, "trainables"], cwd=ROOT, capture_output=True, check=False)
     if packed.returncode:
-        raise ValueError(f"--base {commit}: {packed.stderr.decode().strip()}")
+        raise UserError(f"--base {commit}: {packed.stderr.decode().strip()}")
     subprocess.run(["tar", "-x", "-C", str(folder)], input=packed.stdout, check=True)
 
 
@@ -127,7 +123,7 @@ def _train(root: Path, split: Path, cache_dir: Path) -> dict[str, list]:
     command = [sys.executable, "-c", TRAIN, str(split), str(cache_dir), json.dumps(CASES)]
     done = subprocess.run(command, cwd=split.parent, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"the trainables in {root} do not train: {done.stderr.strip().splitlines()[-1]}")
+        raise UserError(f"the trainables in {root} do not train: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

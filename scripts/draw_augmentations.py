@@ -24,6 +24,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from scripts.terminal import MARKERS, run_command
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -74,9 +75,9 @@ def draw(options: Options) -> int:
     from trainables.atomic import write_whole
 
     if len(options.pictures) not in (0, NUM_PICTURES):
-        raise ValueError(f"{len(options.pictures)} pictures: give {NUM_PICTURES}, or none for the built-in data")
+        raise UserError(f"{len(options.pictures)} pictures: give {NUM_PICTURES}, or none for the built-in data")
     if not 16 <= options.image_size <= 1024:
-        raise ValueError(f"--image-size is {options.image_size}: it must be between 16 and 1024")
+        raise UserError(f"--image-size is {options.image_size}: it must be between 16 and 1024")
     stored = read_pictures(options.pictures, options.image_size)
     rows = [augmented(title, config, stored, options) for title, config in augmentations()]
     sheet = compose(rows, options.image_size)
@@ -91,7 +92,7 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
     """Pictures as a search stores them, `(4, 3, P, P) uint8`.
 
     Raises:
-        ValueError: A file is no picture that can be read.
+        UserError: A file is no picture that can be read.
     """
     import numpy as np
     import torch
@@ -107,7 +108,7 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
             paths = [next(person.glob(f"{name}.*")) for person, name in zip(people, names, strict=False)]
         names = [str(path.expanduser().absolute()) for path in paths]
         if bad := find_unreadable(names):
-            raise ValueError("; ".join(f"{name}: {reason}" for name, reason in bad.items()))
+            raise UserError("; ".join(f"{name}: {reason}" for name, reason in bad.items()))
         pictures = np.stack([decode(name, stored_size(image_size)) for name in names])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 

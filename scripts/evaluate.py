@@ -29,6 +29,7 @@ from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
 from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from results.statistics.evaluation import Answers, Evaluation
@@ -103,7 +104,7 @@ def evaluate(options: Options) -> None:
             on_progress=show,
         )
     if predictions.bad and not predictions.paths:
-        raise ValueError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
+        raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
     if predictions.bad and not options.data.skip_bad:
         raise bad_pictures_error(dict(predictions.bad))
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)

@@ -27,7 +27,9 @@ import tyro
 from rich.console import Console
 
 from scripts.terminal import progress, run_command
+from search.flags import CacheFlags, SplitFlags, at_least
 from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,8 +60,7 @@ class Options:
     """auto (hub cache, package, hub), none (random), or a folder of <timm name>.safetensors."""
     seed: int = 0
     """Seed of the split, and the first of the five of the probe."""
-    cache_dir: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: ~/.cache/macrotune)")] = None
-    """Folder of decoded pictures, demo pictures and converted weights."""
+    cache: tyro.conf.OmitArgPrefixes[CacheFlags] = field(default_factory=CacheFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -69,20 +70,23 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def explore(options: Options, console: Console) -> int:
     """The pipeline: pictures, weights, embeddings, probes, report."""
+    at_least("image_size", options.image_size, 16)
+    at_least("seed", options.seed, 0)
     out = _out_dir(options)
     from results.pages.exploration_report import save_exploration
     from results.statistics.exploration import Exploration, advice, class_facts, group_facts
     from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
-    from search.study import StudyConfig
     from trainables.data.split import render_split
     from trainables.networks.embeddings import embed_pictures
 
-    study = StudyConfig(image_size=options.image_size, seed=options.seed, cache_dir=options.cache_dir)
     data = dataclasses.replace(options.data.absolute(), skip_bad=True)  # bad pictures are reported, not fatal
-    prepared = prepare_data(data, study, console)
+    sides, cache_path = SplitFlags(), options.cache.cache_path
+    prepared = prepare_data(
+        data, sides, seed=options.seed, image_size=options.image_size, cache_path=cache_path, console=console
+    )
     manifest, table = prepared.manifest, prepared.split.table
-    weights = choose_weights(options.backbone, options.weights, study.cache_path)
+    weights = choose_weights(options.backbone, options.weights, cache_path)
     paths, backbone = list(table["path"]), weights.backbones[0]
     pairs = find_pairs(prepared)
     sizes, formats = read_headers(paths)
@@ -99,7 +103,7 @@ def explore(options: Options, console: Console) -> int:
         flattery = measure_flattery(prepared, features, options.seed, partial(show, "fitting probes"))
     chosen, positions = map_of(features, options.seed)
     found = Exploration(
-        source=data_facts(prepared, data, study)["source"],
+        source=data_facts(prepared, data, sides, options.seed)["source"],
         layout=manifest.layout,
         split=prepared.split.method,
         sides=render_split(prepared.split),
@@ -125,7 +129,7 @@ def choose_weights(backbone: str | None, policy: str, cache_dir: Path) -> Resolv
     """Weights for this backbone, or for the first EfficientNet that has some; random if none has.
 
     Raises:
-        ValueError: The backbone is none of timm's, or its weights cannot be had or do not fit.
+        UserError: The backbone is none of timm's, or its weights cannot be had or do not fit.
     """
     import timm
 
@@ -133,7 +137,7 @@ def choose_weights(backbone: str | None, policy: str, cache_dir: Path) -> Resolv
     from trainables.networks.weights import check_weights, resolve_weights
 
     if backbone is not None and not timm.is_model(backbone):
-        raise ValueError(f"--backbone {backbone}: timm has no such model")
+        raise UserError(f"--backbone {backbone}: timm has no such model")
     names = [backbone] if backbone else [PREFERRED, *(name for name in BACKBONES if name != PREFERRED)]
     if policy != "auto":
         found = resolve_weights(names, policy, cache_dir)

@@ -23,6 +23,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from scripts.terminal import run_command
+from trainables.errors import UserError
 
 NEEDED = ("onnx", "onnxscript")
 INSTALL = 'pip install -e ".[onnx]"'
@@ -50,14 +51,14 @@ def export(options: Options) -> None:
     """Exports to a temporary name, compares, and renames.
 
     Raises:
-        ValueError: A package is missing, the model cannot be used, or the file answers otherwise than the model.
+        UserError: A package is missing, the model cannot be used, or the file answers otherwise than the model.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise ValueError(f"the packages {' and '.join(missing)} are needed for this: {INSTALL}")
+        raise UserError(f"the packages {' and '.join(missing)} are needed for this: {INSTALL}")
     if options.opset is not None and options.opset < 18:
-        raise ValueError(f"opset is {options.opset}: it must be 18 or more")
+        raise UserError(f"opset is {options.opset}: it must be 18 or more")
     if options.out is not None and options.out.is_dir():
-        raise ValueError(f"{options.out} is a folder; name a file by --out")
+        raise UserError(f"{options.out} is a folder; name a file by --out")
 
     from trainables.saved.onnx_model import CHECKED_BATCHES, export_onnx, largest_difference
     from trainables.saved.saved_model import load_model
@@ -72,7 +73,7 @@ def export(options: Options) -> None:
         if importlib.util.find_spec("onnxruntime") is not None:
             difference = largest_difference(model, draft)
             if not difference <= TOLERANCE:
-                raise ValueError(f"{out} was not written: its logits differ from torch's by {difference:.1e}")
+                raise UserError(f"{out} was not written: its logits differ from torch's by {difference:.1e}")
             batches = " and ".join(map(str, CHECKED_BATCHES))
             checked = f"onnxruntime's logits are torch's to {difference:.1e} for batches of {batches}"
         draft.replace(out)

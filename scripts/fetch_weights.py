@@ -24,7 +24,8 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 from rich.console import Console
 
-from scripts.terminal import run_command, say_error
+from scripts.terminal import run_command
+from search.terminal import say_error
 
 if TYPE_CHECKING:
     from trainables.networks.weights import Hub
@@ -78,7 +79,7 @@ def fetch(options: Options, console: Console) -> int:
     said = f"{count} of {len(space.backbones)} backbones, {total / 1e6:.1f} MB in {folder}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)
     if missing:
-        say_error(ValueError(_explain(missing, hub)))
+        say_error(_explain(missing, hub))
     return 1 if missing else 0
 
 

@@ -28,6 +28,7 @@ from scripts.terminal import progress, run_command
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,13 +100,13 @@ def _out(out: Path | None, pictures: UnlabelledPictures) -> Path:
     """The file to write.
 
     Raises:
-        ValueError: It cannot be a file, or is what is read and was not named.
+        UserError: It cannot be a file, or is what is read and was not named.
     """
     chosen = out or Path("submission.csv" if pictures.is_eval else "predictions.csv")
     if chosen.is_dir():
-        raise ValueError(f"{chosen} is a folder; name a file by --out")
+        raise UserError(f"{chosen} is a folder; name a file by --out")
     if out is None and pictures.file is not None and chosen.resolve() == pictures.file.resolve():
-        raise ValueError(f"{chosen} is what is read; name another file by --out")
+        raise UserError(f"{chosen} is what is read; name another file by --out")
     return chosen
 
 

@@ -24,7 +24,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from scripts.terminal import MISTAKES, progress, run_command
+from scripts.terminal import progress, run_command
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and shows; a user's mistake is one message and exit code 2."""
-    return run_command(Options, show_what, args, prog="scripts/spaces.py", mistakes=(*MISTAKES, RuntimeError))
+    return run_command(Options, show_what, args, prog="scripts/spaces.py")
 
 
 def show_what(options: Options) -> int:

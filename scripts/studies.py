@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -27,8 +27,10 @@ import tyro
 from rich.console import Console
 
 from scripts.terminal import run_command
-from search.study import StudyConfig, help_default
+from search.flags import CacheFlags, LocalFlags, help_default
+from search.study import AskedStudy
 from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from scripts.study.study_list import Study
@@ -71,43 +73,17 @@ class StudiesConfig:
     """Folder of the pages and figures."""
     storage: Annotated[Path, help_default("runs/studies")] = ROOT / "runs" / "studies"
     """Folder of the trainings, so that what is done is not done again."""
-    concurrency: int | Literal["auto"] = "auto"
-    """Trainings at the same time; auto as in a search."""
-    cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
-    """Cores, and threads, of a training."""
-    gpus_per_trial: Annotated[float | None, help_default("1 where there is a GPU, else 0")] = None
-    """GPUs of a training; a fraction lets some share one."""
-    cache_dir: Annotated[Path | None, help_default("~/.cache/macrotune")] = None
-    """Folder of decoded pictures, demo pictures and converted weights."""
 
     def __post_init__(self) -> None:
         if self.seeds is not None and self.seeds < FEWEST_SEEDS:
-            raise ValueError(f"--seeds is {self.seeds}: it must be at least {FEWEST_SEEDS}, one has no interval")
+            raise UserError(f"--seeds is {self.seeds}: it must be at least {FEWEST_SEEDS}, one has no interval")
         if self.arms and len(words(self.studies)) != 1:
-            raise ValueError("--arms are those of one study: say which by --studies NAME")
-        self.asked()  # raises for values that a search would not take either
+            raise UserError("--arms are those of one study: say which by --studies NAME")
 
     @property
     def seed_list(self) -> list[int]:
         """One seed a repeat."""
         return [self.seed + number for number in range(self.seeds or (QUICK_SEEDS if self.quick else SEEDS))]
-
-    def asked(self) -> StudyConfig:
-        """As the flags of a search."""
-        return StudyConfig(
-            image_size=self.image_size or (QUICK_IMAGE_SIZE if self.quick else None),
-            epochs=self.epochs or (QUICK_EPOCHS if self.quick else None),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            weights=self.weights,
-            keep=0,
-            name=self.name,
-            storage=self.storage,
-            concurrency=self.concurrency,
-            cpus_per_trial=self.cpus_per_trial,
-            gpus_per_trial=self.gpus_per_trial,
-            cache_dir=self.cache_dir,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +91,27 @@ class Options:
     """Try again what a competition's team tried, with intervals."""
 
     studies: tyro.conf.OmitArgPrefixes[StudiesConfig] = field(default_factory=StudiesConfig)
+    machine: tyro.conf.OmitArgPrefixes[LocalFlags] = field(default_factory=LocalFlags)
+    cache: tyro.conf.OmitArgPrefixes[CacheFlags] = field(default_factory=CacheFlags)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+
+    def __post_init__(self) -> None:
+        self.asked("any")  # raises for values that a search would not take either
+
+    def asked(self, name: str) -> AskedStudy:
+        """As the flags of a search, for trainings of this name."""
+        config = self.studies
+        flags = {
+            "image_size": config.image_size or (QUICK_IMAGE_SIZE if config.quick else None),
+            "epochs": config.epochs or (QUICK_EPOCHS if config.quick else None),
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "weights": config.weights,
+            "keep": 0,
+            "name": config.name or name,
+            "storage": config.storage,
+        }
+        return AskedStudy.of(**flags, **vars(self.machine), **vars(self.cache)).absolute()
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -124,39 +120,42 @@ def main(args: Sequence[str] | None = None) -> int:
     command = shlex.join(["python", "scripts/studies.py", *given])
     return run_command(
         Options,
-        lambda options: run(options.studies, options.data.absolute(), command, Console()),
+        lambda options: run(options, options.data.absolute(), command, Console()),
         args,
         prog="scripts/studies.py",
     )
 
 
-def run(config: StudiesConfig, data: DataConfig, command: str, console: Console) -> int:
+def run(options: Options, data: DataConfig, command: str, console: Console) -> int:
     """The pipeline: studies, pictures, weights, trainings, pages."""
     from scripts.study.study_list import FAMILIES, all_studies, default_config
 
+    config = options.studies
     families = words(config.families) or FAMILIES
     asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
     base = default_config(config.backbone)
     name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
-    asked = replace(config.asked(), name=name).absolute()  # checks the name
+    asked = options.asked(name)
 
     from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
-    from search.retraining.stages import say, warn
     from search.start import check_device, hold
     from search.stop import StopRequest
+    from search.terminal import say, warn
 
     cluster = this_machine()
     study = asked.settle(cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
     check_device(study)
-    prepared = prepare_data(data, study, console)
+    prepared = prepare_data(
+        data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
+    )
     for warning in [*prepared.warnings, *refuse_leaks(prepared, allowed=True)]:
         warn(console, warning)
     chosen = []
     for one in asked_for:
         problem = unfit(one, has_attributes=bool(prepared.manifest.attributes), has_groups=prepared.manifest.has_groups)
         if problem and config.studies:
-            raise ValueError(problem)
+            raise UserError(problem)
         if problem:
             warn(console, f"{problem}: left out")
         else:
@@ -179,7 +178,7 @@ def run(config: StudiesConfig, data: DataConfig, command: str, console: Console)
         out=config.out.expanduser().resolve(),
     )
     plans = [settle_weights(one, setting, console) for one in chosen]
-    stop = StopRequest(None)
+    stop = StopRequest()
     with hold(folder, "studied"):
         for plan in plans:
             page = run_study(plan, setting, stop, console)
@@ -194,20 +193,20 @@ def choose(studies: dict[str, Study], names: Sequence[str], arms: Sequence[str])
     """The studies of these names, all where there are none, and of one study the arms of these names.
 
     Raises:
-        ValueError: There is no such study or arm; names those there are.
+        UserError: There is no such study or arm; names those there are.
     """
     if unknown := [name for name in names if name not in studies]:
-        raise ValueError(f"--studies has {', '.join(unknown)}: the studies are {', '.join(studies)}")
+        raise UserError(f"--studies has {', '.join(unknown)}: the studies are {', '.join(studies)}")
     chosen = [study for name, study in studies.items() if name in names or not names]
     if not arms:
         return chosen
     there = [arm.name for arm in chosen[0].arms]
     if unknown := [arm for arm in arms if arm not in there]:
-        raise ValueError(f"--arms has {', '.join(unknown)}: the arms of {chosen[0].name} are {', '.join(there)}")
+        raise UserError(f"--arms has {', '.join(unknown)}: the arms of {chosen[0].name} are {', '.join(there)}")
     first, *others = chosen[0].arms
     kept = (first, *(arm for arm in others if arm.name in arms))
     if len(kept) < 2:
-        raise ValueError(f"--arms {', '.join(arms)}: name one more, {first.name} is what others are compared with")
+        raise UserError(f"--arms {', '.join(arms)}: name one more, {first.name} is what others are compared with")
     return [replace(chosen[0], arms=kept)]
 
 

@@ -10,11 +10,11 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from search.terminal import exit_code
+
 Options = TypeVar("Options")
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
 """What all command lines have in common: None cannot be typed, and a flag has no opposite."""
-MISTAKES = (ValueError, OSError)
-"""What a command raises for a user's mistake."""
 
 
 def run_command(
@@ -24,7 +24,6 @@ def run_command(
     *,
     prog: str,
     markers: tuple[Any, ...] = MARKERS,
-    mistakes: tuple[type[Exception], ...] = MISTAKES,
 ) -> int:
     """Parses the command line and does what it asks for.
 
@@ -34,24 +33,11 @@ def run_command(
         args: The command line; by default that of the process.
         prog: What the help calls the command.
         markers: tyro's.
-        mistakes: What it raises for a user's mistake.
 
     Returns:
-        The exit code of the command; 2 after a user's mistake, which is one message, and 130 after Ctrl-C.
+        The exit code, as `search.terminal.exit_code` has it.
     """
-    try:
-        return command(tyro.cli(options, prog=prog, args=args, config=markers)) or 0
-    except mistakes as error:
-        say_error(error)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-
-
-def say_error(error: Exception) -> None:
-    """Prints what went wrong, without a traceback."""
-    console = Console(stderr=True)
-    console.print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    return exit_code(lambda: command(tyro.cli(options, prog=prog, args=args, config=markers)))
 
 
 @contextmanager

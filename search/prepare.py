@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from search.study import StudyConfig
+from search.flags import SplitFlags
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
@@ -17,7 +17,7 @@ from trainables.data.manifest import DataConfig, DataError, Manifest, bad_pictur
 from trainables.data.split import Split, split_by_group
 
 SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
-"""Settings of the study that decide which picture is on which side."""
+"""What decides which picture is on which side."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,24 @@ class Prepared:
         return [*filter(None, [self.manifest.group_warning]), *self.split.warnings]
 
 
-def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Prepared:
+def prepare_data(
+    config: DataConfig, sides: SplitFlags, *, seed: int, image_size: int, cache_path: Path, console: Console
+) -> Prepared:
     """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.
+
+    Args:
+        config: Which pictures.
+        sides: How to split them.
+        seed: Of the split.
+        image_size: Side of the square pictures that are kept, in pixels.
+        cache_path: Folder of decoded and of demo pictures.
+        console: For the progress.
 
     Raises:
         DataError: Something is wrong with the data; the message lists all of it.
         CacheError: The cache cannot be written.
     """
-    assert study.image_size is not None
-    config = _with_demo(config, study.cache_path, console)
+    config = _with_demo(config, cache_path, console)
     manifest = load_manifest(config, find_unreadable)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
@@ -50,17 +59,17 @@ def prepare_data(config: DataConfig, study: StudyConfig, console: Console) -> Pr
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=True)
 
-        cache = build_cache(list(manifest.table["path"]), study.image_size, study.cache_path, on_progress=show)
+        cache = build_cache(list(manifest.table["path"]), image_size, cache_path, on_progress=show)
     if cache.bad:
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
         manifest = drop_pictures(manifest, cache.bad)
     split = split_by_group(
         manifest,
-        seed=study.seed,
-        val_share=study.val_share,
-        test_share=study.test_share,
-        by=study.split_by,
+        seed=seed,
+        val_share=sides.val_share,
+        test_share=sides.test_share,
+        by=sides.split_by,
     )
     return Prepared(manifest, split, cache)
 
@@ -81,7 +90,7 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
     return [*([error] if error else []), *leaks.warnings()]
 
 
-def data_facts(prepared: Prepared, config: DataConfig, study: StudyConfig) -> dict[str, Any]:
+def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: int) -> dict[str, Any]:
     """What the record says of the pictures."""
     manifest, table = prepared.manifest, prepared.split.table
     counts = table["label"].value_counts()
@@ -104,7 +113,7 @@ def data_facts(prepared: Prepared, config: DataConfig, study: StudyConfig) -> di
         "skipped": list(manifest.skipped),
         "corrected": manifest.corrected_rows,
         "sides": sides,
-        "split": {name: getattr(study, name) for name in SPLIT_SETTINGS},
+        "split": {"seed": seed, **{name: getattr(split, name) for name in SPLIT_SETTINGS if name != "seed"}},
     }
 
 

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from results.export import is_stale
 from results.records.record import SearchRun
-from results.records.run_folder import TrialHistory, load_run, load_trials
-from search.callbacks.run_log import is_over
-from search.engine.scheduler import RungScheduler
-from search.engine.searcher import StudySearcher
+from results.records.run_folder import load_run, load_trials
+from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags, flag
+from search.machine.free_memory import device_memory
+from search.machine.memory_needs import most_networks, trials_that_fit
+from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
-from search.study import StudyConfig
+from search.start import OpenRun, check_device, hold, settle_on, workers_to_come
+from search.study import AskedStudy, SettledStudy
+from spaces import get_space
 from trainables.data.manifest import DataConfig
-from trainables.report import METRIC
+from trainables.errors import UserError
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
     *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
+Options = tuple[AskedStudy, DataConfig]
+_GROUPS = (SearchFlags, SplitFlags, RunFlags, MachineFlags, PlaceFlags)
 
 
-def saved_options(storage: Path, name: str) -> tuple[StudyConfig, DataConfig]:
+def saved_options(storage: Path, name: str) -> tuple[AskedStudy, DataConfig]:
     """The settings of a run, ready to go on with: without a time budget.
 
     Raises:
@@ -35,69 +42,95 @@ def saved_options(storage: Path, name: str) -> tuple[StudyConfig, DataConfig]:
     """
     storage = storage.expanduser().resolve()
     run = load_run(storage / name)
-    study = replace(
-        _restored(StudyConfig, run.options),
+    known = {name: value for group in _GROUPS for name, value in _restored(group, run.options).items()}
+    study = AskedStudy.of(**known).replace(
         resume=name,
         storage=storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
         time_budget=None,
         add_trials=0,
     )
-    return study, _restored(DataConfig, run.options)
+    return study, DataConfig(**_restored(DataConfig, run.options))
 
 
-def refuse_contradictions(saved: Sequence[Any], asked: Sequence[Any]) -> None:
+def refuse_contradictions(saved: Options, asked: Options) -> None:
     """Checks flags given with --resume against the settings of the run.
 
     Raises:
-        ValueError: A flag asks for something else; names both values.
+        UserError: A flag asks for something else; names both values.
     """
     contradictions = [
-        f"--{field.name.replace('_', '-')} {_shown(getattr(new, field.name))}, "
-        f"the run has {_shown(getattr(old, field.name))}"
-        for old, new in zip(saved, asked, strict=True)
-        for field in fields(old)
-        if field.name not in FREE and getattr(old, field.name) != getattr(new, field.name)
+        f"{flag(name)} {_shown(new)}, the run has {_shown(old)}"
+        for (name, old), new in zip(_flags(saved).items(), _flags(asked).values(), strict=True)
+        if name not in FREE and old != new
     ]
     if contradictions:
-        raise ValueError(
+        raise UserError(
             "a run goes on with its own settings: "
             + "; ".join(contradictions)
             + ". Leave the flags out, or start a new run"
         )
 
 
-def reopen_run(
-    run_dir: Path, study: StudyConfig, data: DataConfig, console: Console
-) -> tuple[SearchRun, tuple[TrialHistory, ...]]:
-    """Reads a run's logs, mends what a kill left torn, and extends it if asked to.
+def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: ExitStack, console: Console) -> OpenRun:
+    """Reads a run's logs, mends what a kill left torn, and extends the run if asked to.
 
-    Returns:
-        The run with the number of trials now asked for, and all trials so far in the order of their proposal.
+    What is asked for is written down once all of it has been checked.
+
+    Args:
+        asked: The settings of the run, and what may differ from them.
+        data: Its pictures.
+        session: The machine.
+        stack: Holds the run until it ends.
+        console: For the progress.
 
     Raises:
         RunError: The run's files cannot be read; names file, line and way out.
-        ValueError: The decoded pictures are gone and the pictures have changed.
+        UserError: The decoded pictures are gone and the pictures have changed, or the run cannot go on here.
     """
-    run = load_run(run_dir)
+    folder = asked.places.runs_dir / (asked.run.resume or "")
+    saved = load_run(folder)
+    stack.enter_context(hold(folder))
+    space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
+    study = settle_on(asked, session, space)
+    is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+    free = device_memory(study)
+    num_networks = most_networks(space.formulations, saved.task.attributes)
+    fit = trials_that_fit(study, list(saved.weights), saved.data["pictures"], num_networks, free)
+    workers = workers_to_come(asked, study, session)
+    study = settle_on(asked, session, space, trials_that_fit=fit)
+    check_device(study)
+    refuse_other_device(saved, study)
     for name in ("trials.jsonl", "events.jsonl"):
-        cut_torn_line(run_dir / name)
-    shutil.rmtree(run_dir / "ray", ignore_errors=True)
-    if not (Path(run.task.cache_path) / "meta.json").exists():
-        prepared = prepare_data(data, study, console)
-        if str(prepared.cache.path) != run.task.cache_path:
-            raise ValueError(
-                f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
-                f"in {run.task.cache_path}: bring the pictures back, or start a new run"
-            )
-    task = replace(run.task, split_path=str(run_dir / "split.csv"), checkpoint_dir=str(run_dir / "checkpoints"))
-    trials = tuple(load_trials(run_dir))
-    run = replace(run, task=task, trials_asked=run.trials_asked + study.add_trials)
-    run.save(run_dir / "run.json")
-    return run, trials
+        cut_torn_line(folder / name)
+    shutil.rmtree(folder / "ray", ignore_errors=True)
+    _decode_again_if_gone(saved, study, data, console)
+    task = replace(saved.task, split_path=str(folder / "split.csv"), checkpoint_dir=str(folder / "checkpoints"))
+    trials = tuple(load_trials(folder))
+    run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
+    run.save(folder / "run.json")
+    return OpenRun(run=run, folder=folder, study=study, space=space, earlier=trials, single_core_trials=workers)
 
 
-def refuse_other_device(run: SearchRun, study: StudyConfig) -> None:
+def _decode_again_if_gone(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> None:
+    """Makes sure that the decoded pictures of a run are there.
+
+    Raises:
+        UserError: They are gone, and the pictures have changed.
+    """
+    if (Path(run.task.cache_path) / "meta.json").exists():
+        return
+    prepared = prepare_data(
+        data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
+    )
+    if str(prepared.cache.path) != run.task.cache_path:
+        raise UserError(
+            f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
+            f"in {run.task.cache_path}: bring the pictures back, or start a new run"
+        )
+
+
+def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:
     """Makes sure that a run goes on as it began: on GPUs, or without.
 
     Args:
@@ -105,30 +138,15 @@ def refuse_other_device(run: SearchRun, study: StudyConfig) -> None:
         study: Settled for the machine at hand.
 
     Raises:
-        ValueError: It would not; names the way out.
+        UserError: It would not; names the way out.
     """
-    began, here = run.task.device == "cuda", bool(study.gpus)
+    began, here = run.task.device == "cuda", bool(study.gpus_per_trial)
     if began and not here:
-        raise ValueError(
+        raise UserError(
             f"the run {run.name} was begun on a GPU, and there is none for it here: resume it where there is"
         )
     if here and not began:
-        raise ValueError(f"the run {run.name} was begun without a GPU: go on with it by --gpus-per-trial 0")
-
-
-def adopt_trials(trials: Sequence[TrialHistory], searcher: StudySearcher, scheduler: RungScheduler) -> None:
-    """Tells searcher and scheduler what happened, as if they had seen it."""
-    for trial in trials:
-        values = [getattr(report, METRIC) for report in trial.reports]
-        searcher.adopt(
-            trial.trial_id,
-            vars(trial.config),
-            values,
-            state=trial.status if is_over(trial) else "running",  # type: ignore[arg-type]
-            reason=trial.reason,
-            seconds=[report.seconds for report in trial.reports],
-        )
-        scheduler.adopt(trial.trial_id, values)
+        raise UserError(f"the run {run.name} was begun without a GPU: go on with it by --gpus-per-trial 0")
 
 
 def cut_torn_line(path: Path) -> None:
@@ -140,14 +158,21 @@ def cut_torn_line(path: Path) -> None:
                 file.truncate(content.rfind(b"\n") + 1)
 
 
-def _restored(cls: type, options: Mapping[str, Any]) -> Any:
+def _flags(options: Options) -> dict[str, Any]:
+    study, data = options
+    return {**study.flat(), **{entry.name: getattr(data, entry.name) for entry in fields(data)}}
+
+
+def _restored(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
     values = {}
     for field in fields(cls):
-        value = options.get(field.name, field.default if field.default is not MISSING else None)
+        if field.name not in options:
+            continue  # a run of an earlier version has not all flags
+        value = options[field.name]
         if value is not None and "Path" in str(field.type):
             value = Path(value)
         values[field.name] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
+    return values
 
 
 def _shown(value: Any) -> str:

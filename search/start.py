@@ -8,25 +8,33 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from rich.console import Console
 
+from results.export import is_stale
 from results.records.record import SearchRun
+from results.records.run_folder import TrialHistory
+from search.callbacks.run_log import is_over
 from search.engine.portfolio import first_points
-from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks
+from search.machine.free_memory import device_memory
+from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks, trials_that_fit
 from search.machine.provenance import provenance
-from search.prepare import Prepared, data_facts
-from search.study import StudyConfig
+from search.machine.ray_session import RaySession
+from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
+from search.study import AskedStudy, SettledStudy
 from spaces import Space, get_space
 from spaces.sampling import RecordedTrial, at_share
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig, Manifest
+from trainables.errors import UserError
 from trainables.networks.known_costs import backbone_parameters, model_facts
 from trainables.networks.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights_once, resolve_weights
 
@@ -37,8 +45,97 @@ LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OpenRun:
+    """A run that trials can be trained in: new, or gone on with. Held by this process."""
+
+    run: SearchRun
+    folder: Path
+    study: SettledStudy
+    space: Space
+    """Narrowed to the backbones of the run."""
+    earlier: tuple[TrialHistory, ...] = ()
+    """Trials of earlier starts, in the order of their proposal."""
+    warnings: Sequence[str] = ()
+    """What the user should know of the pictures."""
+    single_core_trials: int | None = None
+    """As in `connect`."""
+
+    @property
+    def num_left(self) -> int:
+        """Trials that are still to be trained."""
+        return self.run.trials_asked - sum(is_over(trial) for trial in self.earlier)
+
+
+def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: ExitStack, console: Console) -> OpenRun:
+    """Checks everything that can be checked, and makes the folder of a new run.
+
+    The pictures come first, as a mistake there is the likeliest. Then Ray starts, so that its workers import what a
+    trial needs while the weights are looked for.
+
+    Args:
+        asked: How to search.
+        data: Which pictures.
+        session: The machine.
+        stack: Holds the run until it ends.
+        console: For the progress.
+
+    Raises:
+        UserError: Something asked for cannot be had.
+    """
+    space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    settle = partial(settle_on, asked, session, space)
+    study = settle()
+    is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+    prepared = prepare_data(
+        data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
+    )
+    leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
+    free = device_memory(study)
+    workers = workers_to_come(asked, study, session)
+    session.start(workers)
+    check_device(study)
+    weights = find_weights(space, study)
+    num_networks = most_networks(space.formulations, prepared.manifest.attributes)
+    fit = trials_that_fit(study, weights.backbones, len(prepared.cache.rows), num_networks, free)
+    study = settle(trials_that_fit=fit)
+    run, folder = start_run(study, data, space, prepared, leaks, weights, free)
+    stack.enter_context(hold(folder))
+    return OpenRun(
+        run=run,
+        folder=folder,
+        study=study,
+        space=get_space(study.space, list(run.weights), study.formulations),
+        warnings=run.data["warnings"],
+        single_core_trials=workers,
+    )
+
+
+def settle_on(
+    asked: AskedStudy, session: RaySession, space: Space, *, trials_that_fit: int | None = None
+) -> SettledStudy:
+    """`AskedStudy.settle` on what the session has."""
+    cluster = session.cluster
+    return asked.settle(
+        cluster.num_cpus,
+        cluster.num_gpus,
+        node_cpus=cluster.node_cpus,
+        num_configs=space.num_configs,
+        trials_that_fit=trials_that_fit,
+    )
+
+
+def workers_to_come(asked: AskedStudy, study: SettledStudy, session: RaySession) -> int | None:
+    """How many trials with one core each will run; None where that may still change, or they have more cores.
+
+    The memory of the largest trial may lower a number that was left open, but not below one.
+    """
+    known = asked.machine.concurrency != "auto" or study.concurrency == session.cluster.num_cpus
+    return study.concurrency if known and study.cpus_per_trial == 1 else None
+
+
 def start_run(
-    study: StudyConfig,
+    study: SettledStudy,
     data: DataConfig,
     space: Space,
     prepared: Prepared,
@@ -61,16 +158,15 @@ def start_run(
         The run and its folder.
 
     Raises:
-        ValueError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
+        UserError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
             into memory.
         WeightsError: Weights are broken, or do not fit their backbone.
     """
-    assert study.image_size and study.epochs and study.batch_size and study.cpus_per_trial and study.trials
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     count = most_networks(space.formulations, prepared.manifest.attributes)
     backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory_bytes, count)
     if too_large and space.own:
-        raise ValueError(
+        raise UserError(
             f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
             "the file, or give another --image-size, --batch-size or --concurrency"
         )
@@ -82,7 +178,7 @@ def start_run(
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
     if run_dir.exists():
-        raise ValueError(
+        raise UserError(
             f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
         )
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
@@ -100,17 +196,17 @@ def start_run(
         seed=study.seed,
         compile=study.compile,
         num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus else "cpu",
+        device="cuda" if study.gpus_per_trial else "cpu",
         weights=files,
-        attribute_weights=study.weight_of_attribute,
+        attribute_weights=dict(study.weight_of_attribute),
     )
     run = SearchRun(
         name=name,
         space=space.name,
         started=now.isoformat(timespec="seconds"),
-        options=json.loads(json.dumps({**asdict(study), **asdict(data)}, default=str)),
+        options=json.loads(json.dumps({**study.options, **asdict(data)}, default=str)),
         task=task,
-        data={**data_facts(prepared, data, study), "warnings": [*prepared.warnings, *leaks]},
+        data={**data_facts(prepared, data, study.split, study.seed), "warnings": [*prepared.warnings, *leaks]},
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights={backbone: weights.sources[backbone] for backbone in backbones},
         weights_note="; ".join(filter(None, [weights.note, too_large])),
@@ -132,27 +228,27 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
         weighted: Attributes whose losses are given weights.
 
     Raises:
-        ValueError: They have none, or not the ones that are weighted.
+        UserError: They have none, or not the ones that are weighted.
     """
     wanted = [formulation for formulation in space.formulations if formulation != "joint"]
     if wanted and not manifest.attributes:
-        raise ValueError(
+        raise UserError(
             f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
             "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
         )
     if weighted and not wanted:
-        raise ValueError("--attribute-weights is for --formulation heads, separate or search: joint has one loss")
+        raise UserError("--attribute-weights is for --formulation heads, separate or search: joint has one loss")
     if unknown := sorted(set(weighted) - manifest.attributes.keys()):
-        raise ValueError(
+        raise UserError(
             f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
         )
 
 
-def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
+def find_weights(space: Space, study: SettledStudy) -> ResolvedWeights:
     """The weights of the space's backbones; a built-in space goes on without backbones that have none.
 
     Raises:
-        ValueError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
+        UserError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
         WeightsError: The weights that were asked for cannot be had.
     """
     if space.own:
@@ -160,7 +256,7 @@ def find_weights(space: Space, study: StudyConfig) -> ResolvedWeights:
             try:
                 backbone_parameters(backbone, drop_path=drop_path, cache_dir=study.cache_path)
             except ValueError as error:
-                raise ValueError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
+                raise UserError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
     weights = resolve_weights(space.backbones, study.weights, study.cache_path)
     if space.own and weights.backbones != space.backbones:
         missing = ", ".join(backbone for backbone in space.backbones if backbone not in weights.backbones)
@@ -199,7 +295,7 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
         try:
             folder.rename(run_dir)
         except OSError as error:
-            raise ValueError(
+            raise UserError(
                 f"the run {run.name!r} was made by another process just now: give another --name"
             ) from error
 
@@ -209,37 +305,37 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
     """Keeps the run to this process; the lock goes with the process, however it ends.
 
     Raises:
-        ValueError: Another process is at it.
+        UserError: Another process is at it.
     """
     lock = FileLock(run_dir / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise ValueError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
+        raise UserError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
     try:
         yield
     finally:
         lock.release()
 
 
-def check_device(study: StudyConfig) -> None:
+def check_device(study: SettledStudy) -> None:
     """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use, or no compiler is here."""
-    if study.address is not None:
+    if not study.one_machine:
         return  # where trials run is not here
-    if study.gpus:
+    if study.gpus_per_trial:
         from trainables.machine.epoch_meter import gpus_work  # torch, which is not needed without a GPU
 
         if not gpus_work():
-            raise ValueError(
+            raise UserError(
                 "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
             )
     if study.compile:
         from trainables.training.compiling import refuse_without_compiler
 
-        refuse_without_compiler("cuda" if study.gpus else "cpu")
+        refuse_without_compiler("cuda" if study.gpus_per_trial else "cpu")
 
 
-def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int = 1) -> None:
+def check_disk(study: SettledStudy, backbones: Sequence[str], num_networks: int = 1) -> None:
     """Compares what the run will hold at most with what is free.
 
     A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
@@ -251,16 +347,15 @@ def check_disk(study: StudyConfig, backbones: Sequence[str], num_networks: int =
         num_networks: Networks of a trial: one, or one an attribute.
 
     Raises:
-        ValueError: It will not fit; says how much is needed and the ways out.
+        UserError: It will not fit; says how much is needed and the ways out.
     """
-    assert study.image_size
     most = max(model_facts(backbone, study.image_size, study.cache_path).parameters for backbone in backbones)
     weights_bytes = 4 * num_networks * most
-    needed = weights_bytes * (9 * (study.num_concurrent) + study.keep) + LOG_BYTES * (study.trials or 1)
+    needed = weights_bytes * (9 * (study.concurrency) + study.keep) + LOG_BYTES * study.trials
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise ValueError(
+        raise UserError(
             f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
             "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
         )

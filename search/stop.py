@@ -15,11 +15,11 @@ TIME_BUDGET = "time budget"
 class StopRequest:
     """Says that the search shall end; it is asked after every epoch, so running trials end with theirs."""
 
-    def __init__(self, time_budget_seconds: float | None, started: float | None = None) -> None:
+    def __init__(self, time_budget_seconds: float | None = None, started: float | None = None) -> None:
         """Sets the clock of the time budget.
 
         Args:
-            time_budget_seconds: The budget; None for none.
+            time_budget_seconds: The budget; None or infinite for none.
             started: When it began, by `time.monotonic`; by default now.
         """
         started = time.monotonic() if started is None else started
@@ -27,6 +27,8 @@ class StopRequest:
         self._too_short = False
         self._reason: str | None = None
         self._interrupted = False
+        self.crash: Exception | None = None
+        """What the driver, or Ray, crashed with; None while neither has."""
         self.ended: set[str] = set()
         """trial_id of the trials that it ended, which neither finished nor were stopped by ASHA."""
 
@@ -61,6 +63,11 @@ class StopRequest:
     def ask(self, reason: str) -> None:
         """Asks for the end; the first reason stays."""
         self._reason = self.reason or reason
+
+    def note_crash(self, error: Exception) -> None:
+        """Ends the search because the driver, or Ray, has crashed."""
+        self.crash = error
+        self.ask(f"{type(error).__name__}: {error}")
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
-from unittest.mock import patch
 
-import optuna
 from ray import tune
-from ray.air.execution import FixedResourceManager
-from ray.tune.execution import class_cache, tune_controller
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.trainable.metadata import _TrainingRunMetadata
 
-from results.records.record import SearchRun
 from results.records.run_folder import TrialHistory
 from search.callbacks.run_log import is_over
-from search.engine.scheduler import RungScheduler, build_scheduler, trial_name
-from search.engine.searcher import StudySearcher, build_searcher
+from search.engine.scheduler import RungScheduler, trial_name
+from search.machine.ray_shortcuts import shortcuts
 from search.stop import TIME_BUDGET, StopRequest
-from search.study import StudyConfig
-from spaces import Space
+from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.report import METRIC, MODE
@@ -169,7 +161,7 @@ class StoppableScheduler(FIFOScheduler):
 
 def build_tuner(
     task: TaskConfig,
-    study: StudyConfig,
+    study: SettledStudy,
     *,
     run_dir: Path,
     num_trials: int,
@@ -185,14 +177,14 @@ def build_tuner(
     """
     return tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(trainable, task=task, gpu_share=study.gpus or 1.0, ends_at=stop.ends_at),
-            {"cpu": study.cpus_per_trial or 1, "gpu": study.gpus},
+            tune.with_parameters(trainable, task=task, gpu_share=study.gpus_per_trial or 1.0, ends_at=stop.ends_at),
+            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
         ),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
-            max_concurrent_trials=study.num_concurrent,
+            max_concurrent_trials=study.concurrency,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -214,59 +206,9 @@ def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
         one_node: Whether all trials run on one machine.
     """
     try:
-        with _without_statistics(), _in_waiting_workers() if one_node else nullcontext():
+        with shortcuts(one_node=one_node):
             tuner.fit()
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
-        stop.ask(f"{type(error).__name__}: {error}")
-
-
-@contextmanager
-def _without_statistics() -> Iterator[None]:
-    """Spares Ray Tune's statistics of every number of every trial: nothing here reads them, and they only ever grow.
-
-    At 50 kB a trial they are most of what a long search adds to the driver's memory (ray#64231).
-    """
-    with patch.object(_TrainingRunMetadata, "update_metric", lambda *_, **__: None):
-        yield
-
-
-@contextmanager
-def _in_waiting_workers() -> Iterator[None]:
-    """Lets trials begin in the workers that have imported what a trial needs while they waited, on one node.
-
-    Ray Tune places trials by placement groups, whose readiness is found out by a task that uses up a waiting worker,
-    and gives them an environment variable of PyTorch Lightning's, for which Ray starts new workers. It has options for
-    neither.
-    """
-    with (
-        patch.object(tune_controller, "PlacementGroupResourceManager", FixedResourceManager),
-        patch.object(class_cache, "DEFAULT_ENV_VARS", {}),
-    ):
-        yield
-
-
-def new_searcher(space: Space, study: StudyConfig, run: SearchRun, run_dir: Path) -> StudySearcher:
-    """The searcher of a run: its points first, the default configuration before all."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return build_searcher(
-        space.suggest,
-        metric=METRIC,
-        mode=MODE,
-        max_epochs=run.task.epochs,
-        seed=study.seed,
-        points=run.points,
-        storage=run_dir / "study.db",
-    )
-
-
-def new_scheduler(study: StudyConfig, epochs: int) -> RungScheduler:
-    """ASHA as the study asks for it."""
-    return build_scheduler(
-        metric=METRIC,
-        mode=MODE,
-        max_epochs=epochs,
-        grace_period=study.grace_period,
-        reduction_factor=study.reduction_factor,
-    )
+        stop.note_crash(error)

@@ -13,6 +13,7 @@ from spaces import all as all_families  # hides the builtin `all` in this module
 from spaces import baseline, convnext, densenet, efficientnet, mobilenet, resnet, toy, vit
 from spaces.user_space import absolute_space, check_user_space, is_user_space, load_user_space, user_space_name
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 
 __all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "get_space", "space_name"]
 
@@ -64,20 +65,20 @@ def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[s
             those that a user's own space proposes.
 
     Raises:
-        ValueError: There is no such space or backbone; names the nearest. Or the user's own space breaks a rule; names
+        UserError: There is no such space or backbone; names the nearest. Or the user's own space breaks a rule; names
             its file, its function, what is wrong and the way out.
     """
     if is_user_space(name):
         return _user_space(name, backbones, formulations)
     if name not in SPACES:
-        raise ValueError(
+        raise UserError(
             f"there is no space {name!r}{_nearest(name, list(SPACES))} Spaces: {', '.join(SPACES)}, "
             "or path/to/file.py:function for one of your own"
         )
     module, formulations = SPACES[name], tuple(formulations) or JOINT
     for backbone in backbones:
         if backbone not in module.BACKBONES:
-            raise ValueError(
+            raise UserError(
                 f"the space {name} has no backbone {backbone!r}{_nearest(backbone, list(module.BACKBONES))} "
                 f"Backbones: {', '.join(module.BACKBONES)}"
             )
@@ -102,12 +103,12 @@ def _user_space(asked: str, backbones: Sequence[str], formulations: Sequence[str
     space = load_user_space(asked)
     found = check_user_space(space)
     if backbones and set(backbones) != set(found.backbones):
-        raise ValueError(
+        raise UserError(
             f"--backbones narrows the built-in spaces only: {space.where} has {', '.join(found.backbones)}, wanted are "
             f"{', '.join(backbones)}. Choose the backbones in the file, and start a new run"
         )
     if found.formulations and formulations:
-        raise ValueError(f"{space.where} proposes the formulation itself: leave --formulation out")
+        raise UserError(f"{space.where} proposes the formulation itself: leave --formulation out")
     formulations = tuple(formulations) or JOINT
     return Space(
         name=user_space_name(asked),

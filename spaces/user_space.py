@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FixedTrial
 
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 
 SAMPLES = 100
 """Drawn for the check; a mistake behind a condition that is rarer than this may stay unseen."""
@@ -95,11 +96,11 @@ def load_user_space(asked: str) -> UserSpace:
     """Loads the file anew and finds the function.
 
     Raises:
-        ValueError: There is no such file or function, or the file does not run.
+        UserError: There is no such file or function, or the file does not run.
     """
     path, _, function = absolute_space(asked).rpartition(":") if ":" in asked else (absolute_space(asked), "", "")
     if not Path(path).is_file():
-        raise ValueError(
+        raise UserError(
             f"--space {asked}: there is no file {path}. Give the path of a Python file and the name of a function in "
             "it, as in my_spaces.py:mine"
         )
@@ -115,7 +116,7 @@ def load_user_space(asked: str) -> UserSpace:
         what = f"{path} has no function {function!r}" if function else f"--space {asked} names no function of {path}"
         guess = f": did you mean {close[0]!r}?" if close else "."
         listed = ", ".join(there) or "none; write one that takes a trial and returns a TrialConfig"
-        raise ValueError(f"{what}{guess} Functions there: {listed}. Give {path}:{[*close, *there, 'mine'][0]}")
+        raise UserError(f"{what}{guess} Functions there: {listed}. Give {path}:{[*close, *there, 'mine'][0]}")
     _modules[path] = module
     return UserSpace(path, function)
 
@@ -124,7 +125,7 @@ def check_user_space(space: UserSpace) -> Found:
     """Draws samples and holds them against what a search and its records rely on.
 
     Raises:
-        ValueError: A sample breaks a rule; names file, function, the rule and the way out.
+        UserError: A sample breaks a rule; names file, function, the rule and the way out.
     """
     study = _scratch_study()
     configs: list[TrialConfig] = []
@@ -156,7 +157,7 @@ def _run_file(path: str) -> ModuleType:
         exec(compile(Path(path).read_bytes(), path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         line = error.lineno if isinstance(error, SyntaxError) else _line(error, path)
-        raise ValueError(
+        raise UserError(
             f"{path} does not run: {type(error).__name__}{f' in line {line}' if line else ''}: {error}"
         ) from error
     finally:
@@ -187,9 +188,9 @@ def _sample(space: UserSpace, trial: optuna.Trial, number: int) -> TrialConfig:
                 " One name has the same choices in every trial, and is always a choice or always a number; only "
                 "numeric ranges may differ"
             )
-        raise ValueError(f"{space.where} fails on sample {number} ({trial.params}): {why}") from error
+        raise UserError(f"{space.where} fails on sample {number} ({trial.params}): {why}") from error
     if not isinstance(config, TrialConfig):
-        raise ValueError(
+        raise UserError(
             f"{space.where} returns {type(config).__name__}: it must return a TrialConfig "
             "(from trainables.config import TrialConfig)"
         )
@@ -201,24 +202,24 @@ def _check_sample(space: UserSpace, trial: optuna.Trial, config: TrialConfig) ->
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, n=1)
             guess = f": did you mean {close[0]!r}?" if close else "."
-            raise ValueError(
+            raise UserError(
                 f"{space.where} suggests {name!r}, which is no field of TrialConfig{guess} A suggested name is the "
                 f"field it fills. Fields: {', '.join(FIELDS)}"
             )
         if getattr(config, name) != value:
-            raise ValueError(
+            raise UserError(
                 f"{space.where} suggests {name}={value!r} and returns {name}={getattr(config, name)!r}: return what "
                 "was suggested as it is, or records could not be replayed"
             )
     if (again := _replayed(space, config)) != config:
-        raise ValueError(
+        raise UserError(
             f"{space.where} does not return the same when it gets the same values again "
             f"({_difference(again, config)}): let every value that varies come from "
             "trial.suggest_*, and every condition from such a value"
         )
     for name, value in asdict(config).items():
         if type(value) not in (str, int, float):
-            raise ValueError(
+            raise UserError(
                 f"{space.where} returns {name}={value!r} of type {type(value).__name__}: records hold plain str, "
                 "int and float"
             )
@@ -248,9 +249,9 @@ def _points(space: UserSpace) -> tuple[TrialConfig, ...]:
     points = getattr(_modules[space.path], POINTS, ())
     for number, point in enumerate(points):
         if not isinstance(point, TrialConfig):
-            raise ValueError(f"{space.path}: {POINTS}[{number}] is {type(point).__name__}: it must be a TrialConfig")
+            raise UserError(f"{space.path}: {POINTS}[{number}] is {type(point).__name__}: it must be a TrialConfig")
         if (again := _replayed(space, point)) != point:
-            raise ValueError(
+            raise UserError(
                 f"{space.path}: {POINTS}[{number}] does not lie in {space.function} ({_difference(again, point)}): "
                 "take a value of each range, and for what is not suggested the value that the function returns"
             )
@@ -260,7 +261,7 @@ def _points(space: UserSpace) -> tuple[TrialConfig, ...]:
 def _check_pickle(space: UserSpace, config: TrialConfig) -> None:
     again: UserSpace = pickle.loads(pickle.dumps(space))
     if _replayed(again, config) != config or json.loads(json.dumps(asdict(config))) != asdict(config):
-        raise ValueError(f"{space.where} does not survive being pickled: let it depend on nothing but its trial")
+        raise UserError(f"{space.where} does not survive being pickled: let it depend on nothing but its trial")
 
 
 def _line(error: BaseException, path: str) -> int | None:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from trainables.atomic import write_whole
+from trainables.errors import UserError
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """A file or value is not what it must be; names the key and the file."""
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
+    raise UserError(f"{word} is no JSON")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse)  # json.loads would build one for every line of a file
@@ -29,7 +30,7 @@ def parse(text: bytes) -> Any:
     """Parses strict JSON in UTF-8: the words NaN and Infinity, which no other parser need know, are errors.
 
     Raises:
-        ValueError: The text is not JSON, or not UTF-8.
+        UserError: The text is not JSON, or not UTF-8.
     """
     return _DECODER.decode(text.decode())
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from results.records.record import BestTrial
 from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import UserError
 
 _SPECIAL = re.compile(r"[&<>|`*\[\]\\~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ?")
@@ -22,7 +23,7 @@ _MISSED = re.compile(
 """What `trainables.networks.weights` says about weights that it did not find, in records of any age."""
 
 
-class TableError(ValueError):
+class TableError(UserError):
     """A page's markers are broken or a time zone is unknown; says how to mend it."""
 
 

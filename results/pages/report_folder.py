@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainables.errors import UserError
 from trainables.strict_json import RecordError, load_object, save_object
 
 FILES = "files"
@@ -25,7 +26,7 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
         what: What such a report is called, as in "an evaluation".
 
     Raises:
-        ValueError: It is a file, or a folder that holds something else than an earlier report.
+        UserError: It is a file, or a folder that holds something else than an earlier report.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -33,9 +34,9 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
     with contextlib.suppress(RecordError, OSError, TypeError):
         ours = {marker, *load_object(out / marker).get(FILES, ())}
     if not ours:
-        raise ValueError(f"{out} exists and is not {what}: name another folder by --out")
+        raise UserError(f"{out} exists and is not {what}: name another folder by --out")
     if foreign := sorted({path.name for path in out.iterdir()} - ours):
-        raise ValueError(
+        raise UserError(
             f"{out} holds {what}, but {foreign[0]!r} is not a part of it and would be lost: move it away, or name "
             "another folder by --out"
         )
@@ -52,7 +53,7 @@ def replace_folder(out: Path, marker: str, what: str, numbers: Mapping[str, Any]
         numbers: What the marker holds besides the names of the files, as strict JSON values.
 
     Raises:
-        ValueError: `out` holds something else.
+        UserError: `out` holds something else.
         OSError: The folder cannot be written.
     """
     refuse_foreign_folder(out, marker, what)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.atomic import write_whole
+from trainables.errors import UserError
 from trainables.strict_json import RecordError
 
 CORNER = "true\\answered"
@@ -63,7 +64,7 @@ def load_confusion(path: Path) -> tuple[tuple[str, ...], list[list[int]]]:
         (corner, *classes), *body = rows
         counts = [[int(value) for value in row[1:]] for row in body]
         if corner != CORNER or [row[0] for row in body] != classes or {len(row) for row in counts} != {len(classes)}:
-            raise ValueError("names and counts do not match")
+            raise UserError("names and counts do not match")
     except (ValueError, IndexError) as error:
         raise RecordError(f"{path} is no confusion matrix ({error}): delete it") from error
     return tuple(classes), counts

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from results.statistics.evaluation import marginal
+from trainables.errors import UserError
 
 ANSWER, PROBABILITY = "answer", "probability"
 PREFIX = "p_"
 """Of a column with the probability of a class."""
 
 
-class ColumnError(ValueError):
+class ColumnError(UserError):
     """A table has a column already that is to be added."""
 
 
@@ -53,11 +54,11 @@ def index_column(classes: Sequence[str], probabilities: np.ndarray, order: Seque
     """The most probable classes as their places in `order`.
 
     Raises:
-        ValueError: A class is not in `order`, so there is no index to give.
+        UserError: A class is not in `order`, so there is no index to give.
     """
     index = {name: str(place) for place, name in enumerate(order)}
     if strange := [name for name in classes if name not in index]:
-        raise ValueError(
+        raise UserError(
             f"the model's class {strange[0]!r} is none of the competition's {len(order)}, so info.csv cannot be "
             "filled; give the folder eval/images to get answers by name"
         )

@@ -19,6 +19,7 @@ from typing import Any
 from results.records.cost import search_cost
 from results.records.record import BestTrial, SearchRun, epoch_report, trial_config
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 from trainables.report import METRIC, EpochReport
 from trainables.strict_json import RecordError, load_object, parse
 
@@ -33,7 +34,7 @@ _WAY_OUT = "delete that line and try again, or start a new search if another ver
 _REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
 
 
-class RunError(ValueError):
+class RunError(UserError):
     """A run folder is missing or not readable; names the file, the line and the way out."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from results.records.run_folder import TrialHistory
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 from trainables.report import METRIC
 
 DEFAULT = "default"
@@ -77,13 +78,13 @@ def candidates(
         The candidates, the default among them, and the default.
 
     Raises:
-        ValueError: No trial has a score, or there is none of that name; says which there are.
+        UserError: No trial has a score, or there is none of that name; says which there are.
     """
     scored = [trial for trial in trials if trial.best is not None and trial.status != "failed"]
     if only is not None:
         chosen = [trial for trial in scored if trial.trial_id == only]
         if not chosen:
-            raise ValueError(
+            raise UserError(
                 f"--trial {only}: the search has no trial of that name with a score; it has "
                 f"{', '.join(trial.trial_id for trial in scored) or 'none'}"
             )
@@ -94,7 +95,7 @@ def candidates(
         best = max(ranked, key=_best, default=None)
         chosen = ranked[:top_k] if best in ranked[:top_k] or best is None else [*ranked[: top_k - 1], best]
     if not chosen:
-        raise ValueError("no trial of the search has a score, so there is nothing to train again")
+        raise UserError("no trial of the search has a score, so there is nothing to train again")
     listed = [Candidate(trial.trial_id, trial.config, _best(trial)) for trial in chosen]
     for candidate in listed:
         if candidate.config == default:

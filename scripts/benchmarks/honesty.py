@@ -40,6 +40,7 @@ from results.statistics.bootstrap import (
 )
 from scripts.terminal import run_command
 from trainables.atomic import write_whole
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from trainables.data.labelled import LabelledPictures
@@ -70,7 +71,7 @@ class HonestyConfig:
 
     def __post_init__(self) -> None:
         if self.searches < 1:
-            raise ValueError(f"--searches is {self.searches}: it must be at least 1")
+            raise UserError(f"--searches is {self.searches}: it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,9 +297,7 @@ def _ask(model: Path, pictures: LabelledPictures, cache_dir: Path) -> np.ndarray
 def _call(script: str, *flags: str) -> None:
     done = subprocess.run([sys.executable, str(ROOT / script), *flags], capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(
-            f"{script} {' '.join(flags)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}"
-        )
+        raise UserError(f"{script} {' '.join(flags)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr}")
 
 
 def _score(counts: np.ndarray) -> float:

@@ -26,7 +26,8 @@ import numpy as np
 import tyro
 
 from results.statistics.bootstrap import difference_interval, group_counts, macro_f1, score_interval
-from scripts.terminal import say_error
+from scripts.terminal import run_command
+from trainables.errors import UserError
 
 SHARES = np.array([549, 410, 83, 732, 817, 109]) / 2700
 """Of the six kinds of people, 3 * female + age band, among the competition's 2,700."""
@@ -76,25 +77,25 @@ class IntervalsConfig:
 
     def __post_init__(self) -> None:
         if min(self.people, default=0) < 6:
-            raise ValueError(f"--people is {self.people}: a test side has at least 6, one of each kind")
+            raise UserError(f"--people is {self.people}: a test side has at least 6, one of each kind")
         if self.repeats < 1:
-            raise ValueError(f"--repeats is {self.repeats}: it must be at least 1")
+            raise UserError(f"--repeats is {self.repeats}: it must be at least 1")
         if self.seeds and self.answers is None:
-            raise ValueError("--seeds chooses among the networks of a folder: give --answers too")
+            raise UserError("--seeds chooses among the networks of a folder: give --answers too")
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line, measures, and prints Markdown tables; a user's mistake is exit code 2."""
-    try:
-        config = tyro.cli(IntervalsConfig, prog="intervals.py", args=args)
-        rng = np.random.default_rng(config.seed)
-        if config.answers is None:
-            by_name = {name: [{name: draw_crowd(skill, rng)}] for name, skill in SKILLS.items()}
-        else:
-            by_name = {"all": load_answers(config.answers.expanduser(), config.seeds)}
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
+    return run_command(IntervalsConfig, measure, args, prog="scripts/benchmarks/intervals.py", markers=())
+
+
+def measure(config: IntervalsConfig) -> None:
+    """Measures, and prints Markdown tables."""
+    rng = np.random.default_rng(config.seed)
+    if config.answers is None:
+        by_name = {name: [{name: draw_crowd(skill, rng)}] for name, skill in SKILLS.items()}
+    else:
+        by_name = {"all": load_answers(config.answers.expanduser(), config.seeds)}
     print(
         "| networks | people | score less truth | ours holds the truth (least of a network) | above it / below it |",
         end="",
@@ -120,7 +121,6 @@ def main(args: Sequence[str] | None = None) -> int:
                 f"| {len(pairs)} | {num} | {held.mean():.3f} ({held.min():.3f}) | {rows[..., 1].mean():.3f} |",
                 flush=True,
             )
-    return 0
 
 
 def load_answers(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
@@ -131,7 +131,7 @@ def load_answers(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, np.nda
             with np.load(path) as saved:
                 found.append({name: saved[name] for name in saved.files if name.startswith("fresh_")})
     if not found:
-        raise ValueError(f"{folder}: no answers of networks there; scripts/benchmarks/honesty.py keeps them")
+        raise UserError(f"{folder}: no answers of networks there; scripts/benchmarks/honesty.py keeps them")
     return found
 
 

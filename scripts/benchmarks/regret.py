@@ -43,6 +43,7 @@ from search.engine.history import build_portfolio
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import build_searcher
 from spaces.sampling import RecordedTrial, at_share, config_of
+from trainables.errors import UserError
 
 METRIC = "value"
 MARKS = (150, 375, 750, 1500)
@@ -388,7 +389,7 @@ def build_tasks(options: Options) -> list[Task]:
     if options.tasks:
         unknown = set(options.tasks) - {task.name for task in tasks}
         if unknown:
-            raise ValueError(f"tasks has {', '.join(sorted(unknown))}: must be of {', '.join(t.name for t in tasks)}")
+            raise UserError(f"tasks has {', '.join(sorted(unknown))}: must be of {', '.join(t.name for t in tasks)}")
         tasks = [task for task in tasks if task.name in options.tasks]
     return tasks
 

@@ -34,8 +34,9 @@ from rich.console import Console
 
 from results.pages.figures import save_png
 from scripts.benchmarks.scale_report import Measured, draw, render_table
-from scripts.terminal import say_error
+from scripts.terminal import run_command
 from trainables.atomic import write_whole
+from trainables.errors import UserError
 from trainables.strict_json import parse, save_object
 
 SAMPLE_SECONDS = 0.5
@@ -66,9 +67,9 @@ class ScaleConfig:
     def __post_init__(self) -> None:
         for name, low in (("trials", 10), ("workers", 1), ("epochs", 1), ("seed", 0), ("real_trials", 0)):
             if getattr(self, name) < low:
-                raise ValueError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {low}")
+                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}: it must be at least {low}")
         if 0 < self.real_trials < 3:
-            raise ValueError(f"--real-trials is {self.real_trials}: it must be 0 or at least 3")
+            raise UserError(f"--real-trials is {self.real_trials}: it must be 0 or at least 3")
 
 
 def stub_trial(params: Mapping[str, Any], task: Any, gpu_share: float, ends_at: float) -> None:
@@ -162,16 +163,16 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     from results.export import export_best
     from results.pages.report import write_report
     from results.records.run_folder import best_trial, load_trials
-    from search.callbacks.progress import Progress
-    from search.callbacks.run_log import Monitor
-    from search.machine.cluster import connect
+    from search.engine.engine import build_engine
+    from search.machine.ray_session import ray_session
+    from search.run_trials import Workload, run_trials
     from search.stop import StopRequest
-    from search.study import StudyConfig
-    from search.tuner import NamedSearcher, build_tuner, fit, new_scheduler, new_searcher, trial_ids
+    from search.study import AskedStudy
+    from search.tuner import trial_ids
     from spaces import get_space
 
     space = get_space(config.space)
-    study = StudyConfig(
+    study = AskedStudy.of(
         space=config.space,
         trials=config.trials,
         epochs=config.epochs,
@@ -183,33 +184,27 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     run = _a_run(config, space, run_dir)
     run_dir.mkdir(parents=True)
     run.save(run_dir / "run.json")
-    stop = StopRequest(None)
+    stop = StopRequest()
     measured = Measured(trials=config.trials, workers=config.workers, epochs=config.epochs, hardware=run.hardware)
-    searcher = new_searcher(space, study, run, run_dir)
-    numbered = NamedSearcher(Timed(searcher, measured), stop, trial_ids([], config.trials))
-    with connect(None), (run_dir / "said.txt").open("w") as said, Console(file=said) as console:
-        tuner = build_tuner(
-            run.task,
-            study,
-            run_dir=run_dir,
-            num_trials=config.trials,
-            searcher=numbered,
-            scheduler=new_scheduler(study, config.epochs),
-            stop=stop,
-            callbacks=[
-                Monitor(run_dir, run.task, study.keep, stop),
-                Progress(console, config.trials, config.epochs, config.workers, stop),
-            ],
-            trainable=stub_trial,
-        )
+    engine = build_engine(space, study, run, run_dir)
+    work = Workload(
+        folder=run_dir,
+        task=run.task,
+        study=study,
+        waiting=trial_ids([], config.trials),
+        num_trials=config.trials,
+        keep=study.keep,
+    )
+    with ray_session() as session, (run_dir / "said.txt").open("w") as said, Console(file=said) as console:
+        session.start()
         sampler = MemorySampler(measured, since=time.monotonic())
         started = time.time()
         sampler.start()
         cpu = time.process_time()
-        fit(tuner, stop, one_node=True)
+        run_trials(work, Timed(engine.searcher, measured), engine.scheduler, session, stop, console, stub_trial)
         measured.driver_cpu_seconds = time.process_time() - cpu
         sampler.stop()
-        searcher.close("ended")
+        engine.searcher.close("ended")
     if stop.reason is not None:
         raise RuntimeError(f"the search ended early: {stop.reason}")
     measured.finished = [
@@ -287,24 +282,23 @@ def _timed(seconds: dict[str, float], name: str, action: Callable[[], Any]) -> A
 
 
 def main(args: Sequence[str] | None = None) -> int:
+    """Parses the command line and measures; a user's mistake is one message and exit code 2."""
+    return run_command(ScaleConfig, measure, args, prog="scripts/benchmarks/scale.py", markers=())
+
+
+def measure(config: ScaleConfig) -> None:
     """Measures, and writes the table, the figure and the numbers."""
-    try:
-        config = tyro.cli(ScaleConfig, prog="scripts/benchmarks/scale.py", args=args)
-        out = config.out.expanduser().resolve()
-        run_dir = out / f"stubs-{datetime.now():%Y%m%d-%H%M%S}"
-        measured = run_stubs(config, run_dir)
-        if config.real_trials:
-            measured.real_overheads, measured.worker_memory = run_real(config, run_dir)
-    except (ValueError, OSError) as error:
-        say_error(error)
-        return 2
+    out = config.out.expanduser().resolve()
+    run_dir = out / f"stubs-{datetime.now():%Y%m%d-%H%M%S}"
+    measured = run_stubs(config, run_dir)
+    if config.real_trials:
+        measured.real_overheads, measured.worker_memory = run_real(config, run_dir)
     table = render_table(measured)
     print(table)
     save_object(out / "scale.json", asdict(measured))
     write_whole(out / "scale.md", table.encode())
     save_png(draw(measured), out / "scale.png")
     print(out / "scale.png")
-    return 0
 
 
 if __name__ == "__main__":

@@ -38,11 +38,13 @@ from scripts.benchmarks.throughput_report import draw, plain_name, render
 from scripts.terminal import run_command
 from search.study import num_cores
 from trainables.atomic import write_whole
+from trainables.errors import UserError
 from trainables.strict_json import save_object
 
 SPACE = '''"""What the throughput benchmark searches."""
 
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 
 
 def space(trial):
@@ -236,7 +238,7 @@ def _train_seconds(line: Mapping[str, Any], config: ThroughputConfig, run_dir: P
 
 def _refuse_other_work(config: ThroughputConfig, epochs: int, what: str) -> None:
     if epochs != config.trials * config.epochs:
-        raise ValueError(
+        raise UserError(
             f"{what} trained {epochs} epochs where {config.trials * config.epochs} were asked for, so nothing can be "
             f"compared: see {config.out}"
         )
@@ -256,7 +258,7 @@ def _seconds(command: Sequence[str], out: Path) -> float:
         done = subprocess.run(command, cwd=out, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
-        raise ValueError(f"{' '.join(command[:2])} ended with exit code {done.returncode}: see {out / 'log.txt'}")
+        raise UserError(f"{' '.join(command[:2])} ended with exit code {done.returncode}: see {out / 'log.txt'}")
     return seconds
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from results.statistics.comparison import ATTRIBUTE
 from spaces import SPACES
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 
 FAMILIES = (
     "tf_efficientnet_lite0",
@@ -176,7 +177,7 @@ def default_config(backbone: str) -> TrialConfig:
     """The default configuration of the space that a backbone belongs to.
 
     Raises:
-        ValueError: No space has it; names the nearest.
+        UserError: No space has it; names the nearest.
     """
     spaces = [module for name, module in SPACES.items() if name not in ("all", "baseline")]
     for module in spaces:
@@ -185,4 +186,4 @@ def default_config(backbone: str) -> TrialConfig:
     every = [name for module in spaces for name in module.BACKBONES]
     near = difflib.get_close_matches(backbone, every, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "see scripts/spaces.py"
-    raise ValueError(f"no space has the backbone {backbone!r}: {hint}")
+    raise UserError(f"no space has the backbone {backbone!r}: {hint}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -18,14 +17,14 @@ from results.pages.figures import save_png
 from results.records.run_folder import TrialHistory, load_trials
 from results.statistics.comparison import Answers, Classes, Compared, compare, measure, measure_named
 from scripts.study.study_list import Arm, Study
-from search.machine.cluster import connect
 from search.machine.memory_needs import most_networks
 from search.machine.provenance import provenance
-from search.retraining.stages import say, warn
+from search.machine.ray_session import ray_session
 from search.retraining.trainings import Job, forget_job, run_jobs
 from search.start import check_disk
 from search.stop import StopRequest
-from search.study import StudyConfig
+from search.study import SettledStudy
+from search.terminal import say, warn
 from trainables.atomic import write_whole
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.cache import ImageCache
@@ -57,7 +56,7 @@ class Setting:
     cache: ImageCache
     source: str
     """The data, in words."""
-    study: StudyConfig
+    study: SettledStudy
     """Settled."""
     folder: Path
     """Where the trainings are kept."""
@@ -142,8 +141,8 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
             finished.remove(job.name)
     waiting = sum(job.name not in finished for job in jobs)
     say(console, f"{plan.study.title}: {len(jobs)} trainings, {waiting} of them to be done, in {setting.folder}")
-    with connect(None) if waiting else nullcontext():
-        done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, stop, console)
+    with ray_session() as session:
+        done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, session, stop, console)
     if stop.reason is not None:
         return None
     rows = {}
@@ -184,7 +183,6 @@ def claimed_split(manifest: Manifest, held: Split, seed: int, by: Literal["group
 
 def _epochs(study: Study, setting: Setting) -> tuple[dict[str, int], dict[str, float]]:
     """Epochs of each arm and, where they are to take the same time, images a second measured for each."""
-    assert setting.study.epochs
     first = study.times_epochs * setting.study.epochs
     if not study.equal_time:
         return {arm.name: first for arm in study.arms}, {}
@@ -201,15 +199,14 @@ def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
     Kept in `speeds.json` in the folder of the trainings: measured anew, they would ask for other epochs after a kill.
     """
     study, path = setting.study, setting.folder / "speeds.json"
-    assert study.image_size and study.batch_size
-    device = "cuda" if study.gpus else "cpu"
+    device = "cuda" if study.gpus_per_trial else "cpu"
     size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {device} of "
     size += hardware_in_words()
     known = load_object(path) if path.exists() else {}
     missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]
     for _ in range(SPEED_ROUNDS):
         for backbone in missing:
-            found = measure_throughput(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial or 1)
+            found = measure_throughput(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial)
             known[f"{backbone}, {size}"] = max(found, known.get(f"{backbone}, {size}", 0.0))
     save_object(path, known)
     return {backbone: known[f"{backbone}, {size}"] for backbone in backbones}
@@ -244,7 +241,6 @@ def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) ->
 
 
 def _task(plan: Plan, setting: Setting) -> TaskConfig:
-    assert setting.study.image_size and setting.study.epochs and setting.study.batch_size
     return TaskConfig(
         cache_path=str(setting.cache.path),
         split_path="",  # each training has its own
@@ -255,7 +251,7 @@ def _task(plan: Plan, setting: Setting) -> TaskConfig:
         epochs=setting.study.epochs,
         batch_size=setting.study.batch_size,
         device="cuda" if setting.study.gpus_per_trial else "cpu",
-        num_threads=setting.study.cpus_per_trial or 1,
+        num_threads=setting.study.cpus_per_trial,
         weights=plan.files,
         predictions_dir=str(setting.folder / "predictions"),
     )

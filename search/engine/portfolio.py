@@ -10,7 +10,7 @@ from results.records.record import SearchRun
 from results.records.run_folder import TrialHistory
 from search.callbacks.run_log import is_over
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
-from search.study import StudyConfig
+from search.study import SettledStudy
 from spaces import Space
 from trainables.report import METRIC, MODE
 
@@ -18,7 +18,7 @@ PORTFOLIO_SIZE = 8
 """Points from earlier searches: measured with 4 and 8 earlier searches (scripts/benchmarks/regret.py)."""
 
 
-def first_points(space: Space, study: StudyConfig) -> tuple[list[dict[str, Any]], str]:
+def first_points(space: Space, study: SettledStudy) -> tuple[list[dict[str, Any]], str]:
     """The configurations that a search tries first, and where they come from in words.
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
@@ -31,7 +31,7 @@ def first_points(space: Space, study: StudyConfig) -> tuple[list[dict[str, Any]]
         [(config, values) for config, values in earlier if config.get("backbone") in space.backbones]
         for earlier in studies
     ]
-    size = min(PORTFOLIO_SIZE, max(1, (study.trials or 1) // 2))
+    size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
     known = [earlier for earlier in known if earlier]
     portfolio = build_portfolio(known, size, mode=MODE)
     if not portfolio:
@@ -41,7 +41,7 @@ def first_points(space: Space, study: StudyConfig) -> tuple[list[dict[str, Any]]
     return own[:1] + portfolio, words
 
 
-def remember(run: SearchRun, trials: Sequence[TrialHistory], study: StudyConfig) -> int:
+def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy) -> int:
     """Adds the trials that have ended to the history, once each; returns how many were new."""
     path = study.history_path
     if path is None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period, rung_epochs
+
 
 def build_scheduler(
     *,
@@ -39,15 +41,6 @@ def build_scheduler(
         grace_period=default_grace_period(max_epochs) if grace_period is None else grace_period,
         reduction_factor=DEFAULT_REDUCTION_FACTOR if reduction_factor is None else reduction_factor,
     )
-
-
-DEFAULT_REDUCTION_FACTOR = 3.0
-"""Over 27 to 52 epochs far better than Ray's default of 4 with a grace period of 1."""
-
-
-def default_grace_period(max_epochs: int) -> int:
-    """A third of the square root, at least 1: 2 of 27 and of 52 (measured), 1 of up to 20, 3 of 100, 5 of 200."""
-    return max(1, round(math.sqrt(max_epochs) / 3))
 
 
 class RungScheduler(FIFOScheduler):
@@ -141,12 +134,3 @@ class RungScheduler(FIFOScheduler):
 def trial_name(trial: Any) -> str:
     """What a trial is called in its search: the trial_id it was given, which outlives Ray's own."""
     return (getattr(trial, "config", None) or {}).get("trial_id", trial.trial_id)
-
-
-def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
-    """Epochs at which trials are compared, ascending, all before `max_epochs`."""
-    epochs, epoch = [], float(grace_period)
-    while round(epoch) < max_epochs:
-        epochs.append(round(epoch))
-        epoch *= reduction_factor
-    return sorted(set(epochs))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from search.machine.ray_shortcuts import start_preloading
 from search.study import num_cores
+from trainables.errors import UserError
 from trainables.machine.allocator import ENVIRONMENT
 from trainables.machine.hardware import visible_gpus
 
@@ -17,31 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 OBJECT_STORE_BYTES = 128 * 2**20
 """Ray's store for results on a machine of our own: reports are small, pictures never pass through it."""
 
-PRELOADED = (
-    "torch",
-    "timm",
-    "torchmetrics.functional.classification",
-    "ray.tune",
-    "trainables.training.loop",
-    "trainables.training.state",
-    "trainables.data.batches",
-)
-"""What a trial needs, imported by workers that wait for their first."""
-PRELOADING = {"preload_python_modules": list(PRELOADED), "worker_register_timeout_seconds": 600}
-"""Settings of Ray's; at its 60 seconds it would start more workers beside those that import on a busy machine."""
-
-os.environ.update(
-    ENVIRONMENT,
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AIR_NEW_OUTPUT="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # search.callbacks.run_log writes what they would
-    TUNE_DISABLE_SIGINT_HANDLER="1",  # search.stop ends trials with their epoch instead
-    TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # a run is resumed from its own logs
-    TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="0",
-)
-
-
-os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # in which NVML, too, counts GPUs
+RAY_SETTINGS: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # search.callbacks.run_log writes what they would
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # search.stop ends trials with their epoch instead
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a run is resumed from its own logs
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+"""Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +41,25 @@ class Cluster:
     """Cores of the largest node."""
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """The cluster cannot be reached; names the address and the way out."""
 
 
+def prepare_environment() -> None:
+    """Sets what Ray, CUDA and memory allocators read from the environment, here and in workers; again does nothing.
+
+    It stands until the process ends, as what is measured here shall hold for workers.
+    """
+    os.environ.update({**ENVIRONMENT, **RAY_SETTINGS})
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # in which NVML, too, counts GPUs
+
+
 def this_machine() -> Cluster:
-    """The cores and GPUs that this process may use; asks the driver, so that torch need not be imported for it."""
+    """The cores and GPUs that this process may use; asks the driver, so that torch need not be imported for it.
+
+    From then on CUDA counts the GPUs in the same order (`prepare_environment`).
+    """
+    prepare_environment()
     return Cluster(num_cores(), len(visible_gpus()), num_cores())
 
 
@@ -76,21 +76,25 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
     Raises:
         ClusterError: There is no cluster at the address.
     """
+    prepare_environment()
     import ray
 
     try:
         if address is None:
-            paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-            os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-            ray.init(
+            _let_workers_import()
+            start = partial(
+                ray.init,
                 address="local",
                 num_cpus=single_core_trials or num_cores(),
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _system_config=PRELOADING if single_core_trials else None,
             )
+            if single_core_trials:
+                start_preloading(start)
+            else:
+                start()
         else:
             ray.init(
                 address=address,
@@ -107,3 +111,10 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
         yield Cluster(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), node_cpus)
     finally:
         ray.shutdown()
+
+
+def _let_workers_import() -> None:
+    """Puts the project, once, where workers of this machine look for modules."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if str(ROOT) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (str(ROOT), *paths) if path)

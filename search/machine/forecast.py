@@ -13,8 +13,10 @@ import numpy as np
 from ray.tune.schedulers import TrialScheduler
 
 from results.records.record import SearchRun
-from search.engine.scheduler import DEFAULT_REDUCTION_FACTOR, RungScheduler, default_grace_period, rung_epochs
-from search.study import ROOT, StudyConfig
+from search.engine.rungs import rung_epochs
+from search.engine.scheduler import RungScheduler
+from search.flags import ROOT
+from search.study import SettledStudy
 from trainables.networks.known_costs import (
     FactsError,
     TrialSetting,
@@ -90,10 +92,9 @@ def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reducti
     return total / num_trials / shuffles
 
 
-def study_epochs(study: StudyConfig, epochs: int, num_trials: int) -> float:
+def study_epochs(study: SettledStudy, num_trials: int) -> float:
     """`expected_epochs` of a study's ASHA."""
-    grace_period = study.grace_period or default_grace_period(epochs)
-    return expected_epochs(num_trials, epochs, grace_period, study.reduction_factor or DEFAULT_REDUCTION_FACTOR)
+    return expected_epochs(num_trials, study.epochs, study.grace_period, study.reduction_factor)
 
 
 def forecast(
@@ -119,7 +120,7 @@ def forecast(
     return Forecast(seconds(ordered, 1), seconds(ordered[:half], 1 / spread), seconds(ordered[-half:], spread))
 
 
-def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecast | None:
+def forecast_run(run: SearchRun, study: SettledStudy, num_trials: int) -> Forecast | None:
     """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
 
     None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
@@ -137,8 +138,8 @@ def forecast_run(run: SearchRun, study: StudyConfig, num_trials: int) -> Forecas
     return forecast(
         [pictures / speed for speed in speeds.values()],
         num_trials=num_trials,
-        mean_epochs=study_epochs(study, run.task.epochs, num_trials),
-        concurrency=study.num_concurrent,
+        mean_epochs=study_epochs(study, num_trials),
+        concurrency=study.concurrency,
         spread=KNOWN_SPREAD if remembered else TIMED_SPREAD,
     )
 
@@ -148,7 +149,7 @@ def mean_networks(formulation: str | None, num_attributes: int) -> float:
     return {"separate": num_attributes, "search": (2 + num_attributes) / 3}.get(formulation or "", 1)
 
 
-def images_per_second(run: SearchRun, study: StudyConfig) -> tuple[Mapping[str, float], bool]:
+def images_per_second(run: SearchRun, study: SettledStudy) -> tuple[Mapping[str, float], bool]:
     """Training speed of each backbone of a run in a trial, and whether all of them are remembered from trials.
 
     What no trial has trained yet is timed where it was timed before; else the default's backbone is, for a second or

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import psutil
 
-from search.study import StudyConfig
+from search.study import SettledStudy
 from trainables.machine.hardware import gpu_handles
 
 CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
-def device_memory(study: StudyConfig) -> int | None:
+def device_memory(study: SettledStudy) -> int | None:
     """Free memory that trials share: of the fullest GPU, or of this machine; None where it cannot be told.
 
     A cluster's nodes are not this machine, so there it cannot be told.
     """
     if study.address is not None:
         return None
-    return _free_gpu_bytes() if study.gpus else _free_ram_bytes()
+    return _free_gpu_bytes() if study.gpus_per_trial else _free_ram_bytes()
 
 
 def _free_gpu_bytes() -> int | None:

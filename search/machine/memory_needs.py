@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from results.records.record import SearchRun
-from search.study import StudyConfig
+from search.study import SettledStudy
 from trainables.data.cache import default_cache_dir, stored_size
+from trainables.errors import UserError
 from trainables.machine.hardware import CONTEXT_BYTES
 from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
 
@@ -29,7 +30,7 @@ LEFT_OUT = ": left out of the search"
 
 
 def leave_out_too_large(
-    backbones: Sequence[str], study: StudyConfig, device_memory_bytes: int | None, num_networks: int = 1
+    backbones: Sequence[str], study: SettledStudy, device_memory_bytes: int | None, num_networks: int = 1
 ) -> tuple[tuple[str, ...], str]:
     """Leaves out the backbones whose trials cannot fit.
 
@@ -44,11 +45,10 @@ def leave_out_too_large(
         The backbones that can be trained, and a sentence about the others; empty if there are none.
 
     Raises:
-        ValueError: None can be trained; names the ways out.
+        UserError: None can be trained; names the ways out.
     """
-    assert study.image_size and study.batch_size
     share = None if device_memory_bytes is None else device_memory_bytes // _trials_on_a_device(study)
-    batch_size = study.batch_size if not study.gpus else -(-study.batch_size // GPU_PARTS)
+    batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
     kept, reasons = [], []
     for backbone in backbones:
         try:
@@ -56,14 +56,14 @@ def leave_out_too_large(
         except FactsError as error:
             reasons.append(str(error))
             continue
-        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus))
+        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus_per_trial))
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
         else:
             kept.append(backbone)
     said = "; ".join(reasons)
     if not kept:
-        raise ValueError(
+        raise UserError(
             f"no backbone fits: {said}. Give a smaller --batch-size, --image-size or --concurrency, or "
             "other --backbones"
         )
@@ -77,7 +77,7 @@ def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gp
 
 
 def trials_that_fit(
-    study: StudyConfig,
+    study: SettledStudy,
     backbones: Sequence[str],
     num_pictures: int,
     num_networks: int,
@@ -95,10 +95,9 @@ def trials_that_fit(
         num_networks: Networks that a trial trains at once (`most_networks`).
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
     """
-    assert study.image_size and study.batch_size and study.cpus_per_trial
     if device_memory_bytes is None:
         return None
-    gpu = bool(study.gpus)
+    gpu = bool(study.gpus_per_trial)
     needed = []
     for backbone in backbones:
         try:
@@ -130,12 +129,11 @@ def room_for(needed_bytes: Sequence[int], free_bytes: int) -> int:
     return free_bytes // max(possible) if possible else 1
 
 
-def long_first(points: Sequence[dict[str, Any]], study: StudyConfig) -> list[dict[str, Any]]:
+def long_first(points: Sequence[dict[str, Any]], study: SettledStudy) -> list[dict[str, Any]]:
     """The default, then the other points by how much their backbones compute: none is left alone at the end."""
-    assert study.image_size
 
     def multiply_adds(point: Mapping[str, Any]) -> int:
-        return model_facts(point["backbone"], study.image_size or 0, study.cache_path).multiply_adds
+        return model_facts(point["backbone"], study.image_size, study.cache_path).multiply_adds
 
     return [*points[:1], *sorted(points[1:], key=multiply_adds, reverse=True)]
 
@@ -164,8 +162,8 @@ def largest_trial(run: SearchRun) -> str:
     )
 
 
-def _trials_on_a_device(study: StudyConfig) -> int:
-    concurrency = study.num_concurrent
-    if not study.gpus:
+def _trials_on_a_device(study: SettledStudy) -> int:
+    concurrency = study.concurrency
+    if not study.gpus_per_trial:
         return concurrency
-    return max(1, min(concurrency, int(1 / study.gpus)))
+    return max(1, min(concurrency, int(1 / study.gpus_per_trial)))

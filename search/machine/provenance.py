@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import version
 from typing import Any
 
-from search.study import ROOT
+from search.flags import ROOT
 from trainables.machine.hardware import hardware_in_words
 
 LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics")

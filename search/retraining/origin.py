@@ -13,11 +13,12 @@ from results.records.record import BestTrial, SearchRun, load_record, trial_conf
 from results.records.run_folder import RunError, TrialHistory, load_run, load_trials
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
-from search.study import StudyConfig
+from search.study import AskedStudy
 from spaces import get_space, space_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.manifest import DataConfig
 from trainables.data.split import Split, load_split
+from trainables.errors import UserError
 from trainables.networks.weights import WeightsError, check_weights, resolve_weights
 
 
@@ -38,7 +39,7 @@ class Source:
     """Its trials; of a record the best alone, as if it had trained all its epochs."""
     default: TrialConfig
     """The default configuration of its space."""
-    study: StudyConfig
+    study: AskedStudy
     """The settings of the search that matter to its data and split."""
     data: DataConfig
     """Its pictures, as they were asked for."""
@@ -56,7 +57,7 @@ def from_run(storage: Path, name: str) -> Source:
 
     Raises:
         RunError: There is no such run, or it is broken; names the runs there are.
-        ValueError: Its space is no longer there.
+        UserError: Its space is no longer there.
     """
     run_dir = storage / name
     run = load_run(run_dir)
@@ -81,30 +82,31 @@ def from_run(storage: Path, name: str) -> Source:
     )
 
 
-def from_record(path: Path, study: StudyConfig) -> Source:
+def from_record(path: Path, study: AskedStudy) -> Source:
     """The search behind a record; from its run's folder if that is there, which knows all of its trials.
 
     Raises:
         RecordError: The record is broken.
         OSError: There is no such file.
-        ValueError: Its space is no longer there.
+        UserError: Its space is no longer there.
     """
     record = load_record(path)
-    if (study.runs_dir / record.run / "run.json").exists():
-        source = from_run(study.runs_dir, record.run)
+    if (study.places.runs_dir / record.run / "run.json").exists():
+        source = from_run(study.places.runs_dir, record.run)
         if source.split_hash != record.split_hash:
-            raise ValueError(
+            raise UserError(
                 f"{source.run_dir} is another run of that name than {path} is of (split {source.split_hash}, not "
                 f"{record.split_hash}): give --run {record.run} for the one, another --storage for the other"
             )
         return source
-    space = study.space if space_name(study.space) == record.space else record.space  # of a user's own: its path
+    asked = study.search.space  # of a user's own: its path
+    space = asked if space_name(asked) == record.space else record.space
     default, weights = _default(record, study, space)
     return Source(
         name=record.run,
         started=record.date,
         space=record.space,
-        run_dir=study.runs_dir / record.run,
+        run_dir=study.places.runs_dir / record.run,
         run=None,
         trials=(
             TrialHistory(
@@ -116,7 +118,7 @@ def from_record(path: Path, study: StudyConfig) -> Source:
             ),
         ),
         default=default,
-        study=replace(study, space=space, image_size=record.task.image_size, **_split_settings(record)),
+        study=study.replace(space=space, image_size=record.task.image_size, **_split_settings(record)),
         data=DataConfig(),
         task=record.task,
         split_hash=record.split_hash,
@@ -133,7 +135,7 @@ def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: C
 
     Raises:
         DataError: Something is wrong with the pictures.
-        ValueError: They are not those of the search.
+        UserError: They are not those of the search.
     """
     default = DataConfig()
     given = {field.name: getattr(asked, field.name) for field in fields(asked)}
@@ -141,11 +143,18 @@ def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: C
     split_path, cache_path = source.run_dir / "split.csv", Path(source.task.cache_path)
     if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
         return cache_path, load_split(split_path)
-    prepared = prepare_data(replace(source.data, **given), replace(source.study, cache_dir=cache_dir), console)
+    prepared = prepare_data(
+        replace(source.data, **given),
+        source.study.split,
+        seed=source.study.search.seed,
+        image_size=source.task.image_size,
+        cache_path=cache_dir,
+        console=console,
+    )
     found = prepared.split.hash(prepared.manifest.root)
     if found != source.split_hash:
         where = prepared.manifest.root if "data" in given else source.facts.get("source", "there")
-        raise ValueError(
+        raise UserError(
             f"the pictures in {where} do not give the split of the search {source.name} (hash {found}, it was "
             f"{source.split_hash}): name the very same pictures by --data, with the flags that the search had"
         )
@@ -173,7 +182,7 @@ def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_di
     return found.files
 
 
-def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialConfig, str]:
+def _default(record: BestTrial, study: AskedStudy, name: str) -> tuple[TrialConfig, str]:
     """The default of the record's space, and where its weights come from; from weights if the record's trial was.
 
     In the record's formulation where the space leaves that open: which others were searched, a record does not say.
@@ -183,7 +192,7 @@ def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialCon
     space = get_space(name, formulations=formulations)
     if record.weights.startswith("random"):
         return space.starting_points[0], "random"
-    found = resolve_weights(space.backbones, study.weights, study.cache_path)
+    found = resolve_weights(space.backbones, study.search.weights, study.places.cache_path)
     default = (space if space.own else get_space(name, found.backbones, formulations)).starting_points[0]
     return default, found.sources.get(default.backbone, "random")
 
@@ -191,7 +200,7 @@ def _default(record: BestTrial, study: StudyConfig, name: str) -> tuple[TrialCon
 def _split_settings(record: BestTrial) -> dict[str, Any]:
     settings = record.data.get("split")
     if not isinstance(settings, dict) or settings.keys() != set(SPLIT_SETTINGS):
-        raise ValueError(
+        raise UserError(
             f"the record of run {record.run} does not say how its pictures were split: search again, or give --run"
         )
     return settings

@@ -14,19 +14,23 @@ import pandas
 from rich.console import Console
 from rich.table import Table
 
+from results.export import export_retrained
+from results.pages.report import write_report
 from results.records.cost import device_seconds, energy_joules, images_an_epoch
+from results.records.experiments import note_retrained
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import TrialHistory, load_trials, wall_seconds
 from results.records.scorings import note_scoring, side_hash
 from results.statistics.bootstrap import Interval, group_counts, score_interval
 from results.statistics.held_out import TestScore, score_test
 from results.statistics.ranking import Candidate, Ranked, rank
-from search.finish import say, warn
 from search.machine.provenance import provenance
+from search.machine.ray_session import RaySession
 from search.retraining.origin import Source
 from search.retraining.trainings import Job, forget_job, run_jobs
 from search.stop import StopRequest
-from search.study import StudyConfig
+from search.study import SettledStudy
+from search.terminal import say, say_if_it_fails, warn
 from trainables.atomic import write_whole
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
@@ -40,18 +44,24 @@ DERIVED = ("model.onnx", "evaluation", "out_of_fold.csv", "test_predictions.csv"
 """What lies beside a model and was made with it."""
 
 
-@dataclass(frozen=True)
-class Settled:
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
     """What a re-training starts from."""
 
     source: Source
     """The search."""
+    candidates: Sequence[Candidate]
+    """What is ranked, the default configuration among them."""
+    control: Candidate
+    """The default configuration."""
     task: TaskConfig
     """What all trainings share: the task of the search, on this machine."""
     split: Split
     """The split of the search."""
-    study: StudyConfig
-    """Settled; how many trainings at a time, where the records are."""
+    study: SettledStudy
+    """Retraining; how many trainings at a time, where the records are."""
+    session: RaySession
+    """The machine."""
     folder: Path
     """`retrained` in the folder of the run."""
     seeds: list[int]
@@ -60,23 +70,22 @@ class Settled:
     """Folds of train and val people; None to train everything on the same split."""
 
 
-def rank_again(
-    settled: Settled, listed: Sequence[Candidate], stop: StopRequest, console: Console
-) -> list[Ranked] | None:
+def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> list[Ranked] | None:
     """Trains every candidate with every seed, or in every fold, and ranks them by their mean.
 
     None, with a word to the user, if that was interrupted or nothing can be ranked.
     """
-    how = f"{len(settled.seeds)} seeds" if settled.folds is None else f"{settled.folds} folds"
+    listed = retraining.candidates
+    how = f"{len(retraining.seeds)} seeds" if retraining.folds is None else f"{retraining.folds} folds"
     names = ", ".join(f"{candidate.name} ({candidate.config.backbone})" for candidate in listed)
-    say(console, f"Ranks {names} over {how}, {settled.task.epochs} epochs each, in {settled.folder}")
-    if settled.folds is not None:
-        for number, fold in enumerate(split_into_folds(settled.split, settled.folds, settled.seeds[0])):
-            fold.save(_fold_path(settled, number))
-    long_first = sorted(listed, key=lambda candidate: epoch_seconds(settled.source.trials, candidate), reverse=True)
-    jobs = {candidate.name: _trainings(settled, candidate) for candidate in long_first}
+    say(console, f"Ranks {names} over {how}, {retraining.task.epochs} epochs each, in {retraining.folder}")
+    if retraining.folds is not None:
+        for number, fold in enumerate(split_into_folds(retraining.split, retraining.folds, retraining.seeds[0])):
+            fold.save(_fold_path(retraining, number))
+    long_first = sorted(listed, key=lambda candidate: epoch_seconds(retraining.source.trials, candidate), reverse=True)
+    jobs = {candidate.name: _trainings(retraining, candidate) for candidate in long_first}
     order = [job for column in zip(*jobs.values(), strict=True) for job in column]  # one of each, then the next
-    done = run_jobs(order, settled.task, settled.study, settled.folder, stop, console)
+    done = _run(retraining, order, stop, console)
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
@@ -85,10 +94,25 @@ def rank_again(
     for name, reason in failed.items():
         warn(console, f"{name} is left out, a training of it failed: {reason}")
     if not ranking:
-        warn(console, f"no candidate could be trained. What happened: {settled.folder / 'events.jsonl'}")
+        warn(console, f"no candidate could be trained. What happened: {retraining.folder / 'events.jsonl'}")
         return None
     console.print(_table(ranking, how))
     return ranking
+
+
+def _run(
+    retraining: Retraining, jobs: Sequence[Job], stop: StopRequest, console: Console, *, keep: int = 0
+) -> dict[str, TrialHistory]:
+    return run_jobs(
+        jobs,
+        retraining.task,
+        retraining.study,
+        retraining.folder,
+        retraining.session,
+        stop,
+        console,
+        keep=keep,
+    )
 
 
 def epoch_seconds(trials: Sequence[TrialHistory], candidate: Candidate) -> float:
@@ -97,17 +121,19 @@ def epoch_seconds(trials: Sequence[TrialHistory], candidate: Candidate) -> float
     return sum(seconds) / len(seconds) if seconds else math.inf
 
 
-def train_finals(settled: Settled, finals: Sequence[Ranked], stop: StopRequest, console: Console) -> list[Job] | None:
+def train_finals(
+    retraining: Retraining, finals: Sequence[Ranked], stop: StopRequest, console: Console
+) -> list[Job] | None:
     """Trains on train and val for the epochs that the ranking found best; the weights stay in `checkpoints`.
 
     None, with a word to the user, if that was interrupted or failed.
     """
-    jobs = [_final(settled, ranked) for ranked in finals]
+    jobs = [_final(retraining, ranked) for ranked in finals]
     for job in jobs:
-        if not (settled.folder / "checkpoints" / job.name / BEST).exists():
-            forget_job(settled.folder, job.name)  # its weights were cleared away after an earlier re-training
+        if not (retraining.folder / "checkpoints" / job.name / BEST).exists():
+            forget_job(retraining.folder, job.name)  # its weights were cleared away after an earlier re-training
     say(console, f"Trains on train and val: {', '.join(job.name for job in jobs)}")
-    done = run_jobs(jobs, settled.task, settled.study, settled.folder, stop, console, keep=len(jobs))
+    done = _run(retraining, jobs, stop, console, keep=len(jobs))
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
@@ -119,52 +145,52 @@ def train_finals(settled: Settled, finals: Sequence[Ranked], stop: StopRequest, 
     return jobs
 
 
-def score_finals(settled: Settled, ranking: Sequence[Ranked], jobs: Sequence[Job]) -> RetrainedModel:
+def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequence[Job]) -> RetrainedModel:
     """Saves the final models, scores them on the test side, and writes down that this was done.
 
     Args:
-        settled: What it started from.
+        retraining: What it started from.
         ranking: All candidates, the pick first.
         jobs: The final training of the pick and, unless that is the pick, of the default.
     """
     from trainables.saved.final_model import answer_side, save_trained
 
-    rows = settled.split.table[settled.split.table["split"] == "test"]
+    rows = retraining.split.table[retraining.split.table["split"] == "test"]
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     answers, models = [], []
-    shutil.rmtree(settled.folder / CONTROL, ignore_errors=True)
-    before = _known_sha256(settled.folder)
-    for job, target in zip(jobs, (settled.folder, settled.folder / CONTROL), strict=False):
-        task = replace(settled.task, **job.task)
-        checkpoint = settled.folder / "checkpoints" / job.name
-        models.append(save_trained(checkpoint, job.config, task, target, {"run": settled.source.name}))
+    shutil.rmtree(retraining.folder / CONTROL, ignore_errors=True)
+    before = _known_sha256(retraining.folder)
+    for job, target in zip(jobs, (retraining.folder, retraining.folder / CONTROL), strict=False):
+        task = replace(retraining.task, **job.task)
+        checkpoint = retraining.folder / "checkpoints" / job.name
+        models.append(save_trained(checkpoint, job.config, task, target, {"run": retraining.source.name}))
     if models[0].weights_sha256 != before:
-        _clear_derived(settled.folder)
-    is_default = ranking[0].candidate.config == settled.source.default
+        _clear_derived(retraining.folder)
+    is_default = ranking[0].candidate.config == retraining.source.default
     test_side = side_hash(zip(rows["path"], rows["label"], rows["group"], strict=True))
     times = note_scoring(  # before it is scored: a kill in between must not hide it
-        settled.study.records_dir.parent / "test_scores.csv",
+        retraining.study.records_dir.parent / "test_scores.csv",
         date=now,
         test_side=test_side,
         weights_sha256=models[0].weights_sha256,
-        run=settled.source.name,
+        run=retraining.source.name,
         model=jobs[0].name,
     )
-    for target in (settled.folder, settled.folder / CONTROL)[: len(jobs)]:
+    for target in (retraining.folder, retraining.folder / CONTROL)[: len(jobs)]:
         # The driver of a cluster need not have the GPU that its workers have.
-        device = "cpu" if settled.task.device == "cpu" else "auto"
-        answers.append(answer_side(target, replace(settled.task, device=device), "test"))
+        device = "cpu" if retraining.task.device == "cpu" else "auto"
+        answers.append(answer_side(target, replace(retraining.task, device=device), "test"))
     score = score_test(
         answers[0],
         answers[-1] if len(jobs) > 1 or is_default else "see events.jsonl",
         list(rows["label"]),
         list(rows["group"]),
-        settled.task.classes,
+        retraining.task.classes,
     )
-    _save_answers(settled, rows, answers[0], settled.folder / "test_predictions.csv")
-    record = _record(settled, ranking, jobs[0], score, now, test_side, times, models[0].weights_sha256)
+    _save_answers(retraining, rows, answers[0], retraining.folder / "test_predictions.csv")
+    record = _record(retraining, ranking, jobs[0], score, now, test_side, times, models[0].weights_sha256)
     described = replace(models[0], record=record.to_json())
-    write_whole(settled.folder / DESCRIPTION, described.to_json().encode())
+    write_whole(retraining.folder / DESCRIPTION, described.to_json().encode())
     return record
 
 
@@ -177,7 +203,7 @@ def _known_sha256(folder: Path) -> str:
 
 
 def _record(
-    settled: Settled,
+    retraining: Retraining,
     ranking: Sequence[Ranked],
     job: Job,
     score: TestScore,
@@ -188,22 +214,24 @@ def _record(
 ) -> RetrainedModel:
     pick = ranking[0]
     jobs = {
-        job.name: job for ranked in ranking for job in (*_trainings(settled, ranked.candidate), _final(settled, ranked))
+        job.name: job
+        for ranked in ranking
+        for job in (*_trainings(retraining, ranked.candidate), _final(retraining, ranked))
     }
-    trials = [trial for trial in load_trials(settled.folder) if trial.trial_id in jobs]
+    trials = [trial for trial in load_trials(retraining.folder) if trial.trial_id in jobs]
     reports = [report for trial in trials for report in trial.reports]
-    out_of_fold = None if settled.folds is None else _out_of_fold(settled, pick).to_json()
+    out_of_fold = None if retraining.folds is None else _out_of_fold(retraining, pick).to_json()
     return RetrainedModel(
-        run=settled.source.name,
-        space=settled.source.space,
+        run=retraining.source.name,
+        space=retraining.source.space,
         date=date,
         trial_id=pick.candidate.name,
         config=pick.candidate.config,
-        is_default=pick.candidate.config == settled.source.default,
+        is_default=pick.candidate.config == retraining.source.default,
         epochs=pick.epoch,
-        task=replace(settled.task, **job.task),
-        seeds=settled.seeds,
-        folds=settled.folds,
+        task=replace(retraining.task, **job.task),
+        seeds=retraining.seeds,
+        folds=retraining.folds,
         ranking=[ranked.to_json() for ranked in ranking],
         val_macro_f1=pick.mean,
         out_of_fold=out_of_fold,
@@ -214,80 +242,80 @@ def _record(
         verdict=score.verdict,
         test_side=test_side,
         times_scored=times_scored,
-        data=settled.source.facts,
-        split_hash=settled.source.split_hash,
-        weights=settled.source.weights.get(pick.candidate.config.backbone, "random"),
+        data=retraining.source.facts,
+        split_hash=retraining.source.split_hash,
+        weights=retraining.source.weights.get(pick.candidate.config.backbone, "random"),
         weights_sha256=weights_sha256,
-        wall_seconds=wall_seconds(settled.folder, jobs),
+        wall_seconds=wall_seconds(retraining.folder, jobs),
         device_seconds=device_seconds(reports),
-        images_trained=_images_trained(settled, jobs, trials),
+        images_trained=_images_trained(retraining, jobs, trials),
         energy_joules=energy_joules(reports),
         **provenance(),
     )
 
 
-def _images_trained(settled: Settled, jobs: Mapping[str, Job], trials: Sequence[TrialHistory]) -> int:
+def _images_trained(retraining: Retraining, jobs: Mapping[str, Job], trials: Sequence[TrialHistory]) -> int:
     """Pictures of all epochs of the trainings, each on its own sides."""
     trained = 0
     for trial in trials:
-        task = replace(settled.task, **jobs[trial.trial_id].task)
+        task = replace(retraining.task, **jobs[trial.trial_id].task)
         sides = load_split(Path(task.split_path)).table["split"]
         trained += len(trial.reports) * images_an_epoch(int(sides.isin(task.train_on).sum()), task.batch_size)
     return trained
 
 
-def _trainings(settled: Settled, candidate: Candidate) -> list[Job]:
+def _trainings(retraining: Retraining, candidate: Candidate) -> list[Job]:
     """A candidate's trainings; a name stands for all that makes up the numbers of one."""
-    if settled.folds is None:
-        return [Job(f"{candidate.name}-seed-{seed}", candidate.config, {"seed": seed}) for seed in settled.seeds]
+    if retraining.folds is None:
+        return [Job(f"{candidate.name}-seed-{seed}", candidate.config, {"seed": seed}) for seed in retraining.seeds]
     return [
         Job(
-            f"{candidate.name}-fold-{number}-of-{settled.folds}-seed-{seed}",
+            f"{candidate.name}-fold-{number}-of-{retraining.folds}-seed-{seed}",
             candidate.config,
             {
                 "seed": seed,
-                "split_path": str(_fold_path(settled, number)),
-                "predictions_dir": str(settled.folder / "predictions"),
+                "split_path": str(_fold_path(retraining, number)),
+                "predictions_dir": str(retraining.folder / "predictions"),
             },
         )
-        for number, seed in enumerate(settled.seeds)
+        for number, seed in enumerate(retraining.seeds)
     ]
 
 
-def _final(settled: Settled, ranked: Ranked) -> Job:
-    seed = settled.seeds[0]
+def _final(retraining: Retraining, ranked: Ranked) -> Job:
+    seed = retraining.seeds[0]
     name = f"{ranked.candidate.name}-final-{ranked.epoch}-epochs-seed-{seed}"
     own = {"seed": seed, "train_on": ("train", "val"), "validate_on": (), "last_epoch": ranked.epoch}
     return Job(name, ranked.candidate.config, own)
 
 
-def _out_of_fold(settled: Settled, pick: Ranked) -> Interval:
+def _out_of_fold(retraining: Retraining, pick: Ranked) -> Interval:
     """Macro-F1 over all people of train and val, each answered by the fold's network that had not seen them."""
     tables, answers = [], []
-    for number, job in enumerate(_trainings(settled, pick.candidate)):
-        path = settled.folder / "predictions" / job.name / f"{pick.epoch}.npy"
-        table = load_split(_fold_path(settled, number)).table
+    for number, job in enumerate(_trainings(retraining, pick.candidate)):
+        path = retraining.folder / "predictions" / job.name / f"{pick.epoch}.npy"
+        table = load_split(_fold_path(retraining, number)).table
         tables.append(table[table["split"] == "val"])
         answers.append(np.load(path))
     rows, probabilities = pandas.concat(tables), np.concatenate(answers)
-    _save_answers(settled, rows, probabilities, settled.folder / "out_of_fold.csv")
-    classes = list(settled.task.classes)
+    _save_answers(retraining, rows, probabilities, retraining.folder / "out_of_fold.csv")
+    classes = list(retraining.task.classes)
     truth = [classes.index(label) for label in rows["label"]]
     return score_interval(group_counts(truth, probabilities.argmax(1).tolist(), list(rows["group"]), len(classes)))
 
 
-def _save_answers(settled: Settled, rows: pandas.DataFrame, probabilities: np.ndarray, path: Path) -> None:
+def _save_answers(retraining: Retraining, rows: pandas.DataFrame, probabilities: np.ndarray, path: Path) -> None:
     """Writes `path,group,label,answer,probability`, whole or not at all."""
     best = probabilities.argmax(1)
     table = rows[["path", "group", "label"]].assign(
-        answer=[settled.task.classes[index] for index in best],
+        answer=[retraining.task.classes[index] for index in best],
         probability=probabilities[np.arange(len(best)), best].round(4),
     )
     write_whole(path, table.to_csv(index=False).encode(errors="surrogateescape"))
 
 
-def _fold_path(settled: Settled, number: int) -> Path:
-    return settled.folder / "folds" / f"{number}-of-{settled.folds}-seed-{settled.seeds[0]}.csv"
+def _fold_path(retraining: Retraining, number: int) -> Path:
+    return retraining.folder / "folds" / f"{number}-of-{retraining.folds}-seed-{retraining.seeds[0]}.csv"
 
 
 def _table(ranking: Sequence[Ranked], how: str) -> Table:
@@ -305,7 +333,21 @@ def _table(ranking: Sequence[Ranked], how: str) -> Table:
     return table
 
 
-def summarize(settled: Settled, result: RetrainedModel, said: str, console: Console) -> None:
+def export(retraining: Retraining, result: RetrainedModel, console: Console) -> str:
+    """Writes record, table, the line among the experiments and the run's report; says what became of the record."""
+    study, source = retraining.study, retraining.source
+    said = export_retrained(result, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+    score, experiments = result.test["macro_f1"], study.records_dir.parent / "experiments.csv"
+    ends = (score["value"], score["low"], score["high"])
+    with say_if_it_fails(console, f"{experiments} could not be written"):
+        note_retrained(experiments, source.name, source.started, result.trial_id, *ends)
+    if source.run is not None:
+        with say_if_it_fails(console, f"the report of {source.run_dir} could not be written"):
+            write_report(source.run_dir)
+    return said
+
+
+def summarize(retraining: Retraining, result: RetrainedModel, said: str, console: Console) -> None:
     """Says what came out of it, and where it is."""
     test = result.test["macro_f1"]
     score = Interval(*(float("nan") if test[end] is None else test[end] for end in ("value", "low", "high")))
@@ -330,7 +372,7 @@ def summarize(settled: Settled, result: RetrainedModel, said: str, console: Cons
             f"{result.times_scored} models have been scored on this test side by now: the more, the less it is a "
             "test. Who chooses between them by it needs new people for an honest score",
         )
-    say(console, f"{said}\nTable: {settled.study.readme_path}\nModel: {settled.folder}")
+    say(console, f"{said}\nTable: {retraining.study.readme_path}\nModel: {retraining.folder}")
 
 
 def _clear_derived(folder: Path) -> None:

@@ -9,17 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
 from rich.console import Console
 
 from results.records.run_folder import TrialHistory, load_trials
-from search.callbacks.progress import Progress
-from search.callbacks.run_log import Monitor, is_over
-from search.callbacks.trial_facts import Remember
+from search.callbacks.run_log import is_over
+from search.machine.ray_session import RaySession
 from search.resume import cut_torn_line
+from search.run_trials import Workload, run_trials
 from search.stop import StopRequest
-from search.study import StudyConfig
-from search.tuner import NamedSearcher, build_tuner, fit
+from search.study import SettledStudy
 from trainables.atomic import write_whole
 from trainables.config import TaskConfig, TrialConfig
 
@@ -59,8 +57,9 @@ class JobList:
 def run_jobs(
     jobs: Sequence[Job],
     task: TaskConfig,
-    study: StudyConfig,
+    study: SettledStudy,
     folder: Path,
+    session: RaySession,
     stop: StopRequest,
     console: Console,
     *,
@@ -73,6 +72,7 @@ def run_jobs(
         task: What they share.
         study: Settled; how many run at a time, on what.
         folder: Where logs, curves and checkpoints go.
+        session: The machine.
         stop: Asked after every epoch.
         console: For the progress.
         keep: How many jobs' best weights stay on disk; those that are not validated come first.
@@ -92,29 +92,12 @@ def run_jobs(
     done = {trial.trial_id for trial in earlier if is_over(trial)}
     waiting = [job.name for job in jobs if job.name not in done]
     if waiting:
-        searcher = NamedSearcher(JobList(jobs), stop, waiting)
-        again = searcher.handed_out_again
-        ours = [trial for trial in earlier if trial.trial_id in names]
-        monitor = Monitor(folder, task, keep, stop, ours, again)  # whose weights stay is between these alone
-        progress = Progress(console, len(jobs), task.epochs, study.num_concurrent, stop, ours, again)
-        callbacks: list[Callback] = [monitor, progress]
-        if study.address is None:
-            callbacks.append(Remember(task, study.cache_path))
-        tuner = build_tuner(
-            task,
-            study,
-            run_dir=folder,
-            num_trials=len(waiting),
-            searcher=searcher,
-            scheduler=None,
-            stop=stop,
-            callbacks=callbacks,
+        ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
+        work = Workload(
+            folder=folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
         )
         with stop.on_interrupt():
-            fit(tuner, stop, one_node=study.address is None)
-            progress.close()
-        monitor.prune()
-        shutil.rmtree(folder / "ray", ignore_errors=True)
+            run_trials(work, JobList(jobs), None, session, stop, console)
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
 
 

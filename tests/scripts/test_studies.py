@@ -14,7 +14,7 @@ import pytest
 
 from results.records.run_folder import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
-from scripts.studies import StudiesConfig, choose, main, unfit
+from scripts.studies import Options, StudiesConfig, choose, main, unfit
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
 from scripts.study.study_runner import claimed_split, held_out_split
 from spaces import SPACES
@@ -153,7 +153,7 @@ def test_the_seeds_and_sizes_of_quick_can_be_overruled() -> None:
     assert StudiesConfig(quick=True).seed_list == [0, 1, 2]
     assert StudiesConfig(quick=True, seeds=5, seed=7).seed_list == [7, 8, 9, 10, 11]
     assert len(StudiesConfig().seed_list) == 10
-    asked = StudiesConfig(quick=True, epochs=9).asked()
+    asked = Options(studies=StudiesConfig(quick=True, epochs=9)).asked("any").search
     assert (asked.image_size, asked.epochs) == (48, 9)
 
 

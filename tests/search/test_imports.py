@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.machine.cluster import PRELOADED
+from search.machine.ray_shortcuts import PRELOADED
 from tests.conftest import Searched, places
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from search.resume import refuse_other_device
-from search.study import StudyConfig
+from search.study import AskedStudy
 from tests.records import a_run
 
 
@@ -19,5 +19,5 @@ def test_a_run_does_not_change_between_devices(began: str, gpus: int, says: str)
     run = a_run()
     run = replace(run, task=replace(run.task, device=began))
     with pytest.raises(ValueError, match=says):
-        refuse_other_device(run, StudyConfig().settle(4, gpus))
-    refuse_other_device(run, StudyConfig().settle(4, 1 - gpus))
+        refuse_other_device(run, AskedStudy().settle(4, gpus))
+    refuse_other_device(run, AskedStudy().settle(4, 1 - gpus))

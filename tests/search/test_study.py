@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from search.study import StudyConfig
+from search.flags import SearchFlags
+from search.study import AskedStudy
 
 
 def test_defaults_differ_with_and_without_a_gpu() -> None:
-    cpu, gpu = StudyConfig().settle(2, 0), StudyConfig().settle(16, 2)
+    cpu, gpu = AskedStudy().settle(2, 0), AskedStudy().settle(16, 2)
     assert (cpu.concurrency, cpu.cpus_per_trial, cpu.gpus_per_trial) == (2, 1, 0)
     assert (gpu.concurrency, gpu.cpus_per_trial, gpu.gpus_per_trial) == (2, 8, 1)
     assert cpu.image_size is not None
@@ -19,7 +21,7 @@ def test_defaults_differ_with_and_without_a_gpu() -> None:
 
 
 def test_fractions_of_a_gpu_let_trials_share_it() -> None:
-    assert StudyConfig(gpus_per_trial=0.25).settle(16, 1).concurrency == 4
+    assert AskedStudy.of(gpus_per_trial=0.25).settle(16, 1).concurrency == 4
 
 
 @pytest.mark.parametrize(
@@ -37,36 +39,36 @@ def test_fractions_of_a_gpu_let_trials_share_it() -> None:
 def test_a_gpu_is_shared_by_as_many_trials_as_have_room_in_it(
     fit: int | None, cores: int, gpus: int, share: float, at_a_time: int
 ) -> None:
-    study = StudyConfig(gpus_per_trial="auto").settle(cores, gpus, trials_that_fit=fit)
-    assert study.gpus == pytest.approx(share)
-    assert study.num_concurrent == at_a_time
+    study = AskedStudy.of(gpus_per_trial="auto").settle(cores, gpus, trials_that_fit=fit)
+    assert study.gpus_per_trial == pytest.approx(share)
+    assert study.concurrency == at_a_time
 
 
 def test_auto_leaves_to_each_trial_what_the_ones_asked_for_do_not_need() -> None:
-    assert StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=4).gpus == 0.5
-    assert StudyConfig(gpus_per_trial="auto", cpus_per_trial=8).settle(16, 1, trials_that_fit=4).gpus == 0.5
+    assert AskedStudy.of(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=4).gpus_per_trial == 0.5
+    assert AskedStudy.of(gpus_per_trial="auto", cpus_per_trial=8).settle(16, 1, trials_that_fit=4).gpus_per_trial == 0.5
 
 
 def test_what_fits_is_not_asked_for_before_it_is_known() -> None:
-    assert StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1).gpus == 0.5
+    assert AskedStudy.of(gpus_per_trial="auto", concurrency=2).settle(16, 1).gpus_per_trial == 0.5
     with pytest.raises(ValueError, match="--concurrency 2"):
-        StudyConfig(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=1)
+        AskedStudy.of(gpus_per_trial="auto", concurrency=2).settle(16, 1, trials_that_fit=1)
 
 
 def test_a_trial_that_has_a_part_of_a_gpu_is_on_one_gpu() -> None:
-    assert StudyConfig(gpus_per_trial=0.4).settle(16, 2).num_concurrent == 4
+    assert AskedStudy.of(gpus_per_trial=0.4).settle(16, 2).concurrency == 4
 
 
 def test_fewer_trials_run_at_a_time_where_memory_is_short_and_each_has_more_cores() -> None:
-    short = StudyConfig().settle(8, 0, trials_that_fit=2)
-    assert (short.num_concurrent, short.cpus_per_trial) == (2, 4)
-    assert StudyConfig(concurrency=4).settle(8, 0, trials_that_fit=2).num_concurrent == 4  # who asks, gets
+    short = AskedStudy().settle(8, 0, trials_that_fit=2)
+    assert (short.concurrency, short.cpus_per_trial) == (2, 4)
+    assert AskedStudy.of(concurrency=4).settle(8, 0, trials_that_fit=2).concurrency == 4  # who asks, gets
 
 
 def test_cores_are_shared_out_between_the_trials_at_a_time() -> None:
-    assert StudyConfig(concurrency=2).settle(16, 0).cpus_per_trial == 8
-    assert StudyConfig(cpus_per_trial=8).settle(16, 0).concurrency == 2
-    assert StudyConfig().settle(1, 0).concurrency == 1
+    assert AskedStudy.of(concurrency=2).settle(16, 0).cpus_per_trial == 8
+    assert AskedStudy.of(cpus_per_trial=8).settle(16, 0).concurrency == 2
+    assert AskedStudy().settle(1, 0).concurrency == 1
 
 
 @pytest.mark.parametrize(
@@ -79,12 +81,12 @@ def test_cores_are_shared_out_between_the_trials_at_a_time() -> None:
 )
 def test_more_than_there_is_is_refused(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        StudyConfig(**wanted).settle(2, 0)
+        AskedStudy.of(**wanted).settle(2, 0)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, None)])
-def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | None) -> None:
-    assert StudyConfig(time_budget=text).time_budget_seconds == seconds
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, math.inf)])
+def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float) -> None:
+    assert SearchFlags(time_budget=text).time_budget_seconds == seconds
 
 
 @pytest.mark.parametrize(
@@ -113,14 +115,14 @@ def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float | No
 )
 def test_a_value_out_of_range_names_its_flag(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"--{field.replace('_', '-')}"):
-        StudyConfig(**{field: value})
+        AskedStudy.of(**{field: value})
 
 
 def test_a_space_of_one_configuration_is_one_trial() -> None:
-    assert StudyConfig(space="baseline", trials=12).settle(2, 0, num_configs=1).trials == 1
+    assert AskedStudy.of(space="baseline", trials=12).settle(2, 0, num_configs=1).trials == 1
 
 
 def test_a_trial_cannot_take_more_cores_than_the_largest_node_has() -> None:
-    assert StudyConfig(concurrency=1).settle(8, 0, node_cpus=4).cpus_per_trial == 4
+    assert AskedStudy.of(concurrency=1).settle(8, 0, node_cpus=4).cpus_per_trial == 4
     with pytest.raises(ValueError, match="4 cores"):
-        StudyConfig(cpus_per_trial=8).settle(8, 0, node_cpus=4)
+        AskedStudy.of(cpus_per_trial=8).settle(8, 0, node_cpus=4)

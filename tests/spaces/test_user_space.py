@@ -12,8 +12,9 @@ import optuna
 import pytest
 
 from results.records.record import check_space
+from search.flags import SearchFlags
 from search.start import find_weights, refuse_formulations
-from search.study import StudyConfig
+from search.study import AskedStudy
 from spaces import absolute_space, get_space, space_name
 from trainables.config import TrialConfig
 from trainables.data.manifest import DataConfig, load_manifest
@@ -168,7 +169,7 @@ def test_weights_that_are_missing_or_a_backbone_that_is_none_are_found_before_th
     path = write(tmp_path, GOOD)
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "test_vit.safetensors").write_bytes(b"")
-    study = StudyConfig(space=f"{path}:mine", weights=str(tmp_path / "weights"))
+    study = AskedStudy.of(space=f"{path}:mine", weights=str(tmp_path / "weights")).settle(2, 0)
     with pytest.raises(ValueError, match=r"no pretrained weights for test_resnet, which .*mine proposes: give"):
         find_weights(get_space(study.space), study)
     unknown = write(tmp_path, GOOD.replace("test_resnet", "test_resnett"))
@@ -189,24 +190,24 @@ def test_heads_need_classes_made_of_attributes(pictures: Path) -> None:
     manifest = load_manifest(DataConfig(data=pictures))
     refuse_formulations(get_space("toy"), manifest)
     for formulation in ("heads", "separate", "search"):
-        wanted = StudyConfig(space="toy", formulation=formulation).formulations
+        wanted = SearchFlags(formulation=formulation).formulations
         with pytest.raises(ValueError, match=r"needs classes made of attributes, .* --attributes mask gender age"):
             refuse_formulations(get_space("toy", formulations=wanted), manifest)
     with pytest.raises(ValueError, match="--attribute-weights is for --formulation heads, separate or search"):
-        refuse_formulations(get_space("toy"), manifest, StudyConfig(attribute_weights=("mask=2",)).weight_of_attribute)
+        refuse_formulations(get_space("toy"), manifest, SearchFlags(attribute_weights=("mask=2",)).weight_of_attribute)
 
 
 @pytest.mark.parametrize("word", ["mask", "mask=", "=2", "mask=-1", "mask=many"])
 def test_a_malformed_attribute_weight_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=f"--attribute-weights {word}: give a name and a number above 0"):
-        StudyConfig(attribute_weights=(word,))
+        SearchFlags(attribute_weights=(word,))
 
 
 def test_a_run_remembers_where_its_space_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, GOOD, "mine.py")
     monkeypatch.chdir(tmp_path)
-    assert StudyConfig(space="mine.py:fixed").absolute().space == f"{tmp_path}/mine.py:fixed"
-    assert StudyConfig(space="toy").absolute().space == "toy"
+    assert SearchFlags(space="mine.py:fixed").absolute().space == f"{tmp_path}/mine.py:fixed"
+    assert SearchFlags(space="toy").absolute().space == "toy"
     assert absolute_space("mine.py") == f"{tmp_path}/mine.py"
     assert get_space("mine.py:fixed").name == "mine-fixed"
     assert space_name("模型.py:mine") == "space-__-mine"

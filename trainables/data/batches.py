@@ -18,6 +18,7 @@ import torch
 from trainables.config import TaskConfig
 from trainables.data.cache import ImageCache
 from trainables.data.rows import read_split
+from trainables.errors import UserError
 
 T = TypeVar("T")
 
@@ -136,12 +137,12 @@ def load_side(task: TaskConfig, names: Sequence[str], device: torch.device) -> S
 
     Raises:
         CacheError: The cache cannot be read on this node.
-        ValueError: The sides hold no picture.
+        UserError: The sides hold no picture.
     """
     cache, sides = _read(task.cache_path, task.split_path)
     rows = [row for name in names for row in sides.get(name, [])]
     if not rows:
-        raise ValueError(f"{task.split_path} has no picture on the side {' + '.join(names)}")
+        raise UserError(f"{task.split_path} has no picture on the side {' + '.join(names)}")
     index = {name: position for position, name in enumerate(task.classes)}
     return Side(cache, [path for path, _ in rows], [index[label] for _, label in rows], device)
 

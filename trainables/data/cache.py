@@ -20,6 +20,8 @@ import numpy as np
 from filelock import FileLock
 from PIL import ExifTags, Image, ImageOps
 
+from trainables.errors import UserError
+
 FORMAT_VERSION = 1
 ORIENTATION = ExifTags.Base.Orientation
 MARGIN = 8 / 7
@@ -30,7 +32,7 @@ PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EAC
 """Error numbers that speak of a picture; Pillow's own errors have none."""
 
 
-class CacheError(OSError):
+class CacheError(UserError, OSError):
     """The cache cannot be built or read; the message names the folder and the way out."""
 
 

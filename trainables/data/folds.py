@@ -7,6 +7,7 @@ import pandas
 from sklearn.model_selection import StratifiedGroupKFold
 
 from trainables.data.split import Split
+from trainables.errors import UserError
 
 
 def split_into_folds(split: Split, num_folds: int, seed: int) -> list[Split]:
@@ -17,14 +18,14 @@ def split_into_folds(split: Split, num_folds: int, seed: int) -> list[Split]:
     whatever the order of the rows.
 
     Raises:
-        ValueError: There are fewer groups than folds, or fewer than two folds.
+        UserError: There are fewer groups than folds, or fewer than two folds.
     """
     table = split.table.sort_values("path", ignore_index=True)
     places = np.flatnonzero(table["split"].isin(["train", "val"]))
     rows = table.iloc[places]
     num_groups = rows["group"].nunique()
     if not 2 <= num_folds <= num_groups:
-        raise ValueError(f"--folds is {num_folds}: it must be between 2 and the {num_groups} groups of train and val")
+        raise UserError(f"--folds is {num_folds}: it must be between 2 and the {num_groups} groups of train and val")
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     splits = []
     for number, (_, held_out) in enumerate(folds.split(rows, _codes(rows["label"]), _codes(rows["group"]))):

@@ -13,6 +13,7 @@ from trainables.data.corrections import apply_corrections
 from trainables.data.manifest import WAY_OUT, DataConfig, DataError, picture_line
 from trainables.data.readers import read_layout
 from trainables.data.rows import read_split
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
 
     Raises:
         DataError: Anything is wrong with the data; lists all of it.
-        ValueError: The file is no split, or the side is empty.
+        UserError: The file is no split, or the side is empty.
         OSError: The split cannot be read.
     """
     if config.data is None:
@@ -100,7 +101,7 @@ def _read_side(split: Path, side: str) -> LabelledPictures:
     rows = [row for row in every if row.split == side]
     if not rows:
         there = ", ".join(sorted({row.split for row in every})) or "no side"
-        raise ValueError(f"{split} has no picture on the side {side}, only on {there}; name another by --side")
+        raise UserError(f"{split} has no picture on the side {side}, only on {there}; name another by --side")
     # A split of data without groups has each picture's own path there.
     grouped = len({row.group for row in every}) < len(every)
     groups = tuple(row.group for row in rows) if grouped else None

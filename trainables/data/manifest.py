@@ -12,6 +12,7 @@ import pandas
 from trainables.data.corrections import apply_corrections
 from trainables.data.raw import RawData, relative_path, sorted_names
 from trainables.data.readers import read_layout
+from trainables.errors import UserError
 
 MAX_LINES = 50
 """Problems that a `DataError` writes out before it only counts them."""
@@ -43,7 +44,7 @@ class DataConfig:
         return dataclasses.replace(self, data=data, corrections=corrections)
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Everything that is wrong with the data, one line a problem: file and row, value, way out.
 
     Attributes:

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
+from trainables.errors import UserError
+
 SIDES = ("train", "val", "test")
 """The sides of a split; a search trains on the first, is scored on the second and never touches the third."""
 
@@ -30,16 +32,16 @@ def read_split(path: str | Path) -> list[SplitRow]:
     """Reads a saved split, in the order of its file.
 
     Raises:
-        ValueError: The file is no split: another header, a row of another length, or an unknown side.
+        UserError: The file is no split: another header, a row of another length, or an unknown side.
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         if tuple(header) != COLUMNS:
-            raise ValueError(f"{path}: the columns are {','.join(header)!r}, a split has {','.join(COLUMNS)}")
+            raise UserError(f"{path}: the columns are {','.join(header)!r}, a split has {','.join(COLUMNS)}")
         rows = []
         for values in reader:
             if len(values) != len(COLUMNS) or values[-1] not in SIDES:
-                raise ValueError(f"{path} row {reader.line_num}: {values!r} is no row of a split; write it again")
+                raise UserError(f"{path} row {reader.line_num}: {values!r} is no row of a split; write it again")
             rows.append(SplitRow(*values))
     return rows

@@ -15,6 +15,7 @@ from trainables.data.manifest import DataError, Manifest, groups_on_two_sides
 from trainables.data.raw import relative_path
 from trainables.data.rows import COLUMNS, SIDES, read_split
 from trainables.data.stratify import divide
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -103,15 +104,15 @@ def split_by_group(
 
     Raises:
         DataError: The data put a group on two sides, or train and val cannot both have every class.
-        ValueError: A share or the seed is out of range.
+        UserError: A share or the seed is out of range.
     """
     if not (val_share > 0 and test_share >= 0 and val_share + test_share < 1):
-        raise ValueError(
+        raise UserError(
             f"val_share is {val_share} and test_share {test_share}: the first must be more than 0, the "
             "second 0 or more, and both together less than 1"
         )
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed is {seed}: it must be between 0 and 2**32 - 1")
+        raise UserError(f"seed is {seed}: it must be between 0 and 2**32 - 1")
     table = manifest.table[["path", "label", "group", "split", "source"]].copy()
     if by == "picture":
         table["group"] = _relative_paths(table, manifest.root)
@@ -144,7 +145,7 @@ def load_split(path: Path) -> Split:
     """Reads a saved split as a table; `read_split` does so without pandas.
 
     Raises:
-        ValueError: The file is no split.
+        UserError: The file is no split.
     """
     table = pandas.DataFrame(read_split(path), columns=list(COLUMNS), dtype=str)
     return Split(table, None, f"read from {path}")

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import UserError
 from trainables.networks.attributes import attribute_values, marginal_log_probs, membership, value_of_class
 from trainables.networks.model import create_backbone, memory_format
 from trainables.training.loss import Loss, build_loss
@@ -74,12 +75,12 @@ def assemble(
     """The network of a formulation, from a function that creates a timm network with so many outputs.
 
     Raises:
-        ValueError: The formulation needs attributes and there are none.
+        UserError: The formulation needs attributes and there are none.
     """
     if formulation == "joint":
         return create(num_classes)
     if not attributes:
-        raise ValueError(
+        raise UserError(
             f"formulation is {formulation}, but the classes have no attributes: name them by --attributes or take joint"
         )
     sizes = [len(attribute_values(by_class)) for by_class in attributes.values()]
@@ -93,7 +94,7 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
 
     Raises:
         RuntimeError: timm does not know the backbone, or the weights do not fit it.
-        ValueError: The backbone has no drop path or cannot take pictures of the task's size, or there are no
+        UserError: The backbone has no drop path or cannot take pictures of the task's size, or there are no
             attributes for the formulation.
     """
     create = partial(

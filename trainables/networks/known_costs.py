@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from trainables.atomic import replacing
 from trainables.config import TaskConfig
+from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words, visible_gpus
 
 FACTS_VERSION = 1
@@ -27,7 +28,7 @@ COPIES_OF_WEIGHTS = 4
 """The weights, their gradients and AdamW's two moments, all in float32."""
 
 
-class FactsError(ValueError):
+class FactsError(UserError):
     """A backbone cannot be run at an image size; names both."""
 
 
@@ -86,7 +87,7 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
     """Parameters of a backbone with a classifier of two classes, of one that timm knows and that may drop paths.
 
     Raises:
-        ValueError: timm does not know it; names the nearest. Or it is asked for drop path and has none.
+        UserError: timm does not know it; names the nearest. Or it is asked for drop path and has none.
     """
 
     def compute() -> int:

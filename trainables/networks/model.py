@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from trainables.data.batches import Side
+from trainables.errors import UserError
 from trainables.reason import reason_of
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
@@ -56,7 +57,7 @@ def create_backbone(
 
     Raises:
         RuntimeError: timm does not know the backbone, or the weights do not fit it.
-        ValueError: The backbone has no drop path, or cannot take pictures of this size.
+        UserError: The backbone has no drop path, or cannot take pictures of this size.
     """
     try:
         model = timm.create_model(
@@ -135,11 +136,11 @@ def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
     """Parameters of a backbone with a classifier of two classes; nothing is allocated for it.
 
     Raises:
-        ValueError: timm does not know the backbone; names the nearest. Or it is asked for drop path and has none.
+        UserError: timm does not know the backbone; names the nearest. Or it is asked for drop path and has none.
     """
     if not timm.is_model(backbone):
         close = difflib.get_close_matches(backbone, timm.list_models(), n=1, cutoff=0.5)
-        raise ValueError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")
+        raise UserError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")
     options = {"drop_path_rate": 0.1} if drop_path else {}
     try:
         with torch.device("meta"):

@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.errors import UserError
 from trainables.networks.model import autocast, memory_format, size_options
 from trainables.reason import reason_of
 
@@ -38,7 +39,7 @@ def compute_facts(backbone: str, image_size: int) -> Mapping[str, int]:
     """The numbers of `trainables.networks.known_costs.ModelFacts`.
 
     Raises:
-        ValueError: The network cannot be built for, or run at, this size; the reason alone.
+        UserError: The network cannot be built for, or run at, this size; the reason alone.
     """
     try:
         with torch.device("meta"):
@@ -47,7 +48,7 @@ def compute_facts(backbone: str, image_size: int) -> Mapping[str, int]:
         bfloat16 = _Kept(model, image_size, in_bfloat16=True)
     except Exception as error:  # timm asserts, raises and divides by zero where a size does not suit a network
         reason = reason_of(error)
-        raise ValueError(reason) from error
+        raise UserError(reason) from error
     return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "multiply_adds": float32.multiply_adds,

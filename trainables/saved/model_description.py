@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import FORMULATIONS
+from trainables.errors import UserError
 
 FORMAT = 1
 """Rises when a reader of today would misread the file."""
@@ -22,7 +23,7 @@ ADDED = ("formulation", "options")
 """Keys that a file of before they existed lacks."""
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A saved model cannot be used; one line with the file and the way out."""
 
 
@@ -57,7 +58,7 @@ class ModelDescription:
         """The text of `model.json`.
 
         Raises:
-            ValueError: The record holds what strict JSON cannot, such as NaN.
+            UserError: The record holds what strict JSON cannot, such as NaN.
         """
         values = asdict(self)
         record = values.pop("record")
@@ -65,7 +66,7 @@ class ModelDescription:
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
         except (ValueError, TypeError) as error:
-            raise ValueError(f"the record of a model must be strict JSON: {error}") from error
+            raise UserError(f"the record of a model must be strict JSON: {error}") from error
 
     def preprocessing(self) -> dict[str, Any]:
         """How to get from a picture file to the network's input with Pillow and NumPy, in words and numbers."""

@@ -14,6 +14,7 @@ import torch
 
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
+from trainables.errors import UserError
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.saved.model_description import ModelError
 from trainables.saved.saved_model import SavedModel, load_model
@@ -60,10 +61,10 @@ def predict_probabilities(
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
         CacheError: The cache cannot be written.
-        ValueError: The batch size is less than 1.
+        UserError: The batch size is less than 1.
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}: it must be at least 1")
+        raise UserError(f"batch_size is {batch_size}: it must be at least 1")
     orders = class_orders(models)
     classes = models[0].description.classes
     report = on_progress or (lambda what, done, total: None)

@@ -55,7 +55,7 @@ def save_model(
     make equal files, so the hash of the file stands for the network.
 
     Raises:
-        ValueError: The record holds what strict JSON cannot, such as NaN; nothing is written.
+        UserError: The record holds what strict JSON cannot, such as NaN; nothing is written.
         OSError: The folder cannot be written.
     """
     settings = getattr(model, "pretrained_cfg", None) or {}

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainables.errors import UserError
 from trainables.reason import reason_of
 
 
@@ -27,13 +28,13 @@ def refuse_without_compiler(device_type: str) -> None:
         device_type: cpu or cuda.
 
     Raises:
-        ValueError: There is not; names it and the way out.
+        UserError: There is not; names it and the way out.
     """
     if device_type == "cuda":
         if find_spec("triton") is None:
-            raise ValueError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
+            raise UserError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
         if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
-            raise ValueError("--compile needs a C compiler for triton: install gcc or clang, or leave --compile out")
+            raise UserError("--compile needs a C compiler for triton: install gcc or clang, or leave --compile out")
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
 
@@ -41,7 +42,7 @@ def refuse_without_compiler(device_type: str) -> None:
         get_cpp_compiler()
     except RuntimeError as error:
         reason = reason_of(error)
-        raise ValueError(f"--compile needs a C++ compiler ({reason}): install g++, or leave --compile out") from error
+        raise UserError(f"--compile needs a C++ compiler ({reason}): install g++, or leave --compile out") from error
 
 
 def compiled(model: nn.Module, num_threads: int) -> Any:

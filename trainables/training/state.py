@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from trainables.atomic import TORN, replacing
 from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import UserError
 from trainables.networks.formulation import build_network
 from trainables.networks.model import choose_device
 from trainables.training.compiling import compiled
@@ -123,7 +124,7 @@ class TrainState:
         """Goes on from a saved state of the same configuration and task.
 
         Raises:
-            ValueError: The file is no checkpoint of this trial.
+            UserError: The file is no checkpoint of this trial.
         """
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -138,7 +139,7 @@ class TrainState:
             if self.micro_batches > 1:
                 self.compiled = None
         except Exception as error:  # torch raises a dozen types for a file that is not what it should be
-            raise ValueError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
+            raise UserError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:

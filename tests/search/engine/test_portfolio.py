@@ -9,7 +9,7 @@ import pytest
 
 from search.engine.history import HistoryTrial, append_trials
 from search.engine.portfolio import first_points
-from search.study import StudyConfig
+from search.study import AskedStudy, SettledStudy
 from spaces import get_space
 
 TOY = get_space("toy")
@@ -17,8 +17,8 @@ GOOD = replace(TOY.starting_points[0], lr=5e-4, dropout=0.5)
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> StudyConfig:
-    return StudyConfig(space="toy", storage=tmp_path, trials=12)
+def study(tmp_path: Path) -> SettledStudy:
+    return AskedStudy.of(space="toy", storage=tmp_path, trials=12).settle(2, 0)
 
 
 def remember(folder: Path, name: str, backbone: str = "test_efficientnet") -> None:
@@ -34,13 +34,13 @@ def remember(folder: Path, name: str, backbone: str = "test_efficientnet") -> No
     )
 
 
-def test_the_first_search_of_all_starts_from_the_spaces_own_points(study: StudyConfig) -> None:
+def test_the_first_search_of_all_starts_from_the_spaces_own_points(study: SettledStudy) -> None:
     points, words = first_points(TOY, study)
     assert points == [asdict(point) for point in TOY.starting_points]
     assert "starting points of the space" in words
 
 
-def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: StudyConfig, tmp_path: Path) -> None:
+def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier")
     points, words = first_points(TOY, study)
     assert points[0] == asdict(TOY.starting_points[0])
@@ -49,13 +49,13 @@ def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: Stud
     assert "from 1 earlier search" in words
 
 
-def test_none_and_another_place_are_heeded(study: StudyConfig, tmp_path: Path) -> None:
+def test_none_and_another_place_are_heeded(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier")
-    assert len(first_points(TOY, replace(study, history="none"))[0]) == len(TOY.starting_points)
-    assert len(first_points(TOY, replace(study, history=str(tmp_path / "elsewhere")))[0]) == len(TOY.starting_points)
+    assert len(first_points(TOY, replace(study, history_path=None))[0]) == len(TOY.starting_points)
+    assert len(first_points(TOY, replace(study, history_path=tmp_path / "elsewhere"))[0]) == len(TOY.starting_points)
 
 
-def test_backbones_that_this_search_does_not_have_are_left_out(study: StudyConfig, tmp_path: Path) -> None:
+def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier", backbone="test_vit")
     narrowed = get_space("toy", ["test_resnet"])
     points, _ = first_points(narrowed, study)

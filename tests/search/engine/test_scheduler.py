@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from search.engine.scheduler import RungScheduler, build_scheduler, default_grace_period, rung_epochs
+from search.engine.rungs import default_grace_period, rung_epochs
+from search.engine.scheduler import RungScheduler, build_scheduler
 
 GOAL = {"metric": "score", "mode": "max", "max_epochs": 27}
 

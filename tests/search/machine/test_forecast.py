@@ -19,7 +19,7 @@ from search.machine.forecast import (
     forecast_run,
     images_per_second,
 )
-from search.study import StudyConfig
+from search.study import AskedStudy, SettledStudy
 from tests.results.records.test_record import a_run
 from trainables.config import TaskConfig
 from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, remember_trial
@@ -66,11 +66,11 @@ def test_a_forecast_is_told_in_the_unit_that_suits_it(seconds: tuple[float, ...]
     assert str(Forecast(*seconds)) == words
 
 
-def run_and_study(task: TaskConfig, cache_dir: Path) -> tuple[Any, StudyConfig]:
+def run_and_study(task: TaskConfig, cache_dir: Path) -> tuple[Any, SettledStudy]:
     sides = {side: {"pictures": 60} for side in ("train", "val", "test")}
     weights = {"test_resnet": "random", "test_efficientnet": "random"}
     run = a_run(task=task, data={"sides": sides}, weights=weights, points=[{"backbone": "test_resnet"}])
-    return run, StudyConfig(cache_dir=cache_dir, concurrency=2).settle(2, 0)
+    return run, AskedStudy.of(cache_dir=cache_dir, concurrency=2, epochs=task.epochs).settle(2, 0)
 
 
 def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> None:

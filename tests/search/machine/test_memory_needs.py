@@ -22,7 +22,7 @@ from search.machine.memory_needs import (
     trial_bytes,
     trials_that_fit,
 )
-from search.study import StudyConfig
+from search.study import AskedStudy, SettledStudy
 from tests.records import a_run
 from trainables.config import TaskConfig
 from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, remember_trial
@@ -31,28 +31,28 @@ SMALL, LARGE = "test_resnet", "resnet18"
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> StudyConfig:
-    return StudyConfig(image_size=64, batch_size=32, concurrency=2, cache_dir=tmp_path).settle(4, 0)
+def study(tmp_path: Path) -> SettledStudy:
+    return AskedStudy.of(image_size=64, batch_size=32, concurrency=2, cache_dir=tmp_path).settle(4, 0)
 
 
-def between(study: StudyConfig) -> int:
+def between(study: SettledStudy) -> int:
     """Memory in which two trials of the small network fit, and none of the large one."""
     needed = [trial_bytes(model_facts(name, 64, study.cache_path), 32, gpu=False) for name in (SMALL, LARGE)]
     return sum(needed)
 
 
-def test_everything_is_kept_where_there_is_room_or_nothing_is_known(study: StudyConfig) -> None:
+def test_everything_is_kept_where_there_is_room_or_nothing_is_known(study: SettledStudy) -> None:
     for memory in (10**12, None):
         assert leave_out_too_large((LARGE, SMALL), study, memory) == ((LARGE, SMALL), "")
 
 
-def test_what_cannot_fit_as_often_as_trials_run_is_left_out_loudly(study: StudyConfig) -> None:
+def test_what_cannot_fit_as_often_as_trials_run_is_left_out_loudly(study: SettledStudy) -> None:
     kept, note = leave_out_too_large((LARGE, SMALL), study, between(study))
     assert kept == (SMALL,)
     assert re.fullmatch(r"resnet18 needs about \S+ GB, a trial can have \S+ GB: left out of the search", note)
 
 
-def test_a_network_for_each_attribute_needs_as_much_more(study: StudyConfig) -> None:
+def test_a_network_for_each_attribute_needs_as_much_more(study: SettledStudy) -> None:
     assert leave_out_too_large((LARGE, SMALL), study, between(study), num_networks=1)[0] == (SMALL,)
     facts = model_facts(SMALL, 64, study.cache_path)
     needed = trial_bytes(facts, 32, 3, gpu=False)
@@ -73,20 +73,20 @@ def test_a_search_says_what_its_largest_trial_needs(task: TaskConfig) -> None:
 
 
 def test_a_backbone_that_cannot_be_run_at_the_size_is_left_out(tmp_path: Path) -> None:
-    study = StudyConfig(image_size=16, batch_size=4, cache_dir=tmp_path).settle(1, 0)
+    study = AskedStudy.of(image_size=16, batch_size=4, cache_dir=tmp_path).settle(1, 0)
     kept, note = leave_out_too_large((SMALL, "swin_tiny_patch4_window7_224.nothing"), study, None)
     assert kept == (SMALL,)
     assert "cannot be run at 16 px" in note
 
 
-def test_nothing_that_fits_is_an_error_that_names_the_ways_out(study: StudyConfig) -> None:
+def test_nothing_that_fits_is_an_error_that_names_the_ways_out(study: SettledStudy) -> None:
     with pytest.raises(ValueError, match=r"no backbone fits: .*--batch-size, --image-size or --concurrency"):
         leave_out_too_large((LARGE, SMALL), study, CPU_PROCESS_BYTES)
 
 
 def test_on_a_gpu_a_trial_may_go_on_in_parts_and_shares_it_with_few(tmp_path: Path) -> None:
-    whole = StudyConfig(image_size=64, batch_size=64, cache_dir=tmp_path).settle(8, 2)
-    shared = StudyConfig(image_size=64, batch_size=64, gpus_per_trial=0.5, cache_dir=tmp_path).settle(8, 2)
+    whole = AskedStudy.of(image_size=64, batch_size=64, cache_dir=tmp_path).settle(8, 2)
+    shared = AskedStudy.of(image_size=64, batch_size=64, gpus_per_trial=0.5, cache_dir=tmp_path).settle(8, 2)
     needed = trial_bytes(model_facts(LARGE, 64, tmp_path), 16, gpu=True)
     assert leave_out_too_large((LARGE,), whole, needed + 1)[0] == (LARGE,)
     assert leave_out_too_large((LARGE,), shared, 2 * needed + 2)[0] == (LARGE,)
@@ -94,10 +94,10 @@ def test_on_a_gpu_a_trial_may_go_on_in_parts_and_shares_it_with_few(tmp_path: Pa
         leave_out_too_large((LARGE,), shared, 2 * needed - 2)
 
 
-def test_the_memory_of_a_cluster_is_not_that_of_this_machine(study: StudyConfig, tmp_path: Path) -> None:
+def test_the_memory_of_a_cluster_is_not_that_of_this_machine(study: SettledStudy, tmp_path: Path) -> None:
     found = device_memory(study)
     assert found is not None and found > 10**8
-    assert device_memory(StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path)) is None
+    assert device_memory(AskedStudy.of(address="10.0.0.7:6379", cache_dir=tmp_path).settle(2, 0)) is None
 
 
 def test_room_is_for_the_largest_trial_that_can_be_there_at_all() -> None:
@@ -111,7 +111,7 @@ def test_a_trial_that_shares_a_gpu_is_given_its_context_and_its_pictures_beside_
     assert sharing_bytes(4 * 10**9, 10**9) == fit.CONTEXT_BYTES + round(fit.PACKING_FACTOR * 4 * 10**9) + 10**9
 
 
-def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(study: StudyConfig) -> None:
+def test_without_a_gpu_as_many_trials_fit_as_their_estimates_do(study: SettledStudy) -> None:
     needed = trial_bytes(model_facts(LARGE, 64, study.cache_path), 32, gpu=False)
     free = 3 * needed + 1
     assert trials_that_fit(study, (LARGE, SMALL, "no_such_network"), 100, 1, free) == 3
@@ -123,7 +123,7 @@ def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "a GPU")
-    study = StudyConfig(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
+    study = AskedStudy.of(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
     pictures = 1000 * 3 * 64 * 64
     estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
     free = 4 * sharing_bytes(estimate, pictures)
@@ -135,10 +135,10 @@ def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
 
 
 def test_on_a_cluster_nobody_can_tell_what_fits(tmp_path: Path) -> None:
-    study = StudyConfig(address="10.0.0.7:6379", cache_dir=tmp_path).settle(8, 1)
+    study = AskedStudy.of(address="10.0.0.7:6379", cache_dir=tmp_path).settle(8, 1)
     assert trials_that_fit(study, (SMALL,), 1000, 1, device_memory(study)) is None
 
 
-def test_long_trials_come_first_after_the_default(study: StudyConfig) -> None:
+def test_long_trials_come_first_after_the_default(study: SettledStudy) -> None:
     points = [{"backbone": SMALL, "lr": lr} for lr in (1, 2)] + [{"backbone": LARGE, "lr": lr} for lr in (3, 4)]
     assert [point["lr"] for point in long_first(points, study)] == [1, 3, 4, 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.retraining.origin import from_record
-from search.study import StudyConfig
+from search.study import AskedStudy
 from tests.records import a_record
 from trainables.config import FORMULATIONS, TrialConfig
 
@@ -29,7 +29,7 @@ STARTING_POINTS = [TrialConfig(backbone="test_vit", dropout=0.1)]
 def test_the_control_of_a_record_alone_is_in_its_formulation(formulation: str, tmp_path: Path) -> None:
     config = TrialConfig(backbone="test_vit", lr=0.01, formulation=formulation)
     a_record(config=config, data={"split": SETTINGS}).save(tmp_path / "toy.json")
-    source = from_record(tmp_path / "toy.json", StudyConfig(storage=tmp_path / "runs"))
+    source = from_record(tmp_path / "toy.json", AskedStudy.of(storage=tmp_path / "runs"))
     assert source.run is None
     assert source.default.formulation == formulation
     assert source.default.backbone == "test_efficientnet"
@@ -39,6 +39,6 @@ def test_a_space_that_proposes_the_formulation_itself_keeps_its_own_default(tmp_
     (tmp_path / "own.py").write_text(OWN)
     config = TrialConfig(backbone="test_vit", dropout=0.1, formulation="heads")
     a_record(space="own-mine", config=config, data={"split": SETTINGS}).save(tmp_path / "own-mine.json")
-    study = StudyConfig(space=f"{tmp_path}/own.py:mine", storage=tmp_path / "runs")
+    study = AskedStudy.of(space=f"{tmp_path}/own.py:mine", storage=tmp_path / "runs")
     source = from_record(tmp_path / "own-mine.json", study)
     assert source.default == TrialConfig(backbone="test_vit", dropout=0.1)

@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock
 
 from trainables.data.demo.portrait import Look, draw_portrait, mix
+from trainables.errors import UserError
 
 FORMAT = 2
 """Rises with every change of what is drawn, so that an older demo set is not taken for a new one."""
@@ -88,16 +89,16 @@ def make_demo_data(
         `out`.
 
     Raises:
-        ValueError: A parameter is outside its range, or `out` is something else than this data set.
+        UserError: A parameter is outside its range, or `out` is something else than this data set.
         RuntimeError: A process that draws has failed; nothing is left behind.
     """
     for name, value, low in (("people", people, 6), ("eval_people", eval_people, 1), ("seed", seed, 0)):
         if value < low:
-            raise ValueError(f"{name} is {value}: it must be at least {low}")
+            raise UserError(f"{name} is {value}: it must be at least {low}")
     if height % 4 or not 64 <= height <= 2048:
-        raise ValueError(f"height is {height}: it must be a multiple of 4 between 64 and 2048")
+        raise UserError(f"height is {height}: it must be a multiple of 4 between 64 and 2048")
     if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}: it must be at least 1")
+        raise UserError(f"workers is {workers}: it must be at least 1")
     recipe = {"format": FORMAT, "people": people, "eval_people": eval_people, "seed": seed, "height": height}
     target = Path(out).absolute()
     if is_made(target, recipe):
@@ -119,16 +120,16 @@ def is_made(out: Path, recipe: dict[str, int]) -> bool:
     """Whether `out` is the demo set with these parameters; False when nothing is there yet.
 
     Raises:
-        ValueError: Something else is there.
+        UserError: Something else is there.
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     try:
         found = json.loads((out / MARKER).read_text())
     except (OSError, ValueError):
-        raise ValueError(f"{out} exists and is no demo set: name another folder") from None
+        raise UserError(f"{out} exists and is no demo set: name another folder") from None
     if found != recipe:
-        raise ValueError(f"{out} is a demo set with other parameters ({found}): remove it or name another folder")
+        raise UserError(f"{out} is a demo set with other parameters ({found}): remove it or name another folder")
     return True
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from search.finish import at_a_time, say_forecast
+from search.announce import at_a_time, say_forecast
 from search.machine.forecast import Forecast
-from search.study import StudyConfig
+from search.study import AskedStudy
 
 
 @pytest.mark.parametrize(
@@ -25,18 +26,18 @@ from search.study import StudyConfig
     ],
 )
 def test_what_trials_have_of_the_machine_is_said(asked: dict[str, Any], gpus: int, fit: int | None, words: str) -> None:
-    assert at_a_time(StudyConfig(**asked).settle(16, gpus, trials_that_fit=fit)) == words
+    assert at_a_time(AskedStudy.of(**asked).settle(16, gpus, trials_that_fit=fit)) == words
 
 
 @pytest.mark.parametrize(
     ("budget", "words"),
     [
-        (None, "Forecast: about 12 min (8 to 20)"),
+        (math.inf, "Forecast: about 12 min (8 to 20)"),
         (3600.0, "Forecast: about 12 min (8 to 20)"),
         (900.0, "Forecast: about 12 min (8 to 20); the time budget may end it after 0:15:00"),
     ],
 )
-def test_a_forecast_minds_the_time_budget(budget: float | None, words: str) -> None:
+def test_a_forecast_minds_the_time_budget(budget: float, words: str) -> None:
     console = Console(file=io.StringIO(), width=200)
     say_forecast(Forecast(720, 480, 1200), budget, console)
     say_forecast(None, budget, console)

@@ -1,0 +1,64 @@
+"""What a search says before its first trial: what is searched, on what, what to mind, and how long it will take."""
+
+from __future__ import annotations
+
+import shlex
+
+from rich.console import Console
+
+from results.records.cost import duration
+from search.machine.forecast import Forecast, forecast_run
+from search.machine.memory_needs import largest_trial
+from search.start import OpenRun
+from search.study import SettledStudy
+from search.terminal import say, warn
+from trainables.data.split import load_split, render_split
+
+
+def announce(opened: OpenRun, console: Console) -> None:
+    """Prints what is searched on which pictures, every warning, and the forecast."""
+    run, folder, study = opened.run, opened.folder, opened.study
+    task, data = run.task, run.data
+    say(console, f"Run {run.name} in {folder}")
+    say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
+    if data["corrected"]:
+        say(console, f"Corrections changed {data['corrected']} rows")
+    say(console, render_split(load_split(folder / "split.csv")))
+    if data["skipped"]:
+        warn(console, f"{len(data['skipped'])} bad pictures left out, named in {folder / 'run.json'}")
+    for warning in filter(None, [*opened.warnings, run.weights_note]):
+        warn(console, warning)
+    say(
+        console,
+        f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
+        f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
+    )
+    if largest := largest_trial(run):
+        say(console, largest)
+    say(console, at_a_time(study))
+    say(console, f"Starts from {run.history}")
+    if opened.earlier:
+        say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    say_forecast(forecast_run(run, study, opened.num_left), study.time_budget_seconds, console)
+
+
+def at_a_time(study: SettledStudy) -> str:
+    """How many trials run at the same time, and what each has of the machine."""
+    trials, cores, gpus = study.concurrency, study.cpus_per_trial, study.gpus_per_trial
+    parts = [f"{cores} core{'s' * (cores > 1)}"]
+    if gpus:
+        whole = abs(1 / gpus - round(1 / gpus)) < 1e-9
+        share = f"1/{round(1 / gpus)}" if whole else f"{gpus:g}"
+        parts.append(f"{share} of a GPU" if gpus < 1 else f"{gpus:g} GPU")
+    return f"At a time: {trials} trial{'s' * (trials > 1)} with {' and '.join(parts)}{' each' * (trials > 1)}"
+
+
+def say_forecast(forecast: Forecast | None, time_budget_seconds: float, console: Console) -> None:
+    """Prints how long it will take, as far as that is known; `Forecast` says how it is known."""
+    if forecast is None:
+        return
+    ends = ""
+    if time_budget_seconds < forecast.high:
+        ends = f"; the time budget may end it after {duration(time_budget_seconds)}"
+    say(console, f"Forecast: {forecast}{ends}")

@@ -1,0 +1,69 @@
+"""The two halves of a search engine put together: what proposes trials, and what stops them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from results.records.record import SearchRun
+from results.records.run_folder import TrialHistory
+from search.callbacks.run_log import is_over
+from search.engine.scheduler import RungScheduler, build_scheduler
+from search.engine.searcher import StudySearcher, build_searcher
+from search.study import SettledStudy
+from spaces import Space
+from trainables.report import METRIC, MODE
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Optuna's side proposes, ASHA stops."""
+
+    searcher: StudySearcher
+    scheduler: RungScheduler
+
+
+def build_engine(
+    space: Space, study: SettledStudy, run: SearchRun, folder: Path, earlier: Sequence[TrialHistory] = ()
+) -> Engine:
+    """The engine of a run, which knows what happened in earlier starts as if it had seen it.
+
+    Args:
+        space: Narrowed to the backbones of the run.
+        study: How to search.
+        run: Its points come first, the default configuration before all.
+        folder: Of the run, where its study lies.
+        earlier: Trials of earlier starts, in the order of their proposal.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    searcher = build_searcher(
+        space.suggest,
+        metric=METRIC,
+        mode=MODE,
+        max_epochs=run.task.epochs,
+        seed=study.seed,
+        points=run.points,
+        storage=folder / "study.db",
+    )
+    scheduler = build_scheduler(
+        metric=METRIC,
+        mode=MODE,
+        max_epochs=run.task.epochs,
+        grace_period=study.grace_period,
+        reduction_factor=study.reduction_factor,
+    )
+    for trial in earlier:
+        values = [getattr(report, METRIC) for report in trial.reports]
+        searcher.adopt(
+            trial.trial_id,
+            vars(trial.config),
+            values,
+            state=trial.status if is_over(trial) else "running",  # type: ignore[arg-type]
+            reason=trial.reason,
+            seconds=[report.seconds for report in trial.reports],
+        )
+        scheduler.adopt(trial.trial_id, values)
+    return Engine(searcher, scheduler)

@@ -1,0 +1,22 @@
+"""Where ASHA looks at trials: how soon, how often, and how many it lets go on. Numbers only, no Ray."""
+
+from __future__ import annotations
+
+import math
+
+DEFAULT_REDUCTION_FACTOR = 3.0
+"""Over 27 to 52 epochs far better than Ray's default of 4 with a grace period of 1."""
+
+
+def default_grace_period(max_epochs: int) -> int:
+    """A third of the square root, at least 1: 2 of 27 and of 52 (measured), 1 of up to 20, 3 of 100, 5 of 200."""
+    return max(1, round(math.sqrt(max_epochs) / 3))
+
+
+def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
+    """Epochs at which trials are compared, ascending, all before `max_epochs`."""
+    epochs, epoch = [], float(grace_period)
+    while round(epoch) < max_epochs:
+        epochs.append(round(epoch))
+        epoch *= reduction_factor
+    return sorted(set(epochs))

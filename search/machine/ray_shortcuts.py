@@ -1,0 +1,171 @@
+"""Ray's internals, touched here only: shortcuts that Ray has no option for, and that a search does without if it must.
+
+Each shortcut is tried by itself. Where Ray has changed it is skipped, with one line in the log that says what is lost:
+time or memory, never a number of a trial. The environment variable `MACROTUNE_RAY_SHORTCUTS=off` turns all of them off,
+for example to find out whether one of them is to blame for a fault.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pkgutil import resolve_name
+from typing import Any
+
+SWITCH = "MACROTUNE_RAY_SHORTCUTS"
+"""Environment variable; `off` turns all shortcuts off."""
+
+PRELOADED = (
+    "torch",
+    "timm",
+    "torchmetrics.functional.classification",
+    "ray.tune",
+    "trainables.training.loop",
+    "trainables.training.state",
+    "trainables.data.batches",
+)
+"""What a trial needs, imported by workers that wait for their first."""
+PRELOADING: Mapping[str, Any] = {
+    "preload_python_modules": list(PRELOADED),
+    "worker_register_timeout_seconds": 600,
+}
+"""Ray's settings for it; at its 60 seconds it would start more workers beside those that import on a busy machine."""
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def shortcuts(*, one_node: bool) -> Iterator[None]:
+    """All shortcuts of a search while its trials run.
+
+    Args:
+        one_node: Whether all trials run on one machine, which those that let trials begin sooner rely on.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(without_statistics())
+        if one_node:
+            stack.enter_context(without_placement_groups())
+            stack.enter_context(without_lightning_variables())
+        yield
+
+
+@contextmanager
+def without_statistics() -> Iterator[None]:
+    """Leaves out Ray Tune's statistics of every number of every trial: nothing here reads them, and they only grow.
+
+    At 50 kB a trial they are most of what a long search adds to the driver's memory (ray#64231). Ray keeps them for
+    numbers alone, so an epoch reported as one JSON string would have next to none. But then Ray's callbacks, searcher
+    and scheduler, which are handed the result under its names, would each have to decode it.
+    """
+    with _replaced(
+        "ray.tune.trainable.metadata:_TrainingRunMetadata",
+        "update_metric",
+        lambda _: _keep_nothing,
+        "the driver's memory grows by 50 kB a trial",
+    ):
+        yield
+
+
+@contextmanager
+def without_placement_groups() -> Iterator[None]:
+    """Hands out the cores and GPUs of one node by counting them, as Ray Tune can, but has no option for.
+
+    It places trials by placement groups, whose readiness is found out by a task that uses up a worker that has
+    imported what a trial needs while it waited.
+    """
+    with _replaced(
+        "ray.tune.execution.tune_controller",
+        "PlacementGroupResourceManager",
+        lambda usual: _counting_or(usual, resolve_name("ray.air.execution:FixedResourceManager")),
+        "trials begin some seconds later",
+    ):
+        yield
+
+
+@contextmanager
+def without_lightning_variables() -> Iterator[None]:
+    """Gives trials no environment variable of PyTorch Lightning's, for which Ray starts new workers.
+
+    So trials begin in the workers that have imported what a trial needs while they waited.
+    """
+    with _replaced(
+        "ray.tune.execution.class_cache", "DEFAULT_ENV_VARS", lambda _: {}, "trials begin some seconds later"
+    ):
+        yield
+
+
+def start_preloading(start: Callable[..., object]) -> None:
+    """Starts Ray with workers that import `PRELOADED` while they wait for their first trial, or else as usual.
+
+    Ray refuses settings it does not know. What keeps it from starting as usual, too, is raised.
+
+    Args:
+        start: `ray.init` with all other arguments.
+    """
+    if _is_off():
+        start()
+        return
+    try:
+        start(_system_config=dict(PRELOADING))
+        return
+    except Exception as error:
+        reason = error
+    import ray
+
+    ray.shutdown()
+    start()
+    _skip("_system_config", reason, "the first trials begin some seconds later")
+
+
+@contextmanager
+def _replaced(owner: str, name: str, make: Callable[[Any], Any], lost: str) -> Iterator[None]:
+    """Puts something else in a place of Ray's, and what was there back at the end; does nothing if there is none.
+
+    Args:
+        owner: `module` or `module:class`.
+        name: Its attribute.
+        make: Given what is there, what takes its place.
+        lost: What the search does without if Ray has changed.
+    """
+    place = usual = None
+    if not _is_off():
+        try:
+            place = resolve_name(owner)
+            usual = getattr(place, name)
+            setattr(place, name, make(usual))
+        except (ImportError, AttributeError, TypeError) as error:
+            place = None
+            _skip(name, error, lost)
+    try:
+        yield
+    finally:
+        if place is not None:
+            setattr(place, name, usual)
+
+
+def _keep_nothing(*_: Any, **__: Any) -> None:
+    """Stands for the method that keeps a statistic."""
+
+
+def _counting_or(usual: Callable[[], Any], counting: Callable[[], Any]) -> Callable[[], Any]:
+    """Makes the manager that counts or, should it not come to be, the usual one."""
+
+    def manager() -> Any:
+        try:
+            return counting()
+        except Exception as error:
+            _skip("FixedResourceManager", error, "trials begin some seconds later")
+            return usual()
+
+    return manager
+
+
+def _is_off() -> bool:
+    return os.environ.get(SWITCH, "").lower() == "off"
+
+
+def _skip(what: str, reason: Exception, lost: str) -> None:
+    why = f"{type(reason).__name__}: {reason}"
+    _logger.warning("This version of Ray takes no shortcut by %s (%s): %s.", what, why, lost)

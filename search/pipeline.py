@@ -1,0 +1,67 @@
+"""A search from its flags to its row in the table, step by step."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+from rich.console import Console
+
+from search.announce import announce
+from search.engine.engine import build_engine
+from search.finish import finish
+from search.machine.forecast import study_epochs
+from search.machine.ray_session import RaySession
+from search.resume import resume_run
+from search.run_trials import Workload, crashes_noted, run_trials
+from search.start import OpenRun, begin_run
+from search.stop import StopRequest
+from search.study import AskedStudy
+from search.terminal import say_if_it_fails
+from search.tuner import trial_ids
+from trainables.data.manifest import DataConfig
+
+
+def search(asked: AskedStudy, data: DataConfig, console: Console) -> int:
+    """Searches, and leaves record, table and report.
+
+    Args:
+        asked: How to search; paths absolute.
+        data: Which pictures.
+        console: Where everything is said.
+
+    Returns:
+        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed.
+
+    Raises:
+        UserError: Something asked for cannot be had; nothing has been trained then.
+    """
+    stop = StopRequest(asked.search.time_budget_seconds, started=time.monotonic())
+    with ExitStack() as stack:
+        session = RaySession(asked.machine.address, stack)
+        open_run = begin_run if asked.run.resume is None else resume_run
+        opened = open_run(asked, data, session, stack, console)
+        with crashes_noted(opened.folder):
+            announce(opened, console)
+            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
+            with stop.on_interrupt():
+                run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
+                with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
+                    engine.searcher.close(stop.why or "interrupted")
+                return finish(opened, stop, console)
+
+
+def workload(opened: OpenRun) -> Workload:
+    """The trials that a run still owes."""
+    run, study = opened.run, opened.study
+    return Workload(
+        folder=opened.folder,
+        task=run.task,
+        study=study,
+        waiting=trial_ids(opened.earlier, opened.num_left),
+        num_trials=run.trials_asked,
+        earlier=opened.earlier,
+        keep=study.keep,
+        mean_epochs=study_epochs(study, run.trials_asked),
+        single_core_trials=opened.single_core_trials,
+    )

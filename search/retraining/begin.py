@@ -1,0 +1,112 @@
+"""Begins a re-training: which search, which candidates, which pictures and weights, on which machine."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+from rich.console import Console
+
+from results.export import is_stale
+from results.statistics.ranking import candidates
+from search.machine.free_memory import device_memory
+from search.machine.memory_needs import most_networks, trials_that_fit
+from search.machine.ray_session import RaySession
+from search.retraining.flags import RetrainFlags
+from search.retraining.origin import Source, find_weights, from_record, from_run, open_pictures
+from search.retraining.stages import Retraining
+from search.start import check_device, check_disk, hold
+from search.study import AskedStudy
+from spaces import space_name
+from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
+
+
+def begin_retraining(
+    config: RetrainFlags,
+    asked: AskedStudy,
+    data: DataConfig,
+    session: RaySession,
+    stack: ExitStack,
+    console: Console,
+) -> Retraining:
+    """Checks everything that can be checked, and makes the folder of the re-training.
+
+    Args:
+        config: What to train again.
+        asked: The machine and the places, as flags of a search.
+        data: Where the pictures are, if that has changed.
+        session: The machine.
+        stack: Holds the folder until it ends.
+        console: For the progress.
+
+    Raises:
+        UserError: Something asked for cannot be had.
+    """
+    places = asked.places
+    is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
+    source = _source(config, asked)
+    listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
+    seeds = _seeds(config, source.task.seed)
+    cache_path, split = open_pictures(source, data, places.cache_path, console)
+    if not config.no_final and not (split.table["split"] == "test").any():
+        raise UserError("the split has no test side to score on: rank only, by --no-final")
+    backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
+    files = find_weights(source, backbones, asked.search.weights, places.cache_path)
+    task, cluster = source.task, session.cluster
+    asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
+    settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
+    study = settle()
+    if config.device == "cuda" and not study.gpus_per_trial:
+        raise UserError("--device cuda: there is no GPU here")
+    folder = source.run_dir / "retrained"
+    folder.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(hold(folder, "trained again"))
+    check_device(study)
+    count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
+    study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
+    check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
+    split.save(folder / "split.csv")
+    task = replace(
+        task,
+        cache_path=str(cache_path),
+        split_path=str(folder / "split.csv"),
+        checkpoint_dir=str(folder / "checkpoints"),
+        device="cuda" if study.gpus_per_trial else "cpu",
+        num_threads=study.cpus_per_trial,
+        weights=files,
+        compile=False,  # as exact, and there may be no compiler here
+    )
+    return Retraining(
+        source=source,
+        candidates=listed,
+        control=control,
+        task=task,
+        split=split,
+        study=study,
+        session=session,
+        folder=folder,
+        seeds=seeds,
+        folds=config.folds,
+    )
+
+
+def _source(config: RetrainFlags, asked: AskedStudy) -> Source:
+    """The search whose best are trained again."""
+    if config.run is not None:
+        return from_run(asked.places.runs_dir, config.run)
+    space = asked.search.space
+    record = config.record or asked.places.records_dir / f"{space_name(space)}.json"
+    if not record.exists():
+        raise UserError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
+    return from_record(record, asked)
+
+
+def _seeds(config: RetrainFlags, seed_of_search: int) -> list[int]:
+    """One per training of a candidate; on the split of the search none may be that of the search."""
+    first = seed_of_search + 1 if config.seed is None else config.seed
+    seeds = [first + number for number in range(config.folds or config.seeds or 3)]
+    if config.folds is None and seed_of_search in seeds:
+        raise UserError(f"--seed {first}: {seed_of_search} is the seed of the search, whose luck it would repeat")
+    return seeds

@@ -1,0 +1,52 @@
+"""What to train again, how often, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from search.flags import at_least, help_default
+from trainables.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainFlags:
+    """What to train again, how often, and where."""
+
+    space: Annotated[str | None, help_default("efficientnet")] = None
+    """Search space whose record (results/best/<space>.json) names the search; or path/to/file.py:function."""
+    record: Annotated[Path | None, help_default("that of --space")] = None
+    """Record of a search, such as results/best/efficientnet.json."""
+    run: Annotated[str | None, help_default("that of the record")] = None
+    """Name of a run under --storage."""
+    trial: Annotated[str | None, help_default("the best of them")] = None
+    """With a run: this trial alone, beside the default configuration."""
+    top_k: int = 3
+    """Best trials of the search to rank again; the default configuration always comes along."""
+    seeds: Annotated[int | None, help_default("3")] = None
+    """Seeds to train each of them with; none may be that of the search."""
+    folds: Annotated[int | None, help_default("seeds on the search's split")] = None
+    """Rank over so many folds of train and val people instead, for small sets."""
+    no_final: bool = False
+    """Only rank; the test side is not touched and nothing is written into the README."""
+    seed: Annotated[int | None, help_default("the search's, plus one")] = None
+    """First of the seeds."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    weights: str = "auto"
+    """Where the weights of the search are: auto, or a folder of <timm name>.safetensors."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("top_k", 1), ("seeds", 1), ("seed", 0)):
+            at_least(name, getattr(self, name), low)
+        if sum(value is not None for value in (self.space, self.record, self.run)) > 1:
+            raise UserError("--space, --record and --run each name the search: give one of them")
+        if self.seeds is not None and self.folds is not None:
+            raise UserError("--seeds on the search's split or --folds of train and val: give one of them")
+        if self.folds is not None and self.folds < 2:
+            raise UserError(f"--folds is {self.folds}: it must be at least 2")
+        if self.trial is not None and self.run is None and self.record is None:
+            raise UserError("--trial names a trial of a run: say which by --run NAME")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UserError(f"--device is {self.device!r}: it must be auto, cpu or cuda (which: CUDA_VISIBLE_DEVICES)")

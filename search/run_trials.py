@@ -1,0 +1,138 @@
+"""Runs trials to their end, whoever asks: a search, a re-training, a study or a benchmark."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ray.tune import Callback
+from rich.console import Console
+
+from results.records.run_folder import TrialHistory
+from search.callbacks.progress import Progress
+from search.callbacks.run_log import Monitor
+from search.callbacks.trial_facts import Remember
+from search.engine.scheduler import RungScheduler
+from search.machine.ray_session import RaySession
+from search.stop import StopRequest
+from search.study import SettledStudy
+from search.terminal import say_crash
+from search.tuner import NamedSearcher, Proposer, build_tuner, fit
+from trainables.classifier import train_trial
+from trainables.config import TaskConfig
+from trainables.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """Trials to run: which, on what, where, and what is there already."""
+
+    folder: Path
+    """Where logs, curves and checkpoints go."""
+    task: TaskConfig
+    """What the trials share."""
+    study: SettledStudy
+    """How many run at a time, with how much of the machine."""
+    waiting: Sequence[str]
+    """trial_id of each trial to run, in their order; one that was interrupted goes on."""
+    num_trials: int
+    """Trials there shall be in the end."""
+    earlier: Sequence[TrialHistory] = ()
+    """Trials of earlier starts."""
+    keep: int
+    """Trials whose best weights stay on disk; those that are not validated come first."""
+    mean_epochs: float | None = None
+    """Epochs that a trial is expected to train in the mean; None for all of the task's."""
+    single_core_trials: int | None = None
+    """As in `connect`: workers that may import what a trial needs before it begins."""
+
+
+def run_trials(
+    work: Workload,
+    proposer: Proposer,
+    scheduler: RungScheduler | None,
+    session: RaySession,
+    stop: StopRequest,
+    console: Console,
+    trainable: Callable[..., None] = train_trial,
+) -> None:
+    """Runs trials until all are done or `stop` says why not; what was done by then is in the folder.
+
+    Ray starts here at the latest, and only if a trial is to run.
+
+    Args:
+        work: The trials.
+        proposer: Knows their configurations.
+        scheduler: Stops weak ones; None lets all train to their end.
+        session: The machine.
+        stop: Asked after every epoch; takes the reason of an early end, a crash of the driver among them.
+        console: For the progress.
+        trainable: In the place of training, where only what is around it is looked at.
+    """
+    searcher = NamedSearcher(proposer, stop, work.waiting)
+    again = searcher.handed_out_again
+    monitor = Monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
+    progress = Progress(
+        console,
+        work.num_trials,
+        work.task.epochs,
+        work.study.concurrency,
+        stop,
+        work.earlier,
+        again,
+        mean_epochs=work.mean_epochs,
+    )
+    callbacks: list[Callback] = [monitor, progress]
+    if work.study.one_machine:
+        callbacks.append(Remember(work.task, work.study.cache_path))
+    if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
+        session.start(work.single_core_trials)
+        tuner = build_tuner(
+            work.task,
+            work.study,
+            run_dir=work.folder,
+            num_trials=len(work.waiting),
+            searcher=searcher,
+            scheduler=scheduler,
+            stop=stop,
+            callbacks=callbacks,
+            trainable=trainable,
+        )
+        fit(tuner, stop, one_node=work.study.one_machine)
+        progress.close()
+    if stop.crash is not None:
+        note_crash(work.folder, stop.crash)
+        say_crash(stop.crash)
+    monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
+    shutil.rmtree(work.folder / "ray", ignore_errors=True)
+
+
+@contextmanager
+def crashes_noted(folder: Path) -> Iterator[None]:
+    """While inside, an exception that is no user's mistake is written into the events of the run before it goes on."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        note_crash(folder, error)
+        raise
+
+
+def note_crash(folder: Path, error: BaseException) -> None:
+    """Appends the traceback of a driver that crashed to the events of its run."""
+    event = {
+        "trial_id": "driver",
+        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        "event": "crashed",
+        "reason": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event) + "\n")
