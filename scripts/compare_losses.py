@@ -23,6 +23,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
+from results.records.run_folder import RunFolder
 from search.terminal import exit_code
 from trainables.errors import UserError
 
@@ -106,8 +107,9 @@ def _draw(folder: Path) -> Path:
     table = load_manifest(DataConfig(data=make_demo_data(folder / "demo", people=18, eval_people=1, height=64))).table
     people = sorted(table["group"].unique())
     table["split"] = ["train" if people.index(group) < 12 else "val" for group in table["group"]]
-    table.to_csv(folder / "split.csv", columns=["path", "label", "group", "split"], index=False)
-    return folder / "split.csv"
+    split = RunFolder(folder).split_csv
+    table.to_csv(split, columns=["path", "label", "group", "split"], index=False)
+    return split
 
 
 def _unpack(commit: str, folder: Path) -> None:

@@ -24,6 +24,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
+from results.records.run_folder import RunFolder
 from scripts.terminal import progress, run_command
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
@@ -152,7 +153,7 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
     """How many of the pictures stand on which side of the split that lies beside a model."""
     sides: dict[str, str] = {}
     for model in models:
-        split = model.path / "split.csv"
+        split = RunFolder(model.path).split_csv
         if split.exists():
             sides |= {row.path: row.split for row in read_split(split)}
     return Counter(sides[path] for path in paths if path in sides)
@@ -164,7 +165,7 @@ def _note_test_side(options: Options, models: Sequence[SavedModel], seen: Mappin
 
     times = 0
     for model in models if seen.get("test") else ():
-        rows = [row for row in read_split(model.path / "split.csv") if row.split == "test"]
+        rows = [row for row in read_split(RunFolder(model.path).split_csv) if row.split == "test"]
         times = note_scoring(
             options.readme.expanduser().resolve().parent / "results" / "test_scores.csv",
             date=datetime.now().astimezone().isoformat(timespec="seconds"),

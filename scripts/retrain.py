@@ -64,6 +64,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: Console) -> int:
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
+    from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
     from search.retraining.begin import begin_retraining
     from search.retraining.stages import clear, export, rank_again, score_finals, summarize, train_finals
@@ -72,7 +73,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         retraining = begin_retraining(config, asked, data, session, stack, console)
-        with crashes_noted(retraining.folder):
+        with crashes_noted(RunFolder(retraining.folder)):
             stop = StopRequest()
             ranking = rank_again(retraining, stop, console)
             if ranking is None or config.no_final:

@@ -19,13 +19,13 @@ def announce(opened: OpenRun, console: Console) -> None:
     """Prints what is searched on which pictures, every warning, and the forecast."""
     run, folder, study = opened.run, opened.folder, opened.study
     task, data = run.task, run.data
-    say(console, f"Run {run.name} in {folder}")
+    say(console, f"Run {run.name} in {folder.path}")
     say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
     if data["corrected"]:
         say(console, f"Corrections changed {data['corrected']} rows")
-    say(console, render_split(load_split(folder / "split.csv")))
+    say(console, render_split(load_split(folder.split_csv)))
     if data["skipped"]:
-        warn(console, f"{len(data['skipped'])} bad pictures left out, named in {folder / 'run.json'}")
+        warn(console, f"{len(data['skipped'])} bad pictures left out, named in {folder.run_json}")
     for warning in filter(None, [*opened.warnings, run.weights_note]):
         warn(console, warning)
     say(
@@ -39,7 +39,7 @@ def announce(opened: OpenRun, console: Console) -> None:
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
-    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.path.parent))}")
     say_forecast(forecast_run(run, study, opened.num_left), study.time_budget_seconds, console)
 
 

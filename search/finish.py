@@ -9,15 +9,16 @@ from rich.console import Console
 
 from results.export import export_best
 from results.pages.report import write_report
+from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.run_folder import best_trial, load_trials
-from search.callbacks.run_log import is_over
+from results.records.trials import load_trials
 from search.engine.portfolio import remember
 from search.flags import ROOT
 from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, say, say_if_it_fails, warn
+from trainables.report import TrialStatus
 
 
 def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
@@ -26,12 +27,13 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     Returns:
         The exit code: 0 if there is a best trial, 1 if not or if the driver crashed.
     """
-    run, run_dir, study = opened.run, opened.folder, opened.study
+    run, folder, study = opened.run, opened.folder, opened.study
+    run_dir = folder.path
     trials = load_trials(run_dir)
     for trial in trials:
-        if trial.status == "failed":
+        if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
-    done = sum(is_over(trial) for trial in trials)
+    done = sum(trial.status.is_over for trial in trials)
     if done < run.trials_asked:
         warn(
             console,
@@ -49,7 +51,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
         remember(run, trials, study)
     if best is None:
-        warn(console, f"no trial has a score, the README is left as it was. What happened: {run_dir}/events.jsonl")
+        warn(console, f"no trial has a score, the README is left as it was. What happened: {folder.events_jsonl}")
         return CRASH
     say(
         console,
@@ -60,8 +62,8 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     if said:
         say(console, said)
     say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
-    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
-    say(console, f"Every epoch: {run_dir / 'trials.jsonl'}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
+    say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say(console, f"Report: {report}")
     storage = _storage_flag(run_dir)

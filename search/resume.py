@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
@@ -13,7 +12,8 @@ from rich.console import Console
 
 from results.export import is_stale
 from results.records.record import SearchRun
-from results.records.run_folder import load_run, load_trials
+from results.records.run_folder import RunFolder, load_run
+from results.records.trials import load_trials
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags, flag
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import most_networks, trials_that_fit
@@ -88,9 +88,9 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
         RunError: The run's files cannot be read; names file, line and way out.
         UserError: The decoded pictures are gone and the pictures have changed, or the run cannot go on here.
     """
-    folder = asked.places.runs_dir / (asked.run.resume or "")
-    saved = load_run(folder)
-    stack.enter_context(hold(folder))
+    folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
+    saved = load_run(folder.path)
+    stack.enter_context(hold(folder.path))
     space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
     study = settle_on(asked, session, space)
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
@@ -101,14 +101,13 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
     study = settle_on(asked, session, space, trials_that_fit=fit)
     check_device(study)
     refuse_other_device(saved, study)
-    for name in ("trials.jsonl", "events.jsonl"):
-        cut_torn_line(folder / name)
-    shutil.rmtree(folder / "ray", ignore_errors=True)
+    folder.cut_torn_lines()
+    folder.clear_ray()
     _decode_again_if_gone(saved, study, data, console)
-    task = replace(saved.task, split_path=str(folder / "split.csv"), checkpoint_dir=str(folder / "checkpoints"))
-    trials = tuple(load_trials(folder))
+    task = replace(saved.task, split_path=str(folder.split_csv), checkpoint_dir=str(folder.checkpoints))
+    trials = tuple(load_trials(folder.path))
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
-    run.save(folder / "run.json")
+    run.save(folder.run_json)
     return OpenRun(run=run, folder=folder, study=study, space=space, earlier=trials, single_core_trials=workers)
 
 
@@ -147,15 +146,6 @@ def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:
         )
     if here and not began:
         raise UserError(f"the run {run.name} was begun without a GPU: go on with it by --gpus-per-trial 0")
-
-
-def cut_torn_line(path: Path) -> None:
-    """Takes away a last line that a kill cut short, so that the next one does not continue it."""
-    if path.exists():
-        content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
 
 
 def _flags(options: Options) -> dict[str, Any]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 
 from ray.tune import Callback
 from rich.console import Console
 
-from results.records.run_folder import TrialHistory
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory
+from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
-from search.callbacks.run_log import Monitor
 from search.callbacks.trial_facts import Remember
 from search.engine.scheduler import RungScheduler
 from search.machine.ray_session import RaySession
@@ -33,7 +30,7 @@ from trainables.errors import UserError
 class Workload:
     """Trials to run: which, on what, where, and what is there already."""
 
-    folder: Path
+    folder: RunFolder
     """Where logs, curves and checkpoints go."""
     task: TaskConfig
     """What the trials share."""
@@ -77,7 +74,7 @@ def run_trials(
     """
     searcher = NamedSearcher(proposer, stop, work.waiting)
     again = searcher.handed_out_again
-    monitor = Monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
+    monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
     progress = Progress(
         console,
         work.num_trials,
@@ -96,7 +93,7 @@ def run_trials(
         tuner = build_tuner(
             work.task,
             work.study,
-            run_dir=work.folder,
+            run_dir=work.folder.path,
             num_trials=len(work.waiting),
             searcher=searcher,
             scheduler=scheduler,
@@ -110,11 +107,11 @@ def run_trials(
         note_crash(work.folder, stop.crash)
         say_crash(stop.crash)
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
-    shutil.rmtree(work.folder / "ray", ignore_errors=True)
+    work.folder.clear_ray()
 
 
 @contextmanager
-def crashes_noted(folder: Path) -> Iterator[None]:
+def crashes_noted(folder: RunFolder) -> Iterator[None]:
     """While inside, an exception that is no user's mistake is written into the events of the run before it goes on."""
     try:
         yield
@@ -125,14 +122,7 @@ def crashes_noted(folder: Path) -> Iterator[None]:
         raise
 
 
-def note_crash(folder: Path, error: BaseException) -> None:
+def note_crash(folder: RunFolder, error: BaseException) -> None:
     """Appends the traceback of a driver that crashed to the events of its run."""
-    event = {
-        "trial_id": "driver",
-        "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
-        "event": "crashed",
-        "reason": f"{type(error).__name__}: {error}",
-        "traceback": "".join(traceback.format_exception(error)),
-    }
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event) + "\n")
+    trace = "".join(traceback.format_exception(error))
+    folder.append_event("driver", "crashed", f"{type(error).__name__}: {error}", traceback=trace)

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from results.export import is_stale
 from results.records.record import SearchRun
-from results.records.run_folder import TrialHistory
-from search.callbacks.run_log import is_over
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory
 from search.engine.portfolio import first_points
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks, trials_that_fit
@@ -50,7 +50,7 @@ class OpenRun:
     """A run that trials can be trained in: new, or gone on with. Held by this process."""
 
     run: SearchRun
-    folder: Path
+    folder: RunFolder
     study: SettledStudy
     space: Space
     """Narrowed to the backbones of the run."""
@@ -64,7 +64,7 @@ class OpenRun:
     @property
     def num_left(self) -> int:
         """Trials that are still to be trained."""
-        return self.run.trials_asked - sum(is_over(trial) for trial in self.earlier)
+        return self.run.trials_asked - sum(trial.status.is_over for trial in self.earlier)
 
 
 def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: ExitStack, console: Console) -> OpenRun:
@@ -99,11 +99,11 @@ def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: E
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     fit = trials_that_fit(study, weights.backbones, len(prepared.cache.rows), num_networks, free)
     study = settle(trials_that_fit=fit)
-    run, folder = start_run(study, data, space, prepared, leaks, weights, free)
-    stack.enter_context(hold(folder))
+    run, run_dir = start_run(study, data, space, prepared, leaks, weights, free)
+    stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
-        folder=folder,
+        folder=RunFolder(run_dir),
         study=study,
         space=get_space(study.space, list(run.weights), study.formulations),
         warnings=run.data["warnings"],
@@ -186,8 +186,8 @@ def start_run(
         points = long_first(points[: study.trials], study)
     task = TaskConfig(
         cache_path=str(prepared.cache.path),
-        split_path=str(run_dir / "split.csv"),
-        checkpoint_dir=str(run_dir / "checkpoints"),
+        split_path=str(RunFolder(run_dir).split_csv),
+        checkpoint_dir=str(RunFolder(run_dir).checkpoints),
         classes=prepared.manifest.classes,
         attributes=prepared.manifest.attributes,
         image_size=study.image_size,
@@ -290,8 +290,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=run_dir.parent, prefix=STARTING, ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary) / "run"
-        prepared.split.save(folder / "split.csv")
-        run.save(folder / "run.json")
+        prepared.split.save(RunFolder(folder).split_csv)
+        run.save(RunFolder(folder).run_json)
         try:
             folder.rename(run_dir)
         except OSError as error:
@@ -307,7 +307,7 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
     Raises:
         UserError: Another process is at it.
     """
-    lock = FileLock(run_dir / ".lock")
+    lock = FileLock(RunFolder(run_dir).lock)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

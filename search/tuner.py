@@ -13,15 +13,15 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from results.records.run_folder import TrialHistory
-from search.callbacks.run_log import is_over
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory
 from search.engine.scheduler import RungScheduler, trial_name
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import TIME_BUDGET, StopRequest
 from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
-from trainables.report import METRIC, MODE
+from trainables.report import METRIC, MODE, EpochReport, Failure, NotBegun, outcome_of
 
 MAX_WORKER_DEATHS = 3
 """How often a trial goes on from its checkpoint after its process or node died."""
@@ -52,7 +52,7 @@ class Proposer(Protocol):
 
 def trial_ids(earlier: Sequence[TrialHistory], num_trials: int) -> list[str]:
     """Names of the trials that a search still owes: interrupted ones first, then new ones, 00000, 00001, ..."""
-    waiting = [trial.trial_id for trial in earlier if not is_over(trial)][:num_trials]
+    waiting = [trial.trial_id for trial in earlier if not trial.status.is_over][:num_trials]
     first = max((int(trial.trial_id) + 1 for trial in earlier), default=0)
     return waiting + [f"{first + number:05d}" for number in range(num_trials - len(waiting))]
 
@@ -111,8 +111,12 @@ class NamedSearcher(Searcher):
             self._waiting.insert(0, ours)
             self.handed_out_again.add(trial_id)
         elif ours not in self._stop.ended:
-            failure = (result or {}).get("failure")
-            self._inner.on_trial_complete(ours, None if failure else result, error or failure is not None, failure)
+            # What Ray passes of a trial that never reported has no metric.
+            outcome = outcome_of(result) if result and METRIC in result else None
+            if isinstance(outcome, Failure):
+                self._inner.on_trial_complete(ours, None, True, outcome.reason)
+            else:
+                self._inner.on_trial_complete(ours, result, error, None)
 
     def _note_report(self, trial_id: str) -> None:
         if trial_id not in self._reported:
@@ -139,24 +143,23 @@ class StoppableScheduler(FIFOScheduler):
 
         A trial that might go on, but not to its next epoch within the time budget, ends with this one.
         """
-        if "failure" in result:
+        outcome = outcome_of(result)
+        if isinstance(outcome, Failure):
             return TrialScheduler.STOP
-        if "not_begun" in result:
+        if isinstance(outcome, NotBegun):
             self._stop.ended.add(trial_name(trial))
             self._stop.ask(TIME_BUDGET)  # the clock of its node may be ahead of ours
             return TrialScheduler.STOP
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.CONTINUE and not self._has_time(result):
+        if decision == TrialScheduler.CONTINUE and not self._has_time(outcome.report):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
 
-    def _has_time(self, result: Mapping[str, Any]) -> bool:
-        return self._stop.reason is None and self._stop.has_time_for(
-            result.get("seconds", 0.0) - result.get("compile_seconds", 0.0)
-        )
+    def _has_time(self, report: EpochReport) -> bool:
+        return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)
 
 
 def build_tuner(
@@ -188,7 +191,7 @@ def build_tuner(
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="ray",
+            name=RunFolder(run_dir).ray.name,
             storage_path=str(run_dir),
             verbose=0,
             callbacks=list(callbacks),

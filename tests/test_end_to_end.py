@@ -18,9 +18,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from results.records.best import best_trial
 from results.records.confusion import load_confusion
 from results.records.record import load_record
-from results.records.run_folder import best_trial, load_trials
+from results.records.trials import load_trials
 from search.run import main
 from tests.conftest import Searched, places, run_command
 

@@ -1,14 +1,35 @@
-"""What a trial says after every epoch, and the one metric that a search maximizes."""
+"""What a trial says after every epoch, the states it goes through, and the one metric that a search maximizes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 METRIC = "val_macro_f1"
 MODE = "max"
+
+
+class TrialStatus(StrEnum):
+    """The state of a trial, in the words that stand in a run's files."""
+
+    RUNNING = "running"
+    """It trains, or it did when its driver was killed."""
+    FINISHED = "finished"
+    """It trained all its epochs."""
+    STOPPED = "stopped"
+    """The scheduler ended it."""
+    FAILED = "failed"
+    """It diverged, raised an error, or lost its worker too often."""
+    INTERRUPTED = "interrupted"
+    """It ended with the search."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended for good; any other trial goes on when its run is resumed."""
+        return self in (TrialStatus.FINISHED, TrialStatus.STOPPED, TrialStatus.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +100,71 @@ class EpochReport:
         """The report as strict JSON values: numbers that are not finite become null."""
         return {name: _finite(value) for name, value in asdict(self).items()}
 
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """An epoch as Ray Tune hands it on: its report, and what only the driver asks about it."""
+
+    report: EpochReport
+    """Its numbers."""
+    micro_batches: int = 1
+    """Parts in which each batch went through the network; more than one after it ran out of memory."""
+    resident_bytes: int | None = None
+    """Memory of the GPU that the pictures take; None without a GPU."""
+    confusion: Sequence[Sequence[int]] = ()
+    """Confusion matrix `(C, C)` if the epoch is the trial's best so far, else empty."""
+    is_last: bool = False
+    """Whether the trial ends with it, because it has trained all its epochs or is not to go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A trial ended by an exception of its own."""
+
+    reason: str
+    """What happened, in a line."""
+    traceback: str | None = None
+    """Where it happened."""
+
+
+@dataclass(frozen=True)
+class NotBegun:
+    """A trial was ready to train only after the time budget had ended."""
+
+
+Outcome = Epoch | Failure | NotBegun
+"""What a trial reports."""
+
+
+def outcome_of(result: Mapping[str, Any]) -> Outcome:
+    """Reads what Ray Tune hands on of a trial's report.
+
+    Args:
+        result: As `train_trial` reported it, with the keys that Ray adds; nested, as callbacks see it, or flat, as
+            searchers and schedulers do.
+
+    Raises:
+        TypeError: It is none of the three.
+    """
+    if "failure" in result:
+        return Failure(reason=result["failure"], traceback=result.get("traceback"))
+    if "not_begun" in result:
+        return NotBegun()
+    known = {entry.name: result[entry.name] for entry in fields(EpochReport) if entry.name in result}
+    flat = {name.removeprefix(_ATTRIBUTE): f1 for name, f1 in result.items() if name.startswith(_ATTRIBUTE)}
+    if flat:
+        known["attribute_macro_f1"] = flat
+    return Epoch(
+        report=EpochReport(**known),
+        micro_batches=result.get("micro_batches", 1),
+        resident_bytes=result.get("resident_bytes"),
+        confusion=result.get("confusion", ()),
+        is_last=bool(result.get("done")),
+    )
+
+
+_ATTRIBUTE = "attribute_macro_f1/"
+"""How Ray names the entries of `EpochReport.attribute_macro_f1` in a flat result."""
 
 _MAY_BE_NONE = ("gpu_utilization", "energy_joules")
 

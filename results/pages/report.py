@@ -6,18 +6,19 @@ be mailed. A search writes it when it ends; `scripts/report.py` writes it for a 
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from results.records.best import best_trial
 from results.records.cost import energy_in_words, search_cost
-from results.records.record import BestTrial, SearchRun
-from results.records.run_folder import TrialHistory, best_trial, load_run, load_trials
+from results.records.record import TRIAL_ENDS, BestTrial, SearchRun
+from results.records.run_folder import RunFolder, load_run
+from results.records.trials import TrialHistory, load_trials
 from trainables.atomic import write_whole
+from trainables.report import TrialStatus
 from trainables.strict_json import RecordError, load_object
 
 RUNS = Path(__file__).resolve().parents[2] / "runs"
@@ -40,7 +41,6 @@ OPTIONS_SHOWN = (
 """Options of a search that say what it does, in the order of the command line shown."""
 AUTO = ("history", "formulation")
 """Options that go without saying where they are left at auto."""
-_DONE = ("finished", "stopped", "failed")
 
 
 def write_report(run_dir: Path) -> Path:
@@ -51,7 +51,7 @@ def write_report(run_dir: Path) -> Path:
         RecordError: `run.json` is corrupt.
         OSError: A file cannot be read or written.
     """
-    path = run_dir / "report.html"
+    path = RunFolder(run_dir).report_html
     # The name of a picture may hold bytes that are not UTF-8, which stand in a text as lone surrogates.
     write_whole(path, render_report(run_dir).encode(errors="backslashreplace"))
     return path
@@ -112,7 +112,7 @@ def render_report(run_dir: Path) -> str:
 
 
 def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:
-    done = sum(trial.status in _DONE for trial in trials)
+    done = sum(trial.status.is_over for trial in trials)
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trials", "resume_command": ""}
     command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]
@@ -132,7 +132,7 @@ def _warnings(run: SearchRun) -> list[str]:
 def _searched(run: SearchRun, trials: list[TrialHistory]) -> list[tuple[str, object]]:
     data, task = run.data, run.task
     states = [trial.status for trial in trials]
-    ended = ", ".join(f"{states.count(state)} {state}" for state in _DONE)
+    ended = ", ".join(f"{states.count(state)} {state}" for state in TRIAL_ENDS)
     source = ", ".join(str(data[name]) for name in ("layout", "source") if data.get(name))
     groups = data.get("groups")
     classes = ", ".join(task.classes[:30]) + (", …" if len(task.classes) > 30 else "")
@@ -186,9 +186,9 @@ def _sides(run: SearchRun) -> dict[str, Any]:
 
 
 def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
-    from results.pages.report_figures import COLOURS
+    from results.pages.report_figures import COLOURS, NOT_ENDED
 
-    scored = [trial for trial in trials if trial.best is not None and trial.status != "failed"]
+    scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     scored.sort(key=lambda trial: -trial.best.val_macro_f1 if trial.best else 0)
     rows = [
         {
@@ -197,7 +197,7 @@ def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
             "score": f"{trial.best.val_macro_f1:.4f}",
             "epochs": f"{trial.best.epoch}/{trial.reports[-1].epoch}",
             "state": trial.status,
-            "colour": COLOURS.get(trial.status, COLOURS["not ended"]),
+            "colour": COLOURS.get(trial.status, COLOURS[NOT_ENDED]),
             "time": _duration(_seconds(trial)),
             "params": [_short(getattr(trial.config, name, "")) for name in params],
         }
@@ -220,7 +220,7 @@ def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, 
 
     if best is None:
         return {"confusion": None, "confusion_words": "", "weakest": []}
-    path = run_dir / "confusion" / f"{best.trial_id}.csv"
+    path = RunFolder(run_dir).confusion_csv(best.trial_id)
     confusion, words = None, "The run kept no confusion matrix of this trial."
     if path.is_file():
         try:
@@ -236,8 +236,8 @@ def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, 
 
 
 def _failures(trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:
-    failed = [trial for trial in trials if trial.status == "failed"]
-    last_lines = _last_lines(run_dir / "events.jsonl") if failed else {}
+    failed = [trial for trial in trials if trial.status == TrialStatus.FAILED]
+    last_lines = _last_lines(RunFolder(run_dir)) if failed else {}
     rows = [
         {
             "trial_id": trial.trial_id,
@@ -257,14 +257,13 @@ def _failures(trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:
     return {"failures": rows, "failures_words": words}
 
 
-def _last_lines(path: Path) -> dict[str, str]:
+def _last_lines(folder: RunFolder) -> dict[str, str]:
     """The last line of each failed trial's traceback, by trial."""
     found = {}
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
-        with suppress(ValueError, KeyError):  # a last line that a kill cut short; `load_trials` has checked the others
-            event = json.loads(line)
-            if event["event"] == "failed" and (words := str(event.get("traceback") or "").strip().splitlines()):
-                found[event["trial_id"]] = words[-1].strip()
+    for event in folder.events():
+        words = str(event.values.get("traceback") or "").strip().splitlines()
+        if words and event.values.get("event") == TrialStatus.FAILED:
+            found[event.trial_id] = words[-1].strip()
     return found
 
 
@@ -282,7 +281,7 @@ def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) ->
         time.append(("of the device time, compiling", _duration(cost.compile_seconds)))
     time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
     savings = []
-    ended = [trial for trial in trials if trial.status in ("finished", "stopped")]
+    ended = [trial for trial in trials if trial.status in (TrialStatus.FINISHED, TrialStatus.STOPPED)]
     if ended:
         whole = run.task.epochs * len(ended)
         saved = cost.epochs_saved
@@ -305,7 +304,7 @@ def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) ->
 
 def _retrained(run_dir: Path) -> list[str]:
     """What came of training the winner again, if that was done."""
-    path = run_dir / "retrained" / "model.json"
+    path = RunFolder(run_dir).retrained.path / "model.json"
     if not path.is_file():
         return []
     try:

@@ -20,9 +20,10 @@ from urllib.parse import quote
 
 from results.pages.figures import confusion_figure, to_png
 from results.records.confusion import ConfusedPair, confused_pairs, load_confusion
-from results.records.run_folder import TrialHistory
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory
 from trainables.config import TrialConfig
-from trainables.report import METRIC
+from trainables.report import METRIC, TrialStatus
 
 if TYPE_CHECKING:
     import optuna
@@ -35,7 +36,14 @@ LINES_SHOWN = 250
 PARAMS_SHOWN = 8
 """Hyper-parameters in the parallel coordinates and the slices: the most important ones."""
 
-COLOURS = {"finished": "#1b7f5c", "stopped": "#d98a1f", "failed": "#c0392b", "not ended": "#7f8c9b"}
+NOT_ENDED = "not ended"
+"""What a trial is called that runs or was interrupted."""
+COLOURS: dict[str, str] = {
+    TrialStatus.FINISHED: "#1b7f5c",
+    TrialStatus.STOPPED: "#d98a1f",
+    TrialStatus.FAILED: "#c0392b",
+    NOT_ENDED: "#7f8c9b",
+}
 """State of a trial to the colour of its curve; the darkness of the three differs too."""
 _SCORE = "macro-F1"
 
@@ -97,7 +105,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
             names += [_short_name(trial)] * (len(trial.reports) + 1)
         line = {"color": colour, "width": 1.2}
         template = f"%{{text}}<br>epoch %{{x}}: %{{y:.4f}}<extra>{state}</extra>"
-        label = f"{state} ({len(group)})"
+        label, symbol = f"{state} ({len(group)})", "x" if state == TrialStatus.FAILED else "circle"
         figure.add_scatter(
             x=x, y=y, text=names, mode="lines", line=line, opacity=0.55, legendgroup=state, name=label,
             hovertemplate=template,
@@ -107,7 +115,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
             x=[report.epoch for _, report in ends],
             y=[report.val_macro_f1 for _, report in ends],
             text=[_full_name(trial) for trial, _ in ends],
-            mode="markers", marker={"color": colour, "size": 7, "symbol": "x" if state == "failed" else "circle"},
+            mode="markers", marker={"color": colour, "size": 7, "symbol": symbol},
             legendgroup=state, showlegend=False, hovertemplate=template,
         )  # fmt: skip
     best = next((trial for trial in with_reports if trial.trial_id == winner), None)
@@ -140,7 +148,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     import optuna
 
     titles = ("Which hyper-parameters matter", "Parallel coordinates", "Slices")
-    path = run_dir / "study.db"
+    path = RunFolder(run_dir).study_db
     if not path.is_file():
         words = "The run's folder holds no study.db, from which this figure is drawn; a resume of the run writes it."
         return [ReportFigure(title=title, words=words) for title in titles], []
@@ -334,7 +342,7 @@ def _to_html(figure: plotly.graph_objects.Figure, div_id: str, *, height: int) -
 
 
 def _state(trial: TrialHistory) -> str:
-    return trial.status if trial.status in COLOURS else "not ended"
+    return trial.status if trial.status.is_over else NOT_ENDED
 
 
 def _last_scored(trial: TrialHistory) -> Any:

@@ -6,13 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from results.records.record import BestTrial, SearchRun
-from trainables.report import EpochReport
-
-if TYPE_CHECKING:
-    from results.records.run_folder import TrialHistory  # which asks here what a search cost
+from results.records.trials import TrialHistory
+from trainables.report import EpochReport, TrialStatus
 
 JOULES_PER_WH = 3600.0
 
@@ -41,7 +38,7 @@ def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
     What starting from earlier searches saved is not in it: for that the same search would have to be run without them.
     """
     reports = [report for trial in trials for report in trial.reports]
-    stopped = [trial for trial in trials if trial.status == "stopped"]
+    stopped = [trial for trial in trials if trial.status == TrialStatus.STOPPED]
     train = (run.data.get("sides") or {}).get("train")
     images = None if train is None else len(reports) * images_an_epoch(train["pictures"], run.task.batch_size)
     return Cost(

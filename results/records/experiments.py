@@ -11,7 +11,7 @@ from pathlib import Path
 
 import filelock
 
-from results.records.record import BestTrial
+from results.records.record import TRIAL_ENDS, BestTrial
 from trainables.atomic import write_whole
 from trainables.strict_json import RecordError
 
@@ -172,7 +172,7 @@ def _row(best: BestTrial) -> dict[str, str]:
         "val_macro_f1": best.report.val_macro_f1,
         "best_epoch": best.report.epoch,
         "epochs_trained": best.epochs_trained,
-        **{f"trials_{name}": best.trials[name] for name in ("asked", "finished", "stopped", "failed")},
+        **{f"trials_{name}": best.trials[name] for name in ("asked", *TRIAL_ENDS)},
         "wall_seconds": best.wall_seconds,
         "device_seconds": best.device_seconds,
         "image_size": best.task.image_size,

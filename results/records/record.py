@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import TaskConfig, TrialConfig
-from trainables.report import EpochReport
+from trainables.report import EpochReport, TrialStatus
 from trainables.strict_json import RecordError, check_fields, load_object, save_object
 
 LOCAL_FIELDS = ("cache_path", "split_path", "checkpoint_dir", "predictions_dir", "weights")
 """Fields of `TaskConfig` that are paths on one machine; a record leaves them out."""
 
-TRIAL_COUNTS = ("asked", "finished", "stopped", "failed", "total")
+TRIAL_ENDS = tuple(status for status in TrialStatus if status.is_over)
+"""States of trials that have ended for good."""
+
+TRIAL_COUNTS = ("asked", *map(str, TRIAL_ENDS), "total")
 """Keys of `BestTrial.trials`; `total` counts every trial that was started, the interrupted ones too."""
 
 _SPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -149,7 +152,7 @@ class BestTrial:
     trials: dict[str, int]
     """Number of trials by `TRIAL_COUNTS`."""
     wall_seconds: float
-    """Time from the start of the search to its last report, without long pauses (see `results.records.run_folder`)."""
+    """Time from the start of the search to its last report, without long pauses (see `results.records.best`)."""
     device_seconds: float
     """Time of all epochs of all trials, added up."""
     seed: int

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records.run_folder import TrialHistory
+from results.records.trials import TrialHistory
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.report import METRIC
+from trainables.report import METRIC, TrialStatus
 
 DEFAULT = "default"
 """Name of the default configuration where no trial of the search had it."""
@@ -80,7 +80,7 @@ def candidates(
     Raises:
         UserError: No trial has a score, or there is none of that name; says which there are.
     """
-    scored = [trial for trial in trials if trial.best is not None and trial.status != "failed"]
+    scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     if only is not None:
         chosen = [trial for trial in scored if trial.trial_id == only]
         if not chosen:
@@ -89,7 +89,7 @@ def candidates(
                 f"{', '.join(trial.trial_id for trial in scored) or 'none'}"
             )
     else:
-        ranked = sorted(scored, key=lambda trial: (trial.status != "finished", -_best(trial), trial.trial_id))
+        ranked = sorted(scored, key=lambda trial: (trial.status != TrialStatus.FINISHED, -_best(trial), trial.trial_id))
         different = {trial.config: trial for trial in reversed(ranked)}
         ranked = [trial for trial in ranked if different[trial.config] is trial]
         best = max(ranked, key=_best, default=None)
@@ -120,7 +120,7 @@ def rank(
     ranking, failed = [], {}
     for candidate in listed:
         runs = trainings[candidate.name]
-        reasons = [trial.reason or trial.status for trial in runs if trial.status != "finished"]
+        reasons = [trial.reason or trial.status for trial in runs if trial.status != TrialStatus.FINISHED]
         if reasons or not runs:
             failed[candidate.name] = reasons[0] if reasons else "it did not start"
             continue

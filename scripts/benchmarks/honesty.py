@@ -28,8 +28,9 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from results.pages.figures import save_png
+from results.records.best import best_trial
 from results.records.retrained import load_retrained
-from results.records.run_folder import best_trial, load_run
+from results.records.run_folder import RunFolder, load_run
 from results.statistics.bootstrap import (
     Interval,
     difference_interval,
@@ -229,7 +230,7 @@ def _row(
     record = folder / "results" / "retrained" / f"{SPACE}.json"
     places = ("--storage", str(out / "runs"), "--readme", str(folder / "README.md"))
     if not record.exists():
-        if (run_dir / "run.json").exists():
+        if RunFolder(run_dir).run_json.exists():
             _call("search/run.py", "--resume", name, *places)
         else:
             _call("search/run.py", "--name", name, *COMMON, *search_flags, "--seed", str(seed), *places)
@@ -265,11 +266,12 @@ def _answers(run_dir: Path, folder: Path, fresh: Path, cache_dir: Path) -> Mappi
         best = best_trial(run_dir)
         assert best is not None
         winner = folder / "winner"
-        save_trained(run_dir / "checkpoints" / best.trial_id, best.config, load_run(run_dir).task, winner, {})
-        models = {"final": run_dir / "retrained", "default": run_dir / "retrained" / "control", "winner": winner}
+        save_trained(RunFolder(run_dir).checkpoints / best.trial_id, best.config, load_run(run_dir).task, winner, {})
+        retrained = RunFolder(run_dir).retrained.path
+        models = {"final": retrained, "default": retrained / "control", "winner": winner}
         sides = {
             "fresh": read_pictures(DataConfig(data=fresh)),
-            "test": read_pictures(DataConfig(), split=run_dir / "split.csv"),
+            "test": read_pictures(DataConfig(), split=RunFolder(run_dir).split_csv),
         }
         found = {
             f"{side}_{kind}": _ask(model, pictures, cache_dir)

@@ -8,7 +8,6 @@ epoch or two a kill, leaves no trial RUNNING in its study, and ends with the ver
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -28,7 +27,8 @@ import optuna
 import psutil
 import tyro
 
-from results.records.run_folder import TrialHistory, load_trials
+from results.records.run_folder import RunFolder
+from results.records.trials import REPEATED, TrialHistory, load_trials
 
 KINDS = ("driver", "worker", "all")
 """What is killed by SIGKILL: the searching process, one process that trains, or both and all of Ray."""
@@ -114,21 +114,20 @@ def _tortured(
             process.wait()
             process = _start(["--resume", name] if run_dir.exists() else [*flags, "--name", name], out)
     _wait(process)
-    if any(trial.status not in ("finished", "stopped", "failed") for trial in load_trials(run_dir)):
+    if any(not trial.status.is_over for trial in load_trials(run_dir)):
         _wait(_start(["--resume", name], out))
-    trials = load_trials(run_dir)
-    study = optuna.load_study(study_name="macrotune", storage=f"sqlite:///{run_dir / 'study.db'}")
+    trials, folder = load_trials(run_dir), RunFolder(run_dir)
+    study = optuna.load_study(study_name="macrotune", storage=f"sqlite:///{folder.study_db}")
     states = Counter(trial.state.name for trial in study.trials)
-    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
     return Outcome(
         run=name,
         kills=tuple(done),
         asked=len(alone),
         reached=len(trials),
-        repeated_epochs=sum(event["event"] == "repeated" for event in events),
+        repeated_epochs=sum(event.values["event"] == REPEATED for event in folder.events()),
         states=dict(states),
         running=states["RUNNING"],
-        leftovers=len([path for path in (run_dir / "checkpoints").glob("*/*") if path.name != "best.pt"]),
+        leftovers=len([path for path in folder.checkpoints.glob("*/*") if path.name != "best.pt"]),
         same_rungs=[len(trial.reports) for trial in trials] == [len(trial.reports) for trial in alone],
         same_numbers=_numbers(trials) == _numbers(alone),
         best=_best(trials),
@@ -150,7 +149,7 @@ def _moment(run_dir: Path, chance: random.Random, spread: float) -> float:
     """Seconds until the kill: most moments fall into the training, some into the start."""
     if chance.random() < 0.8:
         deadline = time.monotonic() + 120
-        log = run_dir / "trials.jsonl"
+        log = RunFolder(run_dir).trials_jsonl
         size = log.stat().st_size if log.exists() else 0
         while time.monotonic() < deadline and not (log.exists() and log.stat().st_size > size):
             time.sleep(0.05)

@@ -33,11 +33,13 @@ import tyro
 from rich.console import Console
 
 from results.pages.figures import save_png
+from results.records.record import TRIAL_ENDS
+from results.records.run_folder import RunFolder
 from scripts.benchmarks.scale_report import Measured, draw, render_table
 from scripts.terminal import run_command
 from trainables.atomic import write_whole
 from trainables.errors import UserError
-from trainables.strict_json import parse, save_object
+from trainables.strict_json import save_object
 
 SAMPLE_SECONDS = 0.5
 """Time between two looks at the driver's memory."""
@@ -162,7 +164,8 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     """A whole search of stubs, then its record, table and report."""
     from results.export import export_best
     from results.pages.report import write_report
-    from results.records.run_folder import best_trial, load_trials
+    from results.records.best import best_trial
+    from results.records.trials import load_trials
     from search.engine.engine import build_engine
     from search.machine.ray_session import ray_session
     from search.run_trials import Workload, run_trials
@@ -183,12 +186,13 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     ).settle(max(config.workers, psutil.cpu_count() or 1), 0)
     run = _a_run(config, space, run_dir)
     run_dir.mkdir(parents=True)
-    run.save(run_dir / "run.json")
+    folder = RunFolder(run_dir)
+    run.save(folder.run_json)
     stop = StopRequest()
     measured = Measured(trials=config.trials, workers=config.workers, epochs=config.epochs, hardware=run.hardware)
-    engine = build_engine(space, study, run, run_dir)
+    engine = build_engine(space, study, run, folder)
     work = Workload(
-        folder=run_dir,
+        folder=folder,
         task=run.task,
         study=study,
         waiting=trial_ids([], config.trials),
@@ -208,11 +212,9 @@ def run_stubs(config: ScaleConfig, run_dir: Path) -> Measured:
     if stop.reason is not None:
         raise RuntimeError(f"the search ended early: {stop.reason}")
     measured.finished = [
-        datetime.fromisoformat(event["time"]).timestamp() - started
-        for event in _lines(run_dir / "events.jsonl")
-        if event["event"] in ("finished", "stopped", "failed")
+        event.time.timestamp() - started for event in folder.events() if event.values["event"] in TRIAL_ENDS
     ]
-    measured.num_reports = len(_lines(run_dir / "trials.jsonl"))
+    measured.num_reports = len(folder.epochs())
     best = _timed(measured.after, "record", lambda: (load_trials(run_dir), best_trial(run_dir))[1])
     assert best is not None
     records = run_dir / "results" / "best"
@@ -232,10 +234,10 @@ def run_real(config: ScaleConfig, folder: Path) -> tuple[list[float], list[float
     command += ["--cpus-per-trial", "1", "--history", "none", "--seed", str(config.seed), "--name", "real"]
     command += ["--storage", str(folder), "--readme", str(folder / "README.md")]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    lines = _lines(folder / "real" / "trials.jsonl")
-    ends = [(datetime.fromisoformat(line["time"]).timestamp(), line["seconds"]) for line in lines]
+    lines = RunFolder(folder / "real").epochs()
+    ends = [(line.time.timestamp(), line.values["seconds"]) for line in lines]
     beside = [end - before - seconds for (before, _), (end, seconds) in itertools.pairwise(ends)]
-    return beside, [line["peak_memory_bytes"] / 1e6 for line in lines]
+    return beside, [line.values["peak_memory_bytes"] / 1e6 for line in lines]
 
 
 def _a_run(config: ScaleConfig, space: Any, run_dir: Path) -> Any:
@@ -246,8 +248,8 @@ def _a_run(config: ScaleConfig, space: Any, run_dir: Path) -> Any:
 
     task = TaskConfig(
         cache_path=str(run_dir / "cache"),
-        split_path=str(run_dir / "split.csv"),
-        checkpoint_dir=str(run_dir / "checkpoints"),
+        split_path=str(RunFolder(run_dir).split_csv),
+        checkpoint_dir=str(RunFolder(run_dir).checkpoints),
         classes=tuple(f"class{number:02}" for number in range(CLASSES)),
         epochs=config.epochs,
         seed=config.seed,
@@ -268,10 +270,6 @@ def _a_run(config: ScaleConfig, space: Any, run_dir: Path) -> Any:
         points=[asdict(point) for point in space.starting_points],
         history="the starting points of the space",
     )
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [parse(line) for line in path.read_bytes().splitlines()]
 
 
 def _timed(seconds: dict[str, float], name: str, action: Callable[[], Any]) -> Any:

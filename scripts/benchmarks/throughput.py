@@ -32,7 +32,8 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from results.pages.figures import save_png
-from results.records.run_folder import load_run, load_trials
+from results.records.run_folder import RunFolder, load_run
+from results.records.trials import load_trials
 from scripts.benchmarks.epoch_costs import measure_epochs
 from scripts.benchmarks.throughput_report import draw, plain_name, render
 from scripts.terminal import run_command
@@ -129,7 +130,7 @@ def measure(config: ThroughputConfig) -> int:
             print(f"ours, {kind}: {found[kind][-1].seconds:.1f} s", flush=True)
         run_dir = out / "runs" / f"warm-{repeat}"
         for workers in config.workers:
-            seconds = run_plain(config, run_dir / "split.csv", out, workers)
+            seconds = run_plain(config, RunFolder(run_dir).split_csv, out, workers)
             found.setdefault(plain_name(workers), []).append(seconds)
             print(f"{plain_name(workers)}: {seconds:.1f} s", flush=True)
         found["imports"].append(_seconds([sys.executable, "-c", LIBRARIES], out))
@@ -184,20 +185,19 @@ def run_search(config: ThroughputConfig, data: Path, out: Path, name: str) -> Se
     ended = time.time()
     trials = load_trials(run_dir)
     _refuse_other_work(config, sum(len(trial.reports) for trial in trials), "a search of ours")
-    lines = [json.loads(line) for line in (run_dir / "trials.jsonl").read_text().splitlines()]
-    events = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()]
-    reported = [(datetime.fromisoformat(line["time"]).timestamp(), line) for line in lines]
-    first_started = min(datetime.fromisoformat(event["time"]).timestamp() for event in events)
+    folder = RunFolder(run_dir)
+    reported = [(line.time.timestamp(), line.values) for line in folder.epochs()]
+    first_started = min(event.time.timestamp() for event in folder.events())
     first_step = min(moment - line["seconds"] for moment, line in reported)
     last_report = max(moment for moment, _ in reported)
     slots = _concurrency(config)
     epochs = sum(line["seconds"] for _, line in reported) / slots
     training = sum(_train_seconds(line, config, run_dir) for _, line in reported) / slots
-    prepared = (run_dir / "split.csv").stat().st_mtime
+    prepared = folder.split_csv.stat().st_mtime
     decoding = duplicates = 0.0
-    for folder in {path.parent for path in cache.glob("*/meta.json")} - known:
-        decoding = json.loads((folder / "meta.json").read_text())["seconds"]
-        duplicates = (folder / "duplicates.json").stat().st_mtime - (folder / "meta.json").stat().st_mtime
+    for made in {path.parent for path in cache.glob("*/meta.json")} - known:
+        decoding = json.loads((made / "meta.json").read_text())["seconds"]
+        duplicates = (made / "duplicates.json").stat().st_mtime - (made / "meta.json").stat().st_mtime
     phases = {
         "imports, data, Ray": prepared - began - decoding - duplicates,
         "cache": decoding,

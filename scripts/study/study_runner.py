@@ -14,13 +14,14 @@ from rich.console import Console
 
 from results.pages.comparison_report import Page, draw, render
 from results.pages.figures import save_png
-from results.records.run_folder import TrialHistory, load_trials
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory, load_trials
 from results.statistics.comparison import Answers, Classes, Compared, compare, measure, measure_named
 from scripts.study.study_list import Arm, Study
 from search.machine.memory_needs import most_networks
 from search.machine.provenance import provenance
 from search.machine.ray_session import ray_session
-from search.retraining.trainings import Job, forget_job, run_jobs
+from search.retraining.trainings import Job, run_jobs
 from search.start import check_disk
 from search.stop import StopRequest
 from search.study import SettledStudy
@@ -33,6 +34,7 @@ from trainables.data.split import Split, split_by_group
 from trainables.machine.hardware import hardware_in_words
 from trainables.networks.known_costs import measure_throughput
 from trainables.networks.weights import WeightsError, check_weights, resolve_weights
+from trainables.report import TrialStatus
 from trainables.strict_json import load_object, save_object
 
 HELD_OUT_SHARE = 0.2
@@ -134,10 +136,10 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
         _training(arm, seed, epochs[arm.name], plan, setting) for seed in setting.held_out for arm in plan.study.arms
     ]
     jobs = list({training.job.name: training.job for training in trainings}.values())
-    finished = {trial.trial_id for trial in load_trials(setting.folder) if trial.status == "finished"}
+    finished = {trial.trial_id for trial in load_trials(setting.folder) if trial.status == TrialStatus.FINISHED}
     for job in jobs:
         if job.name in finished and not _answers_path(job, setting).exists():  # deleted: train it anew
-            forget_job(setting.folder, job.name)
+            RunFolder(setting.folder).forget_trial(job.name)
             finished.remove(job.name)
     waiting = sum(job.name not in finished for job in jobs)
     say(console, f"{plan.study.title}: {len(jobs)} trainings, {waiting} of them to be done, in {setting.folder}")
@@ -244,7 +246,7 @@ def _task(plan: Plan, setting: Setting) -> TaskConfig:
     return TaskConfig(
         cache_path=str(setting.cache.path),
         split_path="",  # each training has its own
-        checkpoint_dir=str(setting.folder / "checkpoints"),
+        checkpoint_dir=str(RunFolder(setting.folder).checkpoints),
         classes=setting.manifest.classes,
         attributes=setting.manifest.attributes,
         image_size=setting.study.image_size,
@@ -253,12 +255,12 @@ def _task(plan: Plan, setting: Setting) -> TaskConfig:
         device="cuda" if setting.study.gpus_per_trial else "cpu",
         num_threads=setting.study.cpus_per_trial,
         weights=plan.files,
-        predictions_dir=str(setting.folder / "predictions"),
+        predictions_dir=str(RunFolder(setting.folder).predictions),
     )
 
 
 def _answers_path(job: Job, setting: Setting) -> Path:
-    return setting.folder / "predictions" / job.name / f"{job.task['epochs']}.npy"
+    return RunFolder(setting.folder).predictions / job.name / f"{job.task['epochs']}.npy"
 
 
 def _keep_last_answers(job: Job, setting: Setting) -> None:
@@ -291,7 +293,7 @@ def _failure(training: Training, done: Mapping[str, TrialHistory]) -> str:
     trial = done.get(training.job.name)
     if trial is None:
         return "it did not start"
-    return "" if trial.status == "finished" else trial.reason or trial.status
+    return "" if trial.status == TrialStatus.FINISHED else trial.reason or trial.status
 
 
 def _write(

@@ -14,14 +14,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from results.records.run_folder import TrialHistory
-from search.callbacks.run_log import is_over, num_epochs
+from results.records.trials import TrialHistory
+from search.callbacks.listener import num_epochs, status_after
 from search.stop import StopRequest
 from trainables.classifier import split_params
-from trainables.report import METRIC
+from trainables.report import Failure, NotBegun, TrialStatus, outcome_of
 
 FEW_TRIALS = 4
 """So many trials must have ended before the mean of what they took is taken for what a trial takes."""
+COUNTED = (TrialStatus.RUNNING, TrialStatus.STOPPED, TrialStatus.FINISHED, TrialStatus.FAILED)
+"""States of which the line at the end of the table says how many trials are in each."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class _Row:
     score: float = float("nan")
     best: float = float("nan")
     seconds: float = 0.0
-    state: str = "running"
+    state: TrialStatus = TrialStatus.RUNNING
 
 
 class Progress(Callback):
@@ -66,7 +68,7 @@ class Progress(Callback):
         self._max_epochs = max_epochs
         self._concurrency = concurrency
         self._stop = stop
-        self._rows = {trial.trial_id: _row(trial) for trial in earlier if is_over(trial)}
+        self._rows = {trial.trial_id: _row(trial) for trial in earlier if trial.status.is_over}
         self._mean_epochs = mean_epochs or max_epochs
         self._started = time.monotonic()
         self._first_epoch_began: float | None = None
@@ -82,7 +84,7 @@ class Progress(Callback):
         config, trial_id = split_params(trial.config)
         if self._live is not None and not self._live.is_started:
             self._live.start()
-        self._rows.setdefault(trial_id, _Row(config["backbone"])).state = "running"
+        self._rows.setdefault(trial_id, _Row(config["backbone"])).state = TrialStatus.RUNNING
         self._show(f"trial {trial_id} starts: {config['backbone']}")
 
     def on_trial_result(
@@ -91,30 +93,28 @@ class Progress(Callback):
         """Updates a row."""
         trial_id = split_params(trial.config)[1]
         row = self._rows[trial_id]
-        if "failure" in result:
-            return self._fail(trial_id, result["failure"])
-        if "not_begun" in result:
-            row.state = "ended early"
+        outcome = outcome_of(result)
+        if isinstance(outcome, Failure):
+            return self._fail(trial_id, outcome.reason)
+        if isinstance(outcome, NotBegun):
+            row.state = TrialStatus.INTERRUPTED
             return self._show(f"trial {trial_id} had no time to begin")
-        row.epoch, row.score, row.best = result["epoch"], result[METRIC], result["best_val_macro_f1"]
-        row.seconds += result["seconds"]
+        report = outcome.report
+        row.epoch, row.score, row.best = report.epoch, report.val_macro_f1, report.best_val_macro_f1
+        row.seconds += report.seconds
         if self._first_epoch_began is None:
-            self._first_epoch_began = time.monotonic() - result["seconds"]
-        self._trained_seconds += result["seconds"]
-        if result["diverged"]:
+            self._first_epoch_began = time.monotonic() - report.seconds
+        self._trained_seconds += report.seconds
+        if report.diverged:
             return self._fail(trial_id, "diverged")
-        epochs = num_epochs(trial, self._max_epochs)
-        if row.epoch >= epochs:
-            row.state = "finished"
-        elif result.get("done"):
-            row.state = "ended early" if trial_id in self._stop.ended else "stopped"
-        note = "" if row.state == "running" else f", {row.state}"
+        epochs = num_epochs(trial.config, self._max_epochs)
+        row.state = status_after(outcome, trial.config, self._max_epochs, self._stop)
+        note = "" if row.state == TrialStatus.RUNNING else f", {row.state}"
         score = f"macro-F1 {row.score:.4f} (best {row.best:.4f})"
-        if not result["class_f1"]:  # nothing is validated on
-            score = f"train macro-F1 {result['train_macro_f1']:.4f}"
-        self._show(
-            f"trial {trial_id} epoch {row.epoch}/{epochs}: {score}, {result['images_per_second']:.0f} images/s{note}"
-        )
+        if not report.class_f1:  # nothing is validated on
+            score = f"train macro-F1 {report.train_macro_f1:.4f}"
+        speed = f"{report.images_per_second:.0f} images/s"
+        self._show(f"trial {trial_id} epoch {row.epoch}/{epochs}: {score}, {speed}{note}")
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -137,7 +137,7 @@ class Progress(Callback):
     def summary(self) -> str:
         """One line: how many trials in which state, the best so far, time gone and time to go."""
         states = [row.state for row in self._rows.values()]
-        counts = [f"{states.count(state)} {state}" for state in ("running", "stopped", "finished", "failed")]
+        counts = [f"{states.count(state)} {state}" for state in COUNTED]
         scored = [(row.best, trial_id) for trial_id, row in self._rows.items() if row.best == row.best]
         best = f"best {max(scored)[0]:.4f} by {max(scored)[1]}" if scored else "no score yet"
         gone = time.monotonic() - self._started
@@ -147,7 +147,7 @@ class Progress(Callback):
         if self._first_epoch_began is None or not self._trained_seconds:
             return "time to go not known yet"
         gone = time.monotonic() - self._first_epoch_began
-        running = [row for row in self._rows.values() if row.state == "running"]
+        running = [row for row in self._rows.values() if row.state == TrialStatus.RUNNING]
         workers = min(self._concurrency, max(1, len(running)))
         beside = max(1.0, gone * workers / self._trained_seconds)  # what passes between epochs and between trials
         left = beside * self._seconds_left(running) / self._concurrency
@@ -158,7 +158,7 @@ class Progress(Callback):
 
         A trial takes what those that have ended took; while these are few, what ASHA is expected to leave of it.
         """
-        ended = [row for row in self._rows.values() if row.state != "running"]
+        ended = [row for row in self._rows.values() if row.state != TrialStatus.RUNNING]
         epochs = sum(row.epoch for row in self._rows.values())
         an_epoch = sum(row.seconds for row in self._rows.values()) / epochs
         if len(ended) >= max(FEW_TRIALS, self._concurrency):
@@ -169,7 +169,7 @@ class Progress(Callback):
         return waiting * a_trial + sum(max(an_epoch, a_trial - row.seconds) for row in running)
 
     def _fail(self, trial_id: str, reason: str) -> None:
-        self._rows[trial_id].state = "failed"
+        self._rows[trial_id].state = TrialStatus.FAILED
         self._show(f"trial {trial_id} failed: {reason}")
 
     def _show(self, line: str) -> None:
@@ -180,8 +180,8 @@ class Progress(Callback):
 
     def _table(self) -> Group:
         table = Table("trial", "backbone", "epoch", "macro-F1", "best", "seconds", "state", box=None)
-        running = [item for item in self._rows.items() if item[1].state == "running"]
-        others = sorted((item for item in self._rows.items() if item[1].state != "running"), key=_by_best)
+        running = [item for item in self._rows.items() if item[1].state == TrialStatus.RUNNING]
+        others = sorted((item for item in self._rows.items() if item[1].state != TrialStatus.RUNNING), key=_by_best)
         room = max(3, self._console.height - 6 - len(running))
         for trial_id, row in running + others[:room]:
             table.add_row(

@@ -12,6 +12,7 @@ from ray.tune import Callback
 from trainables.classifier import split_params
 from trainables.config import TaskConfig, TrialConfig
 from trainables.networks.known_costs import TrialFacts, TrialSetting, remember_trial
+from trainables.report import Epoch, outcome_of
 
 
 class Remember(Callback):
@@ -37,20 +38,20 @@ class Remember(Callback):
     ) -> None:
         """Takes in an epoch of a trial that trains whole batches through one network."""
         config, trial_id = split_params(trial.config)
+        epoch = outcome_of(result)
         if (
-            "failure" in result
-            or "not_begun" in result
-            or result.get("micro_batches", 1) > 1
+            not isinstance(epoch, Epoch)
+            or epoch.micro_batches > 1
             or config.get("formulation") == "separate"
-            or result["epoch"] <= TrialConfig(**config).frozen_epochs(self._task.epochs)  # the classifier alone
+            or epoch.report.epoch <= TrialConfig(**config).frozen_epochs(self._task.epochs)  # the classifier alone
         ):
             return
-        resident = result.get("resident_bytes")
-        memory = None if resident is None else max(0, result["peak_memory_bytes"] - resident)
+        report, resident = epoch.report, epoch.resident_bytes
+        memory = None if resident is None else max(0, report.peak_memory_bytes - resident)
         before = self._took.get(trial_id)
         if memory is not None and before is not None:
             memory = max(memory, before.memory_bytes or 0)
-        self._took[trial_id] = TrialFacts(result["images_per_second"], memory)
+        self._took[trial_id] = TrialFacts(report.images_per_second, memory)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Writes it down when the trial has ended."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 
 from results.records.record import SearchRun
-from results.records.run_folder import TrialHistory
-from search.callbacks.run_log import is_over
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
 from spaces import Space
-from trainables.report import METRIC, MODE
+from trainables.report import METRIC, MODE, TrialStatus
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Engine:
 
 
 def build_engine(
-    space: Space, study: SettledStudy, run: SearchRun, folder: Path, earlier: Sequence[TrialHistory] = ()
+    space: Space, study: SettledStudy, run: SearchRun, folder: RunFolder, earlier: Sequence[TrialHistory] = ()
 ) -> Engine:
     """The engine of a run, which knows what happened in earlier starts as if it had seen it.
 
@@ -46,7 +45,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         seed=study.seed,
         points=run.points,
-        storage=folder / "study.db",
+        storage=folder.study_db,
     )
     scheduler = build_scheduler(
         metric=METRIC,
@@ -61,7 +60,7 @@ def build_engine(
             trial.trial_id,
             vars(trial.config),
             values,
-            state=trial.status if is_over(trial) else "running",  # type: ignore[arg-type]
+            state=trial.status if trial.status.is_over else TrialStatus.RUNNING,
             reason=trial.reason,
             seconds=[report.seconds for report in trial.reports],
         )

@@ -18,6 +18,7 @@ import numpy as np
 from filelock import FileLock
 
 from search.engine.curves import extended_values
+from trainables.report import TrialStatus
 
 FILE_NAME = "history.jsonl"
 CANDIDATES_PER_STUDY = 6
@@ -41,8 +42,8 @@ class HistoryTrial:
     """What was searched."""
     values: list[float]
     """The metric after each epoch; NaN where it was no number."""
-    state: str = "finished"
-    """finished, stopped or failed."""
+    state: TrialStatus = TrialStatus.FINISHED
+    """How it ended."""
     metric: str = "val_macro_f1"
     """Name of the metric."""
     mode: str = "max"
@@ -113,7 +114,7 @@ def load_history(
         if line["space"] != space or line["study"] in left_out or metric not in (None, line.get("metric")):
             continue
         values = [math.nan if value is None else float(value) for value in line["values"]]
-        if line.get("state") == "failed":  # whatever it had reached before: nobody wants to start from it
+        if line.get("state") == TrialStatus.FAILED:  # whatever it had reached before: nobody wants to start from it
             values = [math.nan]
         studies.setdefault(line["study"], []).append((line["config"], values))
     return list(studies.values())

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from results.records.record import SearchRun
-from results.records.run_folder import TrialHistory
-from search.callbacks.run_log import is_over
+from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
 from search.study import SettledStudy
 from spaces import Space
@@ -69,6 +68,6 @@ def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy
                 },
             )
             for trial in trials
-            if is_over(trial)
+            if trial.status.is_over
         ],
     )

@@ -22,8 +22,9 @@ from ray.tune.search import Searcher
 
 from search.engine.curves import extended_values
 from search.engine.sampler import Seen, propose
-from search.engine.study_journal import SearchTrial, State, StudyRecord
+from search.engine.study_journal import SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, nearest
+from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class StudySearcher(Searcher):
             reason: Why it ended, for the study's attributes.
         """
         trial = self._trials[trial_id]
-        if trial.state != "running":
+        if trial.state != TrialStatus.RUNNING:
             return
         if result:
             self._take(trial, result)
@@ -158,7 +159,7 @@ class StudySearcher(Searcher):
         config: Mapping[str, Any],
         values: Sequence[float],
         *,
-        state: State,
+        state: TrialStatus,
         reason: str | None = None,
         seconds: Sequence[float] = (),
         params: Mapping[str, Any] | None = None,
@@ -174,7 +175,7 @@ class StudySearcher(Searcher):
             trial_id: Its identifier; a running trial continues under it.
             config: Its configuration.
             values: Its metric after each epoch, from epoch 1.
-            state: "finished", "stopped", "failed", or "running" for one that was interrupted.
+            state: How it ended, or running for one that was interrupted.
             reason: Why it ended; by default what the state says.
             seconds: Seconds of each epoch.
             params: What the space suggested, where that differs from the fields of the configuration.
@@ -195,8 +196,8 @@ class StudySearcher(Searcher):
         trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
         if started is not None:
             trial.started = started
-        if state != "running":
-            self._close(trial, state, reason or self._ending(trial, state == "failed")[1])
+        if state != TrialStatus.RUNNING:
+            self._close(trial, state, reason or self._ending(trial, state == TrialStatus.FAILED)[1])
             trial.ended = ended or trial.ended
         self._record.stale = True
 
@@ -207,8 +208,8 @@ class StudySearcher(Searcher):
         """
         self._record.sync(self._trials.values())
         for trial in self._trials.values():
-            if trial.state == "running":
-                self._close(trial, "failed", reason)
+            if trial.state == TrialStatus.RUNNING:
+                self._close(trial, TrialStatus.FAILED, reason)
                 self._write(trial)
 
     @property
@@ -235,26 +236,26 @@ class StudySearcher(Searcher):
         self._record.write(trial, self._trials.values())
 
     def _take(self, trial: SearchTrial, result: Mapping[str, Any]) -> int | None:
-        if trial.state != "running" or "training_iteration" not in result or self._metric not in result:
+        if trial.state != TrialStatus.RUNNING or "training_iteration" not in result or self._metric not in result:
             return None
         epoch, value = int(result["training_iteration"]), result[self._metric]
         trial.values[epoch] = math.nan if value is None else float(value)
         trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0)
         return epoch
 
-    def _ending(self, trial: SearchTrial, error: bool) -> tuple[State, str]:
+    def _ending(self, trial: SearchTrial, error: bool) -> tuple[TrialStatus, str]:
         for epoch, value in trial.values.items():
             if not math.isfinite(value):
-                return "failed", f"{self._metric} is {value} after epoch {epoch}"
+                return TrialStatus.FAILED, f"{self._metric} is {value} after epoch {epoch}"
         if error or not trial.values:
-            return "failed", "error" if error else "no result"
+            return TrialStatus.FAILED, "error" if error else "no result"
         if max(trial.values) >= self._max_epochs:
-            return "finished", "finished"
-        return "stopped", f"stopped after epoch {max(trial.values)}"
+            return TrialStatus.FINISHED, "finished"
+        return TrialStatus.STOPPED, f"stopped after epoch {max(trial.values)}"
 
-    def _close(self, trial: SearchTrial, state: State, reason: str) -> None:
+    def _close(self, trial: SearchTrial, state: TrialStatus, reason: str) -> None:
         if not any(math.isfinite(value) for value in trial.values.values()):
-            state = "failed"
+            state = TrialStatus.FAILED
         trial.state, trial.reason, trial.ended = state, reason, datetime.datetime.now()
         trial.user_attrs |= self._facts(trial)
 
@@ -304,7 +305,9 @@ class StudySearcher(Searcher):
         """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst."""
         trials = list(self._trials.values())
         curves = [
-            [] if trial.state == "failed" else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
+            []
+            if trial.state == TrialStatus.FAILED
+            else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
             for trial in trials
         ]
         extended = extended_values(curves)
@@ -313,7 +316,7 @@ class StudySearcher(Searcher):
             Seen(
                 trial.params,
                 trial.distributions,
-                float(value) if math.isfinite(value) else None if trial.state == "running" else worst,
+                float(value) if math.isfinite(value) else None if trial.state == TrialStatus.RUNNING else worst,
             )
             for trial, value in zip(trials, extended, strict=True)
         ]

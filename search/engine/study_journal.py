@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
 
@@ -29,13 +31,11 @@ RETRY_SECONDS = 10.0
 LOCK_SECONDS = 30
 """How long a write waits for a reader such as optuna-dashboard."""
 
-State = Literal["running", "finished", "stopped", "failed"]
-
-_STATES: dict[State, TrialState] = {
-    "running": TrialState.RUNNING,
-    "finished": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
+_STATES = {
+    TrialStatus.RUNNING: TrialState.RUNNING,
+    TrialStatus.FINISHED: TrialState.COMPLETE,
+    TrialStatus.STOPPED: TrialState.PRUNED,
+    TrialStatus.FAILED: TrialState.FAIL,
 }
 
 
@@ -51,7 +51,7 @@ class SearchTrial:
     user_attrs: dict[str, Any] = field(default_factory=dict)
     values: dict[int, float] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
-    state: State = "running"
+    state: TrialStatus = TrialStatus.RUNNING
     reason: str | None = None
     started: datetime.datetime = field(default_factory=datetime.datetime.now)
     ended: datetime.datetime | None = None
@@ -238,9 +238,9 @@ def _copy(source_path: Path, target_path: Path) -> None:
 def _frozen(trial: SearchTrial) -> FrozenTrial:
     """A trial as the study holds it: COMPLETE with its best value, PRUNED with its last, FAIL with none."""
     value = None
-    if trial.state == "finished":
+    if trial.state == TrialStatus.FINISHED:
         value = trial.user_attrs["best_value"]
-    elif trial.state == "stopped":
+    elif trial.state == TrialStatus.STOPPED:
         value = trial.values[max(trial.values)]
     frozen = create_trial(
         state=_STATES[trial.state],

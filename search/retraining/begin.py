@@ -9,6 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from results.export import is_stale
+from results.records.run_folder import RunFolder
 from results.statistics.ranking import candidates
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import most_networks, trials_that_fit
@@ -60,19 +61,20 @@ def begin_retraining(
     study = settle()
     if config.device == "cuda" and not study.gpus_per_trial:
         raise UserError("--device cuda: there is no GPU here")
-    folder = source.run_dir / "retrained"
+    logs = RunFolder(source.run_dir).retrained
+    folder = logs.path
     folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(hold(folder, "trained again"))
     check_device(study)
     count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
     check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
-    split.save(folder / "split.csv")
+    split.save(logs.split_csv)
     task = replace(
         task,
         cache_path=str(cache_path),
-        split_path=str(folder / "split.csv"),
-        checkpoint_dir=str(folder / "checkpoints"),
+        split_path=str(logs.split_csv),
+        checkpoint_dir=str(logs.checkpoints),
         device="cuda" if study.gpus_per_trial else "cpu",
         num_threads=study.cpus_per_trial,
         weights=files,

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from results.records.record import BestTrial, SearchRun, load_record, trial_config
-from results.records.run_folder import RunError, TrialHistory, load_run, load_trials
+from results.records.run_folder import RunError, RunFolder, load_run
+from results.records.trials import TrialHistory, load_trials
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
 from search.study import AskedStudy
@@ -20,6 +21,7 @@ from trainables.data.manifest import DataConfig
 from trainables.data.split import Split, load_split
 from trainables.errors import UserError
 from trainables.networks.weights import WeightsError, check_weights, resolve_weights
+from trainables.report import TrialStatus
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def from_run(storage: Path, name: str) -> Source:
     get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
     study, data = saved_options(storage, name)
     if not run.points:
-        raise RunError(f"{run_dir / 'run.json'}: points is empty, it must begin with the default configuration")
+        raise RunError(f"{RunFolder(run_dir).run_json}: points is empty, it must begin with the default configuration")
     return Source(
         name=run.name,
         started=run.started,
@@ -72,7 +74,7 @@ def from_run(storage: Path, name: str) -> Source:
         run_dir=run_dir,
         run=run,
         trials=tuple(load_trials(run_dir)),
-        default=trial_config(run.points[0], f"{run_dir / 'run.json'}: points"),
+        default=trial_config(run.points[0], f"{RunFolder(run_dir).run_json}: points"),
         study=study,
         data=data,
         task=run.task,
@@ -91,7 +93,7 @@ def from_record(path: Path, study: AskedStudy) -> Source:
         UserError: Its space is no longer there.
     """
     record = load_record(path)
-    if (study.places.runs_dir / record.run / "run.json").exists():
+    if RunFolder(study.places.runs_dir / record.run).run_json.exists():
         source = from_run(study.places.runs_dir, record.run)
         if source.split_hash != record.split_hash:
             raise UserError(
@@ -113,7 +115,7 @@ def from_record(path: Path, study: AskedStudy) -> Source:
                 trial_id=record.trial_id,
                 config=record.config,
                 reports=(record.report,),
-                status="finished",
+                status=TrialStatus.FINISHED,
                 reason=None,
             ),
         ),
@@ -140,7 +142,7 @@ def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: C
     default = DataConfig()
     given = {field.name: getattr(asked, field.name) for field in fields(asked)}
     given = {name: value for name, value in given.items() if value != getattr(default, name)}
-    split_path, cache_path = source.run_dir / "split.csv", Path(source.task.cache_path)
+    split_path, cache_path = RunFolder(source.run_dir).split_csv, Path(source.task.cache_path)
     if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
         return cache_path, load_split(split_path)
     prepared = prepare_data(

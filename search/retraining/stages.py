@@ -16,18 +16,20 @@ from rich.table import Table
 
 from results.export import export_retrained
 from results.pages.report import write_report
+from results.records.best import wall_seconds
 from results.records.cost import device_seconds, energy_joules, images_an_epoch
 from results.records.experiments import note_retrained
 from results.records.retrained import RetrainedModel
-from results.records.run_folder import TrialHistory, load_trials, wall_seconds
+from results.records.run_folder import RunFolder
 from results.records.scorings import note_scoring, side_hash
+from results.records.trials import TrialHistory, load_trials
 from results.statistics.bootstrap import Interval, group_counts, score_interval
 from results.statistics.held_out import TestScore, score_test
 from results.statistics.ranking import Candidate, Ranked, rank
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.retraining.origin import Source
-from search.retraining.trainings import Job, forget_job, run_jobs
+from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
 from search.terminal import say, say_if_it_fails, warn
@@ -36,6 +38,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
+from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
 CONTROL = "control"
@@ -94,7 +97,7 @@ def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> l
     for name, reason in failed.items():
         warn(console, f"{name} is left out, a training of it failed: {reason}")
     if not ranking:
-        warn(console, f"no candidate could be trained. What happened: {retraining.folder / 'events.jsonl'}")
+        warn(console, f"no candidate could be trained. What happened: {RunFolder(retraining.folder).events_jsonl}")
         return None
     console.print(_table(ranking, how))
     return ranking
@@ -128,17 +131,17 @@ def train_finals(
 
     None, with a word to the user, if that was interrupted or failed.
     """
-    jobs = [_final(retraining, ranked) for ranked in finals]
+    jobs, logs = [_final(retraining, ranked) for ranked in finals], RunFolder(retraining.folder)
     for job in jobs:
-        if not (retraining.folder / "checkpoints" / job.name / BEST).exists():
-            forget_job(retraining.folder, job.name)  # its weights were cleared away after an earlier re-training
+        if not (logs.checkpoints / job.name / BEST).exists():
+            logs.forget_trial(job.name)  # its weights were cleared away after an earlier re-training
     say(console, f"Trains on train and val: {', '.join(job.name for job in jobs)}")
     done = _run(retraining, jobs, stop, console, keep=len(jobs))
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
     for job in jobs:
-        if job.name not in done or done[job.name].status != "finished":
+        if job.name not in done or done[job.name].status != TrialStatus.FINISHED:
             reason = done[job.name].reason if job.name in done else "it did not start"
             warn(console, f"{job.name} failed: {reason}. The same command tries again")
             return None
@@ -162,7 +165,7 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
     before = _known_sha256(retraining.folder)
     for job, target in zip(jobs, (retraining.folder, retraining.folder / CONTROL), strict=False):
         task = replace(retraining.task, **job.task)
-        checkpoint = retraining.folder / "checkpoints" / job.name
+        checkpoint = RunFolder(retraining.folder).checkpoints / job.name
         models.append(save_trained(checkpoint, job.config, task, target, {"run": retraining.source.name}))
     if models[0].weights_sha256 != before:
         _clear_derived(retraining.folder)
@@ -275,7 +278,7 @@ def _trainings(retraining: Retraining, candidate: Candidate) -> list[Job]:
             {
                 "seed": seed,
                 "split_path": str(_fold_path(retraining, number)),
-                "predictions_dir": str(retraining.folder / "predictions"),
+                "predictions_dir": str(RunFolder(retraining.folder).predictions),
             },
         )
         for number, seed in enumerate(retraining.seeds)
@@ -293,7 +296,7 @@ def _out_of_fold(retraining: Retraining, pick: Ranked) -> Interval:
     """Macro-F1 over all people of train and val, each answered by the fold's network that had not seen them."""
     tables, answers = [], []
     for number, job in enumerate(_trainings(retraining, pick.candidate)):
-        path = retraining.folder / "predictions" / job.name / f"{pick.epoch}.npy"
+        path = RunFolder(retraining.folder).predictions / job.name / f"{pick.epoch}.npy"
         table = load_split(_fold_path(retraining, number)).table
         tables.append(table[table["split"] == "val"])
         answers.append(np.load(path))
@@ -384,4 +387,4 @@ def _clear_derived(folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Deletes what only the trainings needed."""
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)

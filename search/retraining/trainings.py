@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,15 +9,14 @@ from typing import Any
 
 from rich.console import Console
 
-from results.records.run_folder import TrialHistory, load_trials
-from search.callbacks.run_log import is_over
+from results.records.run_folder import RunFolder
+from results.records.trials import TrialHistory, load_trials
 from search.machine.ray_session import RaySession
-from search.resume import cut_torn_line
 from search.run_trials import Workload, run_trials
 from search.stop import StopRequest
 from search.study import SettledStudy
-from trainables.atomic import write_whole
 from trainables.config import TaskConfig, TrialConfig
+from trainables.report import TrialStatus
 
 
 @dataclass(frozen=True)
@@ -80,35 +77,22 @@ def run_jobs(
     Returns:
         What became of each job, by name; one that did not start is not in it.
     """
-    for log in ("trials.jsonl", "events.jsonl"):
-        cut_torn_line(folder / log)
-    shutil.rmtree(folder / "ray", ignore_errors=True)
+    run_folder = RunFolder(folder)
+    run_folder.cut_torn_lines()
+    run_folder.clear_ray()
     names = {job.name for job in jobs}
     known = load_trials(folder)
-    failed = [trial.trial_id for trial in known if trial.status == "failed" and trial.trial_id in names]
+    failed = [trial.trial_id for trial in known if trial.status == TrialStatus.FAILED and trial.trial_id in names]
     for name in failed:
-        forget_job(folder, name)
+        run_folder.forget_trial(name)
     earlier = [trial for trial in known if trial.trial_id not in failed]  # all jobs of the folder, not just these
-    done = {trial.trial_id for trial in earlier if is_over(trial)}
+    done = {trial.trial_id for trial in earlier if trial.status.is_over}
     waiting = [job.name for job in jobs if job.name not in done]
     if waiting:
         ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
         work = Workload(
-            folder=folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
+            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
-
-
-def forget_job(folder: Path, name: str) -> None:
-    """Takes a job out of the logs and away from the disk, so that it starts anew."""
-    for log in ("trials.jsonl", "events.jsonl"):
-        cut_torn_line(folder / log)
-    for part in ("checkpoints", "tensorboard", "predictions"):
-        shutil.rmtree(folder / part / name, ignore_errors=True)
-    for log in ("trials.jsonl", "events.jsonl"):
-        path = folder / log
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            write_whole(path, "".join(line for line in lines if json.loads(line)["trial_id"] != name).encode())

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.records.run_folder import load_trials
+from results.records.trials import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
 from scripts.studies import Options, StudiesConfig, choose, main, unfit
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config

@@ -14,7 +14,7 @@ from search.machine.ray_shortcuts import PRELOADED
 from tests.conftest import Searched, places
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVER = ["search.run", "search.prepare", "search.resume", "search.start", "search.callbacks.run_log", "search.finish"]
+DRIVER = ["search.run", "search.prepare", "search.resume", "search.start", "search.callbacks.monitor", "search.finish"]
 
 
 def test_what_workers_import_beforehand_is_there() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from search.engine.searcher import StudySearcher, build_searcher
 from search.stop import StopRequest
 from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
+from tests.records import a_report
 from trainables.report import METRIC, MODE
 
 EPOCHS = 9
@@ -34,7 +36,7 @@ def inner() -> StudySearcher:
 
 
 def result(epoch: int, value: float, **more: Any) -> dict[str, Any]:
-    return {"training_iteration": epoch, METRIC: value, **more}
+    return {**asdict(a_report(epoch, value, seconds=0.0)), "training_iteration": epoch, **more}
 
 
 def a_trial(number: int) -> Any:
@@ -218,3 +220,10 @@ def test_shortcuts_through_ray_are_taken_while_trials_run(stop: StopRequest, one
     assert seen == [{} if one_node else usual]
     assert class_cache.DEFAULT_ENV_VARS is usual
     assert usual  # Ray still sets it
+
+
+def test_a_trial_that_ends_without_a_report_has_failed(inner: StudySearcher, stop: StopRequest) -> None:
+    searcher = NamedSearcher(inner, stop, trial_ids([], 1))
+    searcher.suggest("ray0")
+    searcher.on_trial_complete("ray0", {"done": True, "trial_id": "ray0", "time_total_s": 1.0})  # by Ray's own hand
+    assert inner.study.trials[0].state == TrialState.FAIL

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from results.records.cost import cost_in_words, images_an_epoch, search_cost
-from results.records.run_folder import TrialHistory
+from results.records.trials import TrialHistory
 from tests.results.records.test_record import a_record, a_run
 from trainables.config import TrialConfig
-from trainables.report import EpochReport
+from trainables.report import EpochReport, TrialStatus
 
 REPORT = EpochReport(
     epoch=1,
@@ -34,7 +34,11 @@ REPORT = EpochReport(
 def a_trial(epochs: int, status: str, **changes: Any) -> TrialHistory:
     reports = tuple(replace(REPORT, epoch=epoch, **changes) for epoch in range(1, epochs + 1))
     return TrialHistory(
-        trial_id=status, config=TrialConfig(backbone="resnet18"), reports=reports, status=status, reason=None
+        trial_id=status,
+        config=TrialConfig(backbone="resnet18"),
+        reports=reports,
+        status=TrialStatus(status),
+        reason=None,
     )
 
 

@@ -1,94 +1,70 @@
-"""Tests of what is read from a run folder."""
+"""The folder of a run: what is written into it and read from it."""
 
 import json
 import math
-import time
-from collections.abc import Iterable
-from dataclasses import asdict
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from results.records.run_folder import RunError, best_trial, load_run, load_trials
-from tests.records import a_report, a_run, a_task
-from trainables.config import TrialConfig
+from results.records.best import best_trial
+from results.records.run_folder import RunError, RunFolder, load_run
+from results.records.trials import load_trials
+from tests.records import a_report
+from tests.runs import a_line, a_run_dir, an_event
+from trainables.report import TrialStatus
 from trainables.strict_json import RecordError
 
-STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_event("00000", "started", config={"backbone": "net0"})
+    folder.append_epoch("00000", TrialStatus.STOPPED, a_report(1, math.nan), {"backbone": "net0"})
+    [epoch], [event] = folder.epochs(), folder.events()
+    assert (epoch.trial_id, epoch.values["status"], epoch.values["val_macro_f1"]) == ("00000", "stopped", None)
+    assert (event.values["event"], event.values["reason"]) == ("started", None)
+    assert event.time <= epoch.time
 
 
-def at(seconds: float) -> str:
-    return (STARTED + timedelta(seconds=seconds)).isoformat()
+def test_a_line_that_cannot_be_written_leaves_the_lines_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_event("00000", "started")
+    before = folder.events_jsonl.read_bytes()
+
+    def half_then_full(*args: Any, **kwargs: Any) -> str:
+        with folder.events_jsonl.open("a") as file:
+            file.write("half a li")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(json, "dumps", half_then_full)
+    with pytest.raises(OSError, match=r"events\.jsonl cannot be written: .*No space left"):
+        folder.append_event("00000", "finished")
+    assert folder.events_jsonl.read_bytes() == before
 
 
-def a_line(trial: int, epoch: int, score: float, *, after: float = 0, status: str = "running") -> dict[str, Any]:
-    report = a_report(epoch, score, class_f1=(score, score))
-    config = {"config": asdict(TrialConfig(backbone=f"net{trial}"))} if epoch == 1 else {}
-    return {"trial_id": f"{trial:05}", "time": at(after), "status": status, **report.to_json(), **config}
+def test_a_line_after_a_torn_one_does_not_continue_it(tmp_path: Path) -> None:
+    folder = RunFolder(a_run_dir(tmp_path, [a_line(0, 1, 0.1)]))
+    with folder.trials_jsonl.open("a") as file:
+        file.write('{"trial_id": "000')
+    folder.cut_torn_lines()
+    folder.append_epoch("00000", TrialStatus.RUNNING, a_report(2, 0.2))
+    assert [line.values["epoch"] for line in folder.epochs()] == [1, 2]
 
 
-def an_event(trial: int, event: str, *, after: float = 0, **more: Any) -> dict[str, Any]:
-    return {"trial_id": f"{trial:05}", "time": at(after), "event": event, "reason": None, **more}
-
-
-def a_run_dir(
-    folder: Path, lines: Iterable[dict[str, Any]] = (), events: Iterable[dict[str, Any]] | None = None
-) -> Path:
-    run = a_run(started=at(0), task=a_task(seed=7))
-    run.save(folder / "run.json")
-    (folder / "trials.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if events is not None:
-        (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
-    return folder
-
-
-def test_the_best_epoch_counts_and_not_the_last(tmp_path: Path) -> None:
-    scores = {0: [0.2, 0.5, 0.4], 1: [0.3, 0.9, 0.1, 0.6], 2: [0.8, 0.85]}
-    lines = [a_line(trial, epoch, f1) for trial in scores for epoch, f1 in enumerate(scores[trial], start=1)]
-    best = best_trial(a_run_dir(tmp_path, lines))
-    assert best is not None
-    assert (best.trial_id, best.report.epoch, best.report.val_macro_f1) == ("00001", 2, 0.9)
-    assert best.epochs_trained == 4
-    assert best.config.backbone == "net1"
-    assert best.weights == "package net1 1.0"
-    assert (best.run, best.space, best.seed, best.date) == ("a", "toy", 7, at(0))
-    assert best.device_seconds == 2.0 * 9
-
-
-def test_a_backbone_without_weights_is_said_to_start_at_random(tmp_path: Path) -> None:
-    best = best_trial(a_run_dir(tmp_path, [a_line(2, 1, 0.5)]))
-    assert best is not None
-    assert best.weights == "random"
-
-
-def test_the_first_of_equals_is_the_best(tmp_path: Path) -> None:
-    lines = [a_line(1, 1, 0.5), a_line(0, 1, 0.4), a_line(0, 2, 0.5), a_line(0, 3, 0.5)]
-    run_dir = a_run_dir(tmp_path, lines)
-    best = best_trial(run_dir)
-    assert best is not None
-    assert (best.trial_id, best.report.epoch) == ("00000", 2)
-
-
-def test_a_diverged_epoch_is_never_the_best(tmp_path: Path) -> None:
-    run_dir = a_run_dir(tmp_path, [a_line(0, 1, 0.1), a_line(0, 2, math.nan), a_line(1, 1, math.nan)])
-    best = best_trial(run_dir)
-    assert best is not None
-    assert best.report.val_macro_f1 == 0.1
-    assert load_trials(run_dir)[1].best is None
-
-
-@pytest.mark.parametrize("lines", [[], [a_line(0, 1, math.nan)]])
-def test_a_run_without_a_finite_score_has_no_best_trial(tmp_path: Path, lines: list[dict[str, Any]]) -> None:
-    assert best_trial(a_run_dir(tmp_path, lines)) is None
-
-
-def test_a_run_without_trials_yet_has_none(tmp_path: Path) -> None:
-    run_dir = a_run_dir(tmp_path)
-    (run_dir / "trials.jsonl").unlink()
-    assert load_trials(run_dir) == []
-    assert best_trial(run_dir) is None
+def test_a_forgotten_trial_leaves_nothing_and_the_others_all(tmp_path: Path) -> None:
+    lines, events = [a_line(0, 1, 0.1), a_line(1, 1, 0.2)], [an_event(0, "started"), an_event(1, "started")]
+    folder = RunFolder(a_run_dir(tmp_path, lines, events))
+    for files in (folder.checkpoints, folder.tensorboard, folder.predictions):
+        for trial_id in ("00000", "00001"):
+            (files / trial_id).mkdir(parents=True)
+    folder.forget_trial("00000")
+    assert [trial.trial_id for trial in load_trials(tmp_path)] == ["00001"]
+    assert [event.trial_id for event in folder.events()] == ["00001"]
+    assert {path.name for path in folder.checkpoints.iterdir()} == {"00001"}
+    assert {path.name for path in folder.tensorboard.iterdir()} == {"00001"}
+    assert {path.name for path in folder.predictions.iterdir()} == {"00001"}
 
 
 @pytest.mark.parametrize("keep", [1, 30, -2])
@@ -116,91 +92,6 @@ def test_a_broken_line_before_the_last_is_an_error_with_its_number(tmp_path: Pat
         load_trials(run_dir)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"val_macro_f1": "high"}, "line 2: val_macro_f1 is 'high'"),
-        ({"epoch": None}, "line 2: epoch is None"),
-        ({"time": "yesterday"}, "line 2: time is 'yesterday'"),
-        ({"time": "2026-10-24T14:03:00"}, "line 2: time is"),
-        ({"trial_id": 3}, "line 2: trial_id is 3"),
-        ({"status": "resting"}, "line 2: status is 'resting'"),
-        ({"trial_id": "00009"}, "line 2: no line gives the config of trial '00009'"),
-        ({"trial_id": "00009", "config": {}}, "line 2: config: missing key 'backbone'"),
-    ],
-)
-def test_a_line_with_a_wrong_value_is_an_error_with_its_number(
-    tmp_path: Path, changes: dict[str, Any], words: str
-) -> None:
-    run_dir = a_run_dir(tmp_path, [a_line(0, 1, 0.1), {**a_line(0, 2, 0.2), **changes}])
-    with pytest.raises(RunError) as caught:
-        best_trial(run_dir)
-    assert f"{run_dir / 'trials.jsonl'}, {words}" in str(caught.value)
-    assert "delete" in str(caught.value)
-
-
-def test_after_a_resume_the_last_line_of_an_epoch_wins(tmp_path: Path) -> None:
-    lines = [a_line(0, 1, 0.1), a_line(0, 2, 0.9), a_line(0, 2, 0.3), a_line(0, 3, 0.2)]
-    trial = load_trials(a_run_dir(tmp_path, lines))[0]
-    assert [report.val_macro_f1 for report in trial.reports] == [0.1, 0.3, 0.2]
-
-
-def test_the_status_is_that_of_the_later_of_line_and_event(tmp_path: Path) -> None:
-    lines = [
-        a_line(0, 1, 0.1, after=10, status="finished"),
-        a_line(1, 1, 0.1, after=10, status="stopped"),
-        a_line(2, 1, 0.1, after=10),
-        a_line(3, 1, 0.1, after=10),
-        a_line(4, 1, 0.1, after=10),
-        a_line(5, 1, 0.1, after=30),
-    ]
-    events = [
-        an_event(3, "started", after=1),
-        an_event(3, "failed", after=12, reason="out of memory"),
-        an_event(4, "interrupted", after=12),
-        an_event(5, "interrupted", after=12),
-        an_event(6, "started", after=12),
-        an_event(6, "failed", after=13, reason="no such backbone"),
-        an_event(7, "failed", after=13, reason="again", config=asdict(TrialConfig(backbone="net7"))),
-    ]
-    run_dir = a_run_dir(tmp_path, lines, events)
-    trials = load_trials(run_dir)
-    assert [(trial.trial_id[-1], trial.status, trial.reason) for trial in trials] == [
-        ("0", "finished", None),
-        ("1", "stopped", None),
-        ("2", "running", None),
-        ("3", "failed", "out of memory"),
-        ("4", "interrupted", None),
-        ("5", "running", None),
-        ("7", "failed", "again"),
-    ]
-    best = best_trial(run_dir)
-    assert best is not None
-    assert best.trials == {"asked": 8, "finished": 1, "stopped": 1, "failed": 3, "total": 8}
-
-
-def test_an_old_run_without_events_can_be_read(tmp_path: Path) -> None:
-    best = best_trial(a_run_dir(tmp_path, [a_line(0, 1, 0.1, status="finished")]))
-    assert best is not None
-    assert best.trials["finished"] == best.trials["total"] == 1
-
-
-def test_wall_time_ends_at_the_last_report_and_leaves_out_the_night_before_a_resume(tmp_path: Path) -> None:
-    night = 8 * 3600
-    lines = [a_line(0, 1, 0.1, after=100), a_line(1, 1, 0.1, after=102), a_line(0, 2, 0.1, after=night)]
-    best = best_trial(a_run_dir(tmp_path, lines))
-    assert best is not None
-    assert best.wall_seconds == 102 + 2  # the epoch after the night took 2 seconds
-    assert best.device_seconds == 6
-
-
-def test_an_epoch_of_hours_is_no_pause(tmp_path: Path) -> None:
-    line = {**a_line(0, 1, 0.1, after=7300), "seconds": 7200.0}
-    best = best_trial(a_run_dir(tmp_path, [line]))
-    assert best is not None
-    assert best.wall_seconds == 7300
-
-
 def test_a_missing_run_is_named_with_the_runs_that_are_there(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
@@ -222,16 +113,3 @@ def test_a_corrupt_run_is_named_by_file_and_key(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(RecordError, match=r"run\.json is not valid JSON"):
         load_run(tmp_path)
-
-
-def test_a_thousand_trials_are_read_in_seconds(tmp_path: Path) -> None:
-    parts = {epoch: json.dumps(a_line(0, epoch, epoch / 100)) for epoch in range(1, 28)}
-    lines = (parts[epoch].replace('"00000"', f'"{trial:05}"') for trial in range(1000) for epoch in parts)
-    run_dir = a_run_dir(tmp_path)
-    (run_dir / "trials.jsonl").write_text("\n".join(lines) + "\n")
-    began = time.process_time()
-    best = best_trial(run_dir)
-    assert time.process_time() - began < 10  # about 1.5 s on one core of a laptop
-    assert best is not None
-    assert best.trials["total"] == 1000
-    assert best.report.epoch == 27

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from results.records.run_folder import TrialHistory
+from results.records.trials import TrialHistory
 from results.statistics.ranking import DEFAULT, Candidate, candidates, rank
 from tests.records import a_report
 from trainables.config import TrialConfig
+from trainables.report import TrialStatus
 
 DEFAULT_CONFIG = TrialConfig(backbone="test_resnet")
 
@@ -26,7 +27,11 @@ def a_trial(name: str, *scores: float, status: str = "finished", **config: Any) 
         for epoch, score in enumerate(scores, start=1)
     )
     return TrialHistory(
-        trial_id=name, config=replace(DEFAULT_CONFIG, **config), reports=reports, status=status, reason=None
+        trial_id=name,
+        config=replace(DEFAULT_CONFIG, **config),
+        reports=reports,
+        status=TrialStatus(status),
+        reason=None,
     )
 
 

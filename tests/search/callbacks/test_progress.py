@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from search.callbacks.progress import Progress
 from search.stop import StopRequest
-from trainables.report import METRIC
+from tests.records import a_report
 
 
 class Clock:
@@ -38,8 +39,7 @@ def a_trial(number: int) -> Any:
 
 
 def epoch(number: int, seconds: float = 10.0, **more: Any) -> dict[str, Any]:
-    scores = {METRIC: 0.5, "best_val_macro_f1": 0.5, "class_f1": (0.5,), "diverged": False, "images_per_second": 1.0}
-    return {"epoch": number, "seconds": seconds, **scores, **more}
+    return {**asdict(a_report(number, 0.5, seconds=seconds)), **more}
 
 
 def to_go(shown: Progress) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from search.callbacks.trial_facts import Remember
+from tests.records import a_report
 from trainables.config import TaskConfig
 from trainables.networks.known_costs import TrialFacts, TrialSetting, recall_trial
 
@@ -21,8 +22,8 @@ def a_trial(**config: Any) -> Any:
 
 
 def result(peak: int, **more: Any) -> dict[str, Any]:
-    numbers = {"epoch": 1, "images_per_second": 50.0, "peak_memory_bytes": peak, "micro_batches": 1}
-    return {**numbers, "resident_bytes": None, **more}
+    report = a_report(1, images_per_second=50.0, peak_memory_bytes=peak)
+    return {**asdict(report), "micro_batches": 1, "resident_bytes": None, **more}
 
 
 def recalled(task: TaskConfig, folder: Path) -> TrialFacts | None:

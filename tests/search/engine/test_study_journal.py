@@ -12,7 +12,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from search.engine.study_journal import SearchTrial, State, StudyRecord
+from search.engine.study_journal import SearchTrial, StudyRecord
+from trainables.report import TrialStatus
 
 WHEN = datetime(2026, 11, 22, 10, 0, 0)
 RANGES = {
@@ -22,20 +23,20 @@ RANGES = {
 }
 
 
-def a_trial(number: int, state: State, values: dict[int, float], **attrs: Any) -> SearchTrial:
+def a_trial(number: int, state: TrialStatus, values: dict[int, float], **attrs: Any) -> SearchTrial:
     params = {"lr": 10.0 ** -(number + 1), "layers": number + 1, "flag": (None, True, 1, "one")[number]}
     trial = SearchTrial(number, f"{number:05d}", dict(params), params, dict(RANGES), attrs, dict(values), {}, state)
     trial.started = WHEN
-    trial.ended = None if state == "running" else WHEN
+    trial.ended = None if state == TrialStatus.RUNNING else WHEN
     return trial
 
 
 def trials() -> list[SearchTrial]:
     return [
-        a_trial(0, "finished", {1: 0.25, 2: 0.5}, best_value=0.5, stop_reason="finished"),
-        a_trial(1, "stopped", {1: 0.125}, best_value=0.125),
-        a_trial(2, "failed", {1: 0.5, 2: math.nan}),
-        a_trial(3, "running", {1: math.inf}),
+        a_trial(0, TrialStatus.FINISHED, {1: 0.25, 2: 0.5}, best_value=0.5, stop_reason="finished"),
+        a_trial(1, TrialStatus.STOPPED, {1: 0.125}, best_value=0.125),
+        a_trial(2, TrialStatus.FAILED, {1: 0.5, 2: math.nan}),
+        a_trial(3, TrialStatus.RUNNING, {1: math.inf}),
     ]
 
 
@@ -50,7 +51,7 @@ def filled(path: Path | None, *, rewritten: bool) -> list[FrozenTrial]:
         record.sync(known)
         return record.study().trials
     for number, trial in enumerate(known):  # each is new, reports its epochs, and ends
-        running = a_trial(number, "running", {})
+        running = a_trial(number, TrialStatus.RUNNING, {})
         record.write(running, [*known[:number], running])
         running.values.update(trial.values)
         for epoch in trial.values:

@@ -12,7 +12,7 @@ from ray.air.execution import FixedResourceManager, PlacementGroupResourceManage
 from ray.tune.execution import class_cache, tune_controller
 from ray.tune.trainable.metadata import _TrainingRunMetadata
 
-from results.records.run_folder import load_trials
+from results.records.trials import load_trials
 from search.machine.ray_shortcuts import (
     PRELOADED,
     SWITCH,

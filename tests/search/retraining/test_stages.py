@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from results.records.run_folder import TrialHistory
+from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate
 from search.retraining.stages import epoch_seconds
 from tests.results.records.test_cost import a_trial

@@ -1,0 +1,147 @@
+"""The trials of a run as its logs tell them: the configuration, every epoch, and the state each was left in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from results.records.record import epoch_report, trial_config
+from results.records.run_folder import WAY_OUT, Line, RunError, RunFolder
+from trainables.config import TrialConfig
+from trainables.report import METRIC, EpochReport, TrialStatus
+from trainables.strict_json import RecordError
+
+STARTED = "started"
+"""Event of a trial that begins, or goes on."""
+REPEATED = "repeated"
+"""Event of an epoch that is trained again after a restart, whose line is there already."""
+
+_REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
+_WORDS = tuple(TrialStatus)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialHistory:
+    """One trial as far as it got."""
+
+    trial_id: str
+    """Name of the trial in its run."""
+    config: TrialConfig
+    """What was searched."""
+    reports: tuple[EpochReport, ...]
+    """One report an epoch, in the order of epochs; empty if it ended before the first."""
+    status: TrialStatus
+    """Its state, by the last thing known of it."""
+    reason: str | None
+    """Why it failed or was stopped, if that was said."""
+
+    @property
+    def best(self) -> EpochReport | None:
+        """The report with the highest finite macro-F1, the first of equals; None if there is none."""
+        finite = (report for report in self.reports if math.isfinite(score_of(report)))
+        return max(finite, key=score_of, default=None)
+
+
+def score_of(report: EpochReport) -> float:
+    """The metric of an epoch."""
+    return float(getattr(report, METRIC))
+
+
+def load_trials(run_dir: Path) -> list[TrialHistory]:
+    """Reads the trials of a run in the order of their ids; a run without any report yet has none.
+
+    A trial that ended before its first epoch is listed if one of its events carries its `config`.
+
+    Raises:
+        RunError: A line is corrupt; names the file, the line and the way out.
+    """
+    folder = RunFolder(run_dir)
+    return trials_of(folder.epochs(), folder.events())
+
+
+def trials_of(epochs: Sequence[Line], events: Sequence[Line]) -> list[TrialHistory]:
+    """The trials that the lines of a run tell of, in the order of their ids.
+
+    Raises:
+        RunError: A line is corrupt; names the file, the line and the way out.
+    """
+    configs = _configs(epochs, events)
+    reports: dict[str, dict[int, EpochReport]] = {}
+    for line in epochs:
+        report = _report(line)
+        reports.setdefault(line.trial_id, {})[report.epoch] = report
+    statuses = statuses_of(epochs, events)
+    histories = []
+    for trial_id in sorted(configs):
+        status, reason = statuses.get(trial_id, (TrialStatus.RUNNING, None))
+        by_epoch = reports.get(trial_id, {})
+        histories.append(
+            TrialHistory(
+                trial_id=trial_id,
+                config=configs[trial_id],
+                reports=tuple(by_epoch[epoch] for epoch in sorted(by_epoch)),
+                status=status,
+                reason=reason,
+            )
+        )
+    return histories
+
+
+def statuses_of(epochs: Sequence[Line], events: Sequence[Line]) -> Mapping[str, tuple[TrialStatus, str | None]]:
+    """The state that the later of its last epoch and its last event leaves each trial in, and the reason given.
+
+    Raises:
+        RunError: A line has a state that is none; names the file, the line and the way out.
+    """
+    last_epoch = {line.trial_id: line for line in epochs}
+    last_event = {event.trial_id: event for event in events if _turn(event) == STARTED or _turn(event) in _WORDS}
+    return {
+        trial_id: _status(last_epoch.get(trial_id), last_event.get(trial_id))
+        for trial_id in last_epoch.keys() | last_event.keys()
+    }
+
+
+def _status(epoch: Line | None, event: Line | None) -> tuple[TrialStatus, str | None]:
+    if event is not None and _turn(event) in _WORDS and (epoch is None or event.time >= epoch.time):
+        reason = event.values.get("reason")
+        return TrialStatus(event.values["event"]), None if reason is None else str(reason)
+    if epoch is None:
+        return TrialStatus.RUNNING, None
+    status = epoch.values.get("status")
+    if status not in _WORDS:
+        raise RunError(f"{epoch.where}: status is {status!r}, it must be one of {', '.join(TrialStatus)}: {WAY_OUT}")
+    return TrialStatus(status), None
+
+
+def _turn(event: Line) -> str:
+    return str(event.values.get("event"))
+
+
+def _configs(epochs: Sequence[Line], events: Sequence[Line]) -> dict[str, TrialConfig]:
+    configs: dict[str, TrialConfig] = {}
+    for line in (*events, *epochs):
+        if line.values.get("config") is not None and line.trial_id not in configs:
+            configs[line.trial_id] = _explained(trial_config, line.values["config"], f"{line.where}: config")
+    for line in epochs:
+        if line.trial_id not in configs:
+            raise RunError(
+                f"{line.where}: no line gives the config of trial {line.trial_id!r}: "
+                "delete the lines of that trial and try again"
+            )
+    return configs
+
+
+def _report(line: Line) -> EpochReport:
+    values = {name: value for name, value in line.values.items() if name in _REPORT_FIELDS}
+    report: EpochReport = _explained(epoch_report, values, line.where)
+    return report
+
+
+def _explained(read: Any, values: object, where: str) -> Any:
+    try:
+        return read(values, where)
+    except RecordError as error:
+        raise RunError(f"{error}: {WAY_OUT}") from error

@@ -1,0 +1,76 @@
+"""Which weights stay on disk: those of the best few trials, and what running ones go on from."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from results.records.trials import TrialHistory
+from search.callbacks.listener import TrialListener
+from trainables.checkpoints import BEST
+from trainables.report import Epoch, TrialStatus
+
+
+class CheckpointKeeper(TrialListener):
+    """Deletes the checkpoints of trials that have ended, but for the best weights of the best few.
+
+    A training without validation, whose weights are what it is for, counts as the best of all.
+    """
+
+    def __init__(self, checkpoint_dir: Path | str, keep: int, earlier: Sequence[TrialHistory] = ()) -> None:
+        """Deletes nothing yet.
+
+        Args:
+            checkpoint_dir: Holds a folder per trial.
+            keep: Trials whose best weights stay.
+            earlier: Trials of earlier starts.
+        """
+        self._checkpoint_dir = Path(checkpoint_dir)
+        self._keep = keep
+        self._scores = {trial.trial_id: _score(trial) for trial in earlier}
+        self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
+        self._cleared: set[str] = set()
+
+    def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
+        """Takes in the best score so far."""
+        report = epoch.report
+        self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
+
+    def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
+        """Makes room; a trial that goes on later keeps what it goes on from."""
+        if status.is_over:
+            score = self._scores.get(trial_id, -math.inf)
+            self._ended[trial_id] = -math.inf if math.isnan(score) else score
+            self._clear()
+
+    def prunes(self) -> None:
+        """Looks at all again: a worker may have written its last weights after its trial had ended for the driver."""
+        self._cleared.clear()
+        self._clear()
+
+    def _clear(self) -> None:
+        """Without another look at what has been deleted before: a thousand trials end a thousand times."""
+        kept = self._kept()
+        for trial_id in self._ended.keys() - self._cleared:
+            if trial_id in kept:
+                for path in (self._checkpoint_dir / trial_id).glob("*"):
+                    if path.name != BEST:
+                        path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)
+                self._cleared.add(trial_id)
+
+    def _kept(self) -> list[str]:
+        """The best few of the trials that have ended."""
+        scored = [(-score, trial_id) for trial_id, score in self._ended.items() if score > -math.inf]
+        return [trial_id for _, trial_id in heapq.nsmallest(self._keep, scored)]
+
+
+def _score(trial: TrialHistory) -> float:
+    if trial.reports and not trial.reports[-1].class_f1 and trial.status != TrialStatus.FAILED:
+        return math.inf
+    return -math.inf if trial.best is None else trial.best.val_macro_f1

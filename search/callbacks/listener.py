@@ -1,0 +1,53 @@
+"""What happens to the trials of a search, in the words of this project: heard by all that write it down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.stop import StopRequest
+from trainables.report import Epoch, TrialStatus
+
+
+class TrialListener:
+    """Hears what `Monitor` hears from Ray Tune; each listener does something about what concerns it."""
+
+    def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """A trial begins, or goes on after it was interrupted or its worker died."""
+
+    def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
+        """A trial has trained an epoch, which leaves it in this state unless it has diverged."""
+
+    def repeats(self, trial_id: str, epoch: Epoch) -> None:
+        """A trial has trained an epoch again after a restart, with the same numbers."""
+
+    def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
+        """A trial ends: for good, which is heard once, or because the search does."""
+
+    def closes(self) -> None:
+        """The last trial has ended."""
+
+    def prunes(self) -> None:
+        """All workers have ended, and write no more."""
+
+
+def status_after(epoch: Epoch, params: Mapping[str, Any], max_epochs: int, stop: StopRequest) -> TrialStatus:
+    """The state that an epoch leaves its trial in, unless it has diverged.
+
+    Args:
+        epoch: As the trial reported it.
+        params: What the trial was given.
+        max_epochs: Epochs of a trial that has none of its own.
+        stop: Knows which trials it ended.
+    """
+    if epoch.report.epoch >= num_epochs(params, max_epochs):
+        return TrialStatus.FINISHED
+    if params["trial_id"] in stop.ended:
+        return TrialStatus.INTERRUPTED
+    return TrialStatus.STOPPED if epoch.is_last else TrialStatus.RUNNING
+
+
+def num_epochs(params: Mapping[str, Any], max_epochs: int) -> int:
+    """Epochs that a trial is to train: its own number, or the `max_epochs` of all."""
+    own = params.get("task", {})
+    return own.get("last_epoch") or own.get("epochs") or max_epochs

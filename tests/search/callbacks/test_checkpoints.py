@@ -1,0 +1,66 @@
+"""No checkpoint stays that nobody wants, and none goes that somebody does."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from results.records.run_folder import RunFolder
+from results.records.trials import load_trials
+from search.callbacks.monitor import Monitor, build_monitor
+from search.stop import StopRequest
+from tests.monitored import a_result, a_trial, run
+from trainables.config import TaskConfig
+
+
+@pytest.fixture
+def stop() -> StopRequest:
+    return StopRequest(None)
+
+
+@pytest.fixture
+def monitor(task: TaskConfig, tmp_path: Path, stop: StopRequest) -> Monitor:
+    return build_monitor(RunFolder(tmp_path), task, 1, stop)
+
+
+def test_a_final_training_that_was_done_before_a_restart_keeps_its_weights(task: TaskConfig, tmp_path: Path) -> None:
+    first, second = a_trial("a-final"), a_trial("b-final")
+    nothing = {"class_f1": (), "val_loss": math.nan, "val_accuracy": math.nan, "best_val_macro_f1": math.nan}
+    last = {**a_result(task.epochs, math.nan), **nothing, "diverged": False}
+    for trial in (first, second):
+        folder = Path(task.checkpoint_dir) / trial.config["trial_id"]
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
+    run(build_monitor(RunFolder(tmp_path), task, 2, StopRequest(None)), first, last)
+    earlier = load_trials(tmp_path)
+    assert [trial.status for trial in earlier] == ["finished"]
+    run(build_monitor(RunFolder(tmp_path), task, 2, StopRequest(None), earlier), second, last)
+    assert sorted(path.parent.name for path in Path(task.checkpoint_dir).glob("*/best.pt")) == ["a-final", "b-final"]
+
+
+def test_only_the_best_weights_of_the_best_trials_stay(monitor: Monitor, task: TaskConfig, tmp_path: Path) -> None:
+    checkpoints = Path(task.checkpoint_dir)
+    for trial_id in ("00000", "00001", "00002"):
+        (checkpoints / trial_id).mkdir(parents=True)
+        for name in ("last.pt", "best.pt"):
+            (checkpoints / trial_id / name).touch()
+    run(monitor, a_trial("00000"), a_result(1, 0.3, done=True))
+    run(monitor, a_trial("00001"), a_result(1, 0.5, done=True))
+    run(monitor, a_trial("00002"), a_result(1, 0.4))  # still running
+    left = sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/*"))
+    assert left == ["00001/best.pt", "00002/best.pt", "00002/last.pt"]
+
+
+def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
+    monitor: Monitor, task: TaskConfig, tmp_path: Path
+) -> None:
+    folder = Path(task.checkpoint_dir)
+    for number, score in enumerate((0.5, 0.4)):
+        run(monitor, a_trial(f"{number:05d}"), a_result(3, score, done=True))
+    for number in range(2):
+        (folder / f"{number:05d}").mkdir(parents=True)
+        (folder / f"{number:05d}" / "best.pt").write_text("")
+    monitor.prune()
+    assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]
