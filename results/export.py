@@ -1,11 +1,11 @@
-"""Writes the best configuration of every space into the README.
+"""Writes the best configuration of every space into the README, and all of its record into results/README.md.
 
 Run:
-    python results/export.py            # re-renders the table of README.md from results/best/*.json
-    python results/export.py --check    # changes nothing; exits 1 if the README is stale
+    python results/export.py            # re-renders both pages from results/best and results/retrained
+    python results/export.py --check    # changes nothing; exits 1 if a page is stale
 
 It takes under a second. A search exports its own result when it ends, so this is for another time zone, a
-README elsewhere, or a table that was edited by hand.
+README elsewhere, or a table that was edited by hand. The page of the records lies beside their folder, as README.md.
 
 The record of a space is its best: a new one takes its place if it comes from other data (its split differs,
 so that the scores cannot be compared) or if its macro-F1 on the same split is as high or higher. Otherwise
@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,9 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import filelock
 import tyro
 
-from results.pages.table import TableError, render_table, splice
+from results.pages.cells import TableError
+from results.pages.record_sections import render_records
+from results.pages.table import render_table, splice
 from results.records.record import BestTrial, load_record
 from results.records.retrained import RetrainedModel, load_retrained
 from trainables.atomic import write_whole
@@ -41,9 +44,9 @@ LOCK_SECONDS = 60.0
 
 
 def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
-    """Keeps a record if it is the best of its space, and renders the README from all records.
+    """Keeps a record if it is the best of its space, and renders both pages from all records.
 
-    Two searches may export at the same time. The record is saved before the README is touched: if the README
+    Two searches may export at the same time. The record is saved before a page is touched: if a page
     cannot be written, the result is not lost, and `python results/export.py` tries again.
 
     Args:
@@ -57,7 +60,7 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
 
     Raises:
         RecordError: A record in the folder is corrupt; names the file.
-        TableError: The README's markers are broken, and it is as it was; or the time zone is unknown.
+        TableError: A page's markers are broken, and both are as they were; or the time zone is unknown.
         TimeoutError: Another export holds the lock.
         OSError: A file cannot be read or written.
     """
@@ -73,7 +76,7 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
 
 
 def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
-    """Keeps what re-training found, beside the records, and renders the README from all of it.
+    """Keeps what re-training found, beside the records, and renders both pages from all of it.
 
     The arguments and errors are those of `export_best`. A row shows it as long as the search that it belongs to
     is the best of its space.
@@ -94,14 +97,14 @@ def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path,
 
 
 def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:
-    """Renders the README from all records.
+    """Renders the README and the page of the records.
 
     Returns:
-        Whether that changed it.
+        Whether that changed one of them.
 
     Raises:
         RecordError: A record is corrupt; names the file.
-        TableError: The README's markers are broken, and it is as it was; or the time zone is unknown.
+        TableError: A page's markers are broken, and both are as they were; or the time zone is unknown.
         TimeoutError: Another export holds the lock.
         OSError: A file cannot be read or written.
     """
@@ -110,15 +113,14 @@ def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) 
 
 
 def is_stale(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:
-    """Whether the README differs from what `export_all` would make of it; changes nothing.
+    """Whether a page differs from what `export_all` would make of it; changes nothing.
 
     Raises:
         RecordError: A record is corrupt; names the file.
-        TableError: The README's markers are broken, or the time zone is unknown.
+        TableError: A page's markers are broken, or the time zone is unknown.
         OSError: A file cannot be read.
     """
-    old, new = _render(readme, records_dir, timezone)
-    return old != new
+    return bool(_changed(readme, records_dir, timezone))
 
 
 def _option(metavar: str | None, default: str) -> Any:
@@ -131,29 +133,33 @@ def main(
     timezone: Annotated[str | None, _option("TZ", "where each search ran")] = None,
     check: Annotated[bool, _option(None, "no"), tyro.conf.FlagCreatePairsOff] = False,
 ) -> int:
-    """Writes the best configuration of every space into the README.
+    """Writes the results table and the page of the records.
 
     Args:
         readme: The file that holds the table; made if there is none.
-        records: Folder of the records, one JSON file a space.
+        records: Folder of the records, one JSON file per space; the page that says all about them lies beside it.
         timezone: Time zone of the dates: an IANA name such as Asia/Seoul, or local for this machine's.
-        check: Change nothing; exit 1 if the README is stale.
+        check: Change nothing; exit 1 if a page is stale.
 
     Returns:
-        The exit code: 0, 1 if the README is stale, or 2 if a file is broken.
+        The exit code: 0, 1 if a page is stale, or 2 if a file is broken.
     """
+    pages = f"{readme} and {_page(records)}"
     try:
         if check:
-            if not is_stale(records_dir=records, readme=readme, timezone=timezone):
-                print(f"{readme} is up to date")
+            stale = [path for path, *_ in _changed(readme, records, timezone)]
+            if not stale:
+                print(f"{pages} are up to date")
                 return 0
-            print(f"{readme} is stale; run: {_command(readme, records, timezone)}", file=sys.stderr)
+            names = " and ".join(map(str, stale))
+            verb = "is" if len(stale) == 1 else "are"
+            print(f"{names} {verb} stale; run: {_command(readme, records, timezone)}", file=sys.stderr)
             return 1
         changed = export_all(records_dir=records, readme=readme, timezone=timezone)
     except (RecordError, TableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{readme} {'is written' if changed else 'was up to date'}")
+    print(f"{pages} {'are written' if changed else 'were up to date'}")
     return 0
 
 
@@ -174,24 +180,47 @@ def _retrained_dir(records_dir: Path) -> Path:
     return records_dir.parent / "retrained"
 
 
+def _page(records_dir: Path) -> Path:
+    return records_dir.parent / "README.md"
+
+
 def _update(readme: Path, records_dir: Path, timezone: str | None) -> bool:
-    old, new = _render(readme, records_dir, timezone)
-    if old != new:
-        write_whole(readme, new)
-    return old != new
+    changed = _changed(readme, records_dir, timezone)
+    for path, new in changed:
+        write_whole(path, new)
+    return bool(changed)
 
 
-def _render(readme: Path, records_dir: Path, timezone: str | None) -> tuple[bytes | None, bytes]:
-    """What the README holds, None if there is none, and what it should hold."""
+def _changed(readme: Path, records_dir: Path, timezone: str | None) -> list[tuple[Path, bytes]]:
+    """The pages that are not what the records make of them, and what they should hold.
+
+    Both are made before one is written, so that broken markers in either leave both as they were.
+    """
     retrained = [load_retrained(path) for path in sorted(_retrained_dir(records_dir).glob("*.json"))]
-    table = render_table([_load(path) for path in sorted(records_dir.glob("*.json"))], timezone, retrained)
-    old = readme.read_bytes() if readme.exists() else None
+    records = [_load(path) for path in sorted(records_dir.glob("*.json"))]
+    page = _page(records_dir)
+    link = Path(os.path.relpath(page.resolve(), readme.parent.resolve())).as_posix()
+    pages = [
+        (page, "records", render_records(records, timezone, retrained)),
+        (readme, "results", render_table(records, timezone, retrained, link)),
+    ]
+    if page.resolve() == readme.resolve():  # one page holds both, the table above what it links to
+        return _spliced(readme, [(section, text) for _, section, text in reversed(pages)])
+    return [changed for path, section, text in pages for changed in _spliced(path, [(section, text)])]
+
+
+def _spliced(path: Path, sections: Sequence[tuple[str, str]]) -> list[tuple[Path, bytes]]:
+    """The file with its sections up to date, or nothing if it has them."""
+    old = path.read_bytes() if path.exists() else None
     # surrogateescape carries bytes that are not UTF-8 through unchanged
     text = (old or b"").decode(errors="surrogateescape")
     try:
-        return old, splice(text, table).encode(errors="surrogateescape")
+        for section, inside in sections:
+            text = splice(text, inside, section)
     except TableError as error:
-        raise TableError(f"{readme}: {error}") from error
+        raise TableError(f"{path}: {error}") from error
+    new = text.encode(errors="surrogateescape")
+    return [] if new == old else [(path, new)]
 
 
 def _outranks(old: BestTrial, new: BestTrial) -> bool:

@@ -152,7 +152,8 @@ def knob_rows(name: str) -> Rows:
 
 def write_readme(readme: Path, *, check: bool) -> int:
     """Puts the table of spaces into a README, or says whether it is stale."""
-    from results.pages.table import TableError, splice
+    from results.pages.cells import TableError
+    from results.pages.table import splice
     from trainables.atomic import write_whole
 
     old = readme.read_bytes().decode(errors="surrogateescape") if readme.exists() else ""

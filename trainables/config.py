@@ -28,7 +28,7 @@ class TrialConfig:
     drop_path: float = 0.0
     """Stochastic depth (timm's `drop_path_rate`), 0 (off) to 0.5; only for families that have it."""
     formulation: str = "joint"
-    """joint (one head), heads (one backbone, a head an attribute) or separate (a network an attribute)."""
+    """joint (one head), heads (one backbone, a head per attribute) or separate (a network per attribute)."""
     optimizer: str = "adamw"
     """adamw, sgd with Nesterov momentum 0.9, lamb, or nadamw."""
     lr: float = 1e-3

@@ -94,7 +94,7 @@ _SPLIT = Study(
 
 _FORMULATION = Study(
     name="formulation",
-    title="One head, a head an attribute, or a network an attribute",
+    title="One head, a head per attribute, or a network per attribute",
     question="Classes are products of attributes: learn the classes, or the attributes?",
     reported="One model for 18 classes and three models (mask, gender, age) were both tried; no numbers are known.",
     arms=(

@@ -11,7 +11,8 @@ import pytest
 
 from results import export
 from results.export import export_all, export_best, export_retrained, is_stale, main
-from results.pages.table import BEGIN, END, TableError
+from results.pages.cells import TableError
+from results.pages.table import BEGIN, END
 from results.records.record import load_record
 from tests.final_models import a_final
 from tests.records import a_record
@@ -23,7 +24,7 @@ SCRIPT = ROOT / "results" / "export.py"
 
 @pytest.fixture
 def place(tmp_path: Path) -> dict[str, Any]:
-    return {"records_dir": tmp_path / "best", "readme": tmp_path / "README.md"}
+    return {"records_dir": tmp_path / "results" / "best", "readme": tmp_path / "README.md"}
 
 
 def test_what_re_training_found_is_shown_in_the_row_of_its_search(place: dict[str, Any]) -> None:
@@ -59,6 +60,59 @@ def test_an_export_writes_the_record_and_a_readme_that_was_missing(place: dict[s
     assert load_record(place["records_dir"] / "toy.json").report.val_macro_f1 == 0.8
     assert "| toy | resnet18 |" in place["readme"].read_text()
     assert not is_stale(**place)
+
+
+def test_the_row_links_to_the_section_of_a_page_beside_the_records(place: dict[str, Any]) -> None:
+    export_best(a_record(), **place)
+    page = place["records_dir"].parent / "README.md"
+    assert "](results/README.md#record-toy)" in place["readme"].read_text()
+    assert '<a id="record-toy"></a>' in page.read_text()
+    elsewhere = place["readme"].parent / "docs" / "table.md"
+    elsewhere.parent.mkdir()
+    export_all(records_dir=place["records_dir"], readme=elsewhere)
+    assert "](../results/README.md#record-toy)" in elsewhere.read_text()
+
+
+def test_the_page_of_records_keeps_what_stands_around_its_markers(place: dict[str, Any]) -> None:
+    page = place["records_dir"].parent / "README.md"
+    page.parent.mkdir()
+    page.write_bytes(b"# Mine\r\ncaf\xe9\r\n")
+    export_best(a_record(), **place)
+    before = page.read_bytes()
+    assert before.startswith(b"# Mine\r\ncaf\xe9\r\n\r\n## Every record in full\r\n")
+    page.write_bytes(before + b"after\r\n")
+    export_best(a_record(0.9, run="b"), **place)
+    assert page.read_bytes().endswith(b"after\r\n")
+    assert b"macro-F1 0.9000" in page.read_bytes()
+
+
+def test_one_page_can_hold_the_table_and_the_records(place: dict[str, Any]) -> None:
+    both = {"records_dir": place["records_dir"], "readme": place["records_dir"].parent / "README.md"}
+    export_best(a_record(), **both)
+    text = both["readme"].read_text()
+    assert text.index("](README.md#record-toy)") < text.index('<a id="record-toy"></a>')
+    assert not is_stale(**both)
+    assert not export_all(**both)
+
+
+@pytest.mark.parametrize("broken", ["README.md", "results/README.md"])
+def test_broken_markers_in_either_page_leave_both_as_they_were(place: dict[str, Any], broken: str) -> None:
+    export_best(a_record(), **place)
+    pages = [place["readme"], place["records_dir"].parent / "README.md"]
+    path = place["readme"].parent / broken
+    path.write_text(path.read_text().replace(":end -->", ":end->"))
+    before = [page.read_bytes() for page in pages]
+    with pytest.raises(TableError, match=r"README\.md: the markers"):
+        export_best(a_record(0.9, run="b"), **place)
+    assert [page.read_bytes() for page in pages] == before
+
+
+def test_check_names_the_page_that_is_stale(place: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    export_best(a_record(), **place)
+    page = place["records_dir"].parent / "README.md"
+    page.write_text(page.read_text().replace("resnet18", "resnet19"))
+    assert main(readme=place["readme"], records=place["records_dir"], check=True) == 1
+    assert capsys.readouterr().err.startswith(f"{page} is stale; run: python ")
 
 
 def test_the_same_export_twice_changes_nothing(place: dict[str, Any]) -> None:
@@ -180,7 +234,7 @@ def test_an_export_waits_for_another_and_gives_up_without_writing(
     place: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(export, "LOCK_SECONDS", 0.05)
-    place["records_dir"].mkdir()
+    place["records_dir"].mkdir(parents=True)
     with filelock.FileLock(place["records_dir"] / ".lock"):
         with pytest.raises(TimeoutError):
             export_best(a_record(), **place)

@@ -111,7 +111,7 @@ def load_manifest(
       person's id.
     * A CSV, or a folder with `train.csv`: path,label and optionally group, split and attribute columns; paths
       are relative to the CSV.
-    * Otherwise a folder with one sub-folder a class; sub-folders below a class are walked.
+    * Otherwise a folder with one sub-folder per class; sub-folders below a class are walked.
 
     Args:
         config: What to read.

@@ -18,7 +18,7 @@ RESERVED = ("path", "label", "group", "split", "source")
 
 _LOOKED_FOR = (
     "looked for a competition folder (train/train.csv with train/images), a CSV file or train.csv with the "
-    "columns path,label, and a folder with one sub-folder a class"
+    "columns path,label, and a folder with one sub-folder per class"
 )
 _ENDINGS = " ".join(SUFFIXES)
 
@@ -65,7 +65,7 @@ def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | Non
     _leave_out_unreadable_names(raw)
     _mark_bad_files(raw)
     if not (raw.rows or raw.problems or raw.strays):
-        raw.problems.append(f"{path}: no row below the header of the CSV; add one row a picture")
+        raw.problems.append(f"{path}: no row below the header of the CSV; add one row per picture")
     return raw
 
 

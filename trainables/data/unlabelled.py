@@ -57,7 +57,7 @@ def _read_csv(path: Path) -> UnlabelledPictures:
     if not problems and column not in table.columns:
         problems.append(f"{path}: no column path {found}; name the pictures there, relative to the CSV")
     elif not problems and not table.rows:
-        problems.append(f"{path}: no row below the header; add one row a picture")
+        problems.append(f"{path}: no row below the header; add one row per picture")
     if not problems:
         problems = [
             f"{source}: the {column} is empty; write it, or delete the row"

@@ -240,7 +240,7 @@ class Hub:
         try:
             socket.create_connection((host, int(port or 443)), timeout=PROBE_SECONDS).close()
         except OSError as error:
-            self.why = f"{host} is out of reach: {error}"
+            self.why = f"{host} is out of reach: {error.strerror or error}"
             return False
         return True
 

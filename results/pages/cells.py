@@ -1,0 +1,184 @@
+"""What stands in the cells of the results pages: numbers, dates and settings in words, escaped for Markdown."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from results.records.record import BestTrial
+from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import UserError
+
+_SPECIAL = re.compile(r"[&<>|`*\[\]\\~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_ERRNO = re.compile(r"\[Errno -?\d+\] ?")
+_MISSED = re.compile(
+    r"no pretrained weights (?:here|in (?P<folder>\S+))(?: \((?P<why>.*?)\))? for (?P<names>[^:;]+): "
+    r"(?P<then>left out of the search|ALL TRIALS START AT RANDOM)"
+)
+"""What `trainables.networks.weights` says about weights that it did not find, in records of any age."""
+
+
+class TableError(UserError):
+    """A page's markers are broken or a time zone is unknown; says how to mend it."""
+
+
+def clock(timezone: str | None) -> Callable[[datetime], datetime]:
+    """A function that moves a date into a time zone.
+
+    Args:
+        timezone: IANA name, "local" for this machine's, or None to leave every date as it is.
+
+    Raises:
+        TableError: The time zone is unknown; suggests the nearest.
+    """
+    if timezone is None:
+        return lambda date: date
+    if timezone == "local":
+        return datetime.astimezone
+    try:
+        zone = zoneinfo.ZoneInfo(timezone)
+        return lambda date: date.astimezone(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        names = {name.lower(): name for name in sorted(zoneinfo.available_timezones())}
+        cities = {name.rpartition("/")[2]: name for name in names}
+        asked = timezone.lower().replace(" ", "_")
+        near = difflib.get_close_matches(asked, [*names, *cities], n=1, cutoff=0.5)
+        nearest = names[cities.get(near[0], near[0])] if near else "Europe/Berlin"
+        word = "the nearest is" if near else "a name looks like"
+        raise TableError(
+            f"there is no time zone {timezone!r}: {word} {nearest} (IANA names, or local for this machine's)"
+        ) from error
+
+
+def key_settings(record: BestTrial) -> str:
+    """The settings that a reader of the table looks for first; what would mislead is loud."""
+    config, task = record.config, record.task
+    words = [f"dropout {short(config.dropout)}", augmentation(config), config.optimizer, f"lr {short(config.lr)}"]
+    words += _loss(config)
+    words += [config.formulation] if config.formulation != "joint" else []
+    words += [f"{task.image_size} px"]
+    words += [f"{record.data['pictures']:,} pictures"] if isinstance(record.data.get("pictures"), int) else []
+    loud = ["**random init**"] if record.weights.split(" ")[0] == "random" else []
+    loud += ["**split by picture: flattered**"] if by_picture(record.data) else []
+    return ", ".join([escape(", ".join(words)), *loud])
+
+
+def by_picture(data: Mapping[str, Any]) -> bool:
+    """Whether pictures of one person may stand on both sides, which flatters every score."""
+    return bool(data.get("split", {}).get("split_by") == "picture")
+
+
+def augmentation(config: TrialConfig) -> str:
+    """The operations that are on, with their strengths; `no augmentation` where none is."""
+    words = ["flip", "crop", "affine", "blur", "noise", "sharpness", "contrast", "brightness", "erasing"]
+    words += ["cutmix", "mixup"]
+    on = [f"{word} {short(value)}" for word in words if (value := getattr(config, word)) > 0]
+    if config.policy != "none":
+        on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {short(config.policy_magnitude)}")
+    return ", ".join(on) or "no augmentation"
+
+
+def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
+    """Every setting but backbone, dropout and augmentation; what is off is left out."""
+    words = [config.optimizer, f"lr {short(config.lr)}", f"wd {short(config.weight_decay)}"]
+    words += [f"smoothing {short(config.label_smoothing)}", f"warm-up {short(config.warmup_share)}"]
+    words += [
+        f"{word} {exact(value)}"
+        for word, value, off in (
+            ("drop path", config.drop_path, 0),
+            ("layer decay", config.layer_decay, 1),
+            ("frozen", config.frozen_share, 0),
+            ("EMA", config.ema, 0),
+        )
+        if value != off
+    ]
+    words += _loss(config)
+    words += [f"{config.sampling} sampling"] if config.sampling != "natural" else []
+    words += [config.formulation] if config.formulation != "joint" else []
+    words += [f"batch {task.batch_size}", f"{task.image_size} px"]
+    return ", ".join(words)
+
+
+def _loss(config: TrialConfig) -> list[str]:
+    return {
+        "cross_entropy": [],
+        "effective_number": [f"effective number {exact(config.effective_beta)}"],
+        "focal": [f"focal {exact(config.focal_gamma)}"],
+        "logit_adjusted": [f"logit-adjusted {exact(config.logit_tau)}"],
+    }[config.loss]
+
+
+def missed_weights(note: str) -> str:
+    """Which weights a search missed and what that led to, in plain words; empty if it missed none."""
+
+    def plain(match: re.Match[str]) -> str:
+        why = match["why"] or ""
+        if match["folder"]:
+            because = f"{match['folder']} holds none"
+        elif "out of reach" in why:
+            because = "this machine reached no model hub"
+        elif "HF_HUB_OFFLINE" in why:
+            because = "this machine was told to stay offline"
+        else:
+            because = why or "none were found"
+        left_out = match["then"].startswith("left out")
+        then = "The search left them out" if left_out else "All trials started from random weights"
+        return f"No pretrained weights for {match['names']}: {because}. {then}"
+
+    words = _ERRNO.sub("", _MISSED.sub(plain, note)).strip()
+    return words and words[0].upper() + words[1:] + ("" if words.endswith(".") else ".")
+
+
+def interval(score: Mapping[str, float | None]) -> str:
+    """A score with its 95% interval, as `.397 [.215, .645]`; a question mark where there is no end."""
+    value, low, high = ("?" if score[end] is None else three(score[end]) for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def three(value: float | None) -> str:
+    """Three digits after the point, without the zero before it."""
+    if value is None:
+        return "–"
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
+
+
+def trials(counts: Mapping[str, int]) -> str:
+    """How many trials there were, and how they ended."""
+    total = str(counts["total"]) if counts["total"] == counts["asked"] else f"{counts['total']} of {counts['asked']}"
+    return f"{total}: {counts['finished']} finished, {counts['stopped']} stopped, {counts['failed']} failed"
+
+
+def number(value: float) -> str:
+    """Four digits after the point, or NaN."""
+    return f"{value:.4f}" if math.isfinite(value) else "NaN"
+
+
+def short(value: float) -> str:
+    """Three digits in as few signs as it takes: .25, 1.5, 3.2e-4, 0."""
+    if value and abs(value) < 0.01:
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+    text = f"{value:.3g}"
+    return text.removeprefix("0") if text.startswith("0.") else text
+
+
+def exact(value: float) -> str:
+    """All digits: what lies near 1 must not be rounded to it."""
+    return f"{value:g}".removeprefix("0") if 0 < value < 1 else f"{value:g}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def escape(value: object) -> str:
+    """The value as one line of plain text in a Markdown cell, whatever is in it."""
+    text = "".join(sign if sign.isprintable() else " " for sign in str(value))
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))

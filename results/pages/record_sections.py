@@ -1,0 +1,186 @@
+"""The page of records in Markdown: a section per record with all that the results table has no room for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from results.pages.cells import (
+    augmentation,
+    by_picture,
+    clock,
+    duration,
+    escape,
+    exact,
+    hyper_parameters,
+    interval,
+    missed_weights,
+    number,
+    three,
+    trials,
+)
+from results.pages.table import anchor
+from results.records.cost import energy_in_words
+from results.records.record import BestTrial
+from results.records.retrained import RetrainedModel
+from trainables.config import TaskConfig, TrialConfig
+
+Lines = list[tuple[str, str]]
+"""What a line of a section is about, and what it says, in plain text."""
+
+
+def render_records(
+    records: Sequence[BestTrial], timezone: str | None = None, retrained: Sequence[RetrainedModel] = ()
+) -> str:
+    """Renders a section per record, in the order of the results table; each has the anchor that its row links to.
+
+    The arguments and errors are those of `results.pages.table.render_table`.
+    """
+    shifted = clock(timezone)
+    if not records:
+        return "No records yet: `python search/run.py` writes the first one."
+    records = sorted(records, key=lambda record: (record.space, -record.report.val_macro_f1, record.date))
+    finals = {(final.space, final.run): final for final in retrained}
+    return "\n\n".join(_section(record, finals.get((record.space, record.run)), shifted) for record in records)
+
+
+def _section(record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime]) -> str:
+    lines = _search(record, shifted) + _retraining(record, final, shifted)
+    rows = [f"| {escape(name)} | {escape(words) or '–'} |" for name, words in lines]
+    head = [f'<a id="{anchor(record)}"></a>', "", f"### {escape(record.space)}", "", "| | |", "| --- | --- |"]
+    return "\n".join([*head, *rows])
+
+
+def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines:
+    report = record.report
+    return [
+        ("run", f"{record.run}, begun {_date(record.date, shifted)}"),
+        ("best trial", f"{record.trial_id}, at its best in epoch {report.epoch} of {record.epochs_trained} trained"),
+        ("backbone", record.config.backbone),
+        (
+            "validation",
+            f"macro-F1 {number(report.val_macro_f1)}, accuracy {number(report.val_accuracy)}, "
+            f"loss {number(report.val_loss)}",
+        ),
+        ("training", f"macro-F1 {number(report.train_macro_f1)}, loss {number(report.train_loss)}"),
+        *_settings(record.config, record.task),
+        ("schedule", f"up to {record.task.epochs} epochs a trial, precision {record.task.precision}"),
+        ("trials", trials(record.trials)),
+        ("started from", record.history),
+        *_pictures(record.data, record.split_hash),
+        ("weights", "random init" if record.weights == "random" else record.weights),
+        *([("weights missed", missed_weights(record.weights_note))] if record.weights_note else []),
+        ("cost", _cost(record)),
+        (
+            "hardware",
+            f"{record.hardware}; trained on {record.task.device}, threads of a trial: "
+            f"{record.task.num_threads or 'all'}",
+        ),
+        ("seed", str(record.seed)),
+        *_code(record.commit, record.versions),
+    ]
+
+
+def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime]) -> Lines:
+    if final is None:
+        return [("re-training", f"none yet: python scripts/retrain.py --run {record.run}")]
+    how = f"{final.folds} folds" if final.folds else f"seeds {', '.join(map(str, final.seeds))}"
+    times = f"; this test side has been scored {final.times_scored} times" if final.times_scored > 1 else ""
+    missing = final.test["missing"]
+    lines = [
+        ("re-training", f"{_date(final.date, shifted)}, over {how}"),
+        *((f"re-ranked, {place}", _candidate(entry)) for place, entry in enumerate(final.ranking, start=1)),
+        (
+            "picked",
+            f"{final.trial_id}, {final.config.backbone}, trained on train and val for {final.epochs} of "
+            f"{final.task.epochs} epochs",
+        ),
+    ]
+    if final.config != record.config:
+        lines += [(f"{name} of the pick", words) for name, words in _settings(final.config, final.task)]
+    if final.out_of_fold is not None:
+        lines.append(("out of fold macro-F1 [95%]", interval(final.out_of_fold)))
+    return [
+        *lines,
+        (
+            "test macro-F1 [95%]",
+            f"{interval(final.test['macro_f1'])}; the validation score over seeds or folds was "
+            f"{three(final.val_macro_f1)} (gap {three(final.gap)})",
+        ),
+        ("test accuracy [95%]", interval(final.test["accuracy"])),
+        ("test loss [95%]", interval(final.test["loss"])),
+        (
+            "test side",
+            f"{final.test['pictures']:,} pictures of {final.test['groups']:,} groups, {final.test_side}{times}",
+        ),
+        *([("classes without a test picture", ", ".join(missing))] if missing else []),
+        ("default configuration, test macro-F1 [95%]", interval(final.default_test)),
+        ("verdict", final.verdict),
+        ("weights of the pick", f"{final.weights}; trained file sha256:{final.weights_sha256[:12]}"),
+        ("cost of re-training", _final_cost(final)),
+        ("hardware of re-training", final.hardware),
+        *((f"{name} of re-training", words) for name, words in _code(final.commit, final.versions)),
+    ]
+
+
+def _settings(config: TrialConfig, task: TaskConfig) -> Lines:
+    return [
+        ("dropout", exact(config.dropout)),
+        ("augmentation", augmentation(config)),
+        ("other settings", hyper_parameters(config, task)),
+    ]
+
+
+def _pictures(data: Mapping[str, Any], split_hash: str) -> Lines:
+    words = [str(data.get("source") or "pictures"), f"{_count(data.get('pictures'))} pictures"]
+    words += [f"{_count(data[name])} {name}" for name in ("groups", "classes") if name in data]
+    words += [f"{_count(len(data['skipped']))} left out as unreadable"] if data.get("skipped") else []
+    words += [f"{_count(data['corrected'])} corrected"] if data.get("corrected") else []
+    sides = [
+        f"{name} {_count(side.get('pictures'))} of {_count(side.get('groups'))} groups"
+        for name, side in (data.get("sides") or {}).items()
+    ]
+    by = "split by picture, which flatters every score" if by_picture(data) else "split by group"
+    return [("pictures", ", ".join(words)), ("split", f"{', '.join([*sides, by])}; {split_hash}")]
+
+
+def _cost(record: BestTrial) -> str:
+    words = [f"{duration(record.wall_seconds)} in all", f"{duration(record.device_seconds)} of training added up"]
+    words += [f"{record.search_epochs:,} epochs"] if record.search_epochs is not None else []
+    words += [f"{record.epochs_saved:,} epochs saved by ASHA"] if record.epochs_saved is not None else []
+    words += [f"{record.images_trained:,} pictures trained"] if record.images_trained is not None else []
+    words += [f"{duration(record.compile_seconds)} compiling"] if record.compile_seconds else []
+    words += [energy_in_words(record.energy_joules)] if record.energy_joules is not None else []
+    return ", ".join(words)
+
+
+def _final_cost(final: RetrainedModel) -> str:
+    words = [f"{duration(final.wall_seconds)} in all", f"{duration(final.device_seconds)} of training added up"]
+    words += [f"{final.images_trained:,} pictures trained"] if final.images_trained is not None else []
+    words += [energy_in_words(final.energy_joules)] if final.energy_joules is not None else []
+    return ", ".join(words)
+
+
+def _candidate(entry: Mapping[str, Any]) -> str:
+    searched = entry.get("search")
+    before = "not in the search" if searched is None else f"{three(searched)} in the search"
+    return (
+        f"{entry['trial_id']}, {entry['backbone']}: mean {three(entry['mean'])}, standard deviation "
+        f"{three(entry['std'])}, best in epoch {entry['epoch']}; {before}"
+    )
+
+
+def _code(commit: str | None, versions: Mapping[str, str]) -> Lines:
+    short_commit = re.sub(r"^([0-9a-f]{8})[0-9a-f]+", r"\1", commit or "") or "not known"
+    words = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [("commit", short_commit), *([("versions", words)] if words else [])]
+
+
+def _date(date: str, shifted: Callable[[datetime], datetime]) -> str:
+    return shifted(datetime.fromisoformat(date)).isoformat(" ", "minutes")
+
+
+def _count(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "an unknown number of"

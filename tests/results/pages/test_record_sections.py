@@ -1,0 +1,89 @@
+"""Tests of the page that says all about every record."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from html import unescape
+
+import pytest
+
+from results.pages.cells import TableError
+from results.pages.record_sections import render_records
+from results.pages.table import render_table
+from tests.final_models import a_final
+from tests.records import a_record
+from trainables.config import CHOICES, RANGES, TrialConfig
+
+
+def lines(page: str) -> dict[str, str]:
+    rows = re.findall(r"^\| (.*?) \| (.*) \|$", page, re.MULTILINE)
+    return {unescape(name): unescape(words) for name, words in rows if name != "---"}
+
+
+def test_a_section_says_what_the_table_has_no_room_for() -> None:
+    said = lines(render_records([a_record(commit="0123456789abcdef+dirty", seed=11, versions={"timm": "1.0"})]))
+    assert said["best trial"] == "00003, at its best in epoch 3 of 4 trained"
+    assert said["other settings"] == "adamw, lr 1e-3, wd .01, smoothing 0, warm-up .1, batch 64, 224 px"
+    assert said["hardware"].startswith("2 CPU cores")
+    assert said["seed"] == "11"
+    assert said["commit"] == "01234567+dirty"
+    assert said["versions"] == "timm 1.0"
+    assert said["cost"] == "0:01:00 in all, 0:01:40 of training added up"
+    assert said["pictures"] == "pictures, 840 pictures"
+    assert said["split"] == "split by group; f00"
+    assert said["re-training"] == "none yet: python scripts/retrain.py --run a"
+
+
+def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
+    picked = a_final(config=TrialConfig(backbone="resnet34", dropout=0.5), times_scored=2, folds=5)
+    said = lines(render_records([a_record()], retrained=[picked, a_final(run="other", verdict="never")]))
+    assert said["test macro-F1 [95%]"].startswith(".650 [.550, .750]")
+    assert said["verdict"] == "better than the default by .050 [.010, .100]"
+    assert said["dropout of the pick"] == ".5"
+    assert said["re-ranked, 1"].startswith("00003, resnet18: mean .700")
+    assert said["re-training"].endswith("over 5 folds")
+    assert "scored 2 times" in said["test side"]
+
+
+def test_every_row_of_the_table_leads_to_a_section() -> None:
+    records = [a_record(space="b"), a_record(space="a.b_C")]
+    links = re.findall(r"\(results/README\.md#(\S+?)\)", render_table(records))
+    assert links == re.findall(r'<a id="(\S+)"></a>', render_records(records)) == ["record-a.b_C", "record-b"]
+
+
+UNDER = {
+    "effective_beta": {"loss": "effective_number"},
+    "focal_gamma": {"loss": "focal"},
+    "logit_tau": {"loss": "logit_adjusted"},
+    "policy_magnitude": {"policy": "rand"},
+}
+"""What some knobs only matter under."""
+
+
+@pytest.mark.parametrize("knob", [field.name for field in fields(TrialConfig)])
+def test_a_section_tells_any_two_configurations_apart(knob: str) -> None:
+    before = TrialConfig(backbone="resnet18", **UNDER.get(knob, {}))
+    low, high = RANGES.get(knob, (0.1, 0.2))
+    others = CHOICES.get(knob, ("resnet34",) if knob == "backbone" else (low, high))
+    seen = {render_records([a_record(config=replace(before, **{knob: value}))]) for value in others}
+    assert len(seen) == len(others)
+
+
+@pytest.mark.parametrize("name", ["a|b", "a`b", "a\n\n## b", "<!-- macrotune:records:end -->", "*a*", "[a](b)"])
+def test_no_name_can_break_the_page(name: str) -> None:
+    plain = render_records([a_record(weights="net")])
+    record = a_record(config=TrialConfig(backbone=name), hardware=name, weights=name, commit=name, history=name)
+    page = render_records([record])
+    assert len(page.splitlines()) == len(plain.splitlines())
+    assert lines(page)["started from"] == " ".join(name.split())
+
+
+def test_dates_move_to_the_time_zone_asked_for() -> None:
+    assert "begun 2026-10-24 01:03-04:00" in render_records([a_record()], "America/New_York")
+    with pytest.raises(TableError, match="no time zone"):
+        render_records([], "Mars/Olympus")
+
+
+def test_without_records_the_page_says_how_to_get_one() -> None:
+    assert "python search/run.py" in render_records([])
