@@ -73,7 +73,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         retraining = begin_retraining(config, asked, data, session, stack, console)
-        with crashes_noted(RunFolder(retraining.folder)):
+        with crashes_noted(RunFolder(retraining.folder), "the same command"):
             stop = StopRequest()
             ranking = rank_again(retraining, stop, console)
             if ranking is None or config.no_final:

@@ -12,6 +12,7 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
+from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
 from search.flags import ROOT
@@ -38,7 +39,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         warn(
             console,
             f"{done} of {run.trials_asked} trials are done ({stop.why or 'interrupted'}). Go on with: "
-            f"python search/run.py --resume {run.name}{_storage_flag(run_dir)}",
+            f"{resume_command(folder)}",
         )
     best = best_trial(run_dir)
     said, report = None, None
@@ -69,6 +70,11 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     storage = _storage_flag(run_dir)
     say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{storage}")
     return CRASH if stop.crash is not None else 0
+
+
+def resume_command(folder: RunFolder) -> str:
+    """What to type to go on with a run."""
+    return f"python search/run.py --resume {folder.path.name}{_storage_flag(folder.path)}"
 
 
 def _storage_flag(run_dir: Path) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 
 from rich.console import Console
 
 from search.announce import announce
 from search.engine.engine import build_engine
-from search.finish import finish
+from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.resume import resume_run
@@ -22,13 +21,14 @@ from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
 
 
-def search(asked: AskedStudy, data: DataConfig, console: Console) -> int:
+def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
     """Searches, and leaves record, table and report.
 
     Args:
         asked: How to search; paths absolute.
         data: Which pictures.
         console: Where everything is said.
+        started: When the command began, by `time.monotonic`: the time budget counts from then.
 
     Returns:
         The exit code: 0 if there is a best trial, 1 if not or if the driver crashed.
@@ -36,12 +36,12 @@ def search(asked: AskedStudy, data: DataConfig, console: Console) -> int:
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.
     """
-    stop = StopRequest(asked.search.time_budget_seconds, started=time.monotonic())
+    stop = StopRequest(asked.search.time_budget_seconds, started)
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console)
-        with crashes_noted(opened.folder):
+        with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
             with stop.on_interrupt():

@@ -9,10 +9,12 @@ README's table of results, TensorBoard curves and a record under runs/.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -60,7 +62,7 @@ def _parsed(args: Sequence[str] | None, default: Options) -> Options:
 def _search(options: Options) -> int:
     from search.pipeline import search  # with Ray, which a help text and a wrong flag do without
 
-    return search(options.study, options.data, Console())
+    return search(options.study, options.data, Console(), STARTED)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from search.engine.scheduler import RungScheduler
 from search.machine.ray_session import RaySession
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say_crash
+from search.terminal import say_crash, say_error
 from search.tuner import NamedSearcher, Proposer, build_tuner, fit
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
@@ -111,14 +111,20 @@ def run_trials(
 
 
 @contextmanager
-def crashes_noted(folder: RunFolder) -> Iterator[None]:
-    """While inside, an exception that is no user's mistake is written into the events of the run before it goes on."""
+def crashes_noted(folder: RunFolder, way_on: str) -> Iterator[None]:
+    """While inside, an exception that is no user's mistake is written into the events of the run before it goes on.
+
+    Args:
+        folder: Of the run.
+        way_on: The command that goes on with it, which is said.
+    """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
         note_crash(folder, error)
+        say_error(f"this is a fault of the program. What was trained is kept; go on with: {way_on}")
         raise
 
 

@@ -17,6 +17,7 @@ from results.statistics.comparison import ATTRIBUTE, MEASURES
 from scripts.studies import PLACES, Options, StudiesConfig, choose, main, unfit, without_places
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
 from scripts.study.study_runner import claimed_split, held_out_split
+from search.flags import CacheFlags
 from spaces import SPACES
 from trainables.config import TrialConfig
 from trainables.data.manifest import DataConfig, load_manifest
