@@ -93,6 +93,7 @@ DIFFERENCE_COLUMNS = ("pairs", "people", "interval of the difference holds it (l
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line, measures, and prints Markdown tables; a user's mistake is exit code 2."""
+    by_name: dict[str, list[Mapping[str, np.ndarray]]]
     try:
         config = tyro.cli(IntervalsConfig, prog="intervals.py", args=args)
         rng = np.random.default_rng(config.seed)
@@ -123,7 +124,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def load_answers(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
     """What the networks of each search answered: name to counts `(G, 3, C)`, all of the same people."""
-    found = []
+    found: list[Mapping[str, np.ndarray]] = []
     for path in sorted(folder.glob("*/answers-*.npz")):
         if not seeds or int(path.parent.name.rpartition("-")[2]) in seeds:
             with np.load(path) as saved:

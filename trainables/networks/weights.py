@@ -124,8 +124,13 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
 
 def check_weights_once(backbone: str, file: str, others: Sequence[str], cache_dir: Path) -> None:
     """`check_weights`, unless a file of the very same content has passed before, as the facts in `cache_dir` know."""
+
+    def fits() -> bool:
+        check_weights(backbone, file, others)
+        return True
+
     key = f"weights of {backbone} {_sha256(Path(file))} {library_versions()}"
-    known_fact(cache_dir, key, lambda: check_weights(backbone, file, others) or True, lambda known: known is True)
+    known_fact(cache_dir, key, fits, lambda known: known is True)
 
 
 def _heads(backbone: str) -> tuple[str, ...]:
