@@ -112,7 +112,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.export import is_stale
     from search.machine.cluster import connect, this_machine
-    from search.retraining.origin import find_weights, from_record, from_run, open_pictures
+    from search.retraining.origin import from_record, from_run, open_pictures, weights_to_start_from
     from spaces import space_name
 
     asked = StudyConfig(
@@ -146,7 +146,7 @@ def retrain(config: RetrainConfig, data: DataConfig, console: Console) -> int:
     if not config.no_final and not (split.table["split"] == "test").any():
         raise ValueError("the split has no test side to score on: rank only, by --no-final")
     backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
-    files = find_weights(source, backbones, asked.weights, asked.cache_path)
+    files = weights_to_start_from(source, backbones, asked.weights, asked.cache_path)
 
     with ExitStack() as stack:
         cluster = this_machine() if asked.address is None else stack.enter_context(connect(asked.address))

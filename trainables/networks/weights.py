@@ -69,7 +69,7 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
     sources: dict[str, str] = {}
     hub = Hub()
     for backbone in backbones:
-        found = _in_folder(backbone, folder) if folder else find_weights(backbone, cache_dir, hub)
+        found = _in_folder(backbone, folder) if folder else find_pretrained_file(backbone, cache_dir, hub)
         if found is not None:
             path, source = found
             files[backbone] = str(path)
@@ -257,7 +257,7 @@ def _in_folder(backbone: str, folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def find_weights(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
+def find_pretrained_file(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
     """The file of a backbone's weights and words about it: from the hub cache, a package, or the hub."""
     found = _in_hub_cache(backbone, cache_dir) or _in_package(backbone, cache_dir)
     return found or _from_hub(backbone, cache_dir, hub)
