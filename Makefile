@@ -28,7 +28,7 @@ lint: $(READY)  ## ruff and ruff-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)  ## mypy on the typed core
+types: $(READY)  ## mypy
 	$(BIN)/mypy
 
 contract: $(READY)  ## Who may import whom

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -104,8 +104,8 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
         if not paths:
             demo = make_demo_data(Path(folder) / "demo", people=6, eval_people=1, workers=1)
             people = sorted(path for path in (demo / "train" / "images").iterdir() if path.is_dir())
-            names = ("mask1", "normal", "incorrect_mask", "mask2")
-            paths = [next(person.glob(f"{name}.*")) for person, name in zip(people, names, strict=False)]
+            kinds = ("mask1", "normal", "incorrect_mask", "mask2")
+            paths = [next(person.glob(f"{name}.*")) for person, name in zip(people, kinds, strict=False)]
         names = [str(path.expanduser().absolute()) for path in paths]
         if bad := find_unreadable(names):
             raise UserError("; ".join(f"{name}: {reason}" for name, reason in bad.items()))
@@ -121,9 +121,9 @@ def augmentations() -> Iterator[tuple[str, TrialConfig]]:
 
     off = TrialConfig(backbone="resnet18", flip=0.0, crop=0.0)
     yield "as it is", off
-    largest = {}
+    largest: dict[str, Any] = {}
     for policy in POLICIES:
-        trial = RecordedTrial(lambda name, spread: policy if name == "policy" else at_share(spread, 1.0))  # noqa: B023
+        trial: Any = RecordedTrial(lambda name, spread: policy if name == "policy" else at_share(spread, 1.0))  # noqa: B023
         largest |= suggest_augmentation(trial) | suggest_mixing(trial)
     magnitude = largest.pop("policy_magnitude")
     largest.pop("policy")

@@ -221,7 +221,7 @@ def _say(evaluation: Evaluation, warnings: Sequence[str], out: Path) -> None:
     print(f"macro-F1 {scores.macro_f1}, accuracy {scores.accuracy}, loss {evaluation.loss}")
     for name, part in evaluation.attributes.items():
         print(f"  {name}: macro-F1 {part.macro_f1}")
-    for pair in confused_pairs(scores.confusion, scores.names, top=3):
+    for pair in confused_pairs(scores.confusion.tolist(), scores.names, top=3):
         print(f"  {pair}")
     for warning in warnings:
         print(f"note: {warning}")

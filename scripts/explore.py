@@ -218,7 +218,7 @@ def read_headers(paths: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], dic
 
 def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: np.ndarray) -> dict[str, Figure]:
     """The figures of the report by section."""
-    from results import exploration_figures as figures
+    from results.pages import exploration_figures as figures
 
     table = prepared.split.table.iloc[chosen]
     groups = list(table["group"]) if found.has_groups else None

@@ -87,7 +87,7 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
     import timm
 
     from trainables.atomic import replacing
-    from trainables.networks.weights import FILE_SUFFIXES, WeightsError, check_weights, find_weights
+    from trainables.networks.weights import FILE_SUFFIXES, WeightsError, check_weights, find_pretrained_file
 
     settings = timm.get_pretrained_cfg(backbone)
     licence = f"licence {(settings.license if settings is not None else None) or 'unknown'}"
@@ -99,7 +99,7 @@ def fetch_one(backbone: str, folder: Path, cache_dir: Path, hub: Hub) -> Fetched
                 return Fetched(there.stat().st_size, f"{licence}, there already")
         except WeightsError:
             continue  # broken, or of another backbone: fetched again
-    found = find_weights(backbone, cache_dir, hub)
+    found = find_pretrained_file(backbone, cache_dir, hub)
     if found is None:
         return Fetched(0, hub.why or "neither a package nor the hub has them")
     path, source = found

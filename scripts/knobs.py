@@ -90,7 +90,7 @@ def sources_of(module: ModuleType) -> dict[str, str]:
 def _entries(text: str) -> dict[str, str]:
     field = "|".join(sorted(TrialConfig.__dataclass_fields__, key=len, reverse=True))
     begin = re.compile(rf"(?:(?<=\s)|^)((?:{field})(?:(?:, | and )(?:{field}))*): ")
-    found = {}
+    found: dict[str, str] = {}
     for paragraph in re.split(r"\n\s*\n", text.partition("\nArgs:")[0]):
         words = " ".join(paragraph.split())
         entries = list(begin.finditer(words))

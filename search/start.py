@@ -95,7 +95,7 @@ def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: E
     workers = workers_to_come(asked, study, session)
     session.start(workers)
     check_device(study)
-    weights = find_weights(space, study)
+    weights = weights_of_space(space, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     fit = trials_that_fit(study, weights.backbones, len(prepared.cache.rows), num_networks, free)
     study = settle(trials_that_fit=fit)
@@ -244,7 +244,7 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
         )
 
 
-def find_weights(space: Space, study: SettledStudy) -> ResolvedWeights:
+def weights_of_space(space: Space, study: SettledStudy) -> ResolvedWeights:
     """The weights of the space's backbones; a built-in space goes on without backbones that have none.
 
     Raises:

@@ -17,6 +17,7 @@ from results.records.cost import energy_in_words, search_cost
 from results.records.record import TRIAL_ENDS, BestTrial, SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
+from results.statistics.bootstrap import Interval
 from trainables.atomic import write_whole
 from trainables.report import TrialStatus
 from trainables.strict_json import RecordError, load_object
@@ -323,10 +324,10 @@ def _retrained(run_dir: Path) -> list[str]:
         record = load_object(path)["record"]
         sentences = []
         if test := record.get("test"):
-            score = test["macro_f1"]
-            low, high = ("?" if score[end] is None else f"{score[end]:.4f}" for end in ("low", "high"))
+            score = Interval.from_json(test["macro_f1"])
+            low, high = ("?" if math.isnan(end) else f"{end:.4f}" for end in (score.low, score.high))
             sentences.append(
-                f"Re-trained, {record['trial_id']} has macro-F1 {score['value']:.4f} on the test side (95% interval "
+                f"Re-trained, {record['trial_id']} has macro-F1 {score.value:.4f} on the test side (95% interval "
                 f"{low} to {high}), {record['test']['groups']} groups never seen; validation had said "
                 f"{record['val_macro_f1']:.4f}."
             )

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from results.statistics.evaluation import marginal
 from trainables.errors import UserError
 
 ANSWER, PROBABILITY = "answer", "probability"
@@ -43,6 +42,13 @@ def answer_columns(
         kinds, parts = marginal(probabilities, by_class)
         columns[f"{ANSWER}_{name}"] = [kinds[place] for place in parts.argmax(axis=1)]
     return columns | (probability_columns(classes, probabilities) if every_class else {})
+
+
+def marginal(probabilities: np.ndarray, by_class: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """The values of an attribute, in the order of the classes, and the probabilities `(N, K)` of each."""
+    kinds = tuple(dict.fromkeys(by_class))
+    belongs = np.array([[value == kind for kind in kinds] for value in by_class], dtype=probabilities.dtype)
+    return kinds, probabilities @ belongs
 
 
 def probability_columns(classes: Sequence[str], probabilities: np.ndarray) -> dict[str, list[str]]:

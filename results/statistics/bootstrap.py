@@ -18,7 +18,7 @@ Letters: `G` groups, `C` classes, `N` pictures, `R` resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -47,6 +47,11 @@ class Interval:
     def to_json(self) -> dict[str, float | None]:
         """As strict JSON values; an end that is not known is null."""
         return {name: value if value == value else None for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, float | None]) -> Interval:
+        """What `to_json` gave."""
+        return cls(**{name: math.nan if value is None else value for name, value in values.items()})
 
 
 def group_counts(labels: Sequence[int], answers: Sequence[int], groups: Sequence[str], num_classes: int) -> np.ndarray:

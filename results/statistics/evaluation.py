@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from results.records.predictions import marginal
 from results.statistics.bootstrap import Interval, accuracy, group_counts, log_losses, mean_interval, score_interval
 
 
@@ -136,13 +137,6 @@ def label_scores(
         macro_f1=score_interval(counts, seed=seed),
         accuracy=score_interval(counts, accuracy, seed=seed),
     )
-
-
-def marginal(probabilities: np.ndarray, by_class: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """The values of an attribute, in the order of the classes, and the probabilities `(N, K)` of each."""
-    kinds = tuple(dict.fromkeys(by_class))
-    belongs = np.array([[value == kind for kind in kinds] for value in by_class], dtype=probabilities.dtype)
-    return kinds, probabilities @ belongs
 
 
 def class_scores(confusion: np.ndarray, classes: Sequence[str]) -> list[ClassScore]:

@@ -15,14 +15,18 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import cycle, islice
 from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
 
 from trainables.config import TaskConfig, TrialConfig
 from trainables.machine.allocator import ENVIRONMENT
 
+if TYPE_CHECKING:
+    from trainables.data.batches import Side, TaskData
+
 RESIDENT_BATCHES = 4
 """Different batches that the floor trains on in turn."""
 OFF = {"flip": 0.0, "crop": 0.0}
-AUGMENTATIONS: Mapping[str, Mapping[str, float]] = {
+AUGMENTATIONS: Mapping[str, Mapping[str, Any]] = {
     "no augmentation": OFF,
     "default": {},
     "all operations": {
@@ -157,7 +161,7 @@ def floor_validation(task: TaskConfig, backbone: str, num_images: int) -> Callab
     return epoch
 
 
-def batches_alone(task: TaskConfig, side: object) -> None:
+def batches_alone(task: TaskConfig, side: Side) -> None:
     """What brings unaugmented pictures to where the network takes them, without the network."""
     from trainables.networks.model import centre_crop
 
@@ -165,7 +169,7 @@ def batches_alone(task: TaskConfig, side: object) -> None:
         centre_crop(stored, task.image_size).float().div_(255)
 
 
-def loop_parts(config: TrialConfig, task: TaskConfig, data: object) -> tuple[Callable[[], None], Callable[[], None]]:
+def loop_parts(config: TrialConfig, task: TaskConfig, data: TaskData) -> tuple[Callable[[], None], Callable[[], None]]:
     """The train loop's own epoch of training, and of validation, as `fit` calls them."""
     from trainables.augmentation.augment import Augment
     from trainables.networks.formulation import build_criterion
@@ -182,6 +186,7 @@ def loop_parts(config: TrialConfig, task: TaskConfig, data: object) -> tuple[Cal
         train_epoch(state, data.train, augment, normalize, criterion)
 
     def validate() -> None:
+        assert data.val is not None
         evaluate(state, data.val, normalize)
 
     return train, validate

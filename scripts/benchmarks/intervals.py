@@ -99,6 +99,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def measure(config: IntervalsConfig) -> None:
     """Measures, and prints Markdown tables."""
+    by_name: dict[str, list[Mapping[str, np.ndarray]]]
     rng = np.random.default_rng(config.seed)
     if config.answers is None:
         by_name = {name: [{name: draw_crowd(skill, rng)}] for name, skill in SKILLS.items()}
@@ -123,7 +124,7 @@ def measure(config: IntervalsConfig) -> None:
 
 def load_answers(folder: Path, seeds: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
     """What the networks of each search answered: name to counts `(G, 3, C)`, all of the same people."""
-    found = []
+    found: list[Mapping[str, np.ndarray]] = []
     for path in sorted(folder.glob("*/answers-*.npz")):
         if not seeds or int(path.parent.name.rpartition("-")[2]) in seeds:
             with np.load(path) as saved:

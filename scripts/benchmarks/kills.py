@@ -1,6 +1,6 @@
 """Kills searches at random moments, resumes each to its end, and compares with a search left alone.
 
-    python scripts/benchmarks/kills.py --kills 30 --out /tmp/kills
+    python scripts/benchmarks/kills.py --kills 30 --out DIR
 
 Takes about half a minute a kill on two cores. Expected: every row reaches the trials asked for, repeats at most an
 epoch or two a kill, leaves no trial RUNNING in its study, and ends with the very numbers of the search left alone.

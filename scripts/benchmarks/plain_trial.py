@@ -98,8 +98,9 @@ def tune_trials(
     if results.errors:
         raise results.errors[0]
     best = results.get_best_result()
+    assert best.metrics is not None
     print(f"best macro-F1 {best.metrics['val_f1']:.4f} with {best.config}")
-    print(f"epochs trained: {sum(result.metrics['training_iteration'] for result in results)}")
+    print(f"epochs trained: {int(results.get_dataframe()['training_iteration'].sum())}")
     ray.shutdown()
 
 
@@ -130,11 +131,11 @@ def train_trial(config: dict[str, Any], settings: dict[str, Any]) -> None:
             transforms.Normalize(MEAN, STD),
         ]
     )
-    options = {"batch_size": settings["batch_size"], "num_workers": settings["workers"]}
-    train_set = Pictures(settings["split"], "train", train_transform)
-    val_set = Pictures(settings["split"], "val", val_transform)
-    train_loader = DataLoader(train_set, shuffle=True, drop_last=True, **options)
-    val_loader = DataLoader(val_set, **options)
+    options: dict[str, Any] = {"batch_size": settings["batch_size"], "num_workers": settings["workers"]}
+    train_set: Any = Pictures(settings["split"], "train", train_transform)
+    val_set: Any = Pictures(settings["split"], "val", val_transform)
+    train_loader: DataLoader = DataLoader(train_set, shuffle=True, drop_last=True, **options)
+    val_loader: DataLoader = DataLoader(val_set, **options)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = timm.create_model(settings["backbone"], num_classes=len(train_set.classes), drop_rate=config["dropout"]).to(

@@ -22,10 +22,10 @@ import os
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, cast
 
 ROOT = Path(__file__).resolve().parents[2]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -208,7 +208,7 @@ def random_config(space: Callable[[Any], Any], rng: np.random.Generator) -> dict
 
 def build_policy(policy: str, task: Task, seed: int, histories: Sequence[Trials]) -> tuple[Any, Any]:
     """Searcher and scheduler of a policy."""
-    goal = {"metric": METRIC, "mode": "max"}
+    goal: dict[str, Any] = {"metric": METRIC, "mode": "max"}
     if policy.startswith("ours"):
         points = build_portfolio(histories, PORTFOLIO_SIZE) if policy == "ours-history" else []
         searcher = build_searcher(task.space, **goal, max_epochs=task.epochs, seed=seed, points=points)
@@ -279,7 +279,7 @@ def reference(task: Task) -> tuple[float, float]:
 
 def regret(task: Task, best: np.ndarray) -> np.ndarray:
     """Best values so far as regret: 0 the best random configuration, 1 the median one."""
-    top, median = reference(task)
+    top, median = reference(cast(Hashable, task))
     return (top - best) / (top - median)
 
 

@@ -40,11 +40,16 @@ def render(numbers: Mapping[str, Any]) -> str:
     rows = [*numbers["plain"].items()]
     rows += [(f"**ours, {kind}**", [search["seconds"] for search in numbers["searches"][kind]]) for kind in KINDS]
     rows.append(("arithmetic alone (epochs of the floor, nothing else)", floor))
-    table = []
+    table: list[Sequence[str]] = []
     for what, seconds in rows:
         ratios = [base / one for base, one in zip(plain, seconds, strict=True)]
         table.append((what, _spread(seconds), f"{total / median(seconds):,.0f}", _spread(ratios, 2)))
-    head = ("whole search, from the start of the process to its end", "seconds", "images/s", "as fast as plain")
+    head: Sequence[str] = (
+        "whole search, from the start of the process to its end",
+        "seconds",
+        "images/s",
+        "as fast as plain",
+    )
     lines.append(render_markdown_table(head, table))
     verdicts = []
     if config.target:
@@ -157,7 +162,7 @@ def divided_phases(searches: Sequence[Mapping[str, Any]], costs: Mapping[str, fl
     arithmetic = min(1.0, costs[FLOOR] / default)
     copies = min(1.0 - arithmetic, costs[COPIES] / default)
     augmentation = min(1.0 - arithmetic - copies, max(0.0, costs["default"] - costs["no augmentation"]) / default)
-    divided = {}
+    divided: dict[str, float] = {}
     for name, seconds in phases.items():
         if name == "validation":
             divided |= {"arithmetic": training * arithmetic, "copies": training * copies}

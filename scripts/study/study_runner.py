@@ -218,7 +218,8 @@ def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
 def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) -> Training:
     """The training of an arm in a repeat; its name stands for all that makes up its numbers."""
     config = plan.study.config_of(arm, setting.base)
-    split, sides = setting.held_out[seed], ("val",)
+    sides: tuple[str, ...] = ("val",)
+    split = setting.held_out[seed]
     if arm.claims_by:
         split, sides = claimed_split(setting.manifest, split, seed, arm.claims_by), ("val", "test")
     task = {"seed": seed, "epochs": epochs, "validate_on": sides}

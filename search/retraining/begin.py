@@ -15,7 +15,7 @@ from search.machine.free_memory import device_memory
 from search.machine.memory_needs import most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.retraining.flags import RetrainFlags
-from search.retraining.origin import Source, find_weights, from_record, from_run, open_pictures
+from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
 from search.start import check_device, check_disk, hold
 from search.study import AskedStudy
@@ -54,7 +54,7 @@ def begin_retraining(
     if not config.no_final and not (split.table["split"] == "test").any():
         raise UserError("the split has no test side to score on: rank only, by --no-final")
     backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
-    files = find_weights(source, backbones, asked.search.weights, places.cache_path)
+    files = weights_to_start_from(source, backbones, asked.search.weights, places.cache_path)
     task, cluster = source.task, session.cluster
     asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
     settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)

@@ -163,7 +163,7 @@ def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: C
     return prepared.cache.path, prepared.split
 
 
-def find_weights(source: Source, backbones: Sequence[str], policy: str, cache_dir: Path) -> dict[str, str]:
+def weights_to_start_from(source: Source, backbones: Sequence[str], policy: str, cache_dir: Path) -> dict[str, str]:
     """The files of the weights that the search's trials started from, by backbone; random ones are left out.
 
     Raises:

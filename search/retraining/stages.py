@@ -354,7 +354,7 @@ def export(retraining: Retraining, result: RetrainedModel, console: Console) -> 
 def summarize(retraining: Retraining, result: RetrainedModel, said: str, console: Console) -> None:
     """Says what came out of it, and where it is."""
     test = result.test["macro_f1"]
-    score = Interval(*(float("nan") if test[end] is None else test[end] for end in ("value", "low", "high")))
+    score = Interval.from_json(test)
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
     say(

@@ -13,7 +13,7 @@ import pytest
 
 from results.records.record import check_space
 from search.flags import SearchFlags
-from search.start import find_weights, refuse_formulations
+from search.start import weights_of_space, refuse_formulations
 from search.study import AskedStudy
 from spaces import absolute_space, get_space, space_name
 from trainables.config import TrialConfig
@@ -171,10 +171,10 @@ def test_weights_that_are_missing_or_a_backbone_that_is_none_are_found_before_th
     (tmp_path / "weights" / "test_vit.safetensors").write_bytes(b"")
     study = AskedStudy.of(space=f"{path}:mine", weights=str(tmp_path / "weights")).settle(2, 0)
     with pytest.raises(ValueError, match=r"no pretrained weights for test_resnet, which .*mine proposes: give"):
-        find_weights(get_space(study.space), study)
+        weights_of_space(get_space(study.space), study)
     unknown = write(tmp_path, GOOD.replace("test_resnet", "test_resnett"))
     with pytest.raises(ValueError, match=r"my spaces.py:mine .* 'test_resnett': did you mean 'test_resnet'"):
-        find_weights(get_space(f"{unknown}:mine"), study)
+        weights_of_space(get_space(f"{unknown}:mine"), study)
     body = """
 def mine(trial):
     return TrialConfig(
@@ -183,7 +183,7 @@ def mine(trial):
     )
 """
     with pytest.raises(ValueError, match=r"proposes the backbone 'vgg11': vgg11 has no drop path: set drop_path to 0"):
-        find_weights(get_space(write(tmp_path, HEAD + body) + ":mine"), study)
+        weights_of_space(get_space(write(tmp_path, HEAD + body) + ":mine"), study)
 
 
 def test_heads_need_classes_made_of_attributes(pictures: Path) -> None:

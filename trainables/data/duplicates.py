@@ -140,7 +140,7 @@ def check_leaks(table: pandas.DataFrame, cache: ImageCache, root: Path | None = 
         sides=sides,
         groups=groups,
         labels=labels,
-        root=str(root or os.path.commonpath([Path(path).parent for path in paths] or ["/"])),
+        root=str(root or os.path.commonpath([str(Path(path).parent) for path in paths] or ["/"])),
     )
 
 

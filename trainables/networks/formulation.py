@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -43,14 +44,15 @@ class Attributes(nn.Module):
         """Maps `(B, 3, S, S) float32` to logits of the classes `(B, C) float32`."""
         answers = [network(pictures).float() for network in self.networks]
         logits = torch.cat(answers, dim=1).split(self._sizes, dim=1)
-        return sum(
+        total = sum(
             functional.log_softmax(of_values, dim=1)[:, self.get_buffer(f"_value_of_class_{place}")]
             for place, of_values in enumerate(logits)
         )
+        return cast(torch.Tensor, total)  # there is an attribute at least
 
     def get_classifier(self) -> tuple[nn.Module, ...]:
         """The last layers of all networks."""
-        heads = [network.get_classifier() for network in self.networks]
+        heads = [cast(Any, network).get_classifier() for network in self.networks]  # timm's own method
         return tuple(part for head in heads for part in (head if isinstance(head, (tuple, list)) else (head,)))
 
     def saved_names(self) -> dict[str, str]:
@@ -109,7 +111,7 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
     return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 
-def _create(num_classes: int, *, backbone: str, image_size: int, **options: object) -> nn.Module:
+def _create(num_classes: int, *, backbone: str, image_size: int, **options: Any) -> nn.Module:
     return create_backbone(backbone, num_classes, image_size, **options)
 
 
@@ -136,9 +138,10 @@ def build_criterion(config: TrialConfig, task: TaskConfig, class_counts: Sequenc
 
     def criterion(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         shares = functional.one_hot(targets, logits.shape[1]).float() if targets.ndim == 1 else targets
-        return sum(
+        total = sum(
             weight * loss(marginal_log_probs(logits, classes_of_value), shares @ classes)
             for weight, loss, classes, classes_of_value in parts
         )
+        return cast(torch.Tensor, total)  # there is an attribute at least
 
     return criterion

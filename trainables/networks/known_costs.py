@@ -122,7 +122,7 @@ def known_throughput(
 
 def _speed(known: object) -> float | None:
     speed = known.get("images_per_second") if isinstance(known, dict) else None
-    return float(speed) if type(speed) in (int, float) else None
+    return float(speed) if isinstance(speed, int | float) and not isinstance(speed, bool) else None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import timm
 import torch
@@ -59,6 +60,7 @@ def create_backbone(
         RuntimeError: timm does not know the backbone, or the weights do not fit it.
         UserError: The backbone has no drop path, or cannot take pictures of this size.
     """
+    with_drop_path: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
         model = timm.create_model(
             backbone,
@@ -66,7 +68,7 @@ def create_backbone(
             pretrained_cfg_overlay={"file": file} if file is not None else None,
             num_classes=num_classes,
             drop_rate=dropout,
-            **({"drop_path_rate": drop_path} if drop_path > 0 else {}),
+            **with_drop_path,
             **size_options(backbone, image_size),
         )
     except TypeError as error:
@@ -87,7 +89,7 @@ _SUITING: set[tuple[str, int]] = set()
 """Backbones and sizes that suit each other, as this process has found: it takes longer than to build the network."""
 
 
-def size_options(backbone: str, image_size: int) -> dict[str, int]:
+def size_options(backbone: str, image_size: int) -> dict[str, Any]:
     """What timm must be told to build the backbone for pictures of this size; nothing for most families.
 
     Transformers with position embeddings are made for one size, which timm marks as `fixed_input_size`.
@@ -141,7 +143,7 @@ def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
     if not timm.is_model(backbone):
         close = difflib.get_close_matches(backbone, timm.list_models(), n=1, cutoff=0.5)
         raise UserError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")
-    options = {"drop_path_rate": 0.1} if drop_path else {}
+    options: dict[str, Any] = {"drop_path_rate": 0.1} if drop_path else {}
     try:
         with torch.device("meta"):
             model = timm.create_model(backbone, num_classes=2, **options)

@@ -70,7 +70,7 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
     sources: dict[str, str] = {}
     hub = Hub()
     for backbone in backbones:
-        found = _in_folder(backbone, folder) if folder else find_weights(backbone, cache_dir, hub)
+        found = _in_folder(backbone, folder) if folder else find_pretrained_file(backbone, cache_dir, hub)
         if found is not None:
             path, source = found
             files[backbone] = str(path)
@@ -125,8 +125,13 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
 
 def check_weights_once(backbone: str, file: str, others: Sequence[str], cache_dir: Path) -> None:
     """`check_weights`, unless a file of the very same content has passed before, as the facts in `cache_dir` know."""
+
+    def fits() -> bool:
+        check_weights(backbone, file, others)
+        return True
+
     key = f"weights of {backbone} {_sha256(Path(file))} {library_versions()}"
-    known_fact(cache_dir, key, lambda: check_weights(backbone, file, others) or True, lambda known: known is True)
+    known_fact(cache_dir, key, fits, lambda known: known is True)
 
 
 def _heads(backbone: str) -> tuple[str, ...]:
@@ -253,7 +258,7 @@ def _in_folder(backbone: str, folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def find_weights(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
+def find_pretrained_file(backbone: str, cache_dir: Path, hub: Hub) -> tuple[Path, str] | None:
     """The file of a backbone's weights and words about it: from the hub cache, a package, or the hub."""
     found = _in_hub_cache(backbone, cache_dir) or _in_package(backbone, cache_dir)
     return found or _from_hub(backbone, cache_dir, hub)

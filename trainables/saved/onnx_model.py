@@ -29,7 +29,7 @@ class PixelsToLogits(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Maps `(B, 3, S, S) float32` from 0 to 1 to logits `(B, C) float32`."""
-        return self.network((pixels - self.mean) / self.std)
+        return self.network((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
 
 
 def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None:
@@ -59,6 +59,7 @@ def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"torch cannot write {described.backbone} as ONNX ({reason}); try another --opset") from error
+    assert program is not None  # None is for exports without dynamo
     size = described.image_size
     program.model.metadata_props.update(
         {

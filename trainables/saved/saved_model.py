@@ -70,8 +70,8 @@ def save_model(
         attributes={name: tuple(by_class) for name, by_class in attributes.items()},
         image_size=image_size,
         stored_size=stored_size(image_size),
-        mean=tuple(map(float, settings.get("mean", (0.5, 0.5, 0.5)))),
-        std=tuple(map(float, settings.get("std", (0.5, 0.5, 0.5)))),
+        mean=_channels(settings.get("mean")),
+        std=_channels(settings.get("std")),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         record=dict(record),
     )
@@ -164,6 +164,7 @@ def _build(description: ModelDescription, folder: Path) -> nn.Module:
     )
     if not timm.is_model(name):  # create_model would take a name such as hf-hub:... for leave to download
         raise ModelError(unknown)
+    options: dict[str, Any] = dict(description.options)
     overlay = {"mean": description.mean, "std": description.std}
     try:
         with torch.random.fork_rng(devices=[]):
@@ -171,9 +172,7 @@ def _build(description: ModelDescription, folder: Path) -> nn.Module:
                 description.formulation,
                 len(description.classes),
                 description.attributes,
-                lambda num: timm.create_model(
-                    name, num_classes=num, pretrained_cfg_overlay=overlay, **description.options
-                ),
+                lambda num: timm.create_model(name, num_classes=num, pretrained_cfg_overlay=overlay, **options),
             )
     except RuntimeError as error:  # a tag that is not known
         raise ModelError(f"{unknown} ({error})") from error
@@ -198,13 +197,19 @@ def _holds(content: bytes) -> str:
     return note.get("holds", "the weights of another network")
 
 
+def _channels(values: Sequence[float] | None) -> tuple[float, float, float]:
+    """A number for each of red, green and blue; a half where a network says none."""
+    red, green, blue = (0.5, 0.5, 0.5) if values is None else map(float, values)
+    return red, green, blue
+
+
 def _difference(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> str:
     """The tensor by which two networks are told apart; empty where all names and shapes agree."""
     if lacking := [name for name in wanted if name not in found]:
         return f"it lacks {lacking[0]} and {len(lacking) - 1} more tensors"
     if added := [name for name in found if name not in wanted]:
         return f"it has {added[0]} and {len(added) - 1} more tensors besides"
-    for name in reversed(wanted):  # the classifier comes last
+    for name in reversed(list(wanted)):  # the classifier comes last
         if wanted[name].shape != found[name].shape:
             return f"{name} has the shape {tuple(found[name].shape)}, not {tuple(wanted[name].shape)}"
     return ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -57,7 +58,7 @@ def score(
     """
     attributes = attributes or {}
     num_classes = logits.shape[1]
-    settings = {"num_classes": num_classes, "validate_args": False}
+    settings: dict[str, Any] = {"num_classes": num_classes, "validate_args": False}
     numbers = torch.cat(
         [
             functional.cross_entropy(logits, labels).view(1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import torch
 from timm.optim import create_optimizer_v2
@@ -40,6 +41,9 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimi
 def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
     # Fused SGD breaks off where some parameters have a momentum and others, frozen so far, have none yet.
     fused = config.optimizer in FUSED and not (config.optimizer == "sgd" and config.frozen_share > 0)
+    options: dict[str, Any] = {"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}
+    if fused:
+        options["fused"] = True
     return create_optimizer_v2(
         model,
         opt=config.optimizer,  # timm's sgd is the one with Nesterov momentum
@@ -47,8 +51,7 @@ def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay=config.weight_decay,
         momentum=MOMENTUM,
         filter_bias_and_bn=True,
-        **({"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}),
-        **({"fused": True} if fused else {}),
+        **options,
     )
 
 
@@ -67,7 +70,7 @@ def freeze_backbone(model: nn.Module, frozen: bool) -> None:
         model: A timm network in training mode.
         frozen: Whether to leave only the classifier to be trained.
     """
-    heads = model.get_classifier()
+    heads = cast(Any, model).get_classifier()  # timm's own method
     heads = heads if isinstance(heads, (tuple, list)) else (heads,)  # distilled transformers have two
     trained = {id(parameter) for head in heads for parameter in head.parameters()}
     for parameter in model.parameters():

@@ -258,8 +258,8 @@ def draw_backdrop(c: Canvas) -> None:
             x = dx - w * 0.05
             while x < w:
                 wide, high = w * rng.uniform(0.04, 0.1), h * rng.uniform(0.08, 0.15)
-                book = tuple(int(v) for v in rng.integers(60, 210, 3))
-                pen.rectangle([x, base - high, x + wide, base], fill=mix(second, book, 0.55))
+                red, green, blue = (int(v) for v in rng.integers(60, 210, 3))
+                pen.rectangle([x, base - high, x + wide, base], fill=mix(second, (red, green, blue), 0.55))
                 x += wide * rng.choice([1.0, 1.0, 1.0, 2.2])
             pen.rectangle([0, base, w, base + h * 0.012], fill=darker(first, 0.4))
     elif look.backdrop == "tiles":
