@@ -139,9 +139,10 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
     asked = options.asked(name)
 
+    from search.checks import check_device
     from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
-    from search.start import check_device, hold
+    from search.start import hold
     from search.stop import StopRequest
     from search.terminal import say, warn
 

@@ -33,14 +33,14 @@ def announce(opened: OpenRun, console: Console) -> None:
         f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
-    if largest := largest_trial(run):
+    if largest := largest_trial(run, opened.facts.known):
         say(console, largest)
     say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
     say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.path.parent))}")
-    say_forecast(forecast_run(run, study, opened.num_left), study.time_budget_seconds, console)
+    say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
 
 
 def at_a_time(study: SettledStudy) -> str:

@@ -13,12 +13,13 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
+from search.checks import check_device
 from search.flags import flag
 from search.machine.free_memory import device_memory
-from search.machine.memory_needs import most_networks, trials_that_fit
+from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
-from search.start import OpenRun, check_device, hold, settle_on, workers_to_come
+from search.start import OpenRun, hold, settle_on, workers_to_come
 from search.study import AskedStudy, SettledStudy
 from spaces import get_space
 from trainables.data.manifest import DataConfig
@@ -94,7 +95,8 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
     free = device_memory(study)
     num_networks = most_networks(space.formulations, saved.task.attributes)
-    fit = trials_that_fit(study, list(saved.weights), saved.data["pictures"], num_networks, free)
+    facts = facts_of(saved.weights, study)
+    fit = trials_that_fit(study, facts, saved.data["pictures"], num_networks, free)
     workers = workers_to_come(asked, study, session)
     study = settle_on(asked, session, space, trials_that_fit=fit)
     check_device(study)
@@ -106,7 +108,15 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
     trials = tuple(load_trials(folder.path))
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     run.save(folder.run_json)
-    return OpenRun(run=run, folder=folder, study=study, space=space, earlier=trials, single_core_trials=workers)
+    return OpenRun(
+        run=run,
+        folder=folder,
+        study=study,
+        space=space,
+        facts=facts,
+        earlier=trials,
+        single_core_trials=workers,
+    )
 
 
 def _decode_again_if_gone(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> None:

@@ -7,15 +7,13 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -23,26 +21,31 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.checks import check_device, check_disk, refuse_formulations, weights_of_space
 from search.engine.portfolio import first_points
 from search.machine.free_memory import device_memory
-from search.machine.memory_needs import LEFT_OUT, leave_out_too_large, long_first, most_networks, trials_that_fit
+from search.machine.memory_needs import (
+    LEFT_OUT,
+    BackboneFacts,
+    facts_of,
+    leave_out_too_large,
+    long_first,
+    most_networks,
+    trials_that_fit,
+)
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.study import AskedStudy, SettledStudy
 from spaces import Space, get_space
-from spaces.sampling import RecordedTrial, at_share
 from trainables.config import TaskConfig
-from trainables.data.manifest import DataConfig, Manifest
+from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
-from trainables.networks.known_costs import backbone_parameters, model_facts
-from trainables.networks.weights import PACKAGES, ResolvedWeights, WeightsError, check_weights_once, resolve_weights
+from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
 """A folder of a run that starts is renamed within a second; one this old was left by a kill."""
-LOG_BYTES = 200_000
-"""Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,8 @@ class OpenRun:
     study: SettledStudy
     space: Space
     """Narrowed to the backbones of the run."""
+    facts: BackboneFacts
+    """Of the backbones, computed once."""
     earlier: tuple[TrialHistory, ...] = ()
     """Trials of earlier starts, in the order of their proposal."""
     warnings: Sequence[str] = ()
@@ -96,16 +101,17 @@ def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: E
     session.start(workers)
     check_device(study)
     weights = weights_of_space(space, study)
+    facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
-    fit = trials_that_fit(study, weights.backbones, len(prepared.cache.rows), num_networks, free)
-    study = settle(trials_that_fit=fit)
-    run, run_dir = start_run(study, data, space, prepared, leaks, weights, free)
+    study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
+    run, run_dir = start_run(study, data, space, prepared, leaks, weights, facts, free)
     stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
         folder=RunFolder(run_dir),
         study=study,
         space=get_space(study.space, list(run.weights), study.formulations),
+        facts=facts,
         warnings=run.data["warnings"],
         single_core_trials=workers,
     )
@@ -141,6 +147,7 @@ def start_run(
     prepared: Prepared,
     leaks: Sequence[str],
     weights: ResolvedWeights,
+    facts: BackboneFacts,
     device_memory_bytes: int | None,
 ) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
@@ -152,6 +159,7 @@ def start_run(
         prepared: The pictures.
         leaks: What `refuse_leaks` says of them.
         weights: Those of the space's backbones that have them.
+        facts: Of these backbones.
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
 
     Returns:
@@ -163,17 +171,10 @@ def start_run(
         WeightsError: Weights are broken, or do not fit their backbone.
     """
     refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
-    count = most_networks(space.formulations, prepared.manifest.attributes)
-    backbones, too_large = leave_out_too_large(weights.backbones, study, device_memory_bytes, count)
-    if too_large and space.own:
-        raise UserError(
-            f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
-            "the file, or give another --image-size, --batch-size or --concurrency"
-        )
+    backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes)
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights_once(backbone, file, [*space.backbones, *PACKAGES], study.cache_path)
-    check_disk(study, backbones, count)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
@@ -183,29 +184,13 @@ def start_run(
         )
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
     if len(points) >= study.trials:  # all that is tried is known
-        points = long_first(points[: study.trials], study)
-    task = TaskConfig(
-        cache_path=str(prepared.cache.path),
-        split_path=str(RunFolder(run_dir).split_csv),
-        checkpoint_dir=str(RunFolder(run_dir).checkpoints),
-        classes=prepared.manifest.classes,
-        attributes=prepared.manifest.attributes,
-        image_size=study.image_size,
-        epochs=study.epochs,
-        batch_size=study.batch_size,
-        seed=study.seed,
-        compile=study.compile,
-        num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus_per_trial else "cpu",
-        weights=files,
-        attribute_weights=dict(study.weight_of_attribute),
-    )
+        points = long_first(points[: study.trials], facts.known)
     run = SearchRun(
         name=name,
         space=space.name,
         started=now.isoformat(timespec="seconds"),
         options=json.loads(json.dumps({**study.options, **asdict(data)}, default=str)),
-        task=task,
+        task=_task(study, prepared, RunFolder(run_dir), files),
         data={**data_facts(prepared, data, study.split, study.seed), "warnings": [*prepared.warnings, *leaks]},
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights={backbone: weights.sources[backbone] for backbone in backbones},
@@ -219,61 +204,48 @@ def start_run(
     return run, run_dir
 
 
-def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:
-    """Checks that classes have attributes where the space makes a head or a network of each.
-
-    Args:
-        space: With its formulations.
-        manifest: With its attributes.
-        weighted: Attributes whose losses are given weights.
-
-    Raises:
-        UserError: They have none, or not the ones that are weighted.
-    """
-    wanted = [formulation for formulation in space.formulations if formulation != "joint"]
-    if wanted and not manifest.attributes:
-        raise UserError(
-            f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
-            "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
-        )
-    if weighted and not wanted:
-        raise UserError("--attribute-weights is for --formulation heads, separate or search: joint has one loss")
-    if unknown := sorted(set(weighted) - manifest.attributes.keys()):
-        raise UserError(
-            f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
-        )
-
-
-def weights_of_space(space: Space, study: SettledStudy) -> ResolvedWeights:
-    """The weights of the space's backbones; a built-in space goes on without backbones that have none.
+def _trainable(
+    space: Space,
+    study: SettledStudy,
+    prepared: Prepared,
+    weights: ResolvedWeights,
+    facts: BackboneFacts,
+    device_memory_bytes: int | None,
+) -> tuple[tuple[str, ...], str]:
+    """The backbones that memory and disk have room for, and a sentence about the others.
 
     Raises:
-        UserError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
-        WeightsError: The weights that were asked for cannot be had.
+        UserError: None has, or one of a user's own space has not.
     """
-    if space.own:
-        for backbone, drop_path in _networks(space):
-            try:
-                backbone_parameters(backbone, drop_path=drop_path, cache_dir=study.cache_path)
-            except ValueError as error:
-                raise UserError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
-    weights = resolve_weights(space.backbones, study.weights, study.cache_path)
-    if space.own and weights.backbones != space.backbones:
-        missing = ", ".join(backbone for backbone in space.backbones if backbone not in weights.backbones)
-        raise WeightsError(
-            f"no pretrained weights for {missing}, which {study.space} proposes: give a folder that has them by "
-            "--weights, take them out of the file, or start at random by --weights none"
+    count = most_networks(space.formulations, prepared.manifest.attributes)
+    backbones, too_large = leave_out_too_large(weights.backbones, facts, study, device_memory_bytes, count)
+    if too_large and space.own:
+        raise UserError(
+            f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
+            "the file, or give another --image-size, --batch-size or --concurrency"
         )
-    return weights
+    check_disk(study, [facts.known[backbone] for backbone in backbones], count)
+    return backbones, too_large
 
 
-def _networks(space: Space) -> list[tuple[str, bool]]:
-    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
-    rng = np.random.default_rng(0)
-    trials: list[Any] = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
-    configs = [*space.starting_points, *map(space.suggest, trials)]
-    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
-    return [*((backbone, False) for backbone in space.backbones), *proposed]
+def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Mapping[str, str]) -> TaskConfig:
+    """What all trials of the run share."""
+    return TaskConfig(
+        cache_path=str(prepared.cache.path),
+        split_path=str(folder.split_csv),
+        checkpoint_dir=str(folder.checkpoints),
+        classes=prepared.manifest.classes,
+        attributes=prepared.manifest.attributes,
+        image_size=study.image_size,
+        epochs=study.epochs,
+        batch_size=study.batch_size,
+        seed=study.seed,
+        compile=study.compile,
+        num_threads=study.cpus_per_trial,
+        device="cuda" if study.gpus_per_trial else "cpu",
+        weights=dict(files),
+        attribute_weights=dict(study.weight_of_attribute),
+    )
 
 
 def _free_name(runs_dir: Path, name: str) -> str:
@@ -316,46 +288,3 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def check_device(study: SettledStudy) -> None:
-    """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use, or no compiler is here."""
-    if not study.one_machine:
-        return  # where trials run is not here
-    if study.gpus_per_trial:
-        from trainables.machine.epoch_meter import gpus_work  # torch, which is not needed without a GPU
-
-        if not gpus_work():
-            raise UserError(
-                "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
-            )
-    if study.compile:
-        from trainables.training.compiling import refuse_without_compiler
-
-        refuse_without_compiler("cuda" if study.gpus_per_trial else "cpu")
-
-
-def check_disk(study: SettledStudy, backbones: Sequence[str], num_networks: int = 1) -> None:
-    """Compares what the run will hold at most with what is free.
-
-    A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
-    it is being replaced, and its best weights; an ended one at most its best weights.
-
-    Args:
-        study: Settled.
-        backbones: timm names.
-        num_networks: Networks of a trial: one, or one an attribute.
-
-    Raises:
-        UserError: It will not fit; says how much is needed and the ways out.
-    """
-    most = max(model_facts(backbone, study.image_size, study.cache_path).parameters for backbone in backbones)
-    weights_bytes = 4 * num_networks * most
-    needed = weights_bytes * (9 * (study.concurrency) + study.keep) + LOG_BYTES * study.trials
-    folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
-            "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
-        )

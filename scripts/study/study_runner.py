@@ -19,11 +19,11 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, load_trials
 from results.statistics.comparison import Answers, Classes, Compared, compare, measure, measure_named
 from scripts.study.study_list import Arm, Study
-from search.machine.memory_needs import most_networks
+from search.checks import check_disk
+from search.machine.memory_needs import facts_of, most_networks
 from search.machine.provenance import provenance
 from search.machine.ray_session import ray_session
 from search.retraining.trainings import Job, run_jobs
-from search.start import check_disk
 from search.stop import StopRequest
 from search.study import SettledStudy
 from search.terminal import say, warn
@@ -131,7 +131,8 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
     backbones = list(plan.sources)
     formulations = {plan.study.config_of(arm, setting.base).formulation for arm in plan.study.arms}
     count = most_networks(formulations, setting.manifest.attributes)
-    check_disk(replace(setting.study, trials=len(plan.study.arms) * len(setting.held_out)), backbones, count)
+    facts = facts_of(backbones, setting.study).known.values()
+    check_disk(replace(setting.study, trials=len(plan.study.arms) * len(setting.held_out)), facts, count)
     epochs, speeds = _epochs(plan.study, setting)
     trainings = [
         _training(arm, seed, epochs[arm.name], plan, setting) for seed in setting.held_out for arm in plan.study.arms

@@ -19,10 +19,10 @@ from search.flags import ROOT
 from search.study import SettledStudy
 from trainables.networks.known_costs import (
     FactsError,
+    ModelFacts,
     TrialSetting,
     known_throughput,
     measure_throughput,
-    model_facts,
     recall_trial,
 )
 
@@ -120,7 +120,9 @@ def forecast(
     return Forecast(seconds(ordered, 1), seconds(ordered[:half], 1 / spread), seconds(ordered[-half:], spread))
 
 
-def forecast_run(run: SearchRun, study: SettledStudy, num_trials: int) -> Forecast | None:
+def forecast_run(
+    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts], num_trials: int
+) -> Forecast | None:
     """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
 
     None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
@@ -130,8 +132,8 @@ def forecast_run(run: SearchRun, study: SettledStudy, num_trials: int) -> Foreca
     if study.address is not None or not num_trials or not sides or run.task.compile:
         return None
     try:
-        speeds, remembered = images_per_second(run, study)
-    except (FactsError, OSError, RuntimeError, subprocess.TimeoutExpired):
+        speeds, remembered = images_per_second(run, study, facts)
+    except (FactsError, KeyError, OSError, RuntimeError, subprocess.TimeoutExpired):
         return None
     pictures = sides["train"]["pictures"] + sides["val"]["pictures"] / EVALUATION_SPEED
     pictures *= mean_networks(run.options.get("formulation"), len(run.task.attributes))
@@ -149,7 +151,9 @@ def mean_networks(formulation: str | None, num_attributes: int) -> float:
     return {"separate": num_attributes, "search": (2 + num_attributes) / 3}.get(formulation or "", 1)
 
 
-def images_per_second(run: SearchRun, study: SettledStudy) -> tuple[Mapping[str, float], bool]:
+def images_per_second(
+    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts]
+) -> tuple[Mapping[str, float], bool]:
     """Training speed of each backbone of a run in a trial, and whether all of them are remembered from trials.
 
     What no trial has trained yet is timed where it was timed before; else the default's backbone is, for a second or
@@ -175,7 +179,7 @@ def images_per_second(run: SearchRun, study: SettledStudy) -> tuple[Mapping[str,
         speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, task.num_threads, study.cache_path)
 
     def activations(backbone: str) -> int:
-        return model_facts(backbone, task.image_size, study.cache_path).activations
+        return facts[backbone].activations
 
     work = [speed * activations(backbone) for backbone, speed in speeds.items()]
     mean_work = sum(work) / len(work)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from results.records.record import SearchRun
 from search.study import SettledStudy
-from trainables.data.cache import default_cache_dir, stored_size
+from trainables.data.cache import stored_size
 from trainables.errors import UserError
 from trainables.machine.hardware import CONTEXT_BYTES
 from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
@@ -29,14 +29,40 @@ LEFT_OUT = ": left out of the search"
 """How the sentence ends about backbones that do not fit."""
 
 
+@dataclass(frozen=True)
+class BackboneFacts:
+    """What is known of the backbones of a search, found out once."""
+
+    known: Mapping[str, ModelFacts]
+    """By timm name."""
+    problems: Mapping[str, str]
+    """Why one cannot be run at the size that is asked for."""
+
+
+def facts_of(backbones: Iterable[str], study: SettledStudy) -> BackboneFacts:
+    """The facts of backbones at the image size of a study."""
+    known, problems = {}, {}
+    for backbone in backbones:
+        try:
+            known[backbone] = model_facts(backbone, study.image_size, study.cache_path)
+        except FactsError as error:
+            problems[backbone] = str(error)
+    return BackboneFacts(known, problems)
+
+
 def leave_out_too_large(
-    backbones: Sequence[str], study: SettledStudy, device_memory_bytes: int | None, num_networks: int = 1
+    backbones: Sequence[str],
+    facts: BackboneFacts,
+    study: SettledStudy,
+    device_memory_bytes: int | None,
+    num_networks: int = 1,
 ) -> tuple[tuple[str, ...], str]:
     """Leaves out the backbones whose trials cannot fit.
 
     Args:
         backbones: timm names.
-        study: Settled.
+        facts: Of these.
+        study: How to search.
         device_memory_bytes: Free memory that the trials of one device share; None where it is not known, then
             nothing is left out for it.
         num_networks: Networks of a trial: one, or one an attribute.
@@ -51,12 +77,10 @@ def leave_out_too_large(
     batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
     kept, reasons = [], []
     for backbone in backbones:
-        try:
-            facts = model_facts(backbone, study.image_size, study.cache_path)
-        except FactsError as error:
-            reasons.append(str(error))
+        if backbone in facts.problems:
+            reasons.append(facts.problems[backbone])
             continue
-        needed = trial_bytes(facts, batch_size, num_networks, gpu=bool(study.gpus_per_trial))
+        needed = trial_bytes(facts.known[backbone], batch_size, num_networks, gpu=bool(study.gpus_per_trial))
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
         else:
@@ -78,7 +102,7 @@ def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gp
 
 def trials_that_fit(
     study: SettledStudy,
-    backbones: Sequence[str],
+    facts: BackboneFacts,
     num_pictures: int,
     num_networks: int,
     device_memory_bytes: int | None,
@@ -90,7 +114,7 @@ def trials_that_fit(
 
     Args:
         study: Settled but for this.
-        backbones: timm names.
+        facts: Of the backbones.
         num_pictures: Pictures of the data, which a GPU may hold for each trial.
         num_networks: Networks that a trial trains at once (`most_networks`).
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
@@ -99,13 +123,9 @@ def trials_that_fit(
         return None
     gpu = bool(study.gpus_per_trial)
     needed = []
-    for backbone in backbones:
-        try:
-            facts = model_facts(backbone, study.image_size, study.cache_path)
-        except FactsError:
-            continue
+    for backbone, costs in facts.known.items():
         if not gpu:
-            needed.append(trial_bytes(facts, study.batch_size, num_networks, gpu=False))
+            needed.append(trial_bytes(costs, study.batch_size, num_networks, gpu=False))
             continue
         setting = TrialSetting(
             backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial, compiled=study.compile
@@ -113,7 +133,7 @@ def trials_that_fit(
         known = recall_trial(setting, study.cache_path)
         pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
         took = known.memory_bytes if known is not None else None
-        network = took or facts.training_bytes(study.batch_size, bfloat16=True)
+        network = took or costs.training_bytes(study.batch_size, bfloat16=True)
         needed.append(sharing_bytes(num_networks * network, pictures))
     return room_for(needed, device_memory_bytes)
 
@@ -129,13 +149,9 @@ def room_for(needed_bytes: Sequence[int], free_bytes: int) -> int:
     return free_bytes // max(possible) if possible else 1
 
 
-def long_first(points: Sequence[dict[str, Any]], study: SettledStudy) -> list[dict[str, Any]]:
+def long_first(points: Sequence[dict[str, Any]], facts: Mapping[str, ModelFacts]) -> list[dict[str, Any]]:
     """The default, then the other points by how much their backbones compute: none is left alone at the end."""
-
-    def multiply_adds(point: Mapping[str, Any]) -> int:
-        return model_facts(point["backbone"], study.image_size, study.cache_path).multiply_adds
-
-    return [*points[:1], *sorted(points[1:], key=multiply_adds, reverse=True)]
+    return [*points[:1], *sorted(points[1:], key=lambda point: facts[point["backbone"]].multiply_adds, reverse=True)]
 
 
 def most_networks(formulations: Collection[str], attributes: Collection[str]) -> int:
@@ -143,14 +159,11 @@ def most_networks(formulations: Collection[str], attributes: Collection[str]) ->
     return len(attributes) if "separate" in formulations else 1
 
 
-def largest_trial(run: SearchRun) -> str:
-    """The backbone of a run whose trials need the most memory, in words; empty where the facts cannot be had."""
-    cache_dir = Path(run.options.get("cache_dir") or default_cache_dir()).expanduser()
-    gpu = run.task.device.startswith("cuda")
-    try:
-        facts = {backbone: model_facts(backbone, run.task.image_size, cache_dir) for backbone in run.weights}
-    except (FactsError, OSError):
+def largest_trial(run: SearchRun, facts: Mapping[str, ModelFacts]) -> str:
+    """The backbone of a run whose trials need the most memory, in words; empty where no facts can be had."""
+    if not facts:
         return ""
+    gpu = run.task.device.startswith("cuda")
     proposed = {run.options.get("formulation"), *(point.get("formulation") for point in run.points)}
     count = len(run.task.attributes) if proposed & {"separate", "search"} else 1
     needed = {backbone: trial_bytes(found, run.task.batch_size, count, gpu=gpu) for backbone, found in facts.items()}

@@ -11,13 +11,14 @@ from rich.console import Console
 from results.export import is_stale
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import candidates
+from search.checks import check_device, check_disk
 from search.machine.free_memory import device_memory
-from search.machine.memory_needs import most_networks, trials_that_fit
+from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
-from search.start import check_device, check_disk, hold
+from search.start import hold
 from search.study import AskedStudy
 from spaces import space_name
 from trainables.data.manifest import DataConfig
@@ -67,8 +68,9 @@ def begin_retraining(
     stack.enter_context(hold(folder, "trained again"))
     check_device(study)
     count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
-    study = settle(trials_that_fit=trials_that_fit(study, backbones, len(split.table), count, device_memory(study)))
-    check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), backbones, count)
+    facts = facts_of(backbones, study)
+    study = settle(trials_that_fit=trials_that_fit(study, facts, len(split.table), count, device_memory(study)))
+    check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), facts.known.values(), count)
     split.save(logs.split_csv)
     task = replace(
         task,

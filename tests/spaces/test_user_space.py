@@ -12,8 +12,8 @@ import optuna
 import pytest
 
 from results.records.record import check_space
+from search.checks import refuse_formulations, weights_of_space
 from search.flags import SearchFlags
-from search.start import weights_of_space, refuse_formulations
 from search.study import AskedStudy
 from spaces import absolute_space, get_space, space_name
 from trainables.config import TrialConfig

@@ -19,6 +19,7 @@ from search.machine.forecast import (
     forecast_run,
     images_per_second,
 )
+from search.machine.memory_needs import facts_of
 from search.study import AskedStudy, SettledStudy
 from tests.results.records.test_record import a_run
 from trainables.config import TaskConfig
@@ -70,7 +71,12 @@ def run_and_study(task: TaskConfig, cache_dir: Path) -> tuple[Any, SettledStudy]
     sides = {side: {"pictures": 60} for side in ("train", "val", "test")}
     weights = {"test_resnet": "random", "test_efficientnet": "random"}
     run = a_run(task=task, data={"sides": sides}, weights=weights, points=[{"backbone": "test_resnet"}])
-    return run, AskedStudy.of(cache_dir=cache_dir, concurrency=2, epochs=task.epochs).settle(2, 0)
+    size = {"epochs": task.epochs, "image_size": task.image_size, "batch_size": task.batch_size}
+    return run, AskedStudy.of(cache_dir=cache_dir, concurrency=2, **size).settle(2, 0)
+
+
+def facts(run: Any, study: SettledStudy) -> Any:
+    return facts_of(run.weights, study).known
 
 
 def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> None:
@@ -78,8 +84,8 @@ def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> No
     for backbone, speed in (("test_resnet", 100.0), ("test_efficientnet", 50.0)):
         setting = TrialSetting(backbone, task.image_size, task.batch_size, "cpu", task.num_threads)
         remember_trial(setting, tmp_path, TrialFacts(speed))
-    assert images_per_second(run, study) == ({"test_resnet": 100.0, "test_efficientnet": 50.0}, True)
-    found = forecast_run(run, study, 8)
+    assert images_per_second(run, study, facts(run, study)) == ({"test_resnet": 100.0, "test_efficientnet": 50.0}, True)
+    found = forecast_run(run, study, facts(run, study), 8)
     assert found is not None
     rounds = 8 / 2 * expected_epochs(8, task.epochs, 1, 3.0)
     assert found.seconds == pytest.approx(BESIDE + rounds * 80 * (1 / 100 + 1 / 50) / 2)
@@ -90,7 +96,7 @@ def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
 ) -> None:
     monkeypatch.setattr("trainables.networks.network_costs.MEASURED_SECONDS", 0.05)
     run, study = run_and_study(task, tmp_path)
-    speeds, remembered = images_per_second(run, study)
+    speeds, remembered = images_per_second(run, study, facts(run, study))
     assert not remembered
     timed = module.known_throughput("test_resnet", task.image_size, task.batch_size, "cpu", 1, tmp_path)
     assert timed is not None
@@ -101,9 +107,9 @@ def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
 
 def test_nothing_is_forecast_of_what_cannot_be_known(task: TaskConfig, tmp_path: Path) -> None:
     run, study = run_and_study(task, tmp_path)
-    assert forecast_run(run, study, 0) is None
-    assert forecast_run(replace(run, data={}), study, 8) is None
-    assert forecast_run(run, replace(study, address="10.0.0.7:6379"), 8) is None
+    assert forecast_run(run, study, facts(run, study), 0) is None
+    assert forecast_run(replace(run, data={}), study, facts(run, study), 8) is None
+    assert forecast_run(run, replace(study, address="10.0.0.7:6379"), facts(run, study), 8) is None
 
 
 @pytest.mark.slow

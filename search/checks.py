@@ -1,0 +1,120 @@
+"""What is checked before a run has a folder: the formulations, the weights, the device, the disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from search.study import SettledStudy
+from spaces import Space
+from spaces.sampling import RecordedTrial, at_share
+from trainables.data.manifest import Manifest
+from trainables.errors import UserError
+from trainables.networks.known_costs import ModelFacts, backbone_parameters
+from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
+
+LOG_BYTES = 200_000
+"""Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
+
+
+def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:
+    """Checks that classes have attributes where the space makes a head or a network of each.
+
+    Args:
+        space: With its formulations.
+        manifest: With its attributes.
+        weighted: Attributes whose losses are given weights.
+
+    Raises:
+        UserError: They have none, or not the ones that are weighted.
+    """
+    wanted = [formulation for formulation in space.formulations if formulation != "joint"]
+    if wanted and not manifest.attributes:
+        raise UserError(
+            f"the formulation {' or '.join(wanted)} needs classes made of attributes, and these have none: name the "
+            "CSV's columns that make them, as in --attributes mask gender age, or take --formulation joint"
+        )
+    if weighted and not wanted:
+        raise UserError("--attribute-weights is for --formulation heads, separate or search: joint has one loss")
+    if unknown := sorted(set(weighted) - manifest.attributes.keys()):
+        raise UserError(
+            f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
+        )
+
+
+def weights_of_space(space: Space, study: SettledStudy) -> ResolvedWeights:
+    """The weights of the space's backbones; a built-in space goes on without backbones that have none.
+
+    Raises:
+        UserError: A user's own space proposes a backbone that timm does not know, or drop path for one without.
+        WeightsError: The weights that were asked for cannot be had.
+    """
+    if space.own:
+        for backbone, drop_path in _networks(space):
+            try:
+                backbone_parameters(backbone, drop_path=drop_path, cache_dir=study.cache_path)
+            except ValueError as error:
+                raise UserError(f"{study.space} proposes the backbone {backbone!r}: {error}") from error
+    weights = resolve_weights(space.backbones, study.weights, study.cache_path)
+    if space.own and weights.backbones != space.backbones:
+        missing = ", ".join(backbone for backbone in space.backbones if backbone not in weights.backbones)
+        raise WeightsError(
+            f"no pretrained weights for {missing}, which {study.space} proposes: give a folder that has them by "
+            "--weights, take them out of the file, or start at random by --weights none"
+        )
+    return weights
+
+
+def _networks(space: Space) -> list[tuple[str, bool]]:
+    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
+    rng = np.random.default_rng(0)
+    trials: list[Any] = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
+    configs = [*space.starting_points, *map(space.suggest, trials)]
+    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
+    return [*((backbone, False) for backbone in space.backbones), *proposed]
+
+
+def check_device(study: SettledStudy) -> None:
+    """Raises a `ValueError` if trials shall have GPUs of this machine that torch cannot use, or no compiler is here."""
+    if not study.one_machine:
+        return  # where trials run is not here
+    if study.gpus_per_trial:
+        from trainables.machine.epoch_meter import gpus_work  # torch, which is not needed without a GPU
+
+        if not gpus_work():
+            raise UserError(
+                "there is a GPU, but torch cannot use it: install a CUDA build of torch, or give --gpus-per-trial 0"
+            )
+    if study.compile:
+        from trainables.training.compiling import refuse_without_compiler
+
+        refuse_without_compiler("cuda" if study.gpus_per_trial else "cpu")
+
+
+def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks: int = 1) -> None:
+    """Compares what the run will hold at most with what is free.
+
+    A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
+    it is being replaced, and its best weights; an ended one at most its best weights.
+
+    Args:
+        study: Settled.
+        facts: Of the backbones that are trained.
+        num_networks: Networks of a trial: one, or one an attribute.
+
+    Raises:
+        UserError: It will not fit; says how much is needed and the ways out.
+    """
+    most = max(each.parameters for each in facts)
+    weights_bytes = 4 * num_networks * most
+    needed = weights_bytes * (9 * (study.concurrency) + study.keep) + LOG_BYTES * study.trials
+    folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
+            "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
+        )
