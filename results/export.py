@@ -93,7 +93,7 @@ def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path,
         _update(readme, records_dir, timezone)
     if shown == record.run:
         return f"{path} holds the test score; the README shows it."
-    return f"{path} holds the test score; the README shows another search of {record.space} and leaves it out."
+    return f"{path} holds the test score; the table has another search of {record.space}, or none, and leaves it out."
 
 
 def export_all(*, records_dir: Path, readme: Path, timezone: str | None = None) -> bool:

@@ -67,8 +67,10 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say(console, f"Report: {report}")
-    storage = _storage_flag(run_dir)
-    say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{storage}")
+    places = _storage_flag(run_dir)
+    if study.readme_path != ROOT / "README.md":
+        places += f" --readme {shlex.quote(str(study.readme_path))}"
+    say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
     return CRASH if stop.crash is not None else 0
 
 

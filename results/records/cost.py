@@ -78,7 +78,7 @@ def cost_in_words(best: BestTrial) -> str:
 
 def energy_in_words(joules: float | None) -> str:
     """The energy in Wh, or that the device does not tell."""
-    return "energy not told" if joules is None else f"{joules / JOULES_PER_WH:,.1f} Wh"
+    return "energy unknown" if joules is None else f"{joules / JOULES_PER_WH:,.1f} Wh"
 
 
 def duration(seconds: float) -> str:

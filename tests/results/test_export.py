@@ -39,7 +39,7 @@ def test_what_re_training_found_is_shown_in_the_row_of_its_search(place: dict[st
 def test_what_re_training_found_for_an_older_search_is_kept_but_not_shown(place: dict[str, Any]) -> None:
     export_best(a_record(), **place)
     said = export_retrained(a_final(run="older"), **place)
-    assert said.endswith("the README shows another search of toy and leaves it out.")
+    assert said.endswith("the table has another search of toy, or none, and leaves it out.")
     assert "better than the default" not in place["readme"].read_text()
 
 

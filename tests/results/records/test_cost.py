@@ -76,4 +76,4 @@ def test_the_last_line_of_a_search_says_what_is_known() -> None:
         "52 epochs, 20 more saved by ASHA, 2.0 Wh"
     )
     older = cost_in_words(a_record(wall_seconds=192.4, device_seconds=301.0))
-    assert older == "Cost: 0:03:12 in all, 0:05:01 of training, trials added up, energy not told"
+    assert older == "Cost: 0:03:12 in all, 0:05:01 of training, trials added up, energy unknown"
