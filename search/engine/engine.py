@@ -45,7 +45,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         seed=study.seed,
         points=run.points,
-        storage=folder.study_db,
+        storage=folder.study_journal,
     )
     scheduler = build_scheduler(
         metric=METRIC,
