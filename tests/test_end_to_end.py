@@ -53,7 +53,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def states(run_dir: Path) -> list[TrialState]:
     storage = JournalStorage(JournalFileBackend(str(run_dir / "study.journal")))
-    study = optuna.load_study(study_name="macrotune", storage=storage)
+    study = optuna.load_study(study_name=run_dir.name, storage=storage)
     return [trial.state for trial in study.trials]
 
 

@@ -46,6 +46,7 @@ def build_engine(
         seed=study.seed,
         points=run.points,
         storage=folder.study_journal,
+        study_name=folder.path.name,
     )
     scheduler = build_scheduler(
         metric=METRIC,

@@ -20,7 +20,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from trainables.atomic import replacing
+from trainables.atomic import TORN, replacing
 from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
@@ -130,6 +130,8 @@ class StudyRecord:
             self._fill(InMemoryStorage(), trials)
         else:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            for torn in self._path.parent.glob(self._path.name + TORN):  # of a process that was killed while it wrote
+                torn.unlink()
             with replacing(self._path) as temporary:
                 temporary.touch()
                 journal = UnsyncedJournal(temporary)

@@ -295,9 +295,11 @@ def test_adopting_writes_the_study_file_anew_and_leaves_no_orphans(tmp_path: Pat
 def test_a_file_that_is_no_study_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "study.journal"
     path.write_text("torn by a power cut" * 100)
+    (tmp_path / "study.journal.tmp-7-0").write_text("of a process that was killed while it wrote")
     searcher = build_searcher(space, **GOAL, seed=0, storage=path)
     searcher.suggest("t")
     assert len(study_in(path).trials) == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_trial_is_adopted_once() -> None:
