@@ -16,6 +16,8 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from results.records.best import best_trial
@@ -50,7 +52,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def states(run_dir: Path) -> list[TrialState]:
-    study = optuna.load_study(study_name="macrotune", storage=f"sqlite:///{run_dir / 'study.db'}")
+    storage = JournalStorage(JournalFileBackend(str(run_dir / "study.journal")))
+    study = optuna.load_study(study_name=run_dir.name, storage=storage)
     return [trial.state for trial in study.trials]
 
 

@@ -8,12 +8,8 @@ from __future__ import annotations
 import base64
 import html
 import math
-import sqlite3
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -148,13 +144,14 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     import optuna
 
     titles = ("Which hyper-parameters matter", "Parallel coordinates", "Slices")
-    path = RunFolder(run_dir).study_db
-    if not path.is_file():
-        words = "The run's folder holds no study.db, from which this figure is drawn; a resume of the run writes it."
+    folder = RunFolder(run_dir)
+    path = next((path for path in (folder.study_journal, folder.earlier_study_db) if path.is_file()), None)
+    if path is None:
+        words = "The run's folder holds no study.journal, from which this figure is drawn; a resume writes it."
         return [ReportFigure(title=title, words=words) for title in titles], []
     try:
         study, num_stopped = _scored_study(path)
-    except (sqlite3.Error, ValueError) as error:
+    except (OSError, ValueError) as error:
         words = f"{path} cannot be read: {str(error).partition(chr(10))[0]}. A resume of the run writes it anew."
         return [ReportFigure(title=title, words=words) for title in titles], []
     trials = study.get_trials(deepcopy=False)
@@ -215,39 +212,43 @@ def draw_confusion(path: Path) -> Confusion:
 def _scored_study(path: Path) -> tuple[optuna.Study, int]:
     """The study's trials with a score, all complete, in the order of the search, and how many had been stopped.
 
-    Read as the database that it is: with 1,000 trials Optuna's own storage takes most of the report's time.
+    Raises:
+        ValueError: The file holds no study, or a broken one.
     """
-    from optuna.distributions import json_to_distribution
     from optuna.trial import TrialState, create_trial
 
-    distribution = cache(json_to_distribution)
-    params: dict[int, dict[str, Any]] = defaultdict(dict)
-    distributions: dict[int, dict[str, Any]] = defaultdict(dict)
-    scores: dict[int, list[float]] = defaultdict(list)
-    # A search that still runs must not find its study locked or changed.
-    with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True)) as study:
-        if not study.execute("SELECT study_id FROM studies").fetchall():
-            raise ValueError("it holds no study")
-        trials = study.execute("SELECT trial_id, number, state FROM trials ORDER BY number").fetchall()
-        query = "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params ORDER BY param_id"
-        for trial_id, name, value, text in study.execute(query):
-            distributions[trial_id][name] = distribution(text)
-            params[trial_id][name] = distribution(text).to_external_repr(value)
-        query = "SELECT trial_id, intermediate_value FROM trial_intermediate_values"
-        for trial_id, value in study.execute(f"{query} WHERE intermediate_value_type = 'FINITE'"):
-            scores[trial_id].append(value)
-        for trial_id, value in study.execute("SELECT trial_id, value FROM trial_values WHERE value_type = 'FINITE'"):
-            scores[trial_id] = scores[trial_id] or [value]
     scored, num_stopped = [], 0
-    for trial_id, number, state in trials:
-        if state in (TrialState.COMPLETE.name, TrialState.PRUNED.name) and scores[trial_id]:
-            num_stopped += state == TrialState.PRUNED.name
-            trial = create_trial(
-                params=params[trial_id], distributions=distributions[trial_id], value=max(scores[trial_id])
-            )
-            trial.number = number
-            scored.append(trial)
+    for trial in _trials_in(path):
+        if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+            continue
+        values = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+        if not values and trial.value is not None and math.isfinite(trial.value):
+            values = [trial.value]
+        if values:
+            num_stopped += trial.state == TrialState.PRUNED
+            complete = create_trial(params=trial.params, distributions=trial.distributions, value=max(values))
+            complete.number = trial.number
+            scored.append(complete)
     return _study_of(scored), num_stopped
+
+
+def _trials_in(path: Path) -> list[optuna.trial.FrozenTrial]:
+    """The trials of a study's file, which a search may still be writing: it is neither locked nor changed."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        storage: optuna.storages.BaseStorage
+        if path.suffix == ".db":
+            storage = optuna.storages.RDBStorage(f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true")
+        else:
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        return optuna.load_study(study_name=None, storage=storage).get_trials(deepcopy=False)
+    except SQLAlchemyError as error:
+        raise ValueError(f"it is no study of Optuna ({error})") from error
+    except (KeyError, TypeError, AssertionError) as error:  # lines of a journal that Optuna did not write
+        raise ValueError("it is no journal of Optuna") from error
 
 
 def _study_of(trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:

@@ -73,8 +73,13 @@ class RunFolder:
         return self.path / "events.jsonl"
 
     @property
-    def study_db(self) -> Path:
+    def study_journal(self) -> Path:
         """Optuna's study, derived from the trials."""
+        return self.path / "study.journal"
+
+    @property
+    def earlier_study_db(self) -> Path:
+        """The study of a run that an earlier version made, as an SQLite file."""
         return self.path / "study.db"
 
     @property

@@ -26,6 +26,8 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import optuna
 import psutil
 import tyro
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder
@@ -118,7 +120,7 @@ def _tortured(
     if any(not trial.status.is_over for trial in load_trials(run_dir)):
         _wait(_start(["--resume", name], out))
     trials, folder = load_trials(run_dir), RunFolder(run_dir)
-    study = optuna.load_study(study_name="macrotune", storage=f"sqlite:///{folder.study_db}")
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(folder.study_journal))))
     states = Counter(trial.state.name for trial in study.trials)
     return Outcome(
         run=name,

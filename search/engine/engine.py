@@ -45,7 +45,8 @@ def build_engine(
         max_epochs=run.task.epochs,
         seed=study.seed,
         points=run.points,
-        storage=folder.study_db,
+        storage=folder.study_journal,
+        study_name=folder.path.name,
     )
     scheduler = build_scheduler(
         metric=METRIC,

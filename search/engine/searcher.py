@@ -1,7 +1,7 @@
 """The Optuna side of the bridge: proposes configurations to Ray Tune and keeps a study that says what happened.
 
 The searcher holds every trial itself. From that it derives two things and nothing flows back from either: the study,
-in memory or in an SQLite file for optuna-dashboard, that says honestly how each trial ended; and what the sampler sees,
+in memory or in a journal file for optuna-dashboard, that says honestly how each trial ended; and what the sampler sees,
 where all values are on the scale of a trial that ran to the end.
 """
 
@@ -54,7 +54,7 @@ def build_searcher(
         seed: Seed of every proposal; on one worker it fixes the whole sequence.
         points: Configurations to try first, by the names that the space suggests. They may be partial or come from
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
-        storage: SQLite file of the study; written anew by this searcher. None keeps the study in memory.
+        storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
     """
     return StudySearcher(

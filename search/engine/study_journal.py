@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import datetime
-import functools
+import errno
 import json
 import logging
-import math
-import sqlite3
-import tempfile
+import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from trainables.atomic import TORN, replacing
 from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 """How long a study that could not be written is left alone."""
-
-LOCK_SECONDS = 30
-"""How long a write waits for a reader such as optuna-dashboard."""
 
 _STATES = {
     TrialStatus.RUNNING: TrialState.RUNNING,
@@ -58,10 +55,10 @@ class SearchTrial:
 
 
 class StudyRecord:
-    """The study that readers see: in memory, or in an SQLite file, which is derived and can be written anew any time.
+    """The study that readers see: in memory, or in a journal file, which is derived and can be written anew any time.
 
-    A file that cannot be written (a full disk, a lock held for long) does not end the search: it is marked stale, and
-    the next event writes all of it again.
+    A file that cannot be written (a full disk, a folder that is gone) does not end the search: it is marked stale, and
+    a later event writes all of it again.
     """
 
     def __init__(self, path: Path | None, name: str, mode: str) -> None:
@@ -70,15 +67,16 @@ class StudyRecord:
         self._path = path
         self._name = name
         self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
-        self._in_memory = optuna.storages.InMemoryStorage()
+        self._storage: BaseStorage = InMemoryStorage()
         self._ids: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_not_before": 0.0}
+        """Without the storage, which does not survive pickling: the copy writes it anew."""
+        return {**self.__dict__, "stale": True, "_not_before": 0.0, "_storage": InMemoryStorage(), "_ids": {}}
 
     def study(self) -> optuna.Study:
         """The study as its readers load it."""
-        storage = self._in_memory if self._path is None else _opened(self._path)
+        storage = self._storage if self._path is None else JournalStorage(JournalFileBackend(str(self._path)))
         return optuna.load_study(study_name=self._name, storage=storage)
 
     def write(self, trial: SearchTrial, trials: Iterable[SearchTrial]) -> None:
@@ -87,7 +85,10 @@ class StudyRecord:
 
     def report(self, trial: SearchTrial, epoch: int, trials: Iterable[SearchTrial]) -> None:
         """Writes the value of one epoch."""
-        self._guard(lambda: self._report(trial, epoch), trials)
+        self._guard(
+            lambda: self._storage.set_trial_intermediate_value(self._ids[trial.trial_id], epoch, trial.values[epoch]),
+            trials,
+        )
 
     def sync(self, trials: Iterable[SearchTrial]) -> None:
         """Writes everything anew if the study lags behind."""
@@ -102,137 +103,93 @@ class StudyRecord:
                 self._rewrite(list(trials))
             else:
                 action()
-        except (OSError, sqlite3.Error, optuna.exceptions.StorageInternalError) as error:
+        except OSError as error:
             _logger.warning("The study %s cannot be written now and will be later: %s", self._path, error)
             self.stale = True
             self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _write(self, trial: SearchTrial) -> None:
-        if self._path is not None:
-            with closing(_connected(self._path)) as file, file:
-                _put(file, trial)
-            return
-        storage = self._in_memory
+        frozen = _frozen(trial)
         if trial.trial_id not in self._ids:
-            study_id = storage.get_study_id_from_name(self._name)
-            self._ids[trial.trial_id] = storage.create_new_trial(study_id, _frozen(trial))
+            study_id = self._storage.get_study_id_from_name(self._name)
+            self._ids[trial.trial_id] = self._storage.create_new_trial(study_id, frozen)
             return
         trial_id = self._ids[trial.trial_id]
-        for epoch, value in trial.values.items():
-            storage.set_trial_intermediate_value(trial_id, epoch, value)
-        for key, value in trial.user_attrs.items():
-            storage.set_trial_user_attr(trial_id, key, value)
-        frozen = _frozen(trial)
-        storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
-
-    def _report(self, trial: SearchTrial, epoch: int) -> None:
-        if self._path is None:
-            self._in_memory.set_trial_intermediate_value(self._ids[trial.trial_id], epoch, trial.values[epoch])
-            return
-        with closing(_connected(self._path)) as file, file:
-            file.execute(_INTERMEDIATE, (_row_id(trial), epoch, *_stored(trial.values[epoch])))
+        known = self._storage.get_trial(trial_id)
+        for epoch, value in frozen.intermediate_values.items():
+            if known.intermediate_values.get(epoch) != value:
+                self._storage.set_trial_intermediate_value(trial_id, epoch, value)
+        for key, attribute in frozen.user_attrs.items():
+            if key not in known.user_attrs or known.user_attrs[key] != attribute:
+                self._storage.set_trial_user_attr(trial_id, key, attribute)
+        self._storage.set_trial_state_values(trial_id, frozen.state, frozen.values)
 
     def _rewrite(self, trials: list[SearchTrial]) -> None:
+        """Writes a study of these trials; a file is replaced in one step: readers see the old one or the new."""
         if self._path is None:
-            self._in_memory = optuna.storages.InMemoryStorage()
-            self._in_memory.create_new_study([self._direction], self._name)
-            self._ids = {}
-            for trial in trials:
-                self._write(trial)
+            self._fill(InMemoryStorage(), trials)
         else:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory() as folder:
-                fresh = Path(folder) / "study.db"
-                storage = _opened(fresh)
-                storage.create_new_study([self._direction], self._name)
-                storage.engine.dispose()
-                with closing(_connected(fresh)) as file, file:
-                    for trial in trials:
-                        _put(file, trial)
-                try:
-                    _copy(fresh, self._path)
-                except sqlite3.OperationalError:  # locked, or no space
-                    raise
-                except sqlite3.DatabaseError:  # what is there is no database, or a broken one
-                    self._path.unlink()
-                    _copy(fresh, self._path)
+            for torn in self._path.parent.glob(self._path.name + TORN):  # of a process that was killed while it wrote
+                torn.unlink()
+            with replacing(self._path) as temporary:
+                temporary.touch()
+                journal = UnsyncedJournal(temporary)
+                self._fill(JournalStorage(journal), trials)
+            journal.path = self._path
         self.stale = False
 
-
-def _opened(path: Path) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    """A connection that does not wait for the disk: a power cut may cost the file, which is derived anyway."""
-    connection = sqlite3.connect(path, timeout=LOCK_SECONDS)
-    connection.execute("PRAGMA synchronous = OFF")
-    return connection
+    def _fill(self, storage: BaseStorage, trials: list[SearchTrial]) -> None:
+        storage.create_new_study([self._direction], self._name)
+        self._storage, self._ids = storage, {}
+        for trial in trials:
+            self._write(trial)
 
 
-# Optuna makes the file; its trials are written here, a transaction each. Through Optuna a trial of twenty parameters
-# is some 150 queries, and some of them look through all trials before it.
+class UnsyncedJournal(BaseJournalBackend):
+    """A journal file with one writer, as `JournalFileBackend` reads it.
 
-_STUDY_ID = 1
-_TRIAL = (
-    "INSERT OR REPLACE INTO trials (trial_id, number, study_id, state, datetime_start, datetime_complete) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
-)
-_PARAM = (
-    "INSERT OR REPLACE INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)"
-)
-_VALUE = "INSERT OR REPLACE INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, ?)"
-_INTERMEDIATE = (
-    "INSERT OR REPLACE INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
-    "VALUES (?, ?, ?, ?)"
-)
-_USER_ATTR = "INSERT OR REPLACE INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?)"
+    It takes no lock, since nobody else writes, and does not wait for the disk: a power cut may cost the file, which is
+    derived anyway. What it has written it need not read again.
+    """
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        """An empty file; whoever renames it says so here."""
+        self._size = 0
+        self._num_read = 0
+        self._unread: list[dict[str, Any]] = []
 
-def _put(file: sqlite3.Connection, trial: SearchTrial) -> None:
-    """Puts a trial into the file as it now is, whether it was there or not."""
-    frozen, row_id = _frozen(trial), _row_id(trial)
-    began, ended = (when and when.isoformat(" ", "microseconds") for when in (trial.started, trial.ended))
-    file.execute(_TRIAL, (row_id, trial.number, _STUDY_ID, frozen.state.name, began, ended))
-    ranges = frozen.distributions
-    file.executemany(
-        _PARAM,
-        [
-            (row_id, name, ranges[name].to_internal_repr(value), _range_json(ranges[name]))
-            for name, value in frozen.params.items()
-        ],
-    )
-    if frozen.value is not None:
-        file.execute(_VALUE, (row_id, *_stored(frozen.value)))
-    file.executemany(
-        _INTERMEDIATE, [(row_id, epoch, *_stored(value)) for epoch, value in frozen.intermediate_values.items()]
-    )
-    file.executemany(_USER_ATTR, [(row_id, key, json.dumps(value)) for key, value in frozen.user_attrs.items()])
+    def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
+        """The operations that were appended since the last call.
 
+        Raises:
+            ValueError: The reader begins somewhere else: it is not the one that this journal was made for.
+        """
+        if log_number_from != self._num_read:
+            raise ValueError(f"operations from {log_number_from} are asked for, the next one is {self._num_read}")
+        logs, self._unread = self._unread, []
+        self._num_read += len(logs)
+        return logs
 
-def _row_id(trial: SearchTrial) -> int:
-    return trial.number + 1
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Appends a line per operation, all of them in one write.
 
-
-def _stored(value: float) -> tuple[float | None, str]:
-    """A value and its kind, as Optuna stores them."""
-    if math.isfinite(value):
-        return value, "FINITE"
-    return None, "NAN" if math.isnan(value) else "INF_POS" if value > 0 else "INF_NEG"
-
-
-@functools.lru_cache(maxsize=1024)
-def _range_json(distribution: BaseDistribution) -> str:
-    return optuna.distributions.distribution_to_json(distribution)
-
-
-def _copy(source_path: Path, target_path: Path) -> None:
-    """Copies one SQLite file over another, in one transaction that its readers see at once."""
-    with (
-        closing(sqlite3.connect(source_path)) as source,
-        closing(sqlite3.connect(target_path, timeout=LOCK_SECONDS)) as target,
-    ):
-        source.backup(target)
+        Raises:
+            OSError: They cannot be written, or the file is not what was written so far.
+        """
+        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
+        content = "".join(line + "\n" for line in lines).encode()
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)  # a file that was deleted must not begin in its middle
+        try:
+            if os.fstat(file).st_size != self._size:
+                raise OSError("the file was changed by someone else")
+            if os.write(file, content) != len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(file)
+        self._size += len(content)
+        self._unread += map(json.loads, lines)  # as a reader gets them, and nothing that the caller still changes
 
 
 def _frozen(trial: SearchTrial) -> FrozenTrial:

@@ -172,7 +172,7 @@ def test_a_search_over_all_families_is_one_study(on_disk: bool, tmp_path: Path) 
         max_epochs=1,
         seed=0,
         points=points,
-        storage=tmp_path / "study.db" if on_disk else None,
+        storage=tmp_path / "study.journal" if on_disk else None,
     )
     for number in range(num_points + 4):  # the last are proposed, some of them near trials of other families
         config = searcher.suggest(str(number))

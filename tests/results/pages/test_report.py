@@ -12,6 +12,8 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from results.pages.report import render_report, write_report
@@ -83,9 +85,15 @@ def a_run_dir(
     return folder
 
 
-def a_study(run_dir: Path, num_trials: int, num_complete: int = 1, *, lr_by_number: bool = False) -> Path:
-    """Writes a `study.db` like that of a search: some trials complete, the others pruned after one epoch."""
-    storage = optuna.storages.RDBStorage(f"sqlite:///{run_dir / 'study.db'}")
+def a_study(
+    run_dir: Path, num_trials: int, num_complete: int = 1, *, lr_by_number: bool = False, earlier: bool = False
+) -> Path:
+    """Writes a study like that of a search: some trials complete, the others pruned after one epoch."""
+    storage: optuna.storages.BaseStorage
+    if earlier:  # as an earlier version did
+        storage = optuna.storages.RDBStorage(f"sqlite:///{run_dir / 'study.db'}")
+    else:
+        storage = JournalStorage(JournalFileBackend(str(run_dir / "study.journal")))
     study = optuna.create_study(study_name="macrotune", storage=storage, direction="maximize")
     distributions = {
         "backbone": CategoricalDistribution(("net0", "net1")),
@@ -107,7 +115,6 @@ def a_study(run_dir: Path, num_trials: int, num_complete: int = 1, *, lr_by_numb
                 intermediate_values={1: score, 2: score - 0.05, 3: math.nan},
             )
         )
-    storage.engine.dispose()
     return run_dir
 
 
@@ -170,18 +177,21 @@ def test_stopped_trials_count_with_their_best_score_in_the_figures(tmp_path: Pat
 
 def test_what_has_no_common_range_is_named_where_it_is_left_out(tmp_path: Path) -> None:
     assert "Left out" not in study_figures(a_study(tmp_path, 10))[0][0].words
-    (tmp_path / "study.db").unlink()
+    (tmp_path / "study.journal").unlink()
     figures, names = study_figures(a_study(tmp_path, 10, lr_by_number=True))
     assert set(names) == {"backbone", "dropout"}
     assert all("or not in the same range: lr." in figure.words for figure in figures[:2])
 
 
-def test_drawing_a_study_does_not_change_its_file(tmp_path: Path) -> None:
-    path = a_study(tmp_path, 3) / "study.db"
+@pytest.mark.parametrize(("earlier", "name"), [(False, "study.journal"), (True, "study.db")])
+def test_drawing_a_study_does_not_change_its_file(earlier: bool, name: str, tmp_path: Path) -> None:
+    path = a_study(tmp_path, 10, earlier=earlier) / name
     before = path.read_bytes()
-    study_figures(tmp_path)
+    figures, names = study_figures(tmp_path)
+    assert all(figure.html for figure in figures)
+    assert set(names) == {"backbone", "lr", "dropout"}
     assert path.read_bytes() == before
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["study.db"]
+    assert sorted(found.name for found in tmp_path.iterdir()) == [name]
 
 
 @pytest.mark.parametrize(("num_trials", "drawn"), [(0, 0), (1, 0), (3, 2)])
@@ -192,8 +202,20 @@ def test_with_few_trials_the_figures_say_why_they_are_missing(tmp_path: Path, nu
     assert "It takes 8 trials with a score" in figures[0].words
 
 
-def test_a_study_that_is_no_database_is_said_to_be_broken(tmp_path: Path) -> None:
-    (tmp_path / "study.db").write_text("no database, but long enough to be looked into" * 20)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("study.db", "no database, but long enough to be looked into" * 20),
+        ("study.db", ""),
+        ("study.journal", "no journal\nnor is this\n"),
+        ("study.journal", '{"op_code": 77}\n'),
+        ("study.journal", "{}\n"),
+        ("study.journal", "[]\n"),
+        ("study.journal", ""),
+    ],
+)
+def test_a_study_that_is_none_is_said_to_be_broken(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
     figures, _ = study_figures(tmp_path)
     assert all("cannot be read" in figure.words and not figure.html for figure in figures)
 
@@ -213,7 +235,7 @@ def test_an_interrupted_run_with_one_trial_has_a_page(tmp_path: Path) -> None:
     words = words_of(render_report(a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"))))
     assert "Best: trial 00000" in words
     assert "0 of 10 trials are done" in words
-    assert "holds no study.db" in words
+    assert "holds no study.journal" in words
 
 
 def test_a_run_without_a_finite_score_has_a_page(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from search.engine.scheduler import build_scheduler
@@ -54,6 +56,11 @@ def dataclass_space(trial: Any) -> Config:
 
 def silent_space(trial: Any, top: float) -> None:
     trial.suggest_float("x", 0.0, top)
+
+
+def study_in(path: Path) -> optuna.Study:
+    """As optuna-dashboard reads it."""
+    return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
 
 
 def curve(config: Mapping[str, Any]) -> list[float]:
@@ -177,8 +184,8 @@ def test_smaller_is_better_with_mode_min() -> None:
 
 def test_a_search_leaves_nothing_running_and_its_best_trial_is_right(tmp_path: Path) -> None:
     diverging = {"backbone": "small", "lr": 0.09}
-    searcher, told = searched(14, storage=tmp_path / "study.db", points=[{"backbone": "large"}, diverging])
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    searcher, told = searched(14, storage=tmp_path / "study.journal", points=[{"backbone": "large"}, diverging])
+    study = study_in(tmp_path / "study.journal")
     assert facts(study) == facts(searcher.study)
     expected = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}
     assert [trial.state for trial in study.trials] == [expected[state] for *_, state in told]
@@ -190,10 +197,10 @@ def test_a_search_leaves_nothing_running_and_its_best_trial_is_right(tmp_path: P
 
 
 def test_the_study_can_be_read_while_the_search_runs(tmp_path: Path) -> None:
-    searcher = build_searcher(space, **GOAL, seed=0, storage=tmp_path / "study.db")
+    searcher = build_searcher(space, **GOAL, seed=0, storage=tmp_path / "study.journal")
     searcher.suggest("t")
     searcher.on_trial_result("t", {"training_iteration": 1, "score": 0.3})
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path / 'study.db'}")
+    study = study_in(tmp_path / "study.journal")
     (trial,) = study.trials
     assert (trial.state, trial.intermediate_values) == (TrialState.RUNNING, {1: 0.3})
     searcher.close("asked to")
@@ -271,27 +278,28 @@ def test_a_search_adopted_at_any_moment_ends_like_one_never_interrupted(on_disk:
 
 
 def test_adopting_writes_the_study_file_anew_and_leaves_no_orphans(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
+    path = tmp_path / "study.journal"
     first = build_searcher(space, **GOAL, seed=3, storage=path)
     config = first.suggest("00000")
     first.on_trial_result("00000", {"training_iteration": 1, "score": 0.5})
     first.suggest("00001")  # killed here
-    inode = path.stat().st_ino
     second = build_searcher(space, **GOAL, seed=3, storage=path)
     second.adopt("00000", config, [0.5], state="running")
     assert second.suggest("00000") == config
     second.on_trial_complete("00000", {"training_iteration": 9, "score": 0.6})
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
+    study = study_in(path)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
-    assert path.stat().st_ino == inode
+    assert list(tmp_path.iterdir()) == [path]  # nothing half-written stays beside it
 
 
 def test_a_file_that_is_no_study_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
+    path = tmp_path / "study.journal"
     path.write_text("torn by a power cut" * 100)
+    (tmp_path / "study.journal.tmp-7-0").write_text("of a process that was killed while it wrote")
     searcher = build_searcher(space, **GOAL, seed=0, storage=path)
     searcher.suggest("t")
-    assert len(optuna.load_study(study_name=None, storage=f"sqlite:///{path}").trials) == 1
+    assert len(study_in(path).trials) == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_trial_is_adopted_once() -> None:
@@ -371,7 +379,7 @@ def test_a_space_that_is_used_up_goes_on_suggesting(small: Callable[[Any], Any])
 
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_a_pickled_searcher_goes_on_as_the_one_it_was_made_from(on_disk: bool, tmp_path: Path) -> None:
-    searcher, _ = searched(10, storage=tmp_path / "study.db" if on_disk else None)
+    searcher, _ = searched(10, storage=tmp_path / "study.journal" if on_disk else None)
     copy = pickle.loads(pickle.dumps(searcher))
     searcher.save(str(tmp_path / "state"))
     restored = build_searcher(space, **GOAL, seed=99)
@@ -384,7 +392,7 @@ def test_a_study_that_cannot_be_written_does_not_end_the_search_and_is_made_up_f
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.engine.study_journal.RETRY_SECONDS", 0.0)
-    path = tmp_path / "not-yet-a-folder" / "study.db"
+    path = tmp_path / "not-yet-a-folder" / "study.journal"
     path.parent.write_text("in the way")
     searcher = build_searcher(space, **GOAL, seed=0, storage=path)
     searcher.suggest("a")

@@ -1,8 +1,9 @@
-"""The study's file: what Optuna reads in it is what Optuna itself would have written."""
+"""The study's file: what Optuna reads in it is what was told, whatever happens to the file meanwhile."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-from search.engine.study_journal import SearchTrial, StudyRecord
+from search.engine.study_journal import SearchTrial, StudyRecord, UnsyncedJournal, _frozen
 from trainables.report import TrialStatus
 
 WHEN = datetime(2026, 11, 22, 10, 0, 0)
@@ -41,7 +42,7 @@ def trials() -> list[SearchTrial]:
 
 
 def comparable(trial: FrozenTrial) -> Any:
-    shown = vars(trial) | {"_values": trial.values}
+    shown = vars(trial) | {"_values": trial.values, "datetime_complete": trial.datetime_complete is not None}
     return {name: repr(value) for name, value in shown.items() if name != "_trial_id"}
 
 
@@ -63,21 +64,55 @@ def filled(path: Path | None, *, rewritten: bool) -> list[FrozenTrial]:
 @pytest.mark.parametrize("rewritten", [False, True])
 def test_the_file_holds_what_optuna_would_have_put_there(rewritten: bool, tmp_path: Path) -> None:
     reference = optuna.create_study(storage=f"sqlite:///{tmp_path / 'reference.db'}", direction="maximize")
-    for trial in filled(None, rewritten=True):
-        reference.add_trial(trial)
+    for trial in trials():
+        reference.add_trial(_frozen(trial))
     expected = [comparable(trial) for trial in reference.trials]
-    found = filled(tmp_path / "study.db", rewritten=rewritten)
+    found = filled(tmp_path / "study.journal", rewritten=rewritten)
     assert [comparable(trial) for trial in found] == expected
     assert found[0].params["flag"] is None
     assert found[1].params["flag"] is True
 
 
-def test_a_file_that_is_deleted_meanwhile_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def let_another_write(path: Path) -> None:
+    with path.open("a") as file:
+        file.write("what is no line of a journal\n")
+
+
+@pytest.mark.parametrize("harm", [delete, tear, let_another_write])
+def test_a_file_that_is_harmed_meanwhile_is_made_up_for(
+    harm: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("search.engine.study_journal.RETRY_SECONDS", 0.0)
-    path = tmp_path / "study.db"
+    path = tmp_path / "study.journal"
     record, known = StudyRecord(path, "study", "max"), trials()
     record.write(known[0], known[:1])
-    path.unlink()
+    harm(path)
     record.write(known[1], known[:2])  # fails, and says so
+    assert record.stale
     record.write(known[2], known[:3])
-    assert len(record.study().trials) == 3
+    assert not record.stale
+    assert [trial.number for trial in record.study().trials] == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "study.journal").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        UnsyncedJournal(tmp_path / "study.journal").append_logs([{"op_code": 0}])
+
+
+def test_a_torn_last_line_hides_no_trial_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "study.journal"
+    record, known = StudyRecord(path, "study", "max"), trials()
+    record.sync(known)
+    tear(path)
+    assert len(record.study().trials) == len(known) - 1
