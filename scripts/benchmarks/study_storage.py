@@ -5,8 +5,8 @@ Each way is told what a searcher tells it: a trial when it starts, each of its e
     python scripts/benchmarks/study_storage.py
 
 On two busy cores, 1,000 trials of 20 parameters and 9 epochs, one run, reading included: `StudyRecord` 2.0 s of CPU
-(7 s by the clock), Optuna's own journal file with its locks and fsync 5.2 s (22 s), a study in memory that is copied at the
-end 52 s (122 s). Rows written by SQL of our own, as earlier versions did: 6.4 s (14 s).
+(7 s by the clock), Optuna's own journal file with its locks and fsync 5.2 s (22 s), a study in memory that is copied
+at the end 52 s (122 s). Rows written by SQL of our own, as earlier versions did: 6.4 s (14 s).
 """
 
 from __future__ import annotations
