@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -88,6 +88,24 @@ def create_backbone(
         _refuse_size(model, backbone, image_size)
         _SUITING.add((backbone, image_size))
     return model
+
+
+def classifiers(model: nn.Module) -> tuple[nn.Module, ...]:
+    """The last layers of a timm network; distilled transformers have two."""
+    heads = cast(Any, model).get_classifier()  # timm's own method
+    return tuple(heads) if isinstance(heads, (tuple, list)) else (heads,)
+
+
+def zero_heads(model: nn.Module) -> None:
+    """Starts a network's classifiers from zero, so that its first answer is that it does not know.
+
+    timm draws those of EfficientNets and MobileNets for 1,000 classes: with few, the first logits have a standard
+    deviation of about 5 and the first loss is twice that of a guess, which costs a short training most (measured:
+    docs/decisions.md). Families that start sensibly are as good from zero.
+    """
+    for head in classifiers(model):
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
 
 
 _SUITING: set[tuple[str, int]] = set()
