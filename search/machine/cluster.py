@@ -30,6 +30,13 @@ RAY_SETTINGS: Mapping[str, str] = {
 }
 """Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
 
+DEFAULTS: Mapping[str, str] = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # in which NVML, too, counts GPUs
+    # Seconds that a worker waits for the thread of the trial before: Ray's 2 are too few on a busy machine.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+}
+"""The same, where the user's own word counts."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -51,7 +58,8 @@ def prepare_environment() -> None:
     It stands until the process ends, as what is measured here shall hold for workers.
     """
     os.environ.update({**ENVIRONMENT, **RAY_SETTINGS})
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # in which NVML, too, counts GPUs
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def this_machine() -> Cluster:
