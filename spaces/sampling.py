@@ -97,6 +97,48 @@ def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
     return number(value)
 
 
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a distribution's, but for rounding."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    try:
+        return math.isclose(nearest(distribution, value), value, rel_tol=1e-9, abs_tol=1e-12)
+    except ValueError:
+        return False
+
+
+def has_place(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value can be put on the scale of a distribution, inside its range or beyond it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return True  # none of the choices, at worst
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        return False
+    return not _bounds(distribution)[3] or value > 0
+
+
+def widened(distribution: BaseDistribution, value: Any) -> BaseDistribution:
+    """The distribution if it contains the value, else the smallest like it that does: for what was trained once."""
+    if contains(distribution, value):
+        return distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return CategoricalDistribution((*distribution.choices, value))
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        return CategoricalDistribution((value,))
+    low, high, _, log, number = _bounds(distribution)
+    low, high = min(low, value), max(high, value)
+    if number is int and value == int(value):
+        return IntDistribution(int(low), int(high), log=log and low >= 1)
+    return FloatDistribution(low, high, log=log and low > 0)
+
+
+def in_words(distribution: BaseDistribution) -> str:
+    """The values of a distribution: its ends, or its choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    low, high, *_ = _bounds(distribution)
+    return f"{low:g} to {high:g}"
+
+
 def at_share(distribution: BaseDistribution, share: float) -> Any:
     """The value of a distribution below which the given share (0 to 1) of it lies."""
     if type(distribution) is CategoricalDistribution:
