@@ -16,8 +16,19 @@ from trainables.errors import UserError
 from trainables.networks.known_costs import ModelFacts, backbone_parameters
 from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
 
+LEAST_BUDGET_SECONDS = 10
+"""Before the first step of a search, on two cores: Ray, and the imports of its workers."""
 LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
+
+
+def refuse_short_budget(time_budget_seconds: float) -> None:
+    """Raises a `UserError` for a time budget in which no search can come to its first step."""
+    if time_budget_seconds < LEAST_BUDGET_SECONDS:
+        raise UserError(
+            f"--time-budget of {time_budget_seconds:g} s: to start the workers alone takes about "
+            f"{LEAST_BUDGET_SECONDS} s, so nothing can come of it; give some minutes, as in 5m"
+        )
 
 
 def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:
@@ -42,6 +53,15 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
     if unknown := sorted(set(weighted) - manifest.attributes.keys()):
         raise UserError(
             f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
+        )
+
+
+def refuse_taken_name(study: SettledStudy) -> None:
+    """Raises a `UserError` if there is a run of the name that was asked for."""
+    if study.name and (study.runs_dir / study.name).exists():
+        raise UserError(
+            f"there is a run {study.name!r} in {study.runs_dir}: give another --name, or go on with it by "
+            f"--resume {study.name}"
         )
 
 

@@ -83,9 +83,13 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         distribution.to_internal_repr(value)  # raises ValueError for an unknown choice
         return value
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value):
         raise ValueError(f"{value!r} is no finite number")
     return _nearest_number(distribution, value)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
@@ -111,7 +115,7 @@ def has_place(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value can be put on the scale of a distribution, inside its range or beyond it."""
     if isinstance(distribution, CategoricalDistribution):
         return True  # none of the choices, at worst
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value):
         return False
     return not _bounds(distribution)[3] or value > 0
 
@@ -122,7 +126,7 @@ def widened(distribution: BaseDistribution, value: Any) -> BaseDistribution:
         return distribution
     if isinstance(distribution, CategoricalDistribution):
         return CategoricalDistribution((*distribution.choices, value))
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value):
         return CategoricalDistribution((value,))
     low, high, _, log, number = _bounds(distribution)
     low, high = min(low, value), max(high, value)
