@@ -26,6 +26,7 @@ from search.study import AskedStudy, SettledStudy
 from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 from trainables.settings import restore
 
 FREE = (
@@ -162,6 +163,8 @@ def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:
         UserError: It would not; names the way out.
     """
     began, here = run.task.device == "cuda", bool(study.gpus_per_trial)
+    if run.task.device == "mps" and not here and device_of_trials(0) != "mps":
+        raise UserError(f"the run {run.name} was begun on the GPU of a Mac: resume it on one")
     if began and not here:
         raise UserError(
             f"the run {run.name} was begun on a GPU, and there is none for it here: resume it where there is"

@@ -50,6 +50,7 @@ from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
 
 STARTING = ".starting-"
@@ -269,7 +270,7 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         seed=study.seed,
         compile=study.compile,
         num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),
         attribute_weights=dict(study.weight_of_attribute),
     )

@@ -32,6 +32,7 @@ RAY_SETTINGS: Mapping[str, str] = {
 
 DEFAULTS: Mapping[str, str] = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # in which NVML, too, counts GPUs
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's GPU cannot do is done by its cores
     # Seconds that a worker waits for the thread of the trial before: Ray's 2 are too few on a busy machine.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
 }

@@ -23,6 +23,7 @@ from search.study import AskedStudy
 from spaces import space_name
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 
 
 def begin_retraining(
@@ -77,7 +78,7 @@ def begin_retraining(
         cache_path=str(cache_path),
         split_path=str(logs.split_csv),
         checkpoint_dir=str(logs.checkpoints),
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device=device_of_trials(study.gpus_per_trial),
         num_threads=study.cpus_per_trial,
         weights=files,
         compile=False,  # as exact, and there may be no compiler here

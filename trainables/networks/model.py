@@ -25,9 +25,9 @@ family gains on a GPU in bfloat16."""
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one."""
+    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one, or else a Mac's GPU."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     return torch.device(name)
 
 
