@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from search.flags import PlaceFlags
 from search.study import SettledStudy
 from spaces import Space
 from spaces.sampling import RecordedTrial, at_share
 from trainables.data.manifest import Manifest
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 from trainables.networks.known_costs import ModelFacts, backbone_parameters
 from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
 
@@ -29,6 +31,20 @@ def refuse_short_budget(time_budget_seconds: float) -> None:
             f"--time-budget of {time_budget_seconds:g} s: to start the workers alone takes about "
             f"{LEAST_BUDGET_SECONDS} s, so nothing can come of it; give some minutes, as in 5m"
         )
+
+
+def refuse_unwritable(places: PlaceFlags) -> None:
+    """Raises a `UserError` for places of the run, the table and its records that cannot be written; names the flags."""
+    wanted = {"--storage": places.runs_dir, "--readme": places.records_dir}
+    shut = {flag: path for flag, path in wanted.items() if not can_write(path)}
+    if shut:
+        raise UserError(
+            f"{' and '.join(map(str, shut.values()))} cannot be written: give places of your own by "
+            + " and ".join(f"{flag} {_EXAMPLES[flag]}" for flag in shut)
+        )
+
+
+_EXAMPLES = {"--storage": "~/macrotune/runs", "--readme": "~/macrotune/README.md"}
 
 
 def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:

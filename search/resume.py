@@ -13,7 +13,7 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
-from search.checks import check_device, refuse_short_budget
+from search.checks import check_device, refuse_short_budget, refuse_unwritable
 from search.flags import flag
 from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
@@ -99,6 +99,7 @@ def resume_run(
         UserError: The decoded pictures are gone and the pictures have changed, or the run cannot go on here.
     """
     refuse_short_budget(asked.search.time_budget_seconds)
+    refuse_unwritable(asked.places)
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))

@@ -27,6 +27,7 @@ from search.checks import (
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
+    refuse_unwritable,
     weights_of_space,
 )
 from search.engine.portfolio import first_points
@@ -108,6 +109,7 @@ def begin_run(
     """
     stop = stop or StopRequest()
     refuse_short_budget(asked.search.time_budget_seconds)
+    refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
     settle = partial(settle_on, asked, session, space)
     study = settle()

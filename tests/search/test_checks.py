@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from search.flags import SplitFlags
+from search.checks import refuse_unwritable
+from search.flags import PlaceFlags, SplitFlags
+from search.machine.cluster import ClusterError, connect
 from search.prepare import RATE_SECONDS, prepare_data
 from search.run import main
 from tests.conftest import places
@@ -75,3 +79,26 @@ def test_pictures_that_take_longer_to_decode_than_there_is_time_are_not_all_deco
         prepared(pictures, tmp_path / "cache", lambda: 0.0)
     prepared(pictures, tmp_path / "cache", lambda: 100.0)
     prepared(pictures, tmp_path / "cache", lambda: 0.0)  # nothing is left to decode
+
+
+def test_places_that_cannot_be_written_are_said_with_places_that_can(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    shut = tmp_path / "file" / "checkout"
+    flags = ["--storage", str(shut / "runs"), "--readme", str(shut / "README.md"), "--cache-dir", str(tmp_path / "c")]
+    assert main([*SMALL, "--data", str(pictures), *flags]) == 2
+    said = "".join(capfd.readouterr())
+    assert "cannot be written" in said and not (tmp_path / "c").exists()
+    for flag in ("--storage", "--readme"):
+        assert f"{flag} ~/macrotune/" in said
+    refuse_unwritable(PlaceFlags(storage=tmp_path / "runs", readme=tmp_path / "README.md"))  # the way out
+
+
+def test_a_cluster_that_does_not_answer_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(ClusterError, match=f"127.0.0.1:{port}: nobody answers there"), connect(f"127.0.0.1:{port}"):
+        pass
+    assert time.monotonic() - started < 30

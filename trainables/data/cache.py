@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, ImageOps
 from trainables.atomic import torn_name
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
+from trainables.machine.home import own_folder
 
 FORMAT_VERSION = 1
 ORIENTATION = ExifTags.Base.Orientation
@@ -77,8 +78,8 @@ def stored_size(image_size: int) -> int:
 
 
 def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/macrotune`, by default `~/.cache/macrotune`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "macrotune"
+    """`$XDG_CACHE_HOME/macrotune`, by default `~/.cache/macrotune`; beside temporary files where there is no HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or own_folder(Path(".cache"))) / "macrotune"
 
 
 def build_cache(

@@ -94,4 +94,5 @@ def hardware_in_words() -> str:
     except OSError:
         pass
     gpus = ", ".join(f"{count} x {name}" for name, count in Counter(visible_gpus()).items())
-    return f"{usable_cores()} cores of {processor}, {gpus or 'no GPU'}"
+    cores = usable_cores()
+    return f"{cores} core{'s' * (cores > 1)} of {processor}, {gpus or 'no GPU'}"
