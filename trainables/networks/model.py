@@ -25,13 +25,13 @@ family gains on a GPU in bfloat16."""
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one.
+    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one, or else a Mac's GPU.
 
     A CUDA device has its number: torch's functions about memory refuse one without. Ray shows a trial its own GPUs
     alone, so the first of them is the trial's.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
 
