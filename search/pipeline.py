@@ -40,7 +40,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
-        opened = open_run(asked, data, session, stack, console)
+        opened = open_run(asked, data, session, stack, console, stop)
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ray.tune import Callback
+from ray.tune.search import ConcurrencyLimiter
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
 from search.callbacks.trial_facts import Remember
@@ -73,6 +75,7 @@ def run_trials(
         trainable: In the place of training, where only what is around it is looked at.
     """
     searcher = NamedSearcher(proposer, stop, work.waiting)
+    limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
     monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
     progress = Progress(
@@ -85,7 +88,7 @@ def run_trials(
         again,
         mean_epochs=work.mean_epochs,
     )
-    callbacks: list[Callback] = [monitor, progress]
+    callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited)]
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
@@ -95,7 +98,7 @@ def run_trials(
             work.study,
             run_dir=work.folder.path,
             num_trials=len(work.waiting),
-            searcher=searcher,
+            searcher=limited,
             scheduler=scheduler,
             stop=stop,
             callbacks=callbacks,
