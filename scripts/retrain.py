@@ -66,12 +66,14 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
+    from search.pipeline import show_all_runs
     from search.retraining.begin import begin_retraining
     from search.retraining.stages import clear, export, rank_again, score_finals, summarize, train_finals
     from search.run_trials import crashes_noted
     from search.stop import StopRequest
 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
+        stack.callback(show_all_runs, asked.places.runs_dir, console)
         retraining = begin_retraining(config, asked, data, session, stack, console)
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
             stop = StopRequest()

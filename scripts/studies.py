@@ -140,9 +140,9 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     asked = options.asked(name)
 
     from search.checks import check_device
+    from search.hold import hold
     from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
-    from search.start import hold
     from search.stop import StopRequest
     from search.terminal import say, warn
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 
+from results.pages.run_index import write_run_index
+from results.records.summary import summaries
 from search.announce import announce
 from search.engine.engine import build_engine
 from search.finish import finish, resume_command
@@ -38,17 +41,26 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     """
     stop = StopRequest(asked.search.time_budget_seconds, started)
     with ExitStack() as stack:
+        stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console)
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
+            show_all_runs(opened.folder.path.parent, console)
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
             with stop.on_interrupt():
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return finish(opened, stop, console)
+
+
+def show_all_runs(storage: Path, console: Console) -> None:
+    """Writes the page of all runs anew, if there is a run; that it cannot be written costs no result."""
+    with say_if_it_fails(console, f"the page of all runs in {storage} could not be written"):
+        if rows := summaries(storage):
+            write_run_index(storage, rows)
 
 
 def workload(opened: OpenRun) -> Workload:

@@ -15,11 +15,12 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from search.checks import check_device
 from search.flags import flag
+from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
-from search.start import OpenRun, hold, settle_on, workers_to_come
+from search.start import OpenRun, settle_on, workers_to_come
 from search.study import AskedStudy, SettledStudy
 from spaces import get_space
 from trainables.data.manifest import DataConfig

@@ -7,14 +7,13 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from results.export import is_stale
@@ -23,6 +22,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.checks import check_device, check_disk, refuse_formulations, weights_of_space
 from search.engine.portfolio import first_points
+from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -270,21 +270,3 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
             raise UserError(
                 f"the run {run.name!r} was made by another process just now: give another --name"
             ) from error
-
-
-@contextmanager
-def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
-    """Keeps the run to this process; the lock goes with the process, however it ends.
-
-    Raises:
-        UserError: Another process is at it.
-    """
-    lock = FileLock(RunFolder(run_dir).lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -12,13 +12,13 @@ from results.export import is_stale
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk
+from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
-from search.start import hold
 from search.study import AskedStudy
 from spaces import space_name
 from trainables.data.manifest import DataConfig
