@@ -90,7 +90,8 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and does it; a user's mistake is one message and exit code 2."""
-    return run_command(Options, runs, args, prog="scripts/runs.py", markers=MARKERS)
+    markers = (*MARKERS, tyro.conf.PositionalMetavarFromFieldName)
+    return run_command(Options, runs, args, prog="scripts/runs.py", markers=markers)
 
 
 def runs(options: Options) -> int:
