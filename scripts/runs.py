@@ -18,7 +18,7 @@ import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
@@ -63,9 +63,9 @@ LEADERS_SHOWN = 10
 class Options:
     """Show the runs there are: list, show NAME, compare A B, rm NAME, open NAME."""
 
-    action: tyro.conf.Positional[Action] = "list"
-    """What to do."""
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    action: Annotated[tyro.conf.Positional[Action], tyro.conf.arg(metavar="WHAT")] = "list"
+    """What to do: list, show, compare, rm or open."""
+    names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")] = ()
     """The runs to do it with."""
     storage: Path = RUNS
     """Folder of the runs."""
@@ -90,8 +90,7 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and does it; a user's mistake is one message and exit code 2."""
-    markers = (*MARKERS, tyro.conf.PositionalMetavarFromFieldName)
-    return run_command(Options, runs, args, prog="scripts/runs.py", markers=markers)
+    return run_command(Options, runs, args, prog="scripts/runs.py")
 
 
 def runs(options: Options) -> int:
