@@ -37,7 +37,7 @@ from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RUNS, RunState, RunSummary, run_names, size_in_words, summaries, summary
 from results.records.trials import TrialHistory, load_trials, score_of
-from scripts.terminal import MARKERS, run_command
+from scripts.terminal import run_command
 from search.remove_run import remove_run, what_is_lost
 from search.terminal import say, say_if_it_fails
 from trainables.config import TrialConfig
