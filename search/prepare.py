@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.flags import SplitFlags
+from search.terminal import doing, idle, is_quiet, say
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
@@ -52,7 +53,9 @@ def prepare_data(
         CacheError: The cache cannot be written.
     """
     config = _with_demo(config, cache_path, console)
+    doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, find_unreadable)
+    idle(console)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
@@ -64,6 +67,7 @@ def prepare_data(
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
         manifest = drop_pictures(manifest, cache.bad)
+    doing(console, "dealing the people out to train, val and test")
     split = split_by_group(
         manifest,
         seed=seed,
@@ -122,7 +126,8 @@ def _with_demo(config: DataConfig, cache_dir: Path, console: Console) -> DataCon
         return config
     folder = cache_dir / f"demo-{FORMAT}"
     if not folder.exists():
-        console.print(f"Drawing the built-in demo set into {folder}", soft_wrap=True)
+        say(console, f"Drawing the built-in demo set into {folder}")
+        doing(console, "drawing the demo set")
     return DataConfig(**{**vars(config), "data": make_demo_data(folder)})
 
 
@@ -133,5 +138,5 @@ def _progress(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or is_quiet(console),
     )

@@ -22,6 +22,7 @@ from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
 from search.start import OpenRun, settle_on, workers_to_come
 from search.study import AskedStudy, SettledStudy
+from search.terminal import doing
 from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -94,6 +95,7 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
     space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
     study = settle_on(asked, session, space)
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+    doing(console, "reading the run, measuring its networks")
     free = device_memory(study)
     num_networks = most_networks(space.formulations, saved.task.attributes)
     facts = facts_of(saved.weights, study)

@@ -20,10 +20,9 @@ if not __package__:  # run by path: put the repository root where Python put thi
     sys.path[0] = str(ROOT)
 
 import tyro
-from rich.console import Console
 
 from search.study import AskedStudy
-from search.terminal import exit_code
+from search.terminal import Terminal, VoiceFlags, exit_code
 from trainables.data.manifest import DataConfig
 
 
@@ -33,6 +32,7 @@ class Options:
 
     study: tyro.conf.OmitArgPrefixes[AskedStudy] = field(default_factory=AskedStudy)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -60,9 +60,14 @@ def _parsed(args: Sequence[str] | None, default: Options) -> Options:
 
 
 def _search(options: Options) -> int:
-    from search.pipeline import search  # with Ray, which a help text and a wrong flag do without
+    console = Terminal(options.voice, STARTED)
+    console.doing("starting")
+    try:
+        from search.pipeline import search  # with Ray, which a help text and a wrong flag do without
 
-    return search(options.study, options.data, Console(), STARTED)
+        return search(options.study, options.data, console, STARTED)
+    finally:
+        console.idle()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.study import AskedStudy, SettledStudy
+from search.terminal import doing
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
@@ -95,12 +96,16 @@ def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: E
     prepared = prepare_data(
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
     )
+    doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
     free = device_memory(study)
     workers = workers_to_come(asked, study, session)
+    doing(console, "starting Ray")
     session.start(workers)
     check_device(study)
+    doing(console, "looking for the weights of each backbone")
     weights = weights_of_space(space, study)
+    doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))

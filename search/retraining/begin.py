@@ -20,6 +20,7 @@ from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
 from search.study import AskedStudy
+from search.terminal import doing
 from spaces import space_name
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -51,10 +52,12 @@ def begin_retraining(
     source = _source(config, asked)
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
     seeds = _seeds(config, source.task.seed)
+    doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
     if not config.no_final and not (split.table["split"] == "test").any():
         raise UserError("the split has no test side to score on: rank only, by --no-final")
     backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
+    doing(console, "looking for the weights of each backbone")
     files = weights_to_start_from(source, backbones, asked.search.weights, places.cache_path)
     task, cluster = source.task, session.cluster
     asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
@@ -67,6 +70,7 @@ def begin_retraining(
     folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(hold(folder, "trained again"))
     check_device(study)
+    doing(console, "measuring the networks: size, memory, speed")
     count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
     facts = facts_of(backbones, study)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(split.table), count, device_memory(study)))
