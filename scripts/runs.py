@@ -57,6 +57,8 @@ COLOURS = {
 }
 BLOCKS = "▁▂▃▄▅▆▇█"
 LEADERS_SHOWN = 10
+WIDE = 110
+"""Columns of a terminal from which on the list also names the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +118,9 @@ def _list(storage: Path, console: Console) -> None:
         say(console, f"No run in {storage}. Start one: python search/run.py --space efficientnet")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("run", "state", "space", "data"):
-        table.add_column(name, overflow="fold", no_wrap=name == "state")
+    is_wide = console.width >= WIDE
+    for name in ("run", "state", "space", "data")[: 4 if is_wide else 3]:
+        table.add_column(name, overflow="fold", no_wrap=name in ("state", "space"))
     for name in ("best val", "test [95%]", "trials", "time", "size"):
         table.add_column(name, justify="right", no_wrap=name != "test [95%]")
     for row in rows:
@@ -125,7 +128,7 @@ def _list(storage: Path, console: Console) -> None:
             Text(row.name),
             Text(row.state, style=COLOURS[row.state]),
             Text(row.space),
-            Text(row.data),
+            *([Text(row.data)] if is_wide else []),
             _score(row.best),
             str(row.test) if row.test else "",
             f"{row.done}/{row.asked}" if row.asked else "",

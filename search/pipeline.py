@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from results.pages.run_index import write_run_index
 from results.records.summary import summaries
-from search.announce import announce
+from search.announce import announce, describe
 from search.engine.engine import build_engine
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
-from search.start import OpenRun, begin_run
+from search.start import OpenRun, begin_run, refuse_taken_name
 from search.stop import StopRequest
 from search.study import AskedStudy
-from search.terminal import say_if_it_fails
+from search.terminal import idle, say_if_it_fails
 from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
 
 
 def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
@@ -54,6 +56,34 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return finish(opened, stop, console)
+
+
+def check(asked: AskedStudy, data: DataConfig, console: Console) -> int:
+    """Does all that comes before the first trial but for starting Ray, says it, and leaves nothing.
+
+    Args:
+        asked: How to search; paths absolute.
+        data: Which pictures.
+        console: Where everything is said.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: What the search itself would raise.
+    """
+    if asked.run.resume is not None:
+        raise UserError("--check is for a new search: a run that goes on has been checked")
+    refuse_taken_name(asked.run.name, asked.places.runs_dir)
+    with ExitStack() as stack:
+        session = RaySession(asked.machine.address, stack)
+        session.stay_off()
+        aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
+        history = "none" if asked.history_path is None else str(asked.history_path)
+        opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console)
+        idle(console)
+        describe(opened, console)
+    return 0
 
 
 def show_all_runs(storage: Path, console: Console) -> None:

@@ -32,6 +32,8 @@ class Options:
 
     study: tyro.conf.OmitArgPrefixes[AskedStudy] = field(default_factory=AskedStudy)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    check: bool = False
+    """Say what would be searched, on which pictures, what is wrong and how long it takes, and end there."""
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
@@ -63,8 +65,10 @@ def _search(options: Options) -> int:
     console = Terminal(options.voice, STARTED)
     console.doing("starting")
     try:
-        from search.pipeline import search  # with Ray, which a help text and a wrong flag do without
+        from search.pipeline import check, search  # with Ray, which a help text and a wrong flag do without
 
+        if options.check:
+            return check(options.study, options.data, console)
         return search(options.study, options.data, console, STARTED)
     finally:
         console.idle()

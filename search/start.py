@@ -183,10 +183,7 @@ def start_run(
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
-    if run_dir.exists():
-        raise UserError(
-            f"there is a run {name!r} in {run_dir.parent}: give another --name, or go on with it by --resume {name}"
-        )
+    refuse_taken_name(name, study.runs_dir)
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
     if len(points) >= study.trials:  # all that is tried is known
         points = long_first(points[: study.trials], facts.known)
@@ -207,6 +204,14 @@ def start_run(
     )
     _make_folder(run, run_dir, prepared)
     return run, run_dir
+
+
+def refuse_taken_name(name: str | None, runs_dir: Path) -> None:
+    """Raises a `UserError` if there is a run of this name."""
+    if name and (runs_dir / name).exists():
+        raise UserError(
+            f"there is a run {name!r} in {runs_dir}: give another --name, or go on with it by --resume {name}"
+        )
 
 
 def _trainable(

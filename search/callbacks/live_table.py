@@ -21,7 +21,7 @@ from trainables.report import TrialStatus
 
 STALE_SECONDS = 120.0
 """A pulse older than this is no longer believed."""
-BAR_WIDTH = 16
+BAR_WIDTH = 12
 STYLES = {
     TrialStatus.FINISHED: "green",
     TrialStatus.STOPPED: "yellow",
@@ -121,7 +121,7 @@ class LiveTable:
 
     def _running(self, running: Sequence[tuple[str, Row]], pulses: Mapping[str, dict[str, Any]]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-        for name in ("trial", "backbone", "epoch", "", "batch", "train loss", "train F1", "best val F1"):
+        for name in ("trial", "backbone", "epoch", "", "batch", "loss", "F1", "best F1"):
             is_number = name not in ("trial", "backbone", "")
             table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
         for trial_id, row in running:
@@ -151,7 +151,7 @@ class LiveTable:
 
     def _ended(self, rows: Sequence[tuple[str, Row]]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-        for name in ("trial", "backbone", "epoch", "best val F1", "seconds", "state"):
+        for name in ("trial", "backbone", "epoch", "best F1", "seconds", "state"):
             is_number = name not in ("trial", "backbone", "state")
             table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
         for trial_id, row in rows:
