@@ -54,7 +54,7 @@ class Options:
     """Score saved models on labelled pictures and write a report with figures."""
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
-    """Folders of saved models; several are averaged."""
+    """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     out: Path | None = None
     """Folder of the report; by default evaluation/ in the first model's folder."""
     split: Path | None = None
@@ -95,12 +95,13 @@ def evaluate(options: Options, console: Terminal) -> None:
 
     from results.pages.evaluation_report import MARKER, WHAT, save_evaluation
     from results.pages.report_folder import refuse_foreign_folder
+    from results.records.models import model_folders
     from results.statistics.evaluation import evaluate_answers
     from trainables.saved.predict import load_models, predict_probabilities
     from trainables.saved.saved_model import refuse_other_classes
 
     doing(console, "loading the network")
-    models = load_models(options.models, options.device)
+    models = load_models(model_folders(options.models), options.device)
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
     out = options.out or models[0].path / "evaluation"

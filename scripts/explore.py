@@ -33,6 +33,7 @@ from search.flags import CacheFlags, SplitFlags, at_least
 from search.terminal import VoiceFlags, doing, idle
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.cores import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -224,7 +225,7 @@ def read_headers(paths: Sequence[str]) -> tuple[tuple[tuple[int, int], ...], dic
         with Image.open(path) as image:
             return image.size, image.format or "unknown"
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         headers = list(pool.map(header, paths))
     return tuple(size for size, _ in headers), dict(Counter(kind for _, kind in headers).most_common())
 

@@ -35,7 +35,7 @@ class Options:
     """Write a saved model as one ONNX file."""
 
     model: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Folder of a saved model."""
+    """Folder of a saved model, or of a run."""
     out: Path | None = None
     """File to write; by default model.onnx in the model's folder."""
     opset: int | None = None
@@ -60,10 +60,11 @@ def export(options: Options) -> None:
     if options.out is not None and options.out.is_dir():
         raise UserError(f"{options.out} is a folder; name a file by --out")
 
+    from results.records.models import model_folders
     from trainables.saved.onnx_model import CHECKED_BATCHES, export_onnx, largest_difference
     from trainables.saved.saved_model import load_model
 
-    model = load_model(options.model, "cpu")
+    model = load_model(model_folders((options.model,))[0], "cpu")
     out = options.out or model.path / "model.onnx"
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, suffix=".onnx") as draft:

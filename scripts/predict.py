@@ -40,7 +40,7 @@ class Options:
     """Answer pictures with saved models and write a CSV."""
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
-    """Folders of saved models; several are averaged."""
+    """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     data: Path
     """Folder of pictures, CSV with the column path, or the competition's eval folder."""
     out: Path | None = None
@@ -74,12 +74,13 @@ def predict(options: Options, console: Terminal) -> int:
     pictures = read_unlabelled(options.data)
     out = _out(options.out, pictures)
 
+    from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
     doing(console, "loading the network")
-    models = load_models(options.models, options.device)
+    models = load_models(model_folders(options.models), options.device)
     described = models[0].description
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:

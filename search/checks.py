@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from search.flags import PlaceFlags
 from search.study import SettledStudy
 from spaces import Space
 from spaces.sampling import RecordedTrial, at_share
 from trainables.data.manifest import Manifest
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 from trainables.networks.known_costs import ModelFacts, backbone_parameters
 from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
 
+LEAST_BUDGET_SECONDS = 10
+"""Before the first step of a search, on two cores: Ray, and the imports of its workers."""
 LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
+
+
+def refuse_short_budget(time_budget_seconds: float) -> None:
+    """Raises a `UserError` for a time budget in which no search can come to its first step."""
+    if time_budget_seconds < LEAST_BUDGET_SECONDS:
+        raise UserError(
+            f"--time-budget of {time_budget_seconds:g} s: to start the workers alone takes about "
+            f"{LEAST_BUDGET_SECONDS} s, so nothing can come of it; give some minutes, as in 5m"
+        )
+
+
+def refuse_unwritable(places: PlaceFlags) -> None:
+    """Raises a `UserError` for places of the run, the table and its records that cannot be written; names the flags."""
+    wanted = {"--storage": places.runs_dir, "--readme": places.records_dir}
+    shut = {flag: path for flag, path in wanted.items() if not can_write(path)}
+    if shut:
+        raise UserError(
+            f"{' and '.join(map(str, shut.values()))} cannot be written: give places of your own by "
+            + " and ".join(f"{flag} {_EXAMPLES[flag]}" for flag in shut)
+        )
+
+
+_EXAMPLES = {"--storage": "~/macrotune/runs", "--readme": "~/macrotune/README.md"}
 
 
 def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:
@@ -42,6 +70,14 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
     if unknown := sorted(set(weighted) - manifest.attributes.keys()):
         raise UserError(
             f"--attribute-weights names {', '.join(unknown)}: the attributes are {', '.join(manifest.attributes)}"
+        )
+
+
+def refuse_taken_name(name: str | None, runs_dir: Path) -> None:
+    """Raises a `UserError` if there is a run of the name that was asked for."""
+    if name and (runs_dir / name).exists():
+        raise UserError(
+            f"there is a run {name!r} in {runs_dir}: give another --name, or go on with it by --resume {name}"
         )
 
 

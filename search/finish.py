@@ -16,10 +16,12 @@ from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
 from search.flags import ROOT
+from search.found_model import leaving_model
 from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.report import TrialStatus
+from trainables.saved.model_description import DESCRIPTION
 
 
 def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
@@ -44,17 +46,22 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     doing(console, "writing the record, the table and the report")
     best = best_trial(run_dir)
     said, report = None, None
-    if best is not None:
-        said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
-        with say_if_it_fails(console, "results/experiments.csv could not be written"):
-            append_experiment(study.records_dir.parent / "experiments.csv", best)
-    with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
-        report = write_report(run_dir)
-    with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
-        remember(run, trials, study)
+    with leaving_model(run, folder, best, trials, console):
+        if best is not None:
+            said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+            with say_if_it_fails(console, "results/experiments.csv could not be written"):
+                append_experiment(study.records_dir.parent / "experiments.csv", best)
+        with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
+            report = write_report(run_dir)
+        with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
+            remember(run, trials, study)
     idle(console)
     if best is None:
-        warn(console, f"no trial has a score, the README is left as it was. What happened: {folder.events_jsonl}")
+        warn(
+            console,
+            "no trial has a finished epoch with a score: there is no model, and the README is left as it was. What "
+            f"happened: {folder.events_jsonl}",
+        )
         return CRASH
     say_result(
         console,
@@ -69,6 +76,9 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say_result(console, f"Report: {report}")
+    if (folder.model / DESCRIPTION).is_file():
+        answer = f"python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR"
+        say(console, f"Model: {folder.model}, picked by validation. To answer pictures: {answer}")
     places = _storage_flag(run_dir)
     if study.readme_path != ROOT / "README.md":
         places += f" --readme {shlex.quote(str(study.readme_path))}"

@@ -11,13 +11,14 @@ from rich.console import Console
 from results.pages.run_index import write_run_index
 from results.records.summary import summaries
 from search.announce import announce, describe
+from search.checks import refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
-from search.start import OpenRun, begin_run, refuse_taken_name
+from search.start import OpenRun, begin_run
 from search.stop import StopRequest
 from search.study import AskedStudy
 from search.terminal import idle, say_if_it_fails
@@ -46,7 +47,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
-        opened = open_run(asked, data, session, stack, console)
+        opened = open_run(asked, data, session, stack, console, stop)
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
@@ -74,6 +75,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console) -> int:
     """
     if asked.run.resume is not None:
         raise UserError("--check is for a new search: a run that goes on has been checked")
+    refuse_unwritable(asked.places)
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.split import Split, split_by_group
+from trainables.errors import UserError
 
 SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 """What decides which picture is on which side."""
+RATE_SECONDS = 2.0
+"""After which it is told from the pictures decoded so far how long the others take."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,15 @@ class Prepared:
 
 
 def prepare_data(
-    config: DataConfig, sides: SplitFlags, *, seed: int, image_size: int, cache_path: Path, console: Console
+    config: DataConfig,
+    sides: SplitFlags,
+    *,
+    seed: int,
+    image_size: int,
+    cache_path: Path,
+    console: Console,
+    check: Callable[[Manifest], None] | None = None,
+    seconds_left: Callable[[], float] | None = None,
 ) -> Prepared:
     """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.
 
@@ -47,35 +60,55 @@ def prepare_data(
         image_size: Side of the square pictures that are kept, in pixels.
         cache_path: Folder of decoded and of demo pictures.
         console: For the progress.
+        check: Refuses what the search cannot do with these classes, before the first picture is decoded.
+        seconds_left: How long decoding may take at most, whenever it is asked.
 
     Raises:
         DataError: Something is wrong with the data; the message lists all of it.
         CacheError: The cache cannot be written.
+        UserError: `check` raises it, or there is no time to decode the pictures.
     """
     config = _with_demo(config, cache_path, console)
     doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, find_unreadable)
+    if check is not None:
+        check(manifest)
+
+    def split() -> Split:
+        return split_by_group(
+            manifest, seed=seed, val_share=sides.val_share, test_share=sides.test_share, by=sides.split_by
+        )
+
+    doing(console, "dealing the people out to train, val and test")
+    drawn = split()  # first, as it may be refused
     idle(console)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
+        began = time.monotonic()
+
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=True)
+            if seconds_left is not None:
+                _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
 
         cache = build_cache(list(manifest.table["path"]), image_size, cache_path, on_progress=show)
     if cache.bad:
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
         manifest = drop_pictures(manifest, cache.bad)
-    doing(console, "dealing the people out to train, val and test")
-    split = split_by_group(
-        manifest,
-        seed=seed,
-        val_share=sides.val_share,
-        test_share=sides.test_share,
-        by=sides.split_by,
-    )
-    return Prepared(manifest, split, cache)
+        drawn = split()
+    return Prepared(manifest, drawn, cache)
+
+
+def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float) -> None:
+    """Raises a `UserError` as soon as it is known that the pictures will not be decoded in the time that is left."""
+    to_go = took / done * (total - done)
+    if seconds_left <= 0 or (took >= RATE_SECONDS and to_go > seconds_left):
+        raise UserError(
+            f"decoding the {total:,} pictures takes about {to_go:.0f} s more, the time budget ends in "
+            f"{seconds_left:.0f} s: give a longer --time-budget. It is done once, and later searches do without"
+        )
 
 
 def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:

@@ -30,10 +30,9 @@ def what_is_lost(run_dir: Path, records_dir: Path) -> list[str]:
     """
     folder = _existing(run_dir)
     sentences = [f"{run_dir}: {size_in_words(size_on_disk(run_dir))} are deleted for good"]
-    if (folder.retrained.path / "model.safetensors").is_file():
-        sentences.append(
-            f"its trained model goes too: copy {folder.retrained.path} first if you want to predict with it"
-        )
+    for path, what in ((folder.model, "model"), (folder.retrained.path, "re-trained model")):
+        if (path / "model.safetensors").is_file():
+            sentences.append(f"its {what} goes too: copy {path} first if you want it")
     for path in sorted(records_dir.glob("*.json")):
         with contextlib.suppress(RecordError, OSError):
             if load_record(path).run == run_dir.name:

@@ -13,19 +13,22 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
-from search.checks import check_device
+from search.checks import check_device, refuse_short_budget, refuse_unwritable
 from search.flags import flag
 from search.hold import hold
+from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
 from search.start import OpenRun, settle_on, workers_to_come
+from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
 from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 from trainables.settings import restore
 
 FREE = (
@@ -73,7 +76,14 @@ def refuse_contradictions(saved: Options, asked: Options) -> None:
         )
 
 
-def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: ExitStack, console: Console) -> OpenRun:
+def resume_run(
+    asked: AskedStudy,
+    data: DataConfig,
+    session: RaySession,
+    stack: ExitStack,
+    console: Console,
+    stop: StopRequest | None = None,
+) -> OpenRun:
     """Reads a run's logs, mends what a kill left torn, and extends the run if asked to.
 
     What is asked for is written down once all of it has been checked.
@@ -84,11 +94,14 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
         session: The machine.
         stack: Holds the run until it ends.
         console: For the progress.
+        stop: Knows the time budget; by default there is none.
 
     Raises:
         RunError: The run's files cannot be read; names file, line and way out.
         UserError: The decoded pictures are gone and the pictures have changed, or the run cannot go on here.
     """
+    refuse_short_budget(asked.search.time_budget_seconds)
+    refuse_unwritable(asked.places)
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
@@ -110,6 +123,9 @@ def resume_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: 
     task = replace(saved.task, split_path=str(folder.split_csv), checkpoint_dir=str(folder.checkpoints))
     trials = tuple(load_trials(folder.path))
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
+    if run.trials_asked > sum(trial.status.is_over for trial in trials):
+        refuse_spent_budget(stop or StopRequest())
+        session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     return OpenRun(
         run=run,
@@ -151,6 +167,8 @@ def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:
         UserError: It would not; names the way out.
     """
     began, here = run.task.device == "cuda", bool(study.gpus_per_trial)
+    if run.task.device == "mps" and not here and device_of_trials(0) != "mps":
+        raise UserError(f"the run {run.name} was begun on the GPU of a Mac: resume it on one")
     if began and not here:
         raise UserError(
             f"the run {run.name} was begun on a GPU, and there is none for it here: resume it where there is"

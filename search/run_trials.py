@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ray.tune import Callback
+from ray.tune.search import ConcurrencyLimiter
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
 from search.callbacks.trial_facts import Remember
@@ -74,6 +76,7 @@ def run_trials(
         trainable: In the place of training, where only what is around it is looked at.
     """
     searcher = NamedSearcher(proposer, stop, work.waiting)
+    limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
     monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
     progress = Progress(
@@ -87,7 +90,7 @@ def run_trials(
         mean_epochs=work.mean_epochs,
         checkpoint_dir=Path(work.task.checkpoint_dir),
     )
-    callbacks: list[Callback] = [monitor, progress]
+    callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited)]
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
@@ -99,7 +102,7 @@ def run_trials(
                 work.study,
                 run_dir=work.folder.path,
                 num_trials=len(work.waiting),
-                searcher=searcher,
+                searcher=limited,
                 scheduler=scheduler,
                 stop=stop,
                 callbacks=callbacks,

@@ -20,9 +20,18 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
-from search.checks import check_device, check_disk, refuse_formulations, weights_of_space
+from search.checks import (
+    check_device,
+    check_disk,
+    refuse_formulations,
+    refuse_short_budget,
+    refuse_taken_name,
+    refuse_unwritable,
+    weights_of_space,
+)
 from search.engine.portfolio import first_points
 from search.hold import hold
+from search.machine.forecast import refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -36,12 +45,14 @@ from search.machine.memory_needs import (
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
+from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
 
 STARTING = ".starting-"
@@ -73,11 +84,18 @@ class OpenRun:
         return self.run.trials_asked - sum(trial.status.is_over for trial in self.earlier)
 
 
-def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: ExitStack, console: Console) -> OpenRun:
+def begin_run(
+    asked: AskedStudy,
+    data: DataConfig,
+    session: RaySession,
+    stack: ExitStack,
+    console: Console,
+    stop: StopRequest | None = None,
+) -> OpenRun:
     """Checks everything that can be checked, and makes the folder of a new run.
 
-    The pictures come first, as a mistake there is the likeliest. Then Ray starts, so that its workers import what a
-    trial needs while the weights are looked for.
+    What is known without the pictures is checked before the first of them is decoded, and so is what their classes
+    rule out. Then Ray starts, so that its workers import what a trial needs while weights are looked for.
 
     Args:
         asked: How to search.
@@ -85,31 +103,45 @@ def begin_run(asked: AskedStudy, data: DataConfig, session: RaySession, stack: E
         session: The machine.
         stack: Holds the run until it ends.
         console: For the progress.
+        stop: Knows the time budget; by default there is none.
 
     Raises:
         UserError: Something asked for cannot be had.
     """
+    stop = stop or StopRequest()
+    refuse_short_budget(asked.search.time_budget_seconds)
+    refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+    refuse_taken_name(study.name, study.runs_dir)
+    check_device(study)
+    weights = weights_of_space(space, study) if study.weights != "auto" else None
     prepared = prepare_data(
-        data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
+        data,
+        study.split,
+        seed=study.seed,
+        image_size=study.image_size,
+        cache_path=study.cache_path,
+        console=console,
+        check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
+        seconds_left=lambda: stop.seconds_left,
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
     free = device_memory(study)
     workers = workers_to_come(asked, study, session)
+    refuse_spent_budget(stop)
     doing(console, "starting Ray")
     session.start(workers)
-    check_device(study)
     doing(console, "looking for the weights of each backbone")
-    weights = weights_of_space(space, study)
+    weights = weights or weights_of_space(space, study)
     doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
-    run, run_dir = start_run(study, data, space, prepared, leaks, weights, facts, free)
+    run, run_dir = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
     stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
@@ -154,6 +186,7 @@ def start_run(
     weights: ResolvedWeights,
     facts: BackboneFacts,
     device_memory_bytes: int | None,
+    stop: StopRequest,
 ) -> tuple[SearchRun, Path]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
@@ -166,16 +199,15 @@ def start_run(
         weights: Those of the space's backbones that have them.
         facts: Of these backbones.
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
+        stop: Knows the time budget.
 
     Returns:
         The run and its folder.
 
     Raises:
-        UserError: There is a run of this name, the classes do not fit the space's formulations, or no backbone fits
-            into memory.
+        UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget.
         WeightsError: Weights are broken, or do not fit their backbone.
     """
-    refuse_formulations(space, prepared.manifest, study.weight_of_attribute)
     backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes)
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
@@ -183,7 +215,7 @@ def start_run(
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
-    refuse_taken_name(name, study.runs_dir)
+    refuse_taken_name(name, study.runs_dir)  # again, it has been a while
     points, history = first_points(get_space(study.space, backbones, study.formulations), study)
     if len(points) >= study.trials:  # all that is tried is known
         points = long_first(points[: study.trials], facts.known)
@@ -202,16 +234,9 @@ def start_run(
         points=points,
         history=history,
     )
+    refuse_long_epochs(run, study, facts.known, stop)
     _make_folder(run, run_dir, prepared)
     return run, run_dir
-
-
-def refuse_taken_name(name: str | None, runs_dir: Path) -> None:
-    """Raises a `UserError` if there is a run of this name."""
-    if name and (runs_dir / name).exists():
-        raise UserError(
-            f"there is a run {name!r} in {runs_dir}: give another --name, or go on with it by --resume {name}"
-        )
 
 
 def _trainable(
@@ -252,7 +277,7 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         seed=study.seed,
         compile=study.compile,
         num_threads=study.cpus_per_trial,
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),
         attribute_weights=dict(study.weight_of_attribute),
     )

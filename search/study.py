@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import tyro
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from trainables.errors import UserError
+from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
 MOST_ON_CPU = 4
@@ -247,4 +247,4 @@ def _gpus_per_trial(flags: MachineFlags, num_cpus: int, num_gpus: int, trials_th
 
 def num_cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return usable_cores()

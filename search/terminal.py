@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from search.machine.home import ensure_home
 from trainables.errors import UserError
 
 MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
@@ -28,13 +29,15 @@ _REFUSALS = (
 
 
 def exit_code(command: Callable[[], int | None]) -> int:
-    """Runs a command to its end, whatever that is.
+    """Runs a command to its end, whatever that is, with a HOME if the user has none.
 
     Returns:
         What the command returns, nothing standing for 0. `MISTAKE` after a user's mistake, which is one message;
         `CRASH` after any other exception, whose traceback is shown; `INTERRUPTED` after Ctrl-C.
     """
     try:
+        if note := ensure_home():
+            warn(Console(stderr=True), note)
         return command() or 0
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
@@ -25,6 +25,10 @@ from trainables.report import METRIC, MODE, EpochReport, Failure, NotBegun, outc
 
 MAX_WORKER_DEATHS = 3
 """How often a trial goes on from its checkpoint after its process or node died."""
+
+
+MAX_LOSSES = 20
+"""How often a trial is handed out again that Ray could not begin; as many in a row speak of the machine."""
 
 
 SPARE_SAMPLES = 10_000
@@ -61,7 +65,7 @@ class NamedSearcher(Searcher):
     """What Ray Tune talks to: gives trials the names they have in their run, and ends when asked to.
 
     It counts the trials itself. Ray gives up a trial whose worker dies before it has begun, for one with the
-    actor of the trial before it; such a trial is handed out again.
+    actor of the trial before it; such a trial is handed out again. So is one that `note_lost` names.
     """
 
     def __init__(self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str]) -> None:
@@ -73,10 +77,17 @@ class NamedSearcher(Searcher):
         self._live: set[str] = set()
         self._reported: set[str] = set()
         self._deaths: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
+        self._lost: set[str] = set()
         self._began: dict[str, float] = {}
         self._first_epochs: deque[float] = deque(maxlen=FIRST_EPOCHS)
         self.handed_out_again: set[str] = set()
         """Ray's names of trials that never began, and whose configuration goes to another."""
+
+    @property
+    def live(self) -> Set[str]:
+        """Ray's names of the trials that are out."""
+        return self._live
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next configuration with its trial_id; FINISHED once the search shall end or has no time for an epoch.
@@ -106,10 +117,14 @@ class NamedSearcher(Searcher):
         self._live.discard(trial_id)
         if result:  # which is the only one if the trial had a single epoch
             self._note_report(trial_id)
-        if error and trial_id not in self._reported and self._deaths[ours] < MAX_WORKER_DEATHS:
+        if trial_id in self._lost:
+            self._hand_out_again(trial_id)
+            self._losses[ours] += 1
+            if self._losses[ours] >= MAX_LOSSES:
+                self._stop.ask(f"Ray could not begin the trial {ours} in {MAX_LOSSES} attempts")
+        elif error and trial_id not in self._reported and self._deaths[ours] < MAX_WORKER_DEATHS:
             self._deaths[ours] += 1
-            self._waiting.insert(0, ours)
-            self.handed_out_again.add(trial_id)
+            self._hand_out_again(trial_id)
         elif ours not in self._stop.ended:
             # What Ray passes of a trial that never reported has no metric.
             outcome = outcome_of(result) if result and METRIC in result else None
@@ -117,6 +132,14 @@ class NamedSearcher(Searcher):
                 self._inner.on_trial_complete(ours, None, True, outcome.reason)
             else:
                 self._inner.on_trial_complete(ours, result, error, None)
+
+    def note_lost(self, trial_id: str) -> None:
+        """Says that the next end of this trial is Ray's fault (`LostTrials`): it is handed out again."""
+        self._lost.add(trial_id)
+
+    def _hand_out_again(self, trial_id: str) -> None:
+        self._waiting.insert(0, self._trial_ids[trial_id])
+        self.handed_out_again.add(trial_id)
 
     def _note_report(self, trial_id: str) -> None:
         if trial_id not in self._reported:
@@ -168,13 +191,15 @@ def build_tuner(
     *,
     run_dir: Path,
     num_trials: int,
-    searcher: NamedSearcher,
+    searcher: ConcurrencyLimiter,
     scheduler: RungScheduler | None,
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
     trainable: Callable[..., None] = train_trial,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
+
+    The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
     `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py).
     """
@@ -187,7 +212,6 @@ def build_tuner(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
-            max_concurrent_trials=study.concurrency,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -83,9 +83,13 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         distribution.to_internal_repr(value)  # raises ValueError for an unknown choice
         return value
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not _is_number(value):
         raise ValueError(f"{value!r} is no finite number")
     return _nearest_number(distribution, value)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
@@ -95,6 +99,48 @@ def _nearest_number(distribution: BaseDistribution, value: Any) -> float | int:
         on_grid = min(low + round((value - low) / step) * step, high)
         value = value if math.isclose(on_grid, value, rel_tol=1e-9, abs_tol=1e-12) else on_grid
     return number(value)
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one of a distribution's, but for rounding."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    try:
+        return math.isclose(nearest(distribution, value), value, rel_tol=1e-9, abs_tol=1e-12)
+    except ValueError:
+        return False
+
+
+def has_place(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value can be put on the scale of a distribution, inside its range or beyond it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return True  # none of the choices, at worst
+    if not _is_number(value):
+        return False
+    return not _bounds(distribution)[3] or value > 0
+
+
+def widened(distribution: BaseDistribution, value: Any) -> BaseDistribution:
+    """The distribution if it contains the value, else the smallest like it that does: for what was trained once."""
+    if contains(distribution, value):
+        return distribution
+    if isinstance(distribution, CategoricalDistribution):
+        return CategoricalDistribution((*distribution.choices, value))
+    if not _is_number(value):
+        return CategoricalDistribution((value,))
+    low, high, _, log, number = _bounds(distribution)
+    low, high = min(low, value), max(high, value)
+    if number is int and value == int(value):
+        return IntDistribution(int(low), int(high), log=log and low >= 1)
+    return FloatDistribution(low, high, log=log and low > 0)
+
+
+def in_words(distribution: BaseDistribution) -> str:
+    """The values of a distribution: its ends, or its choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        return ", ".join(map(str, distribution.choices))
+    low, high, *_ = _bounds(distribution)
+    return f"{low:g} to {high:g}"
 
 
 def at_share(distribution: BaseDistribution, share: float) -> Any:

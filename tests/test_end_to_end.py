@@ -26,6 +26,7 @@ from results.records.record import load_record
 from results.records.trials import load_trials
 from search.run import main
 from tests.conftest import Searched, places, run_command
+from trainables.saved.model_description import read_description
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
@@ -88,6 +89,9 @@ def test_a_search_leaves_a_row_a_record_curves_and_a_study(searched: Searched) -
     with (folder / "results" / "experiments.csv").open() as file:
         experiments = list(csv.DictReader(file))
     assert [row["run"] for row in experiments] == ["first"]
+    description = read_description(run_dir / "model" / "model.json")
+    assert description.record["picked_by"] == "validation"
+    assert f"Model: {run_dir / 'model'}" in said
     assert "tensorboard --logdir" in said
     assert "ALL TRIALS START AT RANDOM" in said
 

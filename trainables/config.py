@@ -9,8 +9,14 @@ from typing import Any, Literal
 OPTIMIZERS = ("adamw", "sgd", "lamb", "nadamw")
 LOSSES = ("cross_entropy", "effective_number", "focal", "logit_adjusted")
 SAMPLINGS = ("natural", "balanced", "sqrt")
+SCHEDULES = ("constant", "cosine")
 POLICIES = ("none", "trivial", "rand")
 FORMULATIONS = ("joint", "heads", "separate")
+HEADS = ("zeros", "timm")
+WARMUP_EPOCHS = 10
+"""Epochs that shares of a schedule without an end are of, so that they do not depend on where it ends."""
+EARLIER = {"schedule": "cosine", "head": "timm"}
+"""What a task stood for that was written before it had these fields: such a run goes on as it began."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +44,12 @@ class TrialConfig:
     layer_decay: float = 1.0
     """Factor on the learning rate from each block to the one before it, 0.5 to 1 (off)."""
     frozen_share: float = 0.0
-    """Share of all epochs, from the first, in which only the classifier is trained, 0 (off) to 0.5."""
-    ema: float = 0.0
-    """Decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999."""
+    """Share of the task's `horizon`, from the first epoch, in which only the classifier is trained, 0 (off) to 0.5."""
+    ema: float = 0.998
+    """Decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999; a constant learning rate needs
+    them, they are what its decay is elsewhere."""
     warmup_share: float = 0.1
-    """Share of all steps in which the learning rate rises linearly to its peak, 0 to 0.5."""
+    """Share of the steps of the task's `horizon` in which the learning rate rises linearly to its peak, 0 to 0.5."""
     label_smoothing: float = 0.0
     """Mass taken from the true class and spread over all, 0 to 0.5."""
     loss: str = "cross_entropy"
@@ -97,9 +104,9 @@ class TrialConfig:
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
 
-    def frozen_epochs(self, epochs: int) -> int:
-        """How many of the epochs, from the first, train only the classifier."""
-        return round(self.frozen_share * epochs)
+    def frozen_epochs(self, horizon: int) -> int:
+        """How many epochs, from the first, train only the classifier."""
+        return round(self.frozen_share * horizon)
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -161,6 +168,11 @@ class TaskConfig:
     """Side of the square picture that the network sees, in pixels, 16 to 1024."""
     epochs: int = 27
     """Epochs of a trial that is not stopped, at least 1."""
+    schedule: str = "constant"
+    """Learning rate after the warm-up: constant, which has no end, so that a trial is as good as its length wherever it
+    ends; or cosine, which falls to zero over `epochs`."""
+    head: str = "zeros"
+    """What a new classifier starts from: zeros, or timm's own draw for the family (runs from before there was this)."""
     batch_size: int = 64
     """Pictures in a training batch, even, at least 2."""
     seed: int = 0
@@ -198,6 +210,9 @@ class TaskConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} is {value!r}: it must be between {low} and {high}")
+        for name, words in (("schedule", SCHEDULES), ("head", HEADS)):
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(words)}")
         if self.last_epoch is not None and not 1 <= self.last_epoch <= self.epochs:
             raise ValueError(f"last_epoch is {self.last_epoch!r}: it must be between 1 and {self.epochs}")
         if self.batch_size % 2:
@@ -207,6 +222,11 @@ class TaskConfig:
     def num_epochs(self) -> int:
         """Epochs that are trained: up to `last_epoch`, else all."""
         return self.last_epoch or self.epochs
+
+    @property
+    def horizon(self) -> int:
+        """Epochs that the shares of warm-up and frozen epochs are of: all, or the first of a schedule without end."""
+        return self.epochs if self.schedule == "cosine" else WARMUP_EPOCHS
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TaskConfig:
@@ -220,4 +240,4 @@ class TaskConfig:
             raise ValueError(f"TaskConfig has no field {', '.join(sorted(unknown))}")
         attributes = {name: tuple(by_class) for name, by_class in values.get("attributes", {}).items()}
         tuples = {name: tuple(values[name]) for name in ("classes", "train_on", "validate_on") if name in values}
-        return cls(**{**values, **tuples, "attributes": attributes})
+        return cls(**{**EARLIER, **values, **tuples, "attributes": attributes})

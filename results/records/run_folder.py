@@ -108,6 +108,11 @@ class RunFolder:
         return RunFolder(self.path / "retrained")
 
     @property
+    def model(self) -> Path:
+        """What the search found, ready to answer."""
+        return self.path / "model"
+
+    @property
     def ray(self) -> Path:
         """What Ray writes for itself while trials run."""
         return self.path / "ray"

@@ -106,6 +106,7 @@ class RunSummary:
     """On disk."""
     has_report: bool = False
     has_model: bool = False
+    """Whether it can answer pictures."""
 
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
@@ -173,7 +174,7 @@ def _summary(run: SearchRun, folder: RunFolder, presence: Presence | None, size:
         seconds=seconds_at_work(run.started, epochs, events),
         size_bytes=size,
         has_report=folder.report_html.is_file(),
-        has_model=(folder.retrained.path / "model.json").is_file(),
+        has_model=any((path / "model.json").is_file() for path in (folder.model, folder.retrained.path)),
     )
 
 

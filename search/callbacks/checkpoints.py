@@ -43,7 +43,7 @@ class CheckpointKeeper(TrialListener):
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """Makes room; a trial that goes on later keeps what it goes on from."""
         if status.is_over:
-            score = self._scores.get(trial_id, -math.inf)
+            score = -math.inf if status == TrialStatus.FAILED else self._scores.get(trial_id, -math.inf)
             self._ended[trial_id] = -math.inf if math.isnan(score) else score
             self._clear()
 
@@ -73,4 +73,5 @@ class CheckpointKeeper(TrialListener):
 def _score(trial: TrialHistory) -> float:
     if trial.reports and not trial.reports[-1].class_f1 and trial.status != TrialStatus.FAILED:
         return math.inf
-    return -math.inf if trial.best is None else trial.best.val_macro_f1
+    unscored = trial.best is None or trial.status == TrialStatus.FAILED
+    return -math.inf if unscored or trial.best is None else trial.best.val_macro_f1

@@ -43,7 +43,7 @@ class Remember(Callback):
             not isinstance(epoch, Epoch)
             or epoch.micro_batches > 1
             or config.get("formulation") == "separate"
-            or epoch.report.epoch <= TrialConfig(**config).frozen_epochs(self._task.epochs)  # the classifier alone
+            or epoch.report.epoch <= TrialConfig(**config).frozen_epochs(self._task.horizon)  # the classifier alone
         ):
             return
         report, resident = epoch.report, epoch.resident_bytes

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.stats import norm, rankdata
 from threadpoolctl import ThreadpoolController
 
-from spaces.sampling import RecordedTrial, Space, at_share, share_of
+from spaces.sampling import RecordedTrial, Space, at_share, contains, share_of
 
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
@@ -112,9 +112,12 @@ def _child(space: Space, parent: Seen, step: float, rng: np.random.Generator) ->
         if type(distribution) is CategoricalDistribution:
             kept = name not in changed and value in distribution.choices
             return value if kept else at_share(distribution, rng.random())
-        if name not in changed and before == distribution:
+        inside = contains(before, value)  # which what was trained before the space changed need not be
+        if name not in changed and before == distribution and inside:
             return value
         moved = share_of(before, value)  # where another family has another range: at the same place in it
+        if not inside:
+            moved = min(1.0, max(0.0, moved))
         if name in changed:
             moved = abs(moved + rng.normal(0, step))
         return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends

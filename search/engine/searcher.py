@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from search.engine.curves import extended_values
 from search.engine.sampler import Seen, propose
 from search.engine.study_journal import SearchTrial, StudyRecord
-from spaces.sampling import RecordedTrial, Space, at_share, config_of, nearest
+from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
 from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class StudySearcher(Searcher):
         self._sign = 1.0 if mode == "max" else -1.0
         self._points = [dict(point) for point in points]
         self._trials: dict[str, SearchTrial] = {}
+        self._outside: set[str] = set()
         self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
 
     # What Ray calls
@@ -169,7 +170,8 @@ class StudySearcher(Searcher):
         """Takes in a trial of an earlier start, in the order in which the trials were suggested.
 
         Afterwards the study and the proposals to come are those of a search that was never interrupted. A study file
-        is written anew from the adopted trials at the next event.
+        is written anew from the adopted trials at the next event. Where the space has changed since, the trial stands
+        with the values that it was trained with, inside the ranges of today or not.
 
         Args:
             trial_id: Its identifier; a running trial continues under it.
@@ -189,8 +191,7 @@ class StudySearcher(Searcher):
             raise ValueError(f"trial {trial_id} is known already: each trial is adopted once, before it is suggested")
         known = dict(config if params is None else params)
         number = len(self._trials)
-        replayed = self._replay(known, number, note=f"adopted trial {trial_id}")
-        trial = self._add(trial_id, dict(config), *replayed[1:])
+        trial = self._add(trial_id, dict(config), *self._as_trained(trial_id, known, number))
         self._drop_point_tried_by(trial)
         trial.values = {epoch: float(value) for epoch, value in enumerate(values, start=1)}
         trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
@@ -290,11 +291,31 @@ class StudySearcher(Searcher):
     def _drop_point_tried_by(self, trial: SearchTrial) -> None:
         for point in self._points:
             try:
-                if self._replay(point, trial.number)[1] == trial.params:
-                    self._points.remove(point)
-                    return
+                tried = point.items() <= trial.config.items() or self._replay(point, trial.number)[1] == trial.params
             except ValueError:
                 continue
+            if tried:
+                self._points.remove(point)
+                return
+
+    def _as_trained(self, trial_id: str, known: Mapping[str, Any], number: int) -> tuple[Any, ...]:
+        """What the space suggests today of the values that a trial was trained with: these values, their ranges."""
+        replayed = RecordedTrial(lambda name, distribution: known.get(name, at_share(distribution, 0.5)), number)
+        try:
+            self._space(replayed)
+        except Exception:  # a choice, say, that the space knows no more: what it suggests beside is found out without
+            replayed = RecordedTrial(lambda name, distribution: _nearest_or(distribution, known.get(name)), number)
+            self._space(replayed)
+        ranges = {name: found for name, found in replayed.distributions.items() if name in known}
+        for name, distribution in ranges.items():
+            if name not in self._outside and not contains(distribution, known[name]):
+                self._outside.add(name)
+                _logger.warning(
+                    "The space has changed since the run began: trial %s was trained with %s=%r, which lies outside "
+                    "%s now. What was trained stays as it was; new trials keep to the new range",
+                    *(trial_id, name, known[name], in_words(distribution)),
+                )
+        return {name: known[name] for name in ranges}, ranges, replayed.user_attrs
 
     def _sample(self, number: int) -> tuple[Any, ...]:
         trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]))
@@ -302,7 +323,10 @@ class StudySearcher(Searcher):
         return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
 
     def _seen(self) -> list[Seen]:
-        """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst."""
+        """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst.
+
+        Of a trial that was trained before the space changed, it sees what has a place in the space of today.
+        """
         trials = list(self._trials.values())
         curves = [
             []
@@ -314,8 +338,7 @@ class StudySearcher(Searcher):
         worst = min((float(value) for value in extended if math.isfinite(value)), default=0.0)
         return [
             Seen(
-                trial.params,
-                trial.distributions,
+                *trial.placed,
                 float(value) if math.isfinite(value) else None if trial.state == TrialStatus.RUNNING else worst,
             )
             for trial, value in zip(trials, extended, strict=True)
@@ -340,3 +363,11 @@ class StudySearcher(Searcher):
         trial = RecordedTrial(choose, number)
         config = config_of(self._space, trial)
         return config, trial.params, trial.distributions, trial.user_attrs
+
+
+def _nearest_or(distribution: BaseDistribution, value: Any) -> Any:
+    """The value of a distribution that is nearest to a given one, or the middle if none stands for it."""
+    try:
+        return nearest(distribution, value)
+    except ValueError:
+        return at_share(distribution, 0.5)

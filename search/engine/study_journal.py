@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from spaces.sampling import has_place, widened
 from trainables.atomic import TORN, replacing
 from trainables.report import TrialStatus
 
@@ -44,7 +46,9 @@ class SearchTrial:
     trial_id: str
     config: dict[str, Any]
     params: dict[str, Any]
+    """What was trained, by the names that the space suggests."""
     distributions: dict[str, BaseDistribution]
+    """Ranges of the space of today, in which a value that was trained before it changed need not lie."""
     user_attrs: dict[str, Any] = field(default_factory=dict)
     values: dict[int, float] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
@@ -52,6 +56,12 @@ class SearchTrial:
     reason: str | None = None
     started: datetime.datetime = field(default_factory=datetime.datetime.now)
     ended: datetime.datetime | None = None
+
+    @cached_property
+    def placed(self) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """Values and ranges as far as a value has a place in the space of today: on the scale of its range."""
+        names = [name for name, found in self.distributions.items() if has_place(found, self.params[name])]
+        return {name: self.params[name] for name in names}, {name: self.distributions[name] for name in names}
 
 
 class StudyRecord:
@@ -203,7 +213,7 @@ def _frozen(trial: SearchTrial) -> FrozenTrial:
         state=_STATES[trial.state],
         value=value,
         params=trial.params,
-        distributions=trial.distributions,
+        distributions={name: widened(found, trial.params[name]) for name, found in trial.distributions.items()},
         user_attrs=trial.user_attrs,
         intermediate_values=trial.values,
     )

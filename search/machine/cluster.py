@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from search.machine.home import socket_folder
 from search.machine.ray_shortcuts import start_preloading
 from search.study import num_cores
 from trainables.errors import UserError
@@ -20,6 +23,16 @@ ROOT = Path(__file__).resolve().parents[2]
 OBJECT_STORE_BYTES = 128 * 2**20
 """Ray's store for results on a machine of our own: reports are small, pictures never pass through it."""
 
+START_ATTEMPTS = 3
+"""How often Ray is started before it is given up."""
+SLOW_START = "timed out during startup"
+"""In the message of Ray's own limit of 30 s for its start."""
+ANSWER_SECONDS = 10.0
+"""How long a cluster's head may take to answer at all."""
+LONGEST_FOLDER = 35
+"""Characters of the folder for temporary files: a socket's path, which Ray makes of it, may have 103 to 107 (macOS,
+Linux) and adds `/ray/session_2026-11-27_16-06-08_984173_10642/sockets/plasma_store`."""
+
 RAY_SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -29,6 +42,14 @@ RAY_SETTINGS: Mapping[str, str] = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
+
+DEFAULTS: Mapping[str, str] = {
+    "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # in which NVML, too, counts GPUs
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's GPU cannot do is done by its cores
+    # Seconds that a worker waits for the thread of the trial before: Ray's 2 are too few on a busy machine.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
+}
+"""The same, where the user's own word counts."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,8 @@ def prepare_environment() -> None:
     It stands until the process ends, as what is measured here shall hold for workers.
     """
     os.environ.update({**ENVIRONMENT, **RAY_SETTINGS})
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # in which NVML, too, counts GPUs
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def this_machine() -> Cluster:
@@ -82,6 +104,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
     try:
         if address is None:
             _let_workers_import()
+            _shorten_sockets()
             start = partial(
                 ray.init,
                 address="local",
@@ -91,18 +114,18 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-            if single_core_trials:
-                start_preloading(start)
-            else:
-                start()
+            _start_patiently(partial(start_preloading, start) if single_core_trials else start)
         else:
+            _refuse_silence(address)
             ray.init(
                 address=address,
                 runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(ENVIRONMENT)},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        if isinstance(error, ClusterError):
+            raise
         what = "Ray does not start here" if address is None else f"--address {address}: no Ray cluster there"
         raise ClusterError(f"{what}: {error}") from error
     try:
@@ -111,6 +134,67 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
         yield Cluster(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), node_cpus)
     finally:
         ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Raises a `ClusterError` if nobody listens at host:port: Ray itself would ask again for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # auto, local and the like are Ray's affair
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            f"--address {address}: nobody answers there ({error}). Is the head running (ray start --head), and may "
+            "this machine reach its port?"
+        ) from error
+
+
+def _start_patiently(start: Callable[[], object]) -> None:
+    """Starts Ray on this machine, once more if it is slow: what it reads from the disk the second time is in memory.
+
+    Ray waits 30 s for its own processes, has no option for more, and raises a bare `Exception` after that.
+
+    Raises:
+        ClusterError: It has not started in any attempt.
+    """
+    import ray
+
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            start()
+            return
+        except Exception as error:
+            ray.shutdown()
+            if isinstance(error, (ValueError, RuntimeError, ConnectionError)) or SLOW_START not in str(error):
+                raise
+            if attempt == START_ATTEMPTS:
+                raise ClusterError(
+                    f"Ray has not started in {START_ATTEMPTS} attempts of 30 s: the machine is too busy, or its disk "
+                    f"too slow. Try again when it is quieter; Ray's own words are in {_ray_logs()}"
+                ) from error
+
+
+def _ray_logs() -> Path:
+    return Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray" / "session_latest" / "logs"
+
+
+def _shorten_sockets() -> None:
+    """Has Ray put its sockets where their paths are short enough for the operating system.
+
+    Raises:
+        ClusterError: There is no such folder that can be written.
+    """
+    try:
+        folder = socket_folder(LONGEST_FOLDER)
+    except FileNotFoundError as error:
+        name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+        raise ClusterError(
+            f"{name}={error} is too long for Ray's sockets: set {name} to a folder whose path has at most "
+            f"{LONGEST_FOLDER} characters, such as {name}=/tmp"
+        ) from error
+    if folder is not None:
+        os.environ["RAY_TMPDIR"] = str(folder)
 
 
 def _let_workers_import() -> None:

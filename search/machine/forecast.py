@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 from ray.tune.schedulers import TrialScheduler
 
+from results.records.cost import duration
 from results.records.record import SearchRun
 from search.engine.rungs import rung_epochs
 from search.engine.scheduler import RungScheduler
 from search.flags import ROOT
+from search.stop import StopRequest
 from search.study import SettledStudy
+from trainables.errors import UserError
 from trainables.networks.known_costs import (
     FactsError,
     ModelFacts,
@@ -131,19 +135,59 @@ def forecast_run(
     sides = run.data.get("sides") or {}
     if study.address is not None or not num_trials or not sides or run.task.compile:
         return None
+    known = epoch_seconds(run, study, facts)
+    return known and forecast(
+        list(known[0].values()),
+        num_trials=num_trials,
+        mean_epochs=study_epochs(study, num_trials),
+        concurrency=study.concurrency,
+        spread=known[1],
+    )
+
+
+def epoch_seconds(
+    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts]
+) -> tuple[dict[str, float], float] | None:
+    """Seconds of an epoch of each backbone of a run, and the factor either way; None where that cannot be known."""
     try:
         speeds, remembered = images_per_second(run, study, facts)
     except (FactsError, KeyError, OSError, RuntimeError, subprocess.TimeoutExpired):
         return None
+    sides = run.data["sides"]
     pictures = sides["train"]["pictures"] + sides["val"]["pictures"] / EVALUATION_SPEED
     pictures *= mean_networks(run.options.get("formulation"), len(run.task.attributes))
-    return forecast(
-        [pictures / speed for speed in speeds.values()],
-        num_trials=num_trials,
-        mean_epochs=study_epochs(study, num_trials),
-        concurrency=study.concurrency,
-        spread=KNOWN_SPREAD if remembered else TIMED_SPREAD,
-    )
+    seconds = {backbone: pictures / speed for backbone, speed in speeds.items()}
+    return seconds, KNOWN_SPREAD if remembered else TIMED_SPREAD
+
+
+def refuse_spent_budget(stop: StopRequest) -> None:
+    """Raises a `UserError` if the preparation has taken all of the time budget: no epoch would be trained."""
+    if not stop.seconds_left:
+        raise UserError(
+            "the time budget was over before the first trial could begin, preparation took all of it: give a longer "
+            "--time-budget. Pictures that are decoded stay so, and the same command gets further next time"
+        )
+
+
+def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts], stop: StopRequest) -> None:
+    """Raises a `UserError` if not even the shortest epoch fits into what is left of the time budget.
+
+    Said before a trial begins, and only where it is sure: with the forecast's spread in favour of the search.
+    """
+    if math.isinf(stop.seconds_left) or study.address is not None or run.task.compile or not run.data.get("sides"):
+        return
+    known = epoch_seconds(run, study, facts)
+    refuse_spent_budget(stop)
+    if known is None:
+        return
+    seconds, spread = known
+    backbone = min(seconds, key=seconds.__getitem__)
+    if seconds[backbone] / spread > stop.seconds_left:
+        raise UserError(
+            f"one epoch of {backbone}, the fastest here, takes about {duration(seconds[backbone])}, the time budget "
+            f"ends in {duration(stop.seconds_left)}: give a longer --time-budget, a smaller --image-size or smaller "
+            "--backbones"
+        )
 
 
 def mean_networks(formulation: str | None, num_attributes: int) -> float:

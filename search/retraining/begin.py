@@ -11,7 +11,7 @@ from rich.console import Console
 from results.export import is_stale
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import candidates
-from search.checks import check_device, check_disk
+from search.checks import check_device, check_disk, refuse_unwritable
 from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
@@ -24,6 +24,7 @@ from search.terminal import doing
 from spaces import space_name
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import device_of_trials
 
 
 def begin_retraining(
@@ -48,6 +49,7 @@ def begin_retraining(
         UserError: Something asked for cannot be had.
     """
     places = asked.places
+    refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked)
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
@@ -81,7 +83,7 @@ def begin_retraining(
         cache_path=str(cache_path),
         split_path=str(logs.split_csv),
         checkpoint_dir=str(logs.checkpoints),
-        device="cuda" if study.gpus_per_trial else "cpu",
+        device=device_of_trials(study.gpus_per_trial),
         num_threads=study.cpus_per_trial,
         weights=files,
         compile=False,  # as exact, and there may be no compiler here

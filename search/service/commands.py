@@ -154,9 +154,8 @@ def remove_command(name: str, places: Places) -> list[str]:
 
 
 def predict_command(name: str, data: Path, out: Path, places: Places) -> list[str]:
-    """Answers pictures with the trained model of a run."""
-    model = places.run_dir(name) / "retrained"
-    words = [str(model), f"--data={data}", f"--out={out}", "--proba", f"--cache-dir={places.cache_dir}"]
+    """Answers pictures with the model of a run, the re-trained one where there is one."""
+    words = [str(places.run_dir(name)), f"--data={data}", f"--out={out}", "--proba", f"--cache-dir={places.cache_dir}"]
     return [*_script("scripts/predict.py"), *words]
 
 

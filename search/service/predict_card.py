@@ -27,7 +27,8 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF"
 
 def predict_card(service: Service, name: str) -> None:
     """The field to drop a picture on, and the answer below it."""
-    with sheet("Predict a picture", "Drop one here. It is answered by the re-trained model, and deleted then."):
+    words = "Drop one here. It is answered by the run's model, the re-trained one where there is one, and deleted then."
+    with sheet("Predict a picture", words):
         answer = ui.column().classes("w-full").style("gap: 6px")
 
         async def uploaded(event: events.UploadEventArguments) -> None:

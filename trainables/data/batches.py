@@ -71,8 +71,10 @@ class Side:
         if self._resident is not None:
             return (self._resident[chosen] for chosen in on_device)
         read = (torch.from_numpy(np.take(self._images, self._rows[chosen.numpy()], axis=0)) for chosen in batches)
-        if self.device.type != "cuda":
+        if self.device.type == "cpu":
             return read
+        if self.device.type != "cuda":
+            return (pictures.to(self.device) for pictures in read)
         pinned = (pictures.pin_memory() for pictures in read)
         return (pictures.to(self.device, non_blocking=True) for pictures in one_ahead(pinned))
 

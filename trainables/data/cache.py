@@ -22,6 +22,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from trainables.atomic import torn_name
 from trainables.errors import UserError
+from trainables.machine.cores import usable_cores
+from trainables.machine.home import own_folder
 
 FORMAT_VERSION = 1
 ORIENTATION = ExifTags.Base.Orientation
@@ -29,6 +31,8 @@ MARGIN = 8 / 7
 """Stored side over image size: the 224 of 256 of the usual centre crop (Krizhevsky et al. 2012, timm's .875)."""
 
 
+HEADER_BYTES = 4096
+"""More than numpy writes before the pixels, which are still zeros when a file is given its room."""
 PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 """Error numbers that speak of a picture; Pillow's own errors have none."""
 
@@ -74,8 +78,8 @@ def stored_size(image_size: int) -> int:
 
 
 def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/macrotune`, by default `~/.cache/macrotune`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "macrotune"
+    """`$XDG_CACHE_HOME/macrotune`, by default `~/.cache/macrotune`; beside temporary files where there is no HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or own_folder(Path(".cache"))) / "macrotune"
 
 
 def build_cache(
@@ -108,7 +112,7 @@ def build_cache(
             cache_dir.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
                 if not (path / "meta.json").exists():
-                    threads = num_threads or len(os.sched_getaffinity(0))
+                    threads = num_threads or usable_cores()
                     _decode_all(order, stored_size(image_size), path, on_progress, threads)
         except OSError as error:
             if isinstance(error, CacheError):
@@ -161,7 +165,7 @@ def find_unreadable(paths: Sequence[str]) -> dict[str, str]:
             return _reason(error)
         return None
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found is not None}
 
 
@@ -198,8 +202,7 @@ def _decode_all(
         images = np.lib.format.open_memmap(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(len(order), side, side, 3)
         )
-        with (temporary / "images.npy").open("r+b") as file:  # a disk that fills up later would be a bus error
-            os.posix_fallocate(file.fileno(), 0, os.path.getsize(file.name))  # noqa: PTH202
+        _take_room(temporary / "images.npy")
 
         def decode_row(row: int) -> str | None:
             try:
@@ -223,6 +226,29 @@ def _decode_all(
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_room(path: Path) -> None:
+    """Has the disk give a new file all of its room: one that fills up later would be a bus error.
+
+    Raises:
+        OSError: There is not so much.
+    """
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except AttributeError:  # not Linux
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # a file system that cannot
+                raise
+        start = len(file.read(HEADER_BYTES))
+        file.seek(start)
+        zeros = bytes(2**20)
+        for written in range(start, size, len(zeros)):
+            file.write(zeros[: size - written])
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.machine.cores import usable_cores
+
 CONTEXT_BYTES = 800_000_000
 """GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
 
@@ -69,6 +71,17 @@ def _text(words: str | bytes) -> str:
     return words.decode() if isinstance(words, bytes) else words  # by the version of pynvml
 
 
+def device_of_trials(gpus_per_trial: float) -> str:
+    """The torch device of trials with so many GPUs of NVIDIA's each: without, a Mac's own where torch has it."""
+    if gpus_per_trial:
+        return "cuda"
+    if platform.system() != "Darwin":
+        return "cpu"
+    import torch  # which takes its seconds, and is needed for nothing else before trials run
+
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 @cache
 def hardware_in_words() -> str:
     """Processor and GPUs of this machine, such as `2 cores of Intel(R) Xeon(R) Processor, no GPU`."""
@@ -81,4 +94,5 @@ def hardware_in_words() -> str:
     except OSError:
         pass
     gpus = ", ".join(f"{count} x {name}" for name, count in Counter(visible_gpus()).items())
-    return f"{len(os.sched_getaffinity(0))} cores of {processor}, {gpus or 'no GPU'}"
+    cores = usable_cores()
+    return f"{cores} core{'s' * (cores > 1)} of {processor}, {gpus or 'no GPU'}"

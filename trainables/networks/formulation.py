@@ -19,7 +19,7 @@ from torch.nn import functional
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.attributes import attribute_values, marginal_log_probs, membership, value_of_class
-from trainables.networks.model import create_backbone, memory_format
+from trainables.networks.model import create_backbone, memory_format, zero_heads
 from trainables.training.loss import Loss, build_loss
 
 
@@ -106,13 +106,17 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
         file=task.weights.get(config.backbone),
         dropout=config.dropout,
         drop_path=config.drop_path,
+        zero_head=task.head == "zeros",
     )
     model = assemble(config.formulation, len(task.classes), task.attributes, create)
     return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 
-def _create(num_classes: int, *, backbone: str, image_size: int, **options: Any) -> nn.Module:
-    return create_backbone(backbone, num_classes, image_size, **options)
+def _create(num_classes: int, *, backbone: str, image_size: int, zero_head: bool, **options: Any) -> nn.Module:
+    network = create_backbone(backbone, num_classes, image_size, **options)
+    if zero_head:
+        zero_heads(network)
+    return network
 
 
 def build_criterion(config: TrialConfig, task: TaskConfig, class_counts: Sequence[int], device: torch.device) -> Loss:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -25,10 +25,15 @@ family gains on a GPU in bfloat16."""
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one."""
+    """The torch device for `TaskConfig.device`; auto takes CUDA where there is one, or else a Mac's GPU.
+
+    A CUDA device has its number: torch's functions about memory refuse one without. Ray shows a trial its own GPUs
+    alone, so the first of them is the trial's.
+    """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
 
 
 def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
@@ -83,6 +88,24 @@ def create_backbone(
         _refuse_size(model, backbone, image_size)
         _SUITING.add((backbone, image_size))
     return model
+
+
+def classifiers(model: nn.Module) -> tuple[nn.Module, ...]:
+    """The last layers of a timm network; distilled transformers have two."""
+    heads = cast(Any, model).get_classifier()  # timm's own method
+    return tuple(heads) if isinstance(heads, (tuple, list)) else (heads,)
+
+
+def zero_heads(model: nn.Module) -> None:
+    """Starts a network's classifiers from zero, so that its first answer is that it does not know.
+
+    timm draws those of EfficientNets and MobileNets for 1,000 classes: with few, the first logits have a standard
+    deviation of about 5 and the first loss is twice that of a guess, which costs a short training most (measured:
+    docs/decisions.md). Families that start sensibly are as good from zero.
+    """
+    for head in classifiers(model):
+        for parameter in head.parameters():
+            nn.init.zeros_(parameter)
 
 
 _SUITING: set[tuple[str, int]] = set()

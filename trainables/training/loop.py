@@ -106,7 +106,7 @@ def train_epoch(
     """One pass over the training side; the device is waited for once, at the end."""
     state.model.train()
     if state.config.frozen_share > 0:
-        freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.epochs))
+        freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.horizon))
     layout = memory_format(state.config.backbone, state.device)
     model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]

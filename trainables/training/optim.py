@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainables.config import TrialConfig
+from trainables.config import TaskConfig, TrialConfig
 from trainables.networks.formulation import backbones
+from trainables.networks.model import classifiers
 
 MOMENTUM = 0.9
 """Nesterov momentum of SGD (Goyal et al. 2017)."""
@@ -70,9 +71,7 @@ def freeze_backbone(model: nn.Module, frozen: bool) -> None:
         model: A timm network in training mode.
         frozen: Whether to leave only the classifier to be trained.
     """
-    heads = cast(Any, model).get_classifier()  # timm's own method
-    heads = heads if isinstance(heads, (tuple, list)) else (heads,)  # distilled transformers have two
-    trained = {id(parameter) for head in heads for parameter in head.parameters()}
+    trained = {id(parameter) for head in classifiers(model) for parameter in head.parameters()}
     for parameter in model.parameters():
         parameter.requires_grad_(not frozen or id(parameter) in trained)
     if frozen:
@@ -81,17 +80,23 @@ def freeze_backbone(model: nn.Module, frozen: bool) -> None:
                 module.eval()
 
 
-def build_schedule(config: TrialConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
-    """Linear warm-up, then half a cosine to zero at the last step of the last epoch (Loshchilov & Hutter 2017).
+def build_schedule(
+    config: TrialConfig, task: TaskConfig, optimizer: torch.optim.Optimizer, steps_per_epoch: int
+) -> LambdaLR:
+    """Linear warm-up, then a constant rate or half a cosine to zero at the last step (Loshchilov & Hutter 2017).
 
-    It depends on the epochs that a trial is meant to have, never on where it is stopped: at any epoch all
-    trials of a study are at the same point of it, so ASHA compares like with like.
+    Neither depends on where a trial is stopped: at any epoch all trials of a study are at the same point of it, so
+    ASHA compares like with like. The averaged weights of a constant rate are at every epoch about as good as a cosine
+    that was laid out to end there (docs/decisions.md), as Hägele et al. (2024) found for language models.
     """
-    warmup_steps = max(1, round(config.warmup_share * total_steps))
+    warmup_steps = max(1, round(config.warmup_share * task.horizon * steps_per_epoch))
+    total_steps = task.epochs * steps_per_epoch
 
     def factor(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / warmup_steps
+        if task.schedule == "constant":
+            return 1.0
         return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
 
     return LambdaLR(optimizer, factor)

@@ -72,7 +72,7 @@ class TrainState:
         seed_everything(task.seed, 0)
         model = build_network(config, task, device)
         optimizer = build_optimizer(config, model)
-        schedule = build_schedule(config, optimizer, steps_per_epoch * task.epochs)
+        schedule = build_schedule(config, task, optimizer, steps_per_epoch)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)
         if task.compile and micro_batches == 1:
             state.compiled = compiled(model, task.num_threads)

@@ -20,6 +20,8 @@ from optuna.trial import TrialState
 
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
+from spaces.sampling import contains
+from trainables.report import TrialStatus
 
 ROOT = Path(__file__).resolve().parents[3]
 EPOCHS = 9
@@ -422,3 +424,51 @@ def test_a_parameter_whose_range_depends_on_another_stays_in_it_when_the_other_c
         assert (config["lr"] < 1e-3) == (config["family"] == "low")
         searcher.on_trial_complete(str(number), {"training_iteration": 1, "score": config["lr"]})
     assert searcher.study.best_params["lr"] > 0.09
+
+
+def test_what_was_trained_stays_so_when_the_space_has_changed_since(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def earlier(trial: Any) -> dict[str, Any]:
+        return {
+            "backbone": trial.suggest_categorical("backbone", ["small", "gone"]),
+            "lr": trial.suggest_float("lr", 1e-6, 10.0, log=True),
+            "drop_path": trial.suggest_float("drop_path", 0.0, 0.9),
+            "frozen": trial.suggest_int("frozen", 0, 9),
+        }
+
+    def changed(trial: Any) -> dict[str, Any]:
+        """Narrower, without a choice, with a logarithm, with a name that is new, and strict about what it is given."""
+        known = {"small": 1, "new": 2}
+        size = known[trial.suggest_categorical("backbone", ["small", "new"])]
+        return {
+            "lr": trial.suggest_float("lr", 1e-3, 1e-1, log=True),
+            "drop_path": trial.suggest_float("drop_path", 0.1, 0.2, log=True),
+            "frozen": trial.suggest_int("frozen", 2, 4),
+            "size": size * trial.suggest_int("added", 1, 3),
+        }
+
+    first, told = build_searcher(earlier, **GOAL, seed=0), []
+    for number in range(12):
+        config = first.suggest(str(number))
+        told.append((config, first.study.trials[number].params))
+    told[0][0]["drop_path"] = told[0][1]["drop_path"] = 0.0  # has no place on a logarithmic scale
+    path = tmp_path / "study.journal"
+    again = build_searcher(changed, **GOAL, seed=0, storage=path)
+    for number, (config, _) in enumerate(told):
+        again.adopt(str(number), config, [number / 20] * EPOCHS, state=TrialStatus.FINISHED)
+    for number in range(12, 20):
+        new = again.suggest(str(number))
+        assert 1e-3 <= new["lr"] <= 1e-1 and 0.1 <= new["drop_path"] <= 0.2 and 2 <= new["frozen"] <= 4
+    again.study  # noqa: B018 - writes what is left to write
+    rows = study_in(path).trials
+    assert [row.params for row in rows[:12]] == [params for _, params in told]
+    assert all(contains(row.distributions[name], value) for row in rows for name, value in row.params.items())
+    assert caplog.text.count("has changed since") == 4  # once a name, not once a trial
+
+
+def test_a_point_that_was_trained_is_not_tried_again_although_the_space_has_changed() -> None:
+    points = [{"lr": 5.0, "backbone": "small"}, {"lr": 1e-2, "backbone": "small"}]
+    searcher = build_searcher(space, **GOAL, seed=0, points=points)
+    searcher.adopt("a", points[0], [0.5], state=TrialStatus.RUNNING)
+    assert searcher.suggest("b") == points[1]

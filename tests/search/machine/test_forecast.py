@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from search.machine.forecast import (
     forecast,
     forecast_run,
     images_per_second,
+    refuse_long_epochs,
 )
 from search.machine.memory_needs import facts_of
+from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from tests.results.records.test_record import a_run
 from trainables.config import TaskConfig
+from trainables.errors import UserError
 from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, remember_trial
 
 BESIDE = START_SECONDS + END_SECONDS
@@ -119,3 +123,17 @@ def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path
     assert found == module.known_throughput("test_resnet", 32, 8, device, 1, tmp_path)
     with pytest.raises(module.FactsError, match="could not be timed"):
         module.time_apart("no_such_network", 32, 8, device, 1, tmp_path)
+
+
+def test_a_budget_that_not_even_the_shortest_epoch_fits_into_is_refused(task: TaskConfig, tmp_path: Path) -> None:
+    run, study = run_and_study(task, tmp_path)
+    known = facts(run, study)
+    for backbone, speed in (("test_resnet", 1.0), ("test_efficientnet", 0.8)):  # 80 and 100 s an epoch
+        setting = TrialSetting(backbone, task.image_size, task.batch_size, "cpu", task.num_threads)
+        remember_trial(setting, tmp_path, TrialFacts(speed))
+    refuse_long_epochs(run, study, known, StopRequest())
+    refuse_long_epochs(run, study, known, StopRequest(70))  # may be, as forecasts go
+    with pytest.raises(UserError, match=r"one epoch of test_resnet, the fastest here, takes about 0:01:20"):
+        refuse_long_epochs(run, study, known, StopRequest(40))
+    with pytest.raises(UserError, match="was over before"):
+        refuse_long_epochs(run, study, known, StopRequest(10, time.monotonic() - 11))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -184,3 +184,24 @@ def test_a_transformer_for_another_size_says_so_on_disk(task: TaskConfig, tmp_pa
 def test_joint_is_plain_timm() -> None:
     network = assemble("joint", 3, ATTRIBUTES, lambda num: create_backbone("test_resnet", num, 32))
     assert not isinstance(network, Attributes)
+
+
+@pytest.mark.parametrize(
+    "backbone", ["test_efficientnet", "test_convnext", "test_vit", "deit_tiny_distilled_patch16_224"]
+)
+def test_a_new_classifier_knows_nothing_yet(backbone: str, task: TaskConfig) -> None:
+    if "224" in backbone:
+        task = replace(task, image_size=224)
+    network = build_network(TrialConfig(backbone=backbone), task, CPU).eval()
+    with torch.no_grad():
+        logits = network(torch.rand(2, 3, task.image_size, task.image_size))
+    assert torch.equal(logits, torch.zeros(2, len(task.classes)))
+
+
+def test_a_run_from_before_keeps_its_classifier_and_its_schedule(task: TaskConfig) -> None:
+    written = {name: value for name, value in asdict(task).items() if name not in ("schedule", "head")}
+    old = TaskConfig.from_json(written)
+    assert (old.schedule, old.head) == ("cosine", "timm")
+    torch.manual_seed(0)
+    head = build_network(config("joint"), old, CPU).get_classifier()
+    assert head.weight.std() > 0.1

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
-from trainables.config import OPTIMIZERS, TrialConfig
+from trainables.config import OPTIMIZERS, TaskConfig, TrialConfig
 from trainables.networks.model import create_backbone
 from trainables.training.optim import build_optimizer, build_schedule, freeze_backbone, peak_lr
 
+TASK = TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("a", "b"), epochs=10)
 FAMILIES = ("test_convnext", "test_vit", "test_efficientnet", "test_resnet")
 
 
@@ -45,7 +48,7 @@ def test_layer_decay_lowers_the_rate_from_the_classifier_to_the_stem(backbone: s
     model = network(backbone)
     config = TrialConfig(backbone=backbone, optimizer=optimizer, lr=0.01, layer_decay=0.7, warmup_share=0)
     built = build_optimizer(config, model)
-    schedule = build_schedule(config, built, 10)
+    schedule = build_schedule(config, dataclasses.replace(TASK, schedule="cosine"), built, 1)
     rates = {id(p): group["lr"] for group in built.param_groups for p in group["params"]}
     named = dict(model.named_parameters())
     assert len(rates) == len(named)
@@ -83,5 +86,30 @@ def test_a_frozen_backbone_stays_as_it_is_and_then_moves(backbone: str, optimize
     assert len(moved) > 0.5 * len(list(model.parameters()))  # blocks that begin with a scale of 0 wait a step
 
 
-def test_the_frozen_share_is_of_all_epochs() -> None:
+def rates(schedule: str, epochs: int) -> list[float]:
+    """The learning rate of each of ten epochs of two steps."""
+    model = network("test_efficientnet")
+    config = TrialConfig(backbone="test_efficientnet", lr=0.01, warmup_share=0.1)
+    built = build_optimizer(config, model)
+    moving = build_schedule(config, dataclasses.replace(TASK, schedule=schedule, epochs=epochs), built, 2)
+    found = []
+    for _ in range(20):
+        found.append(peak_lr(built))
+        built.step()
+        moving.step()
+    return found
+
+
+def test_a_constant_rate_does_not_depend_on_where_a_trial_ends() -> None:
+    assert rates("constant", 10) == rates("constant", 1000) == [0.005] + 19 * [0.01]
+
+
+def test_a_cosine_falls_to_zero_over_its_epochs() -> None:
+    falling = rates("cosine", 10)
+    assert falling[1] == 0.01 and falling[2:] == sorted(falling[2:], reverse=True) and falling[-1] < 0.001
+
+
+def test_the_frozen_share_is_of_all_epochs_or_the_first_of_a_schedule_without_an_end() -> None:
+    horizons = [dataclasses.replace(TASK, epochs=40, schedule=name).horizon for name in ("cosine", "constant")]
+    assert horizons == [40, 10]
     assert [TrialConfig(backbone="x", frozen_share=s).frozen_epochs(10) for s in (0, 0.1, 0.5)] == [0, 1, 5]

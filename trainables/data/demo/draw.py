@@ -12,7 +12,6 @@ import colorsys
 import csv
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from filelock import FileLock
 
 from trainables.data.demo.portrait import Look, draw_portrait, mix
 from trainables.errors import UserError
+from trainables.machine.cores import usable_cores
 
 FORMAT = 2
 """Rises with every change of what is drawn, so that an older demo set is not taken for a new one."""
@@ -110,7 +110,7 @@ def make_demo_data(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
             folder = Path(temporary) / "demo"
             write_tables(folder, recipe)
-            draw_all(folder, recipe, workers or min(16, len(os.sched_getaffinity(0))))
+            draw_all(folder, recipe, workers or min(16, usable_cores()))
             (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n")
             folder.rename(target)
     return out

@@ -1,0 +1,104 @@
+"""What can be known before the first picture is decoded is said before it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search.checks import refuse_unwritable
+from search.flags import PlaceFlags, SplitFlags
+from search.machine.cluster import ClusterError, connect
+from search.prepare import RATE_SECONDS, prepare_data
+from search.run import main
+from tests.conftest import places
+from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
+
+SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--weights", "/nope"), "no such folder"),
+        (("--weights", "."), "holds no file for test_"),
+        (("--formulation", "heads"), "--attributes"),
+        (("--formulation", "search"), "--attributes"),
+        (("--attribute-weights", "age=2"), "--formulation heads"),
+        (("--time-budget", "5s"), "some minutes"),
+        (("--name", "mine"), "--resume mine"),
+        (("--gpus-per-trial", "7"), "there are"),
+        (("--backbones", "resnet18"), "resnet18"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_had_is_said_before_the_first_picture_is_decoded(
+    flags: tuple[str, ...],
+    says: str,
+    pictures: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    assert main([*SMALL, "--data", str(pictures), *places(tmp_path), *flags]) == 2
+    said = "".join(capfd.readouterr())
+    assert says in said and "Traceback" not in said
+    assert not list(tmp_path.rglob("images.npy"))
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["mine"]
+
+
+def prepared(pictures: Path, cache: Path, seconds_left: Callable[[], float]) -> None:
+    prepare_data(
+        DataConfig(data=pictures),
+        SplitFlags(),
+        seed=0,
+        image_size=32,
+        cache_path=cache,
+        console=Console(),
+        seconds_left=seconds_left,
+    )
+
+
+def test_pictures_that_take_longer_to_decode_than_there_is_time_are_not_all_decoded(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10_000, int(RATE_SECONDS)))  # each picture takes as long as the rate is waited for
+    monkeypatch.setattr("search.prepare.time.monotonic", lambda: float(next(clock)))
+    with pytest.raises(UserError, match=r"the 96 pictures takes about 190 s more, the time budget ends in 100 s"):
+        prepared(pictures, tmp_path / "cache", lambda: 100.0)
+    assert not list((tmp_path / "cache").rglob("images.npy"))
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="ends in 0 s"):
+        prepared(pictures, tmp_path / "cache", lambda: 0.0)
+    prepared(pictures, tmp_path / "cache", lambda: 100.0)
+    prepared(pictures, tmp_path / "cache", lambda: 0.0)  # nothing is left to decode
+
+
+def test_places_that_cannot_be_written_are_said_with_places_that_can(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    shut = tmp_path / "file" / "checkout"
+    flags = ["--storage", str(shut / "runs"), "--readme", str(shut / "README.md"), "--cache-dir", str(tmp_path / "c")]
+    assert main([*SMALL, "--data", str(pictures), *flags]) == 2
+    said = "".join(capfd.readouterr())
+    assert "cannot be written" in said and not (tmp_path / "c").exists()
+    for flag in ("--storage", "--readme"):
+        assert f"{flag} ~/macrotune/" in said
+    refuse_unwritable(PlaceFlags(storage=tmp_path / "runs", readme=tmp_path / "README.md"))  # the way out
+
+
+def test_a_cluster_that_does_not_answer_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(ClusterError, match=f"127.0.0.1:{port}: nobody answers there"), connect(f"127.0.0.1:{port}"):
+        pass
+    assert time.monotonic() - started < 30
