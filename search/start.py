@@ -8,14 +8,13 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from results.export import is_stale
@@ -32,6 +31,7 @@ from search.checks import (
     weights_of_space,
 )
 from search.engine.portfolio import first_points
+from search.hold import hold
 from search.lengths import suit_lengths
 from search.machine.forecast import epoch_seconds, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
@@ -49,6 +49,7 @@ from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
+from search.terminal import doing
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
@@ -116,7 +117,7 @@ def begin_run(
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
-    refuse_taken_name(study)
+    refuse_taken_name(study.name, study.runs_dir)
     check_device(study)
     weights = weights_of_space(space, study) if study.weights != "auto" else None
     prepared = prepare_data(
@@ -129,12 +130,16 @@ def begin_run(
         check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
         seconds_left=lambda: stop.seconds_left,
     )
+    doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
     free = device_memory(study)
     workers = workers_to_come(asked, study, session)
     refuse_spent_budget(stop)
+    doing(console, "starting Ray")
     session.start(workers)
+    doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
+    doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
@@ -212,7 +217,7 @@ def start_run(
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
-    refuse_taken_name(study)  # again, it has been a while
+    refuse_taken_name(name, study.runs_dir)  # again, it has been a while
     run = SearchRun(
         name=name,
         space=space.name,
@@ -329,21 +334,3 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
             raise UserError(
                 f"the run {run.name!r} was made by another process just now: give another --name"
             ) from error
-
-
-@contextmanager
-def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
-    """Keeps the run to this process; the lock goes with the process, however it ends.
-
-    Raises:
-        UserError: Another process is at it.
-    """
-    lock = FileLock(RunFolder(run_dir).lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
-    try:
-        yield
-    finally:
-        lock.release()
