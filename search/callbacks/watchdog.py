@@ -48,7 +48,7 @@ class Workers(Protocol):
         """Ends a trial's process, so that Ray begins another that goes on from the checkpoint; False if it cannot."""
 
 
-class Stuck(Exception):
+class StuckError(Exception):
     """A search in which nothing can happen any more; the reason is that of its `StopRequest`."""
 
 
@@ -121,7 +121,7 @@ class Watchdog(Callback):
         """Looks at every trial that runs; ends what cannot end.
 
         Raises:
-            Stuck: No trial has run for too long.
+            StuckError: No trial has run for too long.
         """
         self._driver.step()
         now = self._clock.tick()
@@ -185,7 +185,7 @@ class Watchdog(Callback):
         name = split_params(waiting.config)[1]
         if self._workers is not None and silent >= self._patience.stuck_seconds:
             self._stop.ask(f"Ray has given trial {name} no process in {_minutes(silent)}")
-            raise Stuck(self._stop.reason)
+            raise StuckError(self._stop.reason)
         if silent >= max(self._patience.say_seconds, self._quiet.said_after):
             self._quiet.said_after = 2 * silent
             what = "a process that begins" if self._workers is not None else "cores, or nodes that have them"

@@ -19,7 +19,7 @@ from rich.console import Console
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.callbacks import watchdog as module
-from search.callbacks.watchdog import DriverWatch, Patience, Stuck, Watchdog
+from search.callbacks.watchdog import DriverWatch, Patience, StuckError, Watchdog
 from search.machine.ray_session import ray_session
 from search.run_trials import Workload, run_trials
 from search.stop import StopRequest
@@ -127,7 +127,7 @@ def test_a_search_in_which_nothing_runs_ends_on_one_machine_and_waits_for_a_clus
             dog.on_step_end(0, [trial])
             assert stop.reason is None and len(said) == 2
             continue
-        with pytest.raises(Stuck):
+        with pytest.raises(StuckError):
             dog.on_step_end(0, [trial])
         assert stop.reason == "Ray has given trial 00000 no process in 67 min"
 
