@@ -22,8 +22,8 @@ setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or 
 ui: $(READY)  ## Set up if needed, then serve the page about all runs (ARGS: --port 8470 and more)
 	$(BIN)/python search/serve.py $(ARGS)
 
-search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data (ARGS: more flags)
-	$(BIN)/python search/run.py --space efficientnet $(ARGS)
+search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
+	$(BIN)/python search/run.py --space efficientnet $(or $(ARGS),--time-budget 5m)
 
 gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)
 	$(BIN)/python scripts/benchmarks/gpu_check.py $(ARGS)

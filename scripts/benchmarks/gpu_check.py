@@ -49,6 +49,7 @@ AT_ONCE = (1, 2, 4)
 """Trials that share the GPU."""
 PART_SECONDS = 150
 """After which a part is given up."""
+NOT_REACHED = {"failed": "not reached"}
 SCARCE_PICTURES = 512
 """Pictures in the batch that runs out of memory."""
 
@@ -90,25 +91,38 @@ def check(
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "config": {"image_size": image_size, "batch_size": batch_size, "seconds": seconds},
+        "num_pictures": people * 7,
         "tests": _tests() if tests else None,
+        "families": dict.fromkeys(families, NOT_REACHED),
+        "at_once": {str(trials): NOT_REACHED for trials in AT_ONCE},
+        "compile": NOT_REACHED,
+        "pictures": NOT_REACHED,
+        "memory": NOT_REACHED,
     }
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+    def note(part: str, numbers: Any, key: str | None = None) -> None:
+        """Writes all that is known so far, so that an end in the middle loses nothing."""
+        if key is None:
+            found[part] = numbers
+        else:
+            found[part][key] = numbers
+        found["minutes"] = (time.perf_counter() - started) / 60
+        out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        draw(found, out.with_suffix(".png"))
+        out.with_suffix(".md").write_text(render(found, out.with_suffix(".png").name))
+
     with tempfile.TemporaryDirectory() as temporary:
         task = drawn_task(Path(temporary), image_size, batch_size, people)
-        found["num_pictures"] = people * 7
         for name in families:
             print(f"{name} ...", flush=True)
-            found.setdefault("families", {})[name] = _apart(family, task, name, seconds)
+            note("families", _apart(family, task, name, seconds), name)
         for name, part in (("compile", compiled), ("pictures", resident), ("memory", scarce)):
             print(f"{name} ...", flush=True)
-            found[name] = _apart(part, task, families[0], seconds)
+            note(name, _apart(part, task, families[0], seconds))
         for trials in AT_ONCE:
             print(f"{trials} at a time ...", flush=True)
-            found.setdefault("at_once", {})[str(trials)] = together(task, families[0], trials, 2 * seconds)
-    found["minutes"] = (time.perf_counter() - started) / 60
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-    draw(found, out.with_suffix(".png"))
-    out.with_suffix(".md").write_text(render(found, out.with_suffix(".png").name))
+            note("at_once", together(task, families[0], trials, 2 * seconds), str(trials))
     print(out.with_suffix(".md").read_text())
     return 0 if found["tests"] is None or found["tests"]["passed"] else 1
 
