@@ -134,7 +134,7 @@ def _too_large(image: Image.Image, full_size: tuple[int, int], needed: int, boun
     width, height = full_size
     return (
         f"{width:,} x {height:,} pixels ({image.format}, {image.mode}) take {needed / 1e9:.2f} GB to decode, and one "
-        f"picture may take {bound / 1e9:.2f} GB"
+        f"picture may take {bound / 1e9:.2f} GB: --max-picture-gb {needed / 1e9 + 0.01:.2f} lifts that"
     )
 
 
