@@ -5,8 +5,9 @@
 PICTURES is a folder (walked through, answers sorted by path below it), a CSV with the column path (relative to the
 CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv is filled with
 the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for an eval
-folder; where there is one, predictions-2.csv and so on. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit
-code 1. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
+folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that cannot be
+read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two cores without
+a GPU, most of it for the network.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Options:
     data: Path
     """Folder of pictures, CSV with the column path, or the competition's eval folder."""
     out: Path | None = None
-    """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model or
-    of its run, with a number added where there is one. One that is named is replaced."""
+    """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model
+    or of its run, with a number added where there is one. One that is named is replaced."""
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
@@ -118,9 +119,9 @@ def predict(options: Options, console: Terminal) -> int:
         print(f"Warning: {warning}", file=sys.stderr)
     for path, reason in found.bad.items():
         print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
-    print(
-        f"{out}: {len(found.paths):,} pictures answered, {len(pictures.paths) - len(found.paths):,} unreadable{', replaces what was there' * replaced}"
-    )
+    unreadable = len(pictures.paths) - len(found.paths)
+    note = ", replaces what was there" if replaced else ""
+    print(f"{out}: {len(found.paths):,} pictures answered, {unreadable:,} unreadable{note}")
     return 1 if found.bad else 0
 
 
