@@ -17,6 +17,8 @@ SAME = 2
 """Grey levels by which no colour of a profile may differ from sRGB, if converting is to be left out."""
 SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """x and y of white, red, green and blue, in the order of a PNG's cHRM chunk."""
+NEAR_GAMMA, NEAR_PRIMARIES = 0.005, 0.002
+"""By how much a PNG's gamma and primaries may differ from sRGB's to be taken for them."""
 D50 = (0.9642, 1.0, 0.8249)
 """The white that the numbers in every profile refer to (ICC.1:2022, 7.2.16)."""
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -53,19 +55,20 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
 def png_profile(info: Mapping[Any, Any]) -> bytes | None:
     """The profile that a PNG without one describes by its gamma and primaries; None if it describes none.
 
-    A chunk sRGB goes before both (PNG specification, 4.3). A gamma of 1/2.2 is what writers of sRGB put there for
-    readers who know nothing else, so it is read as sRGB's own curve.
+    A chunk sRGB goes before both (PNG specification, 4.3). A gamma of 1/2.2 with sRGB's primaries is what writers of
+    sRGB put there for readers who know nothing else, so it is read as sRGB.
 
     Args:
         info: What Pillow read.
     """
-    gamma = info.get("gamma")
+    gamma, primaries = info.get("gamma"), info.get("chromaticity", SRGB_PRIMARIES)
     if not gamma or "srgb" in info:
         return None
-    curve = SRGB_CURVE if abs(gamma - 1 / 2.2) < 0.005 else (1 / gamma,)
+    if abs(gamma - 1 / 2.2) < NEAR_GAMMA and np.allclose(primaries, SRGB_PRIMARIES, atol=NEAR_PRIMARIES):
+        return None
     try:
-        return matrix_profile(info.get("chromaticity", SRGB_PRIMARIES), curve)
-    except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, struct.error):  # no such colours
+        return matrix_profile(primaries, (1 / gamma,))
+    except (ValueError, TypeError, ZeroDivisionError, np.linalg.LinAlgError, struct.error):  # no such colours
         return None
 
 
