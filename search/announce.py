@@ -33,6 +33,8 @@ def describe(opened: OpenRun, console: Console) -> None:
     say(console, render_split(load_split(folder.split_csv)))
     if data["skipped"]:
         warn(console, f"{len(data['skipped'])} bad pictures left out, {data['skipped'][0]} first; run.json names them")
+    if data.get("decoded"):
+        say(console, f"Decoded: {'; '.join(data['decoded'])}")
     for warning in filter(None, [*opened.warnings, run.weights_note]):
         warn(console, warning)
     say(
