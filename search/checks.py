@@ -134,7 +134,8 @@ def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks:
     """Compares what the run will hold at most with what is free.
 
     A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
-    it is being replaced, and its best weights; an ended one at most its best weights, once more where it is part of the model that the search leaves.
+    it is being replaced, and its best weights; an ended one at most its best weights, and once more in the model that
+    the search leaves.
 
     Args:
         study: Settled.
