@@ -59,7 +59,10 @@ def kept_weights(study: SettledStudy, facts: Mapping[str, ModelFacts], num_netwo
         return ""
     most = 4 * num_networks * max(each.parameters for each in facts.values())
     size = f"up to {study.keep * most / 1e6:,.0f} MB"
-    return f"Weights that stay on disk: of the best {study.keep} trials (--keep), {size}, and of the model made of them, as much again at most"
+    return (
+        f"Weights that stay on disk: of the best {study.keep} trials (--keep), {size}, and of the model made of them, "
+        "as much again at most"
+    )
 
 
 def at_a_time(study: SettledStudy) -> str:
