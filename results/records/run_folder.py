@@ -98,6 +98,11 @@ class RunFolder:
         return self.path / "predictions"
 
     @property
+    def answers(self) -> Path:
+        """Validation answers of every trial's best epoch, a file per trial."""
+        return self.path / "answers"
+
+    @property
     def report_html(self) -> Path:
         """The page about the run."""
         return self.path / "report.html"
@@ -111,6 +116,11 @@ class RunFolder:
     def model(self) -> Path:
         """What the search found, ready to answer."""
         return self.path / "model"
+
+    @property
+    def found_json(self) -> Path:
+        """What the best score is worth and what the model is made of, a `Found`."""
+        return self.path / "found.json"
 
     @property
     def ray(self) -> Path:
@@ -130,6 +140,10 @@ class RunFolder:
     def confusion_csv(self, trial_id: str) -> Path:
         """Confusion matrix of a trial's best epoch."""
         return self.path / "confusion" / f"{trial_id}.csv"
+
+    def answers_npz(self, trial_id: str) -> Path:
+        """Validation answers of a trial: the best epoch's probabilities, and what it chose in every epoch."""
+        return self.answers / f"{trial_id}.npz"
 
     def curves(self, trial_id: str) -> Path:
         """TensorBoard's files of a trial."""
@@ -195,6 +209,7 @@ class RunFolder:
         self.cut_torn_lines()
         for files in (self.checkpoints, self.tensorboard, self.predictions):
             shutil.rmtree(files / trial_id, ignore_errors=True)
+        self.answers_npz(trial_id).unlink(missing_ok=True)
         for path in (self.trials_jsonl, self.events_jsonl):
             if path.exists():
                 lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
