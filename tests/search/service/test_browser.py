@@ -270,7 +270,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     page.get_by_role("button", name="Delete").click()
     page.get_by_label("Type its name").fill("story")
     page.locator(".q-dialog").get_by_role("button", name="Delete").click()
-    page.get_by_text("No run in").wait_for()
+    page.get_by_text("0 runs in").wait_for()
     assert not (storage / "story").exists()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
