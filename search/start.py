@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,8 @@ from search.checks import (
 )
 from search.engine.portfolio import first_points
 from search.hold import hold
-from search.machine.forecast import refuse_long_epochs, refuse_spent_budget
+from search.lengths import suit_lengths
+from search.machine.forecast import epoch_seconds, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -141,7 +143,7 @@ def begin_run(
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
-    run, run_dir = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
+    run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
     stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
@@ -187,7 +189,7 @@ def start_run(
     facts: BackboneFacts,
     device_memory_bytes: int | None,
     stop: StopRequest,
-) -> tuple[SearchRun, Path]:
+) -> tuple[SearchRun, Path, SettledStudy]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
     Args:
@@ -202,7 +204,7 @@ def start_run(
         stop: Knows the time budget.
 
     Returns:
-        The run and its folder.
+        The run, its folder, and the study with the lengths of its trials.
 
     Raises:
         UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget.
@@ -216,9 +218,6 @@ def start_run(
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
     refuse_taken_name(name, study.runs_dir)  # again, it has been a while
-    points, history = first_points(get_space(study.space, backbones, study.formulations), study)
-    if len(points) >= study.trials:  # all that is tried is known
-        points = long_first(points[: study.trials], facts.known)
     run = SearchRun(
         name=name,
         space=space.name,
@@ -231,12 +230,42 @@ def start_run(
         weights_note="; ".join(filter(None, [weights.note, too_large])),
         **provenance(),
         trials_asked=study.trials,
-        points=points,
-        history=history,
+        points=[],
+        history="",
     )
     refuse_long_epochs(run, study, facts.known, stop)
+    run, study = _with_lengths(run, study, get_space(study.space, backbones, study.formulations), facts, stop)
     _make_folder(run, run_dir, prepared)
-    return run, run_dir
+    return run, run_dir, study
+
+
+def _with_lengths(
+    run: SearchRun, study: SettledStudy, space: Space, facts: BackboneFacts, stop: StopRequest
+) -> tuple[SearchRun, SettledStudy]:
+    """The run with its epochs, its trials, and what it tries first; the space is that of its backbones."""
+    foreseeable = math.isfinite(stop.seconds_left) and study.one_machine and not study.compile
+    known = epoch_seconds(run, study, facts.known) if foreseeable else None
+    study = suit_lengths(
+        study,
+        train_pictures=run.data["sides"]["train"]["pictures"],
+        epoch_seconds=known and known[0],
+        seconds_left=stop.seconds_left,
+        most_trials=space.num_configs,
+    )
+    points, history = first_points(space, study)
+    if len(points) >= study.trials:  # all that is tried is known
+        points = long_first(points[: study.trials], facts.known)
+    return (
+        replace(
+            run,
+            options={**run.options, "epochs": study.epochs, "trials": study.trials},
+            task=replace(run.task, epochs=study.epochs),
+            trials_asked=study.trials,
+            points=points,
+            history=history,
+        ),
+        study,
+    )
 
 
 def _trainable(

@@ -190,7 +190,8 @@ class UnsyncedJournal(BaseJournalBackend):
         """
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         content = "".join(line + "\n" for line in lines).encode()
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)  # a file that was deleted must not begin in its middle
+        # A file that was deleted must not begin in its middle, and a pipe in its place must not be waited for.
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
         try:
             if os.fstat(file).st_size != self._size:
                 raise OSError("the file was changed by someone else")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from PIL import ExifTags, Image, ImageOps
 
 from trainables.atomic import torn_name
@@ -33,6 +33,8 @@ MARGIN = 8 / 7
 
 HEADER_BYTES = 4096
 """More than numpy writes before the pixels, which are still zeros when a file is given its room."""
+LOCK_SECONDS = 3600.0
+"""How long a process waits for another that decodes the same pictures."""
 PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 """Error numbers that speak of a picture; Pillow's own errors have none."""
 
@@ -110,10 +112,15 @@ def build_cache(
     if not (path / "meta.json").exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
+            with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
                 if not (path / "meta.json").exists():
                     threads = num_threads or usable_cores()
                     _decode_all(order, stored_size(image_size), path, on_progress, threads)
+        except Timeout as error:
+            raise CacheError(
+                f"another process has been decoding these pictures for {LOCK_SECONDS / 3600:g} h and holds "
+                f"{path}.lock: end it, or give another --cache-dir"
+            ) from error
         except OSError as error:
             if isinstance(error, CacheError):
                 raise

@@ -18,6 +18,8 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.reason import typed_reason
 
 ROOT = Path(__file__).resolve().parents[2]
+SAVING_SECONDS = 600
+"""How long saving a model may take; it takes some seconds."""
 
 
 def begin_saving(
@@ -63,8 +65,9 @@ def end_saving(process: subprocess.Popen[str]) -> None:
 
     Raises:
         OSError: It could not be saved; says why.
+        subprocess.TimeoutExpired: It has not been saved in `SAVING_SECONDS`.
     """
-    said = process.communicate()[1].strip().splitlines()
+    said = process.communicate(timeout=SAVING_SECONDS)[1].strip().splitlines()
     if process.returncode:
         raise OSError(said[-1] if said else f"its process ended with {process.returncode}")
 
