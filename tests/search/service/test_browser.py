@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -126,6 +127,7 @@ def test_every_page_fits_its_window_and_shows_names_as_text(
         ("commands", "None yet"),
         ("run/torn", "run.json"),
         ("run/none", "there is no run"),
+        (f"run/{quote(MARKUP)}", "there is no run"),
         ("run/first/trial/none", "no such trial"),
     ):
         page.goto(served.address + path)
@@ -221,6 +223,15 @@ def test_a_port_in_use_is_one_message(served: Served, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "Give another --port" in done.stderr
+
+
+def test_a_second_page_for_the_same_runs_is_refused(served: Served) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "serve.py"), "--storage", str(served.storage), "--port", "0"],
+        cwd=served.storage, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "another page serves" in done.stderr
 
 
 def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
