@@ -234,6 +234,7 @@ def test_a_second_page_for_the_same_runs_is_refused(served: Served) -> None:
     assert "another page serves" in done.stderr
 
 
+@pytest.mark.timeout(3600)
 def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--browser-story"):
         pytest.skip("takes minutes: --browser-story")
@@ -241,7 +242,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     storage.mkdir()
     process, address = start(storage)
     page = browser.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(600_000)
     page.goto(address + "new")
     for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "8")):
         page.get_by_label(label, exact=True).fill(value)
@@ -270,7 +271,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     page.get_by_text("4 of 4 trials").first.wait_for()
     page.get_by_text("finished").first.wait_for()
     page.get_by_role("button", name="Re-train the best").click()
-    page.get_by_text("on people never seen").wait_for(timeout=300_000)
+    page.get_by_text("on people never seen").wait_for()
     picture = next((tmp_path / "cache").rglob("*.jpg"))
     page.locator("input[type=file]").set_input_files(str(picture))
     page.get_by_text("% ").first.wait_for()
