@@ -64,6 +64,7 @@ def check(
     batch_size: int = 64,
     people: int = 240,
     seconds: float = 2.0,
+    families: tuple[str, ...] = FAMILIES,
     tests: bool = True,
 ) -> int:
     """Check and measure a GPU, and write `<out>.md`, `<out>.json` and `<out>.png`.
@@ -74,6 +75,7 @@ def check(
         batch_size: Pictures in a training batch.
         people: Of the drawn pictures, seven each.
         seconds: Least length of a measurement.
+        families: timm names, each measured by itself; the first stands for all in what comes after.
         tests: Whether to run the CUDA tests first.
     """
     import torch
@@ -93,15 +95,15 @@ def check(
     with tempfile.TemporaryDirectory() as temporary:
         task = drawn_task(Path(temporary), image_size, batch_size, people)
         found["num_pictures"] = people * 7
-        for name in FAMILIES:
+        for name in families:
             print(f"{name} ...", flush=True)
             found.setdefault("families", {})[name] = _apart(family, task, name, seconds)
         for name, part in (("compile", compiled), ("pictures", resident), ("memory", scarce)):
             print(f"{name} ...", flush=True)
-            found[name] = _apart(part, task, FAMILIES[0], seconds)
+            found[name] = _apart(part, task, families[0], seconds)
         for trials in AT_ONCE:
             print(f"{trials} at a time ...", flush=True)
-            found.setdefault("at_once", {})[str(trials)] = together(task, FAMILIES[0], trials, 2 * seconds)
+            found.setdefault("at_once", {})[str(trials)] = together(task, families[0], trials, 2 * seconds)
     found["minutes"] = (time.perf_counter() - started) / 60
     out.parent.mkdir(parents=True, exist_ok=True)
     out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")

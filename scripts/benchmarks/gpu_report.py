@@ -34,8 +34,9 @@ def render(found: Mapping[str, Any], figure: str) -> str:
         "# One GPU, measured",
         "",
         f"{found['machine']}; torch {found['torch']}, CUDA {found['cuda']}; {found['when']}, "
-        f"{found['minutes']:.1f} minutes in all. {found['num_pictures']:,} drawn pictures at {config['image_size']} px in "
-        f"batches of {config['batch_size']}; n = 1, each measurement at least {config['seconds']:g} s after a warm-up. "
+        f"{found['minutes']:.1f} minutes in all. {found['num_pictures']:,} drawn pictures at "
+        f"{config['image_size']} px in batches of {config['batch_size']}; n = 1, each measurement at "
+        f"least {config['seconds']:g} s after a warm-up. "
         "The command: `make gpu-check`.",
         "",
         f"![Images a second by family, and of several trials on one GPU]({figure})",
