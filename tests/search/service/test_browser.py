@@ -274,7 +274,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     page.get_by_text("on people never seen").wait_for()
     picture = next((tmp_path / "cache").rglob("*.jpg"))
     page.locator("input[type=file]").set_input_files(str(picture))
-    page.get_by_text("% ").first.wait_for()
+    page.get_by_text(re.compile(r"^\d+\.\d% \S")).first.wait_for()
     page.locator("input[type=file]").set_input_files(
         files=[{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}]
     )
