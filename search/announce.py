@@ -16,12 +16,15 @@ from search.terminal import say, warn
 from trainables.data.split import load_split, render_split
 from trainables.networks.known_costs import ModelFacts
 
+CURVES_ADDRESS = "http://localhost:6006/?tagFilter=%5E(macro_f1%7Closs)#timeseries"
+"""Where TensorBoard shows macro-F1 and losses alone: the F1 of every class fills pages."""
+
 
 def announce(opened: OpenRun, console: Console) -> None:
     """Prints where the run is, what is searched on which pictures, every warning, and the forecast."""
     folder = opened.folder.path
     say(console, f"Run {opened.run.name} in {folder}")
-    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}, then {CURVES_ADDRESS}")
     describe(opened, console)
 
 
