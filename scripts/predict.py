@@ -12,11 +12,14 @@ code 1. A thousand pictures take a minute on two cores without a GPU, most of it
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -24,7 +27,8 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from scripts.terminal import progress, run_command
+from scripts.terminal import progress, run_command, voiced
+from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
@@ -51,15 +55,22 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and answers; a user's mistake is one message and exit code 2."""
-    return run_command(Options, predict, args, prog="scripts/predict.py")
+    return run_command(
+        Options,
+        lambda options: voiced(options.voice, partial(predict, options), STARTED, stderr=True),
+        args,
+        prog="scripts/predict.py",
+    )
 
 
-def predict(options: Options) -> int:
+def predict(options: Options, console: Terminal) -> int:
     """The pipeline: pictures, models, answers, file. Returns the exit code."""
+    doing(console, "reading the list of pictures")
     pictures = read_unlabelled(options.data)
     out = _out(options.out, pictures)
 
@@ -68,6 +79,7 @@ def predict(options: Options) -> int:
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
+    doing(console, "loading the network")
     models = load_models(model_folders(options.models), options.device)
     described = models[0].description
 
@@ -79,7 +91,7 @@ def predict(options: Options) -> int:
 
     # An empty table shows what is wrong with the columns before any picture is decoded.
     add_columns(pictures.columns, (), (), (), columns(np.zeros((0, len(described.classes)))), replaced="ans")
-    with progress() as show:
+    with progress(console) as show:
         found = predict_probabilities(
             models,
             pictures.paths,

@@ -16,16 +16,23 @@ from trainables.data.split import load_split, render_split
 
 
 def announce(opened: OpenRun, console: Console) -> None:
+    """Prints where the run is, what is searched on which pictures, every warning, and the forecast."""
+    folder = opened.folder.path
+    say(console, f"Run {opened.run.name} in {folder}")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    describe(opened, console)
+
+
+def describe(opened: OpenRun, console: Console) -> None:
     """Prints what is searched on which pictures, every warning, and the forecast."""
     run, folder, study = opened.run, opened.folder, opened.study
     task, data = run.task, run.data
-    say(console, f"Run {run.name} in {folder.path}")
     say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
     if data["corrected"]:
         say(console, f"Corrections changed {data['corrected']} rows")
     say(console, render_split(load_split(folder.split_csv)))
     if data["skipped"]:
-        warn(console, f"{len(data['skipped'])} bad pictures left out, named in {folder.run_json}")
+        warn(console, f"{len(data['skipped'])} bad pictures left out, {data['skipped'][0]} first; run.json names them")
     for warning in filter(None, [*opened.warnings, run.weights_note]):
         warn(console, warning)
     say(
@@ -39,7 +46,6 @@ def announce(opened: OpenRun, console: Console) -> None:
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
-    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.path.parent))}")
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,11 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
         )
 
 
-def refuse_taken_name(study: SettledStudy) -> None:
+def refuse_taken_name(name: str | None, runs_dir: Path) -> None:
     """Raises a `UserError` if there is a run of the name that was asked for."""
-    if study.name and (study.runs_dir / study.name).exists():
+    if name and (runs_dir / name).exists():
         raise UserError(
-            f"there is a run {study.name!r} in {study.runs_dir}: give another --name, or go on with it by "
-            f"--resume {study.name}"
+            f"there is a run {name!r} in {runs_dir}: give another --name, or go on with it by --resume {name}"
         )
 
 

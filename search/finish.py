@@ -19,7 +19,7 @@ from search.flags import ROOT
 from search.found_model import leaving_model
 from search.start import OpenRun
 from search.stop import StopRequest
-from search.terminal import CRASH, say, say_if_it_fails, warn
+from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 
@@ -43,6 +43,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             f"{done} of {run.trials_asked} trials are done ({stop.why or 'interrupted'}). Go on with: "
             f"{resume_command(folder)}",
         )
+    doing(console, "writing the record, the table and the report")
     best = best_trial(run_dir)
     said, report = None, None
     with leaving_model(run, folder, best, trials, console):
@@ -54,6 +55,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             report = write_report(run_dir)
         with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
             remember(run, trials, study)
+    idle(console)
     if best is None:
         warn(
             console,
@@ -61,7 +63,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             f"happened: {folder.events_jsonl}",
         )
         return CRASH
-    say(
+    say_result(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
@@ -73,7 +75,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
-        say(console, f"Report: {report}")
+        say_result(console, f"Report: {report}")
     if (folder.model / DESCRIPTION).is_file():
         answer = f"python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR"
         say(console, f"Model: {folder.model}, picked by validation. To answer pictures: {answer}")

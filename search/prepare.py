@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.flags import SplitFlags
+from search.terminal import doing, idle, is_quiet, say
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
@@ -68,6 +69,7 @@ def prepare_data(
         UserError: `check` raises it, or there is no time to decode the pictures.
     """
     config = _with_demo(config, cache_path, console)
+    doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, find_unreadable)
     if check is not None:
         check(manifest)
@@ -77,7 +79,9 @@ def prepare_data(
             manifest, seed=seed, val_share=sides.val_share, test_share=sides.test_share, by=sides.split_by
         )
 
+    doing(console, "dealing the people out to train, val and test")
     drawn = split()  # first, as it may be refused
+    idle(console)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
@@ -155,7 +159,8 @@ def _with_demo(config: DataConfig, cache_dir: Path, console: Console) -> DataCon
         return config
     folder = cache_dir / f"demo-{FORMAT}"
     if not folder.exists():
-        console.print(f"Drawing the built-in demo set into {folder}", soft_wrap=True)
+        say(console, f"Drawing the built-in demo set into {folder}")
+        doing(console, "drawing the demo set")
     return DataConfig(**{**vars(config), "data": make_demo_data(folder)})
 
 
@@ -166,5 +171,5 @@ def _progress(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or is_quiet(console),
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from ray.tune import Callback
 from ray.tune.search import ConcurrencyLimiter
@@ -92,27 +93,31 @@ def run_trials(
         work.earlier,
         again,
         mean_epochs=work.mean_epochs,
+        checkpoint_dir=Path(work.task.checkpoint_dir),
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
-        session.start(work.single_core_trials)
-        tuner = build_tuner(
-            work.task,
-            work.study,
-            run_dir=work.folder.path,
-            num_trials=len(work.waiting),
-            searcher=limited,
-            scheduler=scheduler,
-            stop=stop,
-            callbacks=callbacks,
-            trainable=trainable,
-        )
-        fit(tuner, stop, one_node=work.study.one_machine)
-        progress.close()
-        watchdog.close()
+        try:
+            progress.begin()
+            session.start(work.single_core_trials)
+            tuner = build_tuner(
+                work.task,
+                work.study,
+                run_dir=work.folder.path,
+                num_trials=len(work.waiting),
+                searcher=limited,
+                scheduler=scheduler,
+                stop=stop,
+                callbacks=callbacks,
+                trainable=trainable,
+            )
+            fit(tuner, stop, one_node=work.study.one_machine)
+        finally:
+            progress.close()
+            watchdog.close()
     if stop.crash is not None:
         note_crash(work.folder, stop.crash)
         say_crash(stop.crash)

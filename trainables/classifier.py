@@ -18,6 +18,7 @@ from typing import Any
 
 from ray import tune
 
+from trainables.checkpoints import PULSE
 from trainables.config import TaskConfig, TrialConfig
 from trainables.machine.allocator import give_back_memory, keep_freed_memory
 from trainables.reason import reason_of, typed_reason
@@ -80,10 +81,13 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
     from trainables.training.loop import fit, steps_per_epoch
+    from trainables.training.pulse import Pulse
     from trainables.training.state import Checkpointer, TrainState, save_predictions
 
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
+    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE)
+    pulse.stage("loading pictures and weights")
     device = choose_device(task.device)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
@@ -92,7 +96,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     checkpointer.restore(state)
     meter = EnergyMeter(device, min(1.0, gpu_share))
     try:
-        for report in fit(state, data):
+        for report in fit(state, data, pulse):
             report = replace(report, energy_joules=meter.take())
             checkpointer.note_best(state)
             if task.predictions_dir:
@@ -109,6 +113,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
+        pulse.close()
 
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -27,8 +27,6 @@ LEADERS_SHOWN = 50
 """Rows of the leaderboard."""
 FAILURES_SHOWN = 50
 """Rows of the failures."""
-WEAKEST_SHOWN = 10
-"""Classes whose F1 is listed."""
 PARAMS_SHOWN = 4
 """Hyper-parameters in the leaderboard."""
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
@@ -85,10 +83,13 @@ def render_report(run_dir: Path) -> str:
     import jinja2
 
     from results.pages.report_figures import curves_figure, plotly_js, study_figures
+    from results.pages.report_winner import winner_parts
 
     figures, ranked = study_figures(run_dir)
     params = [name for name in ranked or USUAL_PARAMS if name != "backbone"][:PARAMS_SHOWN]
     curves = curves_figure(trials, best.trial_id if best else None)
+    winner = winner_parts(run, best, trials, run_dir)
+    drawn = (curves, *figures, winner["best_so_far"], winner["losses"])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -100,7 +101,7 @@ def render_report(run_dir: Path) -> str:
         run=run,
         best=best,
         started=datetime.fromisoformat(run.started).isoformat(" ", "minutes"),
-        plotly_js=plotly_js() if any(figure.html for figure in (curves, *figures)) else "",
+        plotly_js=plotly_js() if any(figure.html for figure in drawn) else "",
         curves=curves,
         study_figures=figures,
         params=params,
@@ -110,7 +111,8 @@ def render_report(run_dir: Path) -> str:
         **_progress(run, trials, run_dir),
         **_sides(run),
         **_leaders(trials, params),
-        **_errors(run, best, run_dir),
+        **_errors(best, run_dir),
+        **winner,
         **_failures(trials, run_dir),
         **_cost(run, trials, best),
         search_command=search_command(run),
@@ -227,12 +229,12 @@ def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
     return {"leaders": rows, "leaders_words": words}
 
 
-def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, Any]:
-    """The winner's confusion matrix and its weakest classes."""
+def _errors(best: BestTrial | None, run_dir: Path) -> dict[str, Any]:
+    """The winner's confusion matrix."""
     from results.pages.report_figures import draw_confusion
 
     if best is None:
-        return {"confusion": None, "confusion_words": "", "weakest": []}
+        return {"confusion": None, "confusion_words": ""}
     path = RunFolder(run_dir).confusion_csv(best.trial_id)
     confusion, words = None, "The run kept no confusion matrix of this trial."
     if path.is_file():
@@ -240,12 +242,7 @@ def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, 
             confusion = draw_confusion(path)
         except (ValueError, OSError) as error:
             words = f"Its confusion matrix cannot be shown: {error}"
-    there = confusion.classes if confusion is not None else set(run.task.classes)
-    by_class = sorted(
-        (f1, name) for f1, name in zip(best.report.class_f1, run.task.classes, strict=False) if name in there
-    )
-    weakest = [(name, f"{f1:.3f}") for f1, name in by_class[:WEAKEST_SHOWN]]
-    return {"confusion": confusion, "confusion_words": words, "weakest": weakest}
+    return {"confusion": confusion, "confusion_words": words}
 
 
 def _failures(trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:

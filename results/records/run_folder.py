@@ -122,6 +122,11 @@ class RunFolder:
         """Held by the process that is at the run."""
         return self.path / ".lock"
 
+    @property
+    def presence(self) -> Path:
+        """Tells which process is at the run, while one is."""
+        return self.path / "presence.json"
+
     def confusion_csv(self, trial_id: str) -> Path:
         """Confusion matrix of a trial's best epoch."""
         return self.path / "confusion" / f"{trial_id}.csv"

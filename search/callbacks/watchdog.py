@@ -209,7 +209,7 @@ def _minutes(seconds: float) -> str:
 
 
 class DriverWatch:
-    """A thread that says where the search itself is, should it not get on: in a callback, say, or in Ray."""
+    """A thread that says where the search's own process is, should it not get on: in a callback, in Ray, in a disk."""
 
     def __init__(self, say: Callable[[str], None], seconds: float) -> None:
         """Watches from the first step on.

@@ -15,7 +15,7 @@ class LocalWorkers:
     """Asks the operating system; Ray only tells which process a trial is in."""
 
     def cpu_seconds(self, trial: Any) -> float | None:
-        """Processor time of a trial's process so far, with those it has started; None if it is not known."""
+        """Processor time that a trial's process has taken so far, with those it has started; None if not known."""
         pid = worker_pid(trial)
         if pid is None:
             return None

@@ -32,7 +32,7 @@ from search.retraining.origin import Source
 from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say, say_if_it_fails, warn
+from search.terminal import is_quiet, say, say_if_it_fails, say_result, warn
 from trainables.atomic import write_whole
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
@@ -100,7 +100,8 @@ def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> l
     if not ranking:
         warn(console, f"no candidate could be trained. What happened: {RunFolder(retraining.folder).events_jsonl}")
         return None
-    console.print(_table(ranking, how))
+    if not is_quiet(console):
+        console.print(_table(ranking, how))
     return ranking
 
 
@@ -357,7 +358,7 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     score = Interval.from_json(test)
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
-    say(
+    say_result(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val. Test macro-F1 "
         f"{score} on {result.test['pictures']} pictures{whose} never seen",
@@ -365,7 +366,7 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"
     say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{before}")
-    say(console, f"Against the default configuration: {result.verdict}")
+    say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
         warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
     if alone:
