@@ -14,7 +14,9 @@ one is measured best, but the ratios hold.
 from __future__ import annotations
 
 import json
+import math
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -55,6 +57,8 @@ class BusyConfig:
     """Pictures in a batch."""
     seconds: float = 8.0
     """Least length of a measurement; at least one epoch is trained."""
+    most_seconds: float = 60.0
+    """After which an epoch is given up that has not ended: the table then says that it takes longer."""
     most_busy: int = 2
     """Measured beside 0, 1, ... up to so many busy processes."""
     openmp: tuple[str, ...] = ()
@@ -94,7 +98,7 @@ def measure(config: BusyConfig) -> None:
                 row = [f"{trials} with {cores // trials} threads", way.name]
                 for busy in range(config.most_busy + 1):
                     seconds = epoch_seconds(task, config, way, trials, cores // trials, busy)
-                    row.append(f"{seconds:.2f}")
+                    row.append(f"{seconds:.2f}" if seconds < config.most_seconds else f"over {config.most_seconds:.0f}")
                     print("measured:", *row, flush=True)
                 rows.append(row)
     heads = [
@@ -108,7 +112,7 @@ def measure(config: BusyConfig) -> None:
 def epoch_seconds(
     task: Mapping[str, object], config: BusyConfig, way: Way, trials: int, threads: int, busy: int
 ) -> float:
-    """Seconds an epoch, the mean over the trials."""
+    """Seconds an epoch, the mean over the trials; infinite if one has not ended in time."""
     words = json.dumps(
         {"task": {**task, "num_threads": threads}, "backbone": config.backbone, "seconds": config.seconds}
     )
@@ -128,7 +132,8 @@ def epoch_seconds(
                 assert worker.stdin is not None
                 worker.stdin.write("go\n")
                 worker.stdin.flush()
-            return sum(float(_line(worker)) for worker in workers) / trials
+            ends = time.monotonic() + config.most_seconds + config.seconds
+            return sum(float(_line(worker, ends)) for worker in workers) / trials
     finally:
         for worker in workers:
             worker.kill()
@@ -195,8 +200,12 @@ def _way(words: str) -> Way:
     return Way(words, int(niceness), dict(variable.split("=", 1) for variable in variables))
 
 
-def _line(worker: subprocess.Popen[str]) -> str:
+def _line(worker: subprocess.Popen[str], ends: float = math.inf) -> str:
+    """What a process says next; inf if that is nothing before `ends`, by `time.monotonic`."""
     assert worker.stdout is not None
+    left = None if math.isinf(ends) else max(0.0, ends - time.monotonic())
+    if not select.select([worker.stdout], [], [], left)[0]:
+        return "inf"
     line = worker.stdout.readline()
     if not line:
         raise RuntimeError("a trial's process has ended early; its words are above")
