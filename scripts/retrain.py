@@ -88,11 +88,11 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
             stop = StopRequest()
             ranking = rank_again(retraining, stop, console)
             if ranking is None or config.no_final:
-                return int(ranking is None)
+                return stop.exit_code or int(ranking is None)
             finals = ranking[:1] + [one for one in ranking[1:] if one.candidate == retraining.control]
             jobs = train_finals(retraining, finals, stop, console)
             if jobs is None:
-                return 1
+                return stop.exit_code or 1
             result = score_finals(retraining, ranking, jobs)
             said = export(retraining, result, console)
             summarize(retraining, result, said, console)

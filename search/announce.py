@@ -44,7 +44,8 @@ def describe(opened: OpenRun, console: Console) -> None:
         warn(console, warning)
     say(
         console,
-        f"Search: space {run.space}, {run.trials_asked} trials of up to {task.epochs} epochs at {task.image_size} px, "
+        f"Search: space {run.space}, {run.trials_asked} trial{'s' * (run.trials_asked > 1)} of up to {task.epochs} "
+        f"epoch{'s' * (task.epochs > 1)} at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
     if largest := largest_trial(run, opened.facts.known):
@@ -54,7 +55,7 @@ def describe(opened: OpenRun, console: Console) -> None:
     say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")
     if opened.earlier:
-        say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
+        say(console, f"Goes on after {len(opened.earlier)} trial{'s' * (len(opened.earlier) > 1)} of before")
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
 
 

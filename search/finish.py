@@ -29,7 +29,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     """Writes the record and the table from what there is, and says where everything is.
 
     Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed.
+        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
     """
     run, folder, study = opened.run, opened.folder, opened.study
     run_dir = folder.path
@@ -68,7 +68,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             "no trial has a finished epoch with a score: there is no model, and the README is left as it was. What "
             f"happened: {folder.events_jsonl}",
         )
-        return CRASH
+        return stop.exit_code or CRASH
     say_result(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
@@ -91,7 +91,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     if study.readme_path != ROOT / "README.md":
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
-    return CRASH if stop.crash is not None else 0
+    return CRASH if stop.crash is not None else stop.exit_code
 
 
 def resume_command(folder: RunFolder) -> str:

@@ -37,7 +37,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         started: When the command began, by `time.monotonic`: the time budget counts from then.
 
     Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed.
+        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
 
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.

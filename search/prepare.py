@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from search.flags import SplitFlags
 from search.terminal import doing, idle, is_quiet, say
+from trainables.atomic import write_whole
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
@@ -23,6 +24,8 @@ from trainables.errors import UserError
 
 SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 """What decides which picture is on which side."""
+SAME_GROUPS = "same_groups.csv"
+"""Corrections that give pictures and their copies one group, beside the decoded pictures."""
 RATE_SECONDS = 2.0
 """After which it is told from the pictures decoded so far how long the others take."""
 
@@ -127,8 +130,13 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
     Raises:
         DataError: The very same picture stands on two sides, and that is not allowed.
     """
-    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root)
-    error = leaks.error()
+    table = prepared.manifest.table
+    fixed = table.loc[table["split"] != "", "path"]
+    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root, fixed)
+    lines = prepared.cache.path / SAME_GROUPS
+    error = leaks.error(lines)
+    if error is not None:
+        write_whole(lines, leaks.same_groups())
     if error is not None and not allowed:
         raise DataError([error])
     return [*([error] if error else []), *leaks.warnings()]

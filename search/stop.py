@@ -27,6 +27,8 @@ class StopRequest:
         self._too_short = False
         self._reason: str | None = None
         self._interrupted = False
+        self.exit_code = 0
+        """What a command returns that a signal has ended, 130 for Ctrl-C; 0 while none has."""
         self.crash: Exception | None = None
         """What the driver, or Ray, crashed with; None while neither has."""
         self.ended: set[str] = set()
@@ -77,6 +79,7 @@ class StopRequest:
             if self._interrupted:
                 raise KeyboardInterrupt
             self._interrupted = True
+            self.exit_code = 128 + number
             self.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
             print(f"\n{self.reason}: running trials end with this epoch; once more ends at once.", flush=True)
 

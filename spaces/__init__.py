@@ -139,5 +139,14 @@ def _in_formulations(points: Sequence[TrialConfig], formulations: Sequence[str])
 
 
 def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = [each for each in names if _abbreviates(name, each)] or difflib.get_close_matches(
+        name, names, 1, cutoff=0.5
+    )
     return f": did you mean {close[0]!r}?" if close else "."
+
+
+def _abbreviates(short: str, name: str) -> bool:
+    """Whether the letters of a word stand in a name in their order from its first on, as those of effnet do."""
+    letters = iter(name)
+    in_order = [letter in letters for letter in short]
+    return len(short) > 1 and short[0] == name[0] and False not in in_order

@@ -188,6 +188,10 @@ def _sample(space: UserSpace, trial: optuna.Trial, number: int) -> TrialConfig:
                 " One name has the same choices in every trial, and is always a choice or always a number; only "
                 "numeric ranges may differ"
             )
+        if isinstance(error, TypeError) and (unknown := re.search(r"TrialConfig.*unexpected.*'(\w+)'", str(error))):
+            close = difflib.get_close_matches(unknown[1], FIELDS, n=1)
+            why += f": did you mean {close[0]!r}?" if close else "."
+            why += f" Fields of TrialConfig: {', '.join(FIELDS)}"
         raise UserError(f"{space.where} fails on sample {number} ({trial.params}): {why}") from error
     if not isinstance(config, TrialConfig):
         raise UserError(

@@ -171,7 +171,7 @@ def test_ctrl_c_ends_with_the_epoch_writes_the_table_and_says_how_to_go_on(pictu
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    assert process.returncode == 130, said
     assert "python search/run.py --resume stopped" in said
     assert (tmp_path / "README.md").exists()
     assert TrialState.RUNNING not in states(tmp_path / "runs" / "stopped")

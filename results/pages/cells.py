@@ -47,7 +47,7 @@ def clock(timezone: str | None) -> Callable[[datetime], datetime]:
         names = {name.lower(): name for name in sorted(zoneinfo.available_timezones())}
         cities = {name.rpartition("/")[2]: name for name in names}
         asked = timezone.lower().replace(" ", "_")
-        near = difflib.get_close_matches(asked, [*names, *cities], n=1, cutoff=0.5)
+        near = difflib.get_close_matches(asked, [*names, *cities], n=1, cutoff=0.75)
         nearest = names[cities.get(near[0], near[0])] if near else "Europe/Berlin"
         word = "the nearest is" if near else "a name looks like"
         raise TableError(

@@ -34,7 +34,7 @@ def first_points(space: Space, study: SettledStudy) -> tuple[list[dict[str, Any]
     known = [earlier for earlier in known if earlier]
     portfolio = build_portfolio(known, size, mode=MODE)
     if not portfolio:
-        return own, f"the {len(own)} starting points of the space"
+        return own, f"the {len(own)} starting point{'s' * (len(own) > 1)} of the space"
     searches = "search" if len(known) == 1 else "searches"
     words = f"the default and {len(portfolio)} configurations from {len(known)} earlier {searches}"
     return own[:1] + portfolio, words

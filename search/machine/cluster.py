@@ -44,9 +44,19 @@ RAY_SETTINGS: Mapping[str, str] = {
 """Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
 
 WORKER_NICENESS = 0
-WORKER_ENVIRONMENT: Mapping[str, str] = {"OMP_WAIT_POLICY": "passive"}
+"""What is added to the driver's niceness. With Ray's 15 a trial has a thirtieth of a core beside any other process, and
+threads that wait for each other all go at the pace of the slowest."""
+WORKER_ENVIRONMENT: Mapping[str, str] = {
+    **ENVIRONMENT,
+    "OMP_WAIT_POLICY": "passive",  # with a number of turns of its own: whatever the shell says
+    "GOMP_SPINCOUNT": "30000",
+    "KMP_BLOCKTIME": "1",
+}
+"""A thread that waits for its fellows takes a core from them where others compute: it turns for about a millisecond
+(GNU's OpenMP; Intel's and LLVM's count milliseconds), a tenth of the usual, and then sleeps (docs/speed.md)."""
 
 DEFAULTS: Mapping[str, str] = {
+    "RAY_worker_niceness": str(WORKER_NICENESS),
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # in which NVML, too, counts GPUs
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's GPU cannot do is done by its cores
     # Seconds that a worker waits for the thread of the trial before: Ray's 2 are too few on a busy machine.
@@ -70,11 +80,11 @@ class ClusterError(UserError):
 
 
 def prepare_environment() -> None:
-    """Sets what Ray, CUDA and memory allocators read from the environment, here and in workers; again does nothing.
+    """Sets what Ray, CUDA, OpenMP and memory allocators read from the environment, here and in workers.
 
-    It stands until the process ends, as what is measured here shall hold for workers.
+    It stands until the process ends, as what is measured here shall hold for workers. Again does nothing.
     """
-    os.environ.update({**ENVIRONMENT, **RAY_SETTINGS})
+    os.environ.update({**WORKER_ENVIRONMENT, **RAY_SETTINGS})
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
@@ -122,7 +132,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
             _refuse_silence(address)
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(ENVIRONMENT)},
+                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(WORKER_ENVIRONMENT)},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

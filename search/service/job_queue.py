@@ -31,6 +31,10 @@ JOBS_KEPT = 200
 LOG_TAIL_BYTES = 60_000
 
 
+AS_ASKED = (0, 130, 143)
+"""Exit codes of a command that is done, or that was told to end: by Ctrl-C, which the page's Stop is, or by SIGTERM."""
+
+
 class JobState(StrEnum):
     """The state of a command."""
 
@@ -206,7 +210,7 @@ class JobQueue:
             if (code := child.poll()) is None:
                 return
             del self._children[job.job_id]
-            self._replace(job, state=JobState.DONE if code == 0 else JobState.FAILED, exit_code=code)
+            self._replace(job, state=JobState.DONE if code in AS_ASKED else JobState.FAILED, exit_code=code)
         elif not _is_alive(job):
             self._replace(job, state=JobState.ENDED)
 

@@ -163,6 +163,10 @@ def test_broken_markers_leave_the_readme_as_it_was_and_lose_no_record(place: dic
 def test_an_unknown_time_zone_is_found_before_anything_is_written(place: dict[str, Any]) -> None:
     with pytest.raises(TableError, match="no time zone"):
         export_best(a_record(), **place, timezone="Mars/Olympus")
+    with pytest.raises(TableError, match=r"'Mars': a name looks like"):
+        export_best(a_record(), **place, timezone="Mars")
+    with pytest.raises(TableError, match=r"nearest is Europe/Paris"):
+        export_best(a_record(), **place, timezone="Pariss")
     assert not place["readme"].exists()
     assert not place["records_dir"].exists()
 

@@ -76,6 +76,8 @@ def test_a_space_is_narrowed_to_some_of_its_backbones() -> None:
 
 
 def test_an_unknown_space_or_backbone_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no space 'effnet': did you mean 'efficientnet'"):
+        get_space("effnet")
     with pytest.raises(ValueError, match=r"no space 'eficientnet': did you mean 'efficientnet'"):
         get_space("eficientnet")
     with pytest.raises(ValueError, match=r"no backbone 'efficientnetb1': did you mean 'efficientnet_b1'"):

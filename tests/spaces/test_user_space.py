@@ -114,6 +114,10 @@ def test_points_of_the_file_are_tried_first(tmp_path: Path) -> None:
             "return TrialConfig(backbone='a', dropout=trial.suggest_float('dropout', 0, 5))",
             "fails on sample .*ValueError in line 4: dropout is .*: it must be between 0 and 0.9",
         ),
+        (
+            "return TrialConfig(backbone='a', drpout=.1)",
+            "fails on sample 0 .*did you mean 'dropout'. Fields of TrialConfig: backbone, dropout,",
+        ),
         ("return TrialConfig(backbone=trial.nothing)", "fails on sample 0 .*AttributeError in line 4"),
         (
             "b = trial.suggest_categorical('backbone', ['a', 'b'])\n"

@@ -104,9 +104,7 @@ def _combinations(raw: RawData) -> dict[str, Combination]:
 
 def _allowed(raw: RawData, combinations: Mapping[str, Combination]) -> dict[str, tuple[str, ...]]:
     """The columns that can be corrected and their values; none for a group, which can be called anything."""
-    allowed: dict[str, tuple[str, ...]] = {"label": tuple(combinations)}
-    if raw.has_groups:
-        allowed["group"] = ()
+    allowed: dict[str, tuple[str, ...]] = {"label": tuple(combinations), "group": ()}
     if raw.has_split:
         allowed["split"] = SIDES
     for place, name in enumerate(raw.attributes):

@@ -10,7 +10,9 @@ Letters: `N` pictures, `K` candidate pairs.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 from collections import defaultdict
@@ -67,6 +69,10 @@ class Leaks:
     """Nearly the same picture on two sides."""
     two_labels: tuple[Duplicate, ...]
     """The same file under two labels, on whichever sides."""
+    apart: tuple[Duplicate, ...]
+    """The same file in two groups, on whichever sides: another split may part them."""
+    fixed: frozenset[str]
+    """Paths whose side the data say themselves."""
     sides: Mapping[str, str]
     """Path of a picture to its side."""
     groups: Mapping[str, str]
@@ -76,18 +82,32 @@ class Leaks:
     root: str
     """The folder that messages leave out of paths."""
 
-    def error(self) -> str | None:
-        """What must not be: the same file on two sides. None if there is none."""
+    def error(self, lines: Path) -> str | None:
+        """What must not be: the same file on two sides. None if there is none.
+
+        Args:
+            lines: Where the lines of `same_groups` are, which are a way out.
+        """
         if not self.exact:
             return None
-        pair = self.exact[0]
         return (
             f"{_count(self.exact, 'picture is', 'pictures are')} a copy, byte for byte, of one on another side of the "
             f"split: the model would be asked about what it has seen.\n{self._examples(self.exact)}\n"
-            "Give a picture and its copy the same group (in the column group, or by --corrections with the line "
-            f"{self._name(pair.second)},group,{self.groups[pair.first]}), or remove the copy, or go on all the same "
-            "with --allow-leak"
+            f"Give a picture and its copy the same group, by --corrections {lines}, which does so (add its lines to a "
+            "corrections file of your own), or remove the copies, or go on all the same with --allow-leak"
         )
+
+    def same_groups(self) -> bytes:
+        """A corrections file (key,column,value) that puts every picture into the group of the one it is a copy of."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("key", "column", "value"))
+        for pair in self.apart:
+            key = pair.second.removeprefix(f"{self.root}/")
+            writer.writerow((key, "group", self.groups[pair.first]))
+            if pair.second in self.fixed and self.sides[pair.first] != self.sides[pair.second]:
+                writer.writerow((key, "split", self.sides[pair.first]))
+        return text.getvalue().encode(errors="surrogateescape")
 
     def warnings(self) -> list[str]:
         """What a user should know before trusting a score."""
@@ -118,7 +138,9 @@ class Leaks:
         return path.removeprefix(f"{self.root}/").encode(errors="backslashreplace").decode()
 
 
-def check_leaks(table: pandas.DataFrame, cache: ImageCache, root: Path | None = None) -> Leaks:
+def check_leaks(
+    table: pandas.DataFrame, cache: ImageCache, root: Path | None = None, fixed: Iterable[str] = ()
+) -> Leaks:
     """Finds pictures that a split puts on two sides, or the data under two labels.
 
     Args:
@@ -126,6 +148,7 @@ def check_leaks(table: pandas.DataFrame, cache: ImageCache, root: Path | None = 
         cache: Their decoded pictures; what is found is kept beside them, so a second call costs nothing.
         root: Folder that paths in messages start from, as keys of a corrections file do; by default the deepest
             that holds all pictures.
+        fixed: Paths whose side the data say themselves.
     """
     paths = table["path"].to_list()
     sides = dict(zip(paths, table["split"], strict=True))
@@ -137,6 +160,8 @@ def check_leaks(table: pandas.DataFrame, cache: ImageCache, root: Path | None = 
         exact=tuple(pair for pair in apart if pair.exact),
         near=tuple(pair for pair in apart if not pair.exact),
         two_labels=tuple(pair for pair in across(duplicates, labels) if pair.exact),
+        apart=tuple(pair for pair in across(duplicates, groups) if pair.exact),
+        fixed=frozenset(fixed),
         sides=sides,
         groups=groups,
         labels=labels,

@@ -35,6 +35,31 @@ def test_a_process_that_counts_its_gpus_is_set_up_for_ray(tmp_path: Path) -> Non
     assert once["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert once["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
     assert once["PYTHONPATH"] == str(tmp_path)
+    assert once["RAY_worker_niceness"] == "0"
+
+
+def test_a_users_own_word_counts_but_for_threads_that_turn_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    code = "import os\nos.environ['RAY_worker_niceness'] = '7'\nfrom search.machine.cluster import this_machine\n"
+    [set_up] = environments(code + "this_machine()\nnote()", tmp_path)
+    assert set_up["RAY_worker_niceness"] == "7"
+    assert set_up["OMP_WAIT_POLICY"] == "passive"
+
+
+@pytest.mark.slow
+def test_a_trials_process_is_as_nice_as_the_search_and_its_threads_do_not_turn_without_end(tmp_path: Path) -> None:
+    code = """
+from search.machine.cluster import connect
+with connect(None):
+    import ray
+    print(json.dumps(ray.get(ray.remote(lambda: {"nice": os.nice(0), **os.environ}).remote())))
+"""
+    [worker] = environments("import os\nos.environ['OMP_WAIT_POLICY'] = 'active'" + code, tmp_path)
+    assert worker["nice"] == os.nice(0)
+    assert (worker["OMP_WAIT_POLICY"], worker["GOMP_SPINCOUNT"]) == ("passive", "30000")
 
 
 @pytest.mark.slow

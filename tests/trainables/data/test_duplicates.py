@@ -89,10 +89,11 @@ def split(cache: ImageCache, val: set[str]) -> pandas.DataFrame:
 
 def test_a_copy_on_another_side_is_an_error_with_a_way_out(cache: ImageCache, people: Path) -> None:
     leaks = check_leaks(split(cache, {"same"}), cache, people)
-    error = leaks.error()
+    error = leaks.error(Path("lines.csv"))
     assert error is not None
     assert "person1.jpg (train, group person1, y) and same.jpg (val, group same, x)" in error
-    assert "same.jpg,group,person1" in error
+    assert "--corrections lines.csv" in error
+    assert leaks.same_groups().decode().splitlines()[:2] == ["key,column,value", "same.jpg,group,person1"]
     assert "--allow-leak" in error
     assert not leaks.near
     assert any("another label" in line for line in leaks.warnings())
@@ -100,7 +101,7 @@ def test_a_copy_on_another_side_is_an_error_with_a_way_out(cache: ImageCache, pe
 
 def test_near_copies_on_another_side_are_a_warning(cache: ImageCache) -> None:
     leaks = check_leaks(split(cache, {"again"}), cache)
-    assert leaks.error() is None
+    assert leaks.error(Path("lines.csv")) is None
     assert any("nearly the same picture on two sides" in line and "again.jpg (val" in line for line in leaks.warnings())
 
 

@@ -1,0 +1,53 @@
+"""The way out of pictures that stand on two sides, followed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search.flags import SplitFlags
+from search.prepare import Prepared, prepare_data, refuse_leaks
+from trainables.data.manifest import DataConfig, DataError
+
+
+def prepared(data: Path, cache: Path, corrections: Path | None = None) -> Prepared:
+    config = DataConfig(data=data, corrections=corrections)
+    return prepare_data(config, SplitFlags(), seed=0, image_size=32, cache_path=cache, console=Console())
+
+
+def copied(pictures: Path, data: Path, kind: str) -> None:
+    """Pictures of which every third stands there a second time, in folders or in a CSV."""
+    rows = [line.split(",") for line in (pictures / "train.csv").read_text().splitlines()[1:]]
+    lines = []
+    for number, (name, label, group) in enumerate(rows):
+        folder = data / label if kind == "folders" else data
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(pictures / name, folder / name)
+        lines.append(f"{name},{label},{group}")
+        if number % 3 == 0:
+            shutil.copyfile(pictures / name, folder / f"copy, of {name}")
+            lines.append(f'"copy, of {name}",{label},other{number % 5}')
+    if kind == "groups":
+        (data / "train.csv").write_text("\n".join(["path,label,group", *lines]))
+    elif kind == "pictures":
+        (data / "train.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))
+
+
+@pytest.mark.parametrize("kind", ["folders", "pictures", "groups"])
+def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
+    kind: str, pictures: Path, tmp_path: Path
+) -> None:
+    copied(pictures, tmp_path / "data", kind)
+    found = prepared(tmp_path / "data", tmp_path / "cache")
+    with pytest.raises(DataError, match="byte for byte") as error:
+        refuse_leaks(found, allowed=False)
+    said = re.search(r"--corrections (\S+),", str(error.value))
+    assert said is not None
+    mended = prepared(tmp_path / "data", tmp_path / "cache", Path(said[1]))
+    refuse_leaks(mended, allowed=False)
+    assert mended.manifest.corrected_rows >= 30
+    assert refuse_leaks(found, allowed=True)  # the other way out
