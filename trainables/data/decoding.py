@@ -152,7 +152,7 @@ def _decoding_bytes(image: Image.Image, full_size: tuple[int, int]) -> int:
     if image.has_transparency_data:
         each += 4 + 1
     if image.format in ("WEBP", "AVIF", "JPEG2000"):  # whose decoders hold the picture once more
-        each += 16 if image.format == "JPEG2000" else 8
+        each += 16 if image.format == "JPEG2000" else 12
     pixels, full_pixels = image.size[0] * image.size[1], full_size[0] * full_size[1]
     coefficients = 6 * full_pixels if image.info.get("progressive") and image.format in ("JPEG", "MPO") else 0
     return pixels * each + coefficients
