@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from trainables.data.levels import float_levels, whole_levels
 from trainables.machine.memory import total_memory
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow refuses by pixels; what is here refuses by memory
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # of broken EXIF, which spoils no picture
 
 MEMORY_SHARE = 0.25
 """Share of the machine's memory that decoding one picture may take."""
@@ -180,7 +182,15 @@ def _orientation(image: Image.Image) -> Any:
     """As EXIF says it; 1 where EXIF is broken, which spoils no picture."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):  # as Pillow's parser finds it
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        struct.error,
+    ):  # what its parser raises
         return 1
 
 
@@ -275,10 +285,10 @@ def _with_raw_mode(args: Any, raw: str) -> Any:
 
 def _is_flat(square: Image.Image, pixels: np.ndarray) -> bool:
     """Whether nearly all pixels of an RGB picture have nearly one colour."""
-    step = max(1, len(pixels) // 8)
-    few = np.sort(pixels[step // 2 :: step, step // 2 :: step].reshape(-1, 3), axis=0).astype(int)
-    if len(few) > 8 and (few[-4] - few[3] > FLAT_LEVELS).any():  # most pictures show it by some sixty of their pixels
-        return False
+    side = len(pixels)
+    few = pixels[side // 4 :: max(1, side // 2), side // 8 :: max(1, side // 4)].reshape(-1, 3).T.tolist()
+    if any(seen[-3] - seen[2] > FLAT_LEVELS for seen in map(sorted, few) if len(seen) >= 8):
+        return False  # most pictures show it by eight of their pixels
     counts = np.asarray(square.histogram()).reshape(3, 256)
     upto = counts.cumsum(axis=1)
     tail = FLAT_TAIL * upto[0, -1]
