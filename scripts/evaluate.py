@@ -151,7 +151,7 @@ def _answers(
 def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     """What is evaluated on what, for the head of the report."""
     described = [
-        f"{model.path.resolve()} ({model.description.backbone}, {model.description.image_size} px, "
+        f"{model.path.resolve()} ({model.description.name}, {model.description.image_size} px, "
         f"SHA-256 {model.description.weights_sha256[:12]})"
         for model in models
     ]
