@@ -57,8 +57,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a picture upright, by its EXIF orientation."""
-PHOTOMETRIC, BITS_PER_SAMPLE, SAMPLE_FORMAT = 262, 258, 339
+PHOTOMETRIC, BITS_PER_SAMPLE, PLANES, SAMPLE_FORMAT = 262, 258, 284, 339
 """Tags of a TIFF."""
+DEEP_PLANES = "16 bit colours in separate planes, which Pillow reads wrong; save it with interleaved channels"
 SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """The other byte order: read in it, the lower bytes of 16 bit colours come out as if they were the upper ones."""
 
@@ -163,6 +164,8 @@ def _decoding_bytes(image: Image.Image, full_size: tuple[int, int]) -> int:
 def _upright(image: ImageFile.ImageFile, path: str, notes: set[str]) -> Image.Image:
     """An opened picture in sRGB over white and upright; adds to `notes`."""
     tiles = list(image.tile)
+    if _has_deep_planes(image) and tiles[0].codec_name == "raw":
+        raise ValueError(DEEP_PLANES)
     image.load()
     colours, alpha = _colours(image, path, tiles, notes)
     profile = image.info.get("icc_profile") or (png_profile(image.info) if image.format == "PNG" else None)
@@ -251,6 +254,8 @@ def _without_dark_bytes(image: Image.Image, path: str, tiles: list[Any], notes: 
     colours = len(image.getbands()) - (image.mode == "RGBA")
     if max(high for _, high in np.atleast_2d(image.getextrema())[:colours]) >= 64:
         return image
+    if _has_deep_planes(image):
+        raise ValueError(DEEP_PLANES)
     with Image.open(path) as again:
         if image.info.get("default_image"):
             again.seek(1)
@@ -270,6 +275,11 @@ def _without_dark_bytes(image: Image.Image, path: str, tiles: list[Any], notes: 
     made = Image.fromarray(shown, image.mode)
     made.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return made
+
+
+def _has_deep_planes(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(PLANES) == 2 and len(image.getbands()) > 1 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8
 
 
 def _raw_mode(tiles: list[Any]) -> str:

@@ -115,3 +115,12 @@ def test_the_cache_says_how_many_pictures_are_odd_and_which_is_the_first(tmp_pat
         (warning,) = cache.warnings
         assert warning.startswith(f"2 pictures nearly one colour after decoding ('{paths[0]}'): look at them")
         assert cache.remarks == [f"2 pictures transparent in places, laid over white ('{paths[0]}')"]
+
+
+def test_planes_that_pillow_reads_wrong_are_refused(tmp_path: Path) -> None:
+    """Pillow reads 16 bit colours in separate planes as if they were of 8 bits."""
+    values = np.full((40, 40, 3), 3000, np.uint16)
+    content = tiff(values, 2, planes=2)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ValueError, match="separate planes"):
+        decode(str(tmp_path / "a.tif"), 16)
