@@ -34,7 +34,8 @@ USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
     "space", "backbones", "formulation", "attribute_weights", "data", "attributes", "group_regex", "corrections",
-    "skip_bad", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by",
+    "skip_bad", "max_picture_gb", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share",
+    "split_by",
     "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
     "reduction_factor", "time_budget", "history",
 )  # fmt: skip

@@ -317,6 +317,7 @@ def tiff(
     extra: int | None = None,
     palette: Sequence[int] = (),
     order: Literal["<", ">"] = "<",
+    planes: int = 1,
 ) -> bytes:
     """A TIFF without compression, in one strip; Pillow writes but a few of the kinds that it reads."""
     height, width = values.shape[:2]
@@ -326,7 +327,7 @@ def tiff(
     content = values.astype(values.dtype.newbyteorder(order)).tobytes()
     tags: dict[int, tuple[str, list[int]]] = {
         256: ("L", [width]), 257: ("L", [height]), 258: ("H", bits), 259: ("H", [1]), 262: ("H", [photometric]),
-        273: ("L", [8]), 277: ("H", [samples]), 278: ("L", [height]), 279: ("L", [len(content)]),
+        273: ("L", [8]), 277: ("H", [samples]), 284: ("H", [planes]), 278: ("L", [height]), 279: ("L", [len(content)]),
         339: ("H", [kind] * samples),
     }  # fmt: skip
     if extra is not None:

@@ -77,7 +77,7 @@ class ImageCache:
         """
         try:
             meta = json.loads((path / "meta.json").read_text())
-            notes = {kind: Note(**note) for kind, note in meta["notes"].items()}
+            notes = {kind: Note(**note) for kind, note in meta.get("notes", {}).items()}
             images = np.load(path / "images.npy", mmap_mode="r")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CacheError(

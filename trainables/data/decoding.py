@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from trainables.data.levels import float_levels, whole_levels
 from trainables.machine.memory import total_memory
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow refuses by pixels; what is here refuses by memory
+warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # of broken EXIF, which spoils no picture
 
 MEMORY_SHARE = 0.25
 """Share of the machine's memory that decoding one picture may take."""
@@ -55,8 +57,9 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns a picture upright, by its EXIF orientation."""
-PHOTOMETRIC, BITS_PER_SAMPLE, SAMPLE_FORMAT = 262, 258, 339
+PHOTOMETRIC, BITS_PER_SAMPLE, PLANES, SAMPLE_FORMAT = 262, 258, 284, 339
 """Tags of a TIFF."""
+DEEP_PLANES = "16 bit colours in separate planes, which Pillow reads wrong; save it with interleaved channels"
 SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 """The other byte order: read in it, the lower bytes of 16 bit colours come out as if they were the upper ones."""
 
@@ -152,7 +155,7 @@ def _decoding_bytes(image: Image.Image, full_size: tuple[int, int]) -> int:
     if image.has_transparency_data:
         each += 4 + 1
     if image.format in ("WEBP", "AVIF", "JPEG2000"):  # whose decoders hold the picture once more
-        each += 16 if image.format == "JPEG2000" else 8
+        each += 16 if image.format == "JPEG2000" else 12
     pixels, full_pixels = image.size[0] * image.size[1], full_size[0] * full_size[1]
     coefficients = 6 * full_pixels if image.info.get("progressive") and image.format in ("JPEG", "MPO") else 0
     return pixels * each + coefficients
@@ -161,6 +164,8 @@ def _decoding_bytes(image: Image.Image, full_size: tuple[int, int]) -> int:
 def _upright(image: ImageFile.ImageFile, path: str, notes: set[str]) -> Image.Image:
     """An opened picture in sRGB over white and upright; adds to `notes`."""
     tiles = list(image.tile)
+    if _has_deep_planes(image) and tiles[0].codec_name == "raw":
+        raise ValueError(DEEP_PLANES)
     image.load()
     colours, alpha = _colours(image, path, tiles, notes)
     profile = image.info.get("icc_profile") or (png_profile(image.info) if image.format == "PNG" else None)
@@ -180,7 +185,15 @@ def _orientation(image: Image.Image) -> Any:
     """As EXIF says it; 1 where EXIF is broken, which spoils no picture."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):  # as Pillow's parser finds it
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        struct.error,
+    ):  # what its parser raises
         return 1
 
 
@@ -241,6 +254,8 @@ def _without_dark_bytes(image: Image.Image, path: str, tiles: list[Any], notes: 
     colours = len(image.getbands()) - (image.mode == "RGBA")
     if max(high for _, high in np.atleast_2d(image.getextrema())[:colours]) >= 64:
         return image
+    if _has_deep_planes(image):
+        raise ValueError(DEEP_PLANES)
     with Image.open(path) as again:
         if image.info.get("default_image"):
             again.seek(1)
@@ -262,6 +277,11 @@ def _without_dark_bytes(image: Image.Image, path: str, tiles: list[Any], notes: 
     return made
 
 
+def _has_deep_planes(image: Image.Image) -> bool:
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(PLANES) == 2 and len(image.getbands()) > 1 and max(tags.get(BITS_PER_SAMPLE, (8,))) > 8
+
+
 def _raw_mode(tiles: list[Any]) -> str:
     if not tiles:
         return ""
@@ -275,10 +295,10 @@ def _with_raw_mode(args: Any, raw: str) -> Any:
 
 def _is_flat(square: Image.Image, pixels: np.ndarray) -> bool:
     """Whether nearly all pixels of an RGB picture have nearly one colour."""
-    step = max(1, len(pixels) // 8)
-    few = np.sort(pixels[step // 2 :: step, step // 2 :: step].reshape(-1, 3), axis=0).astype(int)
-    if len(few) > 8 and (few[-4] - few[3] > FLAT_LEVELS).any():  # most pictures show it by some sixty of their pixels
-        return False
+    side = len(pixels)
+    few = pixels[side // 4 :: max(1, side // 2), side // 8 :: max(1, side // 4)].reshape(-1, 3).T.tolist()
+    if any(seen[-3] - seen[2] > FLAT_LEVELS for seen in map(sorted, few) if len(seen) >= 8):
+        return False  # most pictures show it by eight of their pixels
     counts = np.asarray(square.histogram()).reshape(3, 256)
     upto = counts.cumsum(axis=1)
     tail = FLAT_TAIL * upto[0, -1]

@@ -48,7 +48,7 @@ def float_levels(values: np.ndarray) -> np.ndarray:
     if not finite.size:
         return np.zeros(values.shape, np.uint8)
     low, high = float(finite.min()), float(finite.max())
-    values = np.nan_to_num(values, nan=min(low, 0.0), posinf=high, neginf=low)
+    values = np.nan_to_num(values, nan=min(low, 0.0), posinf=max(high, 1.0), neginf=low)
     if low >= -LITTLE and float(np.percentile(finite, 99)) <= 1:
         return _stretched(values, 0.0, 1.0)
     if low >= 0 and high <= 65535 and bool((finite == np.rint(finite)).all()):
