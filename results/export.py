@@ -36,8 +36,8 @@ from results.records.retrained import RetrainedModel, load_retrained
 from trainables.atomic import write_whole
 from trainables.strict_json import RecordError
 
-README = ROOT / "README.md"
-RECORDS = ROOT / "results" / "best"
+README = Path("README.md")
+RECORDS = Path("results/best")
 
 LOCK_SECONDS = 60.0
 """How long to wait for another export, which takes well under a second."""
@@ -128,8 +128,8 @@ def _option(metavar: str | None, default: str) -> Any:
 
 
 def main(
-    readme: Annotated[Path, _option("MD", "README.md of the project")] = README,
-    records: Annotated[Path, _option("DIR", "results/best of the project")] = RECORDS,
+    readme: Annotated[Path, _option("MD", "README.md")] = README,
+    records: Annotated[Path, _option("DIR", "results/best")] = RECORDS,
     timezone: Annotated[str | None, _option("TZ", "where each search ran")] = None,
     check: Annotated[bool, _option(None, "no"), tyro.conf.FlagCreatePairsOff] = False,
 ) -> int:

@@ -15,7 +15,6 @@ from results.records.experiments import append_experiment
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
-from search.flags import ROOT
 from search.found_model import leaving_model
 from search.start import OpenRun
 from search.stop import StopRequest
@@ -80,7 +79,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         answer = f"python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR"
         say(console, f"Model: {folder.model}, picked by validation. To answer pictures: {answer}")
     places = _storage_flag(run_dir)
-    if study.readme_path != ROOT / "README.md":
+    if study.readme_path != Path("README.md").resolve():
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
     return CRASH if stop.crash is not None else 0
@@ -92,4 +91,4 @@ def resume_command(folder: RunFolder) -> str:
 
 
 def _storage_flag(run_dir: Path) -> str:
-    return "" if run_dir.parent == ROOT / "runs" else f" --storage {shlex.quote(str(run_dir.parent))}"
+    return "" if run_dir.parent == Path("runs").resolve() else f" --storage {shlex.quote(str(run_dir.parent))}"
