@@ -13,6 +13,7 @@ from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
 from results.records.run_folder import RunFolder
+from results.records.shelf import place_of
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
 from search.found_model import leaving_model
@@ -70,7 +71,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, cost_in_words(best))
     if said:
         say(console, said)
-    say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
+    say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
     say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:

@@ -58,7 +58,7 @@ def test_an_export_writes_the_record_and_a_readme_that_was_missing(place: dict[s
     said = export_best(a_record(), **place)
     assert "toy.json is new: macro-F1 0.8000 of run a." in said
     assert load_record(place["records_dir"] / "toy.json").report.val_macro_f1 == 0.8
-    assert "| toy | resnet18 |" in place["readme"].read_text()
+    assert "| toy | pictures | resnet18 |" in place["readme"].read_text()
     assert not is_stale(**place)
 
 
