@@ -12,12 +12,12 @@ PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ui search test lint types contract unit fast clean
+.PHONY: help setup ui search gpu-check test lint types contract unit fast clean
 
 help:  ## Show this help
 	@echo "macrotune: hyper-parameter search for image classifiers, scored by macro-F1"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to search/serve.py by make ui, to pytest by make unit."
 	@echo "  TORCH=cpu, the first time, installs torch without CUDA."
@@ -28,8 +28,11 @@ ui: $(RUNTIME)  ## Set up if needed, then serve the page about all runs (ARGS: -
 	$(BIN)/python -c "import nicegui" 2> /dev/null || $(PIP) --editable ".[ui]"
 	$(BIN)/python search/serve.py $(ARGS)
 
-search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data (ARGS: more flags)
-	$(BIN)/python search/run.py --space efficientnet $(ARGS)
+search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
+	$(BIN)/python search/run.py --space efficientnet $(or $(ARGS),--time-budget 5m)
+
+gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)
+	$(BIN)/python scripts/benchmarks/gpu_check.py $(ARGS)
 
 test: lint types contract unit  ## Set up if needed, then all that CI checks
 

@@ -116,6 +116,7 @@ def evaluate(options: Options, console: Terminal) -> None:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
+            memory_bytes=options.data.picture_bytes,
         )
     if predictions.bad and not predictions.paths:
         raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
@@ -124,7 +125,7 @@ def evaluate(options: Options, console: Terminal) -> None:
     doing(console, "computing scores and intervals, drawing the report")
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
     evaluation = evaluate_answers(answers)
-    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad)]
+    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad), *predictions.warnings]
     save_evaluation(out, evaluation, _facts(options, models), warnings)
     console.idle()
     _say(evaluation, warnings, out)
@@ -150,7 +151,7 @@ def _answers(
 def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     """What is evaluated on what, for the head of the report."""
     described = [
-        f"{model.path.resolve()} ({model.description.backbone}, {model.description.image_size} px, "
+        f"{model.path.resolve()} ({model.description.name}, {model.description.image_size} px, "
         f"SHA-256 {model.description.weights_sha256[:12]})"
         for model in models
     ]

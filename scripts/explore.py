@@ -131,6 +131,8 @@ def explore(options: Options, console: Console) -> int:
         weights=f"{backbone}, {weights.sources[backbone]}",
         flattery=flattery,
     )
+    for line in [*prepared.cache.remarks, *prepared.cache.warnings]:
+        console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)
     save_exploration(out, found, draw(found, prepared, chosen, positions))
     idle(console)
     for line in advice(found):

@@ -4,13 +4,16 @@
 
 PICTURES is a folder (walked through, answers sorted by path below it), a CSV with the column path (relative to the
 CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv is filled with
-the class index, row for row. The result is predictions.csv in the current folder, or submission.csv for an eval
-folder. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit
-code 1. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
+the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for an eval
+folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that cannot be
+read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two cores without
+a GPU, most of it for the network.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +34,7 @@ from scripts.terminal import progress, run_command, voiced
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
+from trainables.data.manifest import picture_bytes
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
 from trainables.errors import UserError
 
@@ -44,7 +48,8 @@ class Options:
     data: Path
     """Folder of pictures, CSV with the column path, or the competition's eval folder."""
     out: Path | None = None
-    """CSV to write; by default predictions.csv, or submission.csv for an eval folder."""
+    """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model
+    or of its run, with a number added where there is one. One that is named is replaced."""
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
@@ -55,6 +60,8 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
+    max_picture_gb: float | None = None
+    """Memory that decoding one picture may take, in GB; by default a quarter of the machine's."""
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
@@ -72,7 +79,9 @@ def predict(options: Options, console: Terminal) -> int:
     """The pipeline: pictures, models, answers, file. Returns the exit code."""
     doing(console, "reading the list of pictures")
     pictures = read_unlabelled(options.data)
-    out = _out(options.out, pictures)
+    memory_bytes = picture_bytes(options.max_picture_gb)
+    if options.out is not None and options.out.is_dir():
+        raise UserError(f"{options.out} is a folder; name a file by --out")
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
@@ -82,6 +91,7 @@ def predict(options: Options, console: Terminal) -> int:
     doing(console, "loading the network")
     models = load_models(model_folders(options.models), options.device)
     described = models[0].description
+    out = options.out or _free_name(options.models[0], pictures)
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:
         if not pictures.is_eval:
@@ -99,28 +109,34 @@ def predict(options: Options, console: Terminal) -> int:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
+            memory_bytes=memory_bytes,
         )
     added = columns(found.probabilities)
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")
+    replaced = out.exists()
     write_whole(out, text.encode(errors="surrogateescape"))
+    for warning in found.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     for path, reason in found.bad.items():
         print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
-    print(f"{out}: {len(found.paths):,} pictures answered, {len(pictures.paths) - len(found.paths):,} unreadable")
+    unreadable = len(pictures.paths) - len(found.paths)
+    note = ", replaces what was there" if replaced else ""
+    print(f"{out}: {len(found.paths):,} pictures answered, {unreadable:,} unreadable{note}")
     return 1 if found.bad else 0
 
 
-def _out(out: Path | None, pictures: UnlabelledPictures) -> Path:
-    """The file to write.
+def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
+    """A file that is not there yet, beside a model; beside the run of one that a resume of that would replace.
 
     Raises:
-        UserError: It cannot be a file, or is what is read and was not named.
+        UserError: Nothing can be written there.
     """
-    chosen = out or Path("submission.csv" if pictures.is_eval else "predictions.csv")
-    if chosen.is_dir():
-        raise UserError(f"{chosen} is a folder; name a file by --out")
-    if out is None and pictures.file is not None and chosen.resolve() == pictures.file.resolve():
-        raise UserError(f"{chosen} is what is read; name another file by --out")
-    return chosen
+    folder = model.parent if (model.parent / "run.json").is_file() else model
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written; name a file by --out")
+    stem = "submission" if pictures.is_eval else "predictions"
+    names = itertools.chain((f"{stem}.csv",), (f"{stem}-{number}.csv" for number in itertools.count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from search.machine.ray_session import ray_session
     from search.pipeline import show_all_runs
     from search.retraining.begin import begin_retraining
+    from search.retraining.everyone import train_everyone
     from search.retraining.stages import clear, export, rank_again, score_finals, summarize, train_finals
     from search.run_trials import crashes_noted
     from search.stop import StopRequest
@@ -95,6 +96,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
             result = score_finals(retraining, ranking, jobs)
             said = export(retraining, result, console)
             summarize(retraining, result, said, console)
+            if config.final_on == "all" and not train_everyone(retraining, ranking[0], result, stop, console):
+                return 1
             clear(retraining.folder)
             return 0
 

@@ -154,8 +154,11 @@ class RunFlags:
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
-    keep: int = 3
-    """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
+    keep: int = 5
+    """Trials whose best weights stay on disk, of which the model is put together; running ones have their last
+    checkpoint as well."""
+    single: bool = False
+    """Leave the best trial alone as the model, even where several answer better together."""
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)

@@ -59,13 +59,14 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 return finish(opened, stop, console)
 
 
-def check(asked: AskedStudy, data: DataConfig, console: Console) -> int:
+def check(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
     """Does all that comes before the first trial but for starting Ray, says it, and leaves nothing.
 
     Args:
         asked: How to search; paths absolute.
         data: Which pictures.
         console: Where everything is said.
+        started: When the command began, by `time.monotonic`: the time budget counts from then.
 
     Returns:
         The exit code.
@@ -82,7 +83,8 @@ def check(asked: AskedStudy, data: DataConfig, console: Console) -> int:
         session.stay_off()
         aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
         history = "none" if asked.history_path is None else str(asked.history_path)
-        opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console)
+        stop = StopRequest(asked.search.time_budget_seconds, started)
+        opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
         idle(console)
         describe(opened, console)
     return 0

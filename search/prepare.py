@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ class Prepared:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know of groups and sides."""
-        return [*filter(None, [self.manifest.group_warning]), *self.split.warnings]
+        """What the user should know of pictures, groups and sides."""
+        return [*self.cache.warnings, *filter(None, [self.manifest.group_warning]), *self.split.warnings]
 
 
 def prepare_data(
@@ -70,7 +71,7 @@ def prepare_data(
     """
     config = _with_demo(config, cache_path, console)
     doing(console, "reading the pictures' labels")
-    manifest = load_manifest(config, find_unreadable)
+    manifest = load_manifest(config, partial(find_unreadable, memory_bytes=config.picture_bytes))
     if check is not None:
         check(manifest)
 
@@ -92,7 +93,13 @@ def prepare_data(
             if seconds_left is not None:
                 _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
 
-        cache = build_cache(list(manifest.table["path"]), image_size, cache_path, on_progress=show)
+        cache = build_cache(
+            list(manifest.table["path"]),
+            image_size,
+            cache_path,
+            on_progress=show,
+            memory_bytes=config.picture_bytes,
+        )
     if cache.bad:
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
@@ -148,6 +155,7 @@ def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: 
         "classes": len(manifest.classes),
         "imbalance": round(float(counts.max() / counts.min()), 2),
         "skipped": list(manifest.skipped),
+        "decoded": prepared.cache.remarks,
         "corrected": manifest.corrected_rows,
         "sides": sides,
         "split": {"seed": seed, **{name: getattr(split, name) for name in SPLIT_SETTINGS if name != "seed"}},

@@ -33,7 +33,7 @@ from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep", "single"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
@@ -120,7 +120,12 @@ def resume_run(
     folder.cut_torn_lines()
     folder.clear_ray()
     _decode_again_if_gone(saved, study, data, console)
-    task = replace(saved.task, split_path=str(folder.split_csv), checkpoint_dir=str(folder.checkpoints))
+    task = replace(
+        saved.task,
+        split_path=str(folder.split_csv),
+        checkpoint_dir=str(folder.checkpoints),
+        answers_dir=str(folder.answers),
+    )
     trials = tuple(load_trials(folder.path))
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):

@@ -69,7 +69,7 @@ def _search(options: Options) -> int:
         from search.pipeline import check, search  # with Ray, which a help text and a wrong flag do without
 
         if options.check:
-            return check(options.study, options.data, console)
+            return check(options.study, options.data, console, STARTED)
         return search(options.study, options.data, console, STARTED)
     finally:
         console.idle()

@@ -298,6 +298,7 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         cache_path=str(prepared.cache.path),
         split_path=str(folder.split_csv),
         checkpoint_dir=str(folder.checkpoints),
+        answers_dir=str(folder.answers),
         classes=prepared.manifest.classes,
         attributes=prepared.manifest.attributes,
         image_size=study.image_size,

@@ -116,6 +116,7 @@ class AskedStudy:
             split=self.split,
             name=self.run.name or "",
             keep=self.run.keep,
+            single=self.run.single,
             address=self.machine.address,
             runs_dir=self.places.runs_dir,
             readme_path=self.places.readme_path,
@@ -187,6 +188,8 @@ class SettledStudy:
     """Name of the run; empty for the space and the time."""
     keep: int
     """Trials whose best weights stay on disk."""
+    single: bool
+    """Whether the model is the best trial alone."""
     concurrency: int
     """Trials at the same time."""
     cpus_per_trial: int

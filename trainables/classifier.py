@@ -80,6 +80,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
+    from trainables.training.answers import AnswerKeeper
     from trainables.training.loop import fit, steps_per_epoch
     from trainables.training.pulse import Pulse
     from trainables.training.state import Checkpointer, TrainState, save_predictions
@@ -94,11 +95,14 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
     checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
     checkpointer.restore(state)
+    answers = AnswerKeeper(Path(task.answers_dir) / f"{trial_id}.npz", state.epoch) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
     try:
         for report in fit(state, data, pulse):
             report = replace(report, energy_joules=meter.take())
             checkpointer.note_best(state)
+            if answers is not None:
+                answers.note(state)
             if task.predictions_dir:
                 save_predictions(state, Path(task.predictions_dir) / trial_id)
             tune.report(

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from results.pages.found_section import found_section
 from results.records.best import best_trial
 from results.records.cost import energy_in_words, search_cost
 from results.records.record import TRIAL_ENDS, BestTrial, SearchRun
@@ -43,6 +44,7 @@ OPTIONS_NOT_SHOWN = {
     "resume": "a run that went on is done again in one go",
     "add_trials": "--trials says how many there are in all",
     "keep": "how many weights stay on disk changes no number",
+    "single": "what the model is made of changes no trial",
     "storage": "a place on one machine",
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",
@@ -108,6 +110,7 @@ def render_report(run_dir: Path) -> str:
         retrained=_retrained(run_dir),
         warnings=_warnings(run),
         searched=_searched(run, trials),
+        **found_section(RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **_sides(run),
         **_leaders(trials, params),

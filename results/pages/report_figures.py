@@ -184,12 +184,21 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[2],
         f"Each dot is a trial, the darker the later: {counted}. A cloud that rises to one side says where to search "
         "further.",
-        lambda: optuna.visualization.plot_slice(study, params=sliced, target_name=_SCORE),
+        lambda: _slices(study, sliced),
         num_trials=len(trials),
         num_params=len(sliced),
         width=210,
     )
     return [importance, parallel, slices], names
+
+
+def _slices(study: optuna.Study, params: list[str]) -> Any:
+    """Optuna's slices, with the numbers of logarithmic axes so far apart that they do not overlap."""
+    import optuna
+
+    figure = optuna.visualization.plot_slice(study, params=params, target_name=_SCORE)
+    figure.for_each_xaxis(lambda axis: axis.update(dtick="D2") if axis.type == "log" else None)
+    return figure
 
 
 def draw_confusion(path: Path) -> Confusion:

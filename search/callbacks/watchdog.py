@@ -18,7 +18,7 @@ from search.flags import ROOT
 from search.stop import StopRequest
 from trainables.classifier import split_params
 
-ROOMS = ("macrotune", "scripts", "search", "results", "spaces", "trainables")
+ROOMS = ("macrotune", "scripts", "search", "results", "spaces", "trainables", "tests")
 """Folders of our code; installed, they lie among those of others."""
 
 SECOND = 1.0

@@ -85,6 +85,7 @@ def begin_retraining(
         cache_path=str(cache_path),
         split_path=str(logs.split_csv),
         checkpoint_dir=str(logs.checkpoints),
+        answers_dir=str(logs.answers),
         device=device_of_trials(study.gpus_per_trial),
         num_threads=study.cpus_per_trial,
         weights=files,

@@ -133,11 +133,19 @@ def train_finals(
 
     None, with a word to the user, if that was interrupted or failed.
     """
-    jobs, logs = [_final(retraining, ranked) for ranked in finals], RunFolder(retraining.folder)
+    jobs = [final_job(retraining, ranked) for ranked in finals]
+    return train_jobs(retraining, jobs, "train and val", stop, console)
+
+
+def train_jobs(
+    retraining: Retraining, jobs: list[Job], where: str, stop: StopRequest, console: Console
+) -> list[Job] | None:
+    """Runs final trainings, on the sides that `where` names; as `train_finals` otherwise."""
+    logs = RunFolder(retraining.folder)
     for job in jobs:
         if not (logs.checkpoints / job.name / BEST).exists():
             logs.forget_trial(job.name)  # its weights were cleared away after an earlier re-training
-    say(console, f"Trains on train and val: {', '.join(job.name for job in jobs)}")
+    say(console, f"Trains on {where}: {', '.join(job.name for job in jobs)}")
     done = _run(retraining, jobs, stop, console, keep=len(jobs))
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
@@ -221,7 +229,7 @@ def _record(
     jobs = {
         job.name: job
         for ranked in ranking
-        for job in (*_trainings(retraining, ranked.candidate), _final(retraining, ranked))
+        for job in (*_trainings(retraining, ranked.candidate), final_job(retraining, ranked))
     }
     trials = [trial for trial in load_trials(retraining.folder) if trial.trial_id in jobs]
     reports = [report for trial in trials for report in trial.reports]
@@ -287,10 +295,13 @@ def _trainings(retraining: Retraining, candidate: Candidate) -> list[Job]:
     ]
 
 
-def _final(retraining: Retraining, ranked: Ranked) -> Job:
+def final_job(
+    retraining: Retraining, ranked: Ranked, sides: Sequence[str] = ("train", "val"), word: str = "final"
+) -> Job:
+    """The training of a candidate on some sides together, for the epochs that the ranking found best."""
     seed = retraining.seeds[0]
-    name = f"{ranked.candidate.name}-final-{ranked.epoch}-epochs-seed-{seed}"
-    own = {"seed": seed, "train_on": ("train", "val"), "validate_on": (), "last_epoch": ranked.epoch}
+    name = f"{ranked.candidate.name}-{word}-{ranked.epoch}-epochs-seed-{seed}"
+    own = {"seed": seed, "train_on": tuple(sides), "validate_on": (), "last_epoch": ranked.epoch}
     return Job(name, ranked.candidate.config, own)
 
 

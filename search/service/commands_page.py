@@ -6,7 +6,7 @@ from asyncio import to_thread
 
 from nicegui import ui
 
-from search.service.frame import REFRESH_SECONDS, attempt, badge, frame, heading, sheet
+from search.service.frame import REFRESH_SECONDS, attempt, badge, frame, heading, outlined, sheet
 from search.service.job_queue import Job, shown_command
 from search.service.service import Service
 
@@ -51,7 +51,7 @@ def _show(job: Job, service: Service) -> None:
             ui.space()
             if job.is_open:
                 words = "Stop" if job.state == "running" else "Cancel"
-                ui.button(words, on_click=lambda: _cancel(job, service)).props("outline no-caps dense")
+                outlined(words, lambda: _cancel(job, service)).props("dense")
         ui.label(shown_command(job.command)).classes("command")
         if job.state != "waiting":
             with ui.expansion("What it said", value=job.state in ("failed", "running")).classes("w-full"):

@@ -45,7 +45,6 @@ body { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fo
   max-height: 340px; overflow: auto; }
 h1 { font-size: 1.5rem; font-weight: 700; line-height: 1.25; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.12rem; font-weight: 600; line-height: 1.3; margin: 0; }
-.body--dark .q-btn--outline.text-primary, .body--dark .q-field--focused .q-field__label { color: #9dbcff !important; }
 .body--dark .text-negative { color: #ff8a7d !important; }
 .q-table__container { max-width: 100%; }
 tr.differs td { background: var(--mark); font-weight: 600; }
@@ -89,6 +88,11 @@ def heading(words: str, level: int) -> ui.element:
     with ui.element(f"h{level}") as element:
         ui.label(words)
     return element
+
+
+def outlined(words: str, on_click: Callable[[], Any] | None = None) -> ui.button:
+    """A button beside the main one, in the colour of the text, so that it can be read in the dark too."""
+    return ui.button(words, on_click=on_click, color=None).props("outline no-caps")
 
 
 def badge(state: str) -> ui.badge:

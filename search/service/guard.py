@@ -69,6 +69,8 @@ class Guard:
             return 403, "this request comes from another site"
         if self._token is not None and not self._has_token(scope, headers):
             return 401, "give the token that the command printed: open the address with ?token=... at its end"
+        if "transfer-encoding" in headers:
+            return 411, "say how much is sent before it is"
         length = headers.get("content-length", "0")
         if not length.isascii() or not length.isdigit() or int(length) > MOST_BODY_BYTES:
             return 413, f"at most {MOST_BODY_BYTES / 1e6:.0f} MB at once"

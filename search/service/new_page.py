@@ -17,8 +17,8 @@ from spaces import SPACES
 
 WEIGHTS = {"auto": "pretrained, where there are some", "none": "random"}
 LABELS = (
-    ("trials", "Trials", "12 without a GPU, 50 with one"),
-    ("epochs", "Epochs of a trial", "6 without a GPU, 27 with one"),
+    ("trials", "Trials", "12 or 50, or what the budget allows"),
+    ("epochs", "Epochs of a trial", "by the pictures, or by the budget"),
     ("time_budget", "Time budget", "no limit; 15m, 2h"),
     ("image_size", "Image size in pixels", "96 without a GPU, 224 with one"),
     ("batch_size", "Batch", "32 without a GPU, 64 with one"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import secrets
 import shutil
+import time
 from asyncio import to_thread
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from trainables.errors import UserError
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 60_000_000
+LEFT_SECONDS = 3600.0
+"""A picture this old waits for no answer any more."""
 ANSWERS_SHOWN = 5
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"}
 """Formats that are taken, and what the file is then called: never what the browser calls it."""
@@ -79,7 +83,12 @@ def _kept(content: bytes, folder: Path) -> Path:
         raise
     except Exception as error:  # Pillow's plugins raise what they like for a broken file
         raise UserError("this file is no picture that can be read") from error
-    own = folder / "uploads" / secrets.token_hex(8)
+    uploads = folder / "uploads"
+    for left in uploads.glob("*"):  # by a browser that did not wait for its answer
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left)
+    own = uploads / secrets.token_hex(8)
     own.mkdir(parents=True)
     (own / f"picture{SUFFIXES[kind]}").write_bytes(content)
     return own

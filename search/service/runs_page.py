@@ -12,7 +12,17 @@ from nicegui import ui
 from results.records.cost import duration
 from results.records.progress import knobs, shown
 from results.records.summary import RunSummary, size_in_words
-from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, attempt, chart_options, frame, heading, sheet
+from search.service.frame import (
+    PLAIN,
+    REFRESH_SECONDS,
+    STATE_COLOURS,
+    attempt,
+    chart_options,
+    frame,
+    heading,
+    outlined,
+    sheet,
+)
 from search.service.run_view import RunView
 from search.service.service import Service
 from trainables.config import TrialConfig
@@ -58,7 +68,7 @@ def runs_page(service: Service) -> None:
             heading("Runs", 1)
             ui.space()
             wanted = ui.input(placeholder="Filter").props("dense outlined clearable").classes("w-48")
-            compare = ui.button("Compare two").props("outline no-caps")
+            compare = outlined("Compare two")
             ui.button("New search", on_click=lambda: ui.navigate.to("/new")).props("no-caps")
         note = ui.label().classes("words")
         table = ui.table(
@@ -77,8 +87,8 @@ def runs_page(service: Service) -> None:
         if shown_rows != table.rows:
             table.rows = shown_rows
         waiting = service.queue.waits_for
-        counts = f"{len(rows)} runs in {service.places.storage}" if rows else f"No run in {service.places.storage} yet."
-        note.set_text(counts + (f". The next command waits for {waiting}." if waiting else ""))
+        counted = f"{len(rows)} run{'s' * (len(rows) != 1)} in {service.places.storage}"
+        note.set_text(counted + (f". The next command waits for {waiting}" if waiting else ""))
 
     ui.timer(REFRESH_SECONDS, refresh)
 

@@ -24,6 +24,8 @@ from trainables.errors import UserError
 
 TICK_SECONDS = 1.0
 """How often it is looked whether a command has ended and another may begin."""
+RECONNECT_SECONDS = 60.0
+"""How long a browser's page waits for it: on a machine that trains, or over a bad line, a form must not be lost."""
 SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts; default-src 'unsafe-inline' data:"}
 """A report is a page of its own: it cannot speak as this one."""
 
@@ -62,7 +64,7 @@ def build_app(service: Service) -> FastAPI:
     ui.page("/commands")(lambda: commands_page(service))
     ui.page("/run/{name}")(_run(service))
     ui.page("/run/{name}/trial/{trial_id}")(_trial(service))
-    ui.run_with(app, title="macrotune", dark=None, language="en-US")
+    ui.run_with(app, title="macrotune", dark=None, language="en-US", reconnect_timeout=RECONNECT_SECONDS)
     return app
 
 

@@ -7,6 +7,8 @@ import signal
 import threading
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from results.records.presence import Presence, who_is_at
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
@@ -26,10 +28,19 @@ class Service:
 
         Args:
             places: Where everything is.
+
+        Raises:
+            UserError: Another page serves the same runs, and would start the same commands.
         """
         self.places = places
         self.watcher = Watcher(places.storage)
         self.folder = places.storage / FOLDER
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._held = FileLock(self.folder / ".lock")
+        try:
+            self._held.acquire(timeout=0)
+        except Timeout as error:
+            raise UserError(f"another page serves {places.storage}: use that one, or end it") from error
         self.queue = JobQueue(self.folder, self._busy_elsewhere)
         self._asked_to_stop: set[tuple[int, float]] = set()
         self._lock = threading.Lock()

@@ -48,8 +48,8 @@ def test_a_folder_is_answered_by_name_with_every_probability(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run(tmp_path, model, "--data", pictures, "--proba") == 0
-    assert capsys.readouterr().out == "predictions.csv: 96 pictures answered, 0 unreadable\n"
-    found = rows("predictions.csv")
+    assert capsys.readouterr().out == f"{model / 'predictions.csv'}: 96 pictures answered, 0 unreadable\n"
+    found = rows(model / "predictions.csv")
     assert list(found[0]) == ["path", "answer", "probability", "answer_round", *(f"p_{name}" for name in CLASSES)]
     assert [row["path"] for row in found] == sorted(path.name for path in pictures.glob("*.png"))
     for row in found:
@@ -91,13 +91,13 @@ def test_an_eval_folder_gets_the_competitions_class_index(
     (tmp_path / "eval" / "info.csv").write_text(table)
     assert run(tmp_path, eighteen, "--data", tmp_path) == 1
     assert "images/missing.jpg: missing" in capsys.readouterr().err
-    found = rows("submission.csv")
+    found = rows(eighteen / "submission.csv")
     assert [row["ImageID"] for row in found] == ["c.jpg", "missing.jpg", "a.jpg", "b.jpg"]
     assert found[1]["ans"] == ""
     assert (tmp_path / "eval" / "info.csv").read_text() == table
 
     assert run(tmp_path, eighteen, "--data", tmp_path / "eval" / "images") == 0
-    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows("predictions.csv")}
+    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows(eighteen / "predictions.csv")}
     assert {row["ImageID"]: int(row["ans"]) for row in found if row["ans"]} == by_name
 
     assert run(tmp_path, eighteen, "--data", tmp_path, "--out", tmp_path / "eval" / "info.csv") == 1
@@ -133,6 +133,34 @@ def test_mistakes_are_one_message_exit_code_2_and_no_file(
     (tmp_path / "eval" / "images").mkdir(parents=True)
     (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\na.jpg,0\n")
     assert "none of the competition's 18" in message(model, "--data", tmp_path / "eval")
-    Path("predictions.csv").write_text("path\na.png\n")
-    assert "is what is read" in message(model, "--data", "predictions.csv")
-    assert [path.name for path in Path().iterdir()] == ["predictions.csv"]
+    assert "--max-picture-gb is -1" in message(model, "--data", pictures, "--max-picture-gb", "-1")
+    assert list(Path().iterdir()) == []
+
+
+def test_no_answers_are_replaced_unless_they_are_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run_folder = tmp_path / "runs" / "first"
+    model = save_network(run_folder / "model")
+    (run_folder / "run.json").write_text("{}")
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "a.png").write_bytes((pictures / "p00_0.png").read_bytes())
+    for words in (run_folder, model, model):  # the folder of the model is replaced as a whole by a resume
+        assert run(tmp_path, words, "--data", one) == 0
+    assert [path.name for path in sorted(run_folder.glob("*.csv"))] == [
+        "predictions-2.csv",
+        "predictions-3.csv",
+        "predictions.csv",
+    ]
+    capsys.readouterr()
+    assert run(tmp_path, model, "--data", one, "--out", run_folder / "predictions.csv") == 0
+    assert "replaces what was there" in capsys.readouterr().out
+    assert len(rows(run_folder / "predictions.csv")) == 1
+
+
+def test_a_picture_of_one_colour_is_named(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (50, 40), "black").save(tmp_path / "flat" / "night.png")
+    assert run(tmp_path, model, "--data", tmp_path / "flat", "--out", tmp_path / "a.csv") == 0
+    assert "1 picture nearly one colour after decoding" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,12 @@ class DataConfig:
     """CSV with the columns key,column,value that corrects labels, groups, sides or attributes."""
     skip_bad: bool = False
     """Go on without pictures that are missing, empty or unreadable; their names are recorded."""
+    max_picture_gb: float | None = None
+    """Memory that decoding one picture may take, in GB; one that takes more counts as unreadable. Left out: a quarter
+    of the machine's."""
+
+    def __post_init__(self) -> None:
+        picture_bytes(self.max_picture_gb)
 
     def absolute(self) -> DataConfig:
         """The same settings wherever they are read: every path absolute."""
@@ -42,6 +49,24 @@ class DataConfig:
             None if path is None else path.expanduser().absolute() for path in (self.data, self.corrections)
         )
         return dataclasses.replace(self, data=data, corrections=corrections)
+
+    @property
+    def picture_bytes(self) -> int | None:
+        """`max_picture_gb` in bytes."""
+        return picture_bytes(self.max_picture_gb)
+
+
+def picture_bytes(max_picture_gb: float | None) -> int | None:
+    """The flag --max-picture-gb in bytes.
+
+    Raises:
+        UserError: It is no size.
+    """
+    if max_picture_gb is None:
+        return None
+    if not 0 < max_picture_gb < math.inf:
+        raise UserError(f"--max-picture-gb is {max_picture_gb}: it must be more than 0")
+    return int(max_picture_gb * 1e9)
 
 
 class DataError(UserError):

@@ -35,6 +35,8 @@ class Predictions:
     """`(N, C) float32`."""
     bad: Mapping[str, str]
     """Path of a picture that could not be read to the reason."""
+    warnings: tuple[str, ...] = ()
+    """What should be looked at among the pictures."""
 
 
 def predict_probabilities(
@@ -45,6 +47,7 @@ def predict_probabilities(
     batch_size: int = 64,
     flip: bool = False,
     on_progress: Progress | None = None,
+    memory_bytes: int | None = None,
 ) -> Predictions:
     """Averages the models' probabilities for each picture.
 
@@ -57,6 +60,7 @@ def predict_probabilities(
         batch_size: Pictures that go through a network at once.
         flip: Whether to average over each picture and its mirror image.
         on_progress: Told how far it is.
+        memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
 
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
@@ -72,8 +76,13 @@ def predict_probabilities(
     caches: dict[int, ImageCache] = {}
     for size in dict.fromkeys(model.description.image_size for model in models) if different else ():
         caches[size] = build_cache(
-            different, size, cache_dir, on_progress=lambda done, total: report("decoding pictures", done, total)
+            different,
+            size,
+            cache_dir,
+            on_progress=lambda done, total: report("decoding pictures", done, total),
+            memory_bytes=memory_bytes,
         )
+    warnings = tuple(dict.fromkeys(words for cache in caches.values() for words in cache.warnings))
     found = {path: reason for cache in caches.values() for path, reason in cache.bad.items()}
     bad = {path: found[path] for path in different if path in found}
     readable = [path for path in paths if path not in bad]
@@ -87,7 +96,7 @@ def predict_probabilities(
             report("predicting", before + count, passes)
 
         total += side_probabilities(model, side, batch_size, flip=flip, on_progress=done)[:, order]
-    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad)
+    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad, warnings)
 
 
 def load_models(paths: Sequence[Path], device: str = "auto") -> list[SavedModel]:

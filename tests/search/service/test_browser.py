@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -126,6 +127,7 @@ def test_every_page_fits_its_window_and_shows_names_as_text(
         ("commands", "None yet"),
         ("run/torn", "run.json"),
         ("run/none", "there is no run"),
+        (f"run/{quote(MARKUP)}", "there is no run"),
         ("run/first/trial/none", "no such trial"),
     ):
         page.goto(served.address + path)
@@ -223,6 +225,16 @@ def test_a_port_in_use_is_one_message(served: Served, tmp_path: Path) -> None:
     assert "Give another --port" in done.stderr
 
 
+def test_a_second_page_for_the_same_runs_is_refused(served: Served) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "serve.py"), "--storage", str(served.storage), "--port", "0"],
+        cwd=served.storage, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "another page serves" in done.stderr
+
+
+@pytest.mark.timeout(3600)
 def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("--browser-story"):
         pytest.skip("takes minutes: --browser-story")
@@ -230,7 +242,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     storage.mkdir()
     process, address = start(storage)
     page = browser.new_page()
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(600_000)
     page.goto(address + "new")
     for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "8")):
         page.get_by_label(label, exact=True).fill(value)
@@ -259,10 +271,10 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     page.get_by_text("4 of 4 trials").first.wait_for()
     page.get_by_text("finished").first.wait_for()
     page.get_by_role("button", name="Re-train the best").click()
-    page.get_by_text("on people never seen").wait_for(timeout=300_000)
+    page.get_by_text("on people never seen").wait_for()
     picture = next((tmp_path / "cache").rglob("*.jpg"))
     page.locator("input[type=file]").set_input_files(str(picture))
-    page.get_by_text("% ").first.wait_for()
+    page.get_by_text(re.compile(r"^\d+\.\d% \S")).first.wait_for()
     page.locator("input[type=file]").set_input_files(
         files=[{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}]
     )
@@ -270,7 +282,7 @@ def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRe
     page.get_by_role("button", name="Delete").click()
     page.get_by_label("Type its name").fill("story")
     page.locator(".q-dialog").get_by_role("button", name="Delete").click()
-    page.get_by_text("No run in").wait_for()
+    page.get_by_text("0 runs in").wait_for()
     assert not (storage / "story").exists()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)

@@ -86,6 +86,10 @@ def test_a_wrong_token_in_the_address_is_refused_and_the_right_one_moves_into_a_
     assert status({"host": "gpu", "cookie": f"{COOKIE}={TOKEN}"}, token=TOKEN) == 200
 
 
+def test_a_body_that_does_not_say_its_size_is_refused() -> None:
+    assert status({"host": "localhost", "transfer-encoding": "chunked"}, method="POST") == 411
+
+
 @pytest.mark.parametrize("length", [str(MOST_BODY_BYTES + 1), "-1", "many", "٣"])
 def test_a_body_that_is_too_large_or_of_no_size_is_refused(length: str) -> None:
     headers = {"host": "localhost", "content-length": length.encode().decode("latin-1")}
