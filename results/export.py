@@ -7,9 +7,9 @@ Run:
 It takes under a second. A search exports its own result when it ends, so this is for another time zone, a
 README elsewhere, or a table that was edited by hand. The page of the records lies beside their folder, as README.md.
 
-The record of a space is its best: a new one takes its place if it comes from other data (its split differs,
-so that the scores cannot be compared) or if its macro-F1 on the same split is as high or higher. Otherwise
-the old one stays.
+There is a record for each space and data set, its best: a new one takes its place if its split differs, so that the
+scores cannot be compared, or if its macro-F1 on the same split is as high or higher. Otherwise the old one stays. A
+data set is known by the name of its folder and by its classes.
 """
 
 from __future__ import annotations
@@ -31,27 +31,28 @@ import tyro
 from results.pages.cells import TableError
 from results.pages.record_sections import render_records
 from results.pages.table import render_table, splice
-from results.records.record import BestTrial, load_record
+from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel, load_retrained
+from results.records.shelf import load_checked, paths_of, place_of
 from trainables.atomic import write_whole
 from trainables.strict_json import RecordError
 
-README = ROOT / "README.md"
-RECORDS = ROOT / "results" / "best"
+README = Path("README.md")
+RECORDS = Path("results/best")
 
 LOCK_SECONDS = 60.0
 """How long to wait for another export, which takes well under a second."""
 
 
 def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
-    """Keeps a record if it is the best of its space, and renders both pages from all records.
+    """Keeps a record if it is the best of its space on its data set, and renders both pages from all records.
 
     Two searches may export at the same time. The record is saved before a page is touched: if a page
     cannot be written, the result is not lost, and `python results/export.py` tries again.
 
     Args:
         record: What a search found.
-        records_dir: The folder of records, `<space>.json` each.
+        records_dir: The folder of records (`results.records.shelf`).
         readme: The README; made if there is none.
         timezone: Time zone of the dates, as in `render_table`.
 
@@ -66,8 +67,8 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
     """
     render_table([], timezone)  # an unknown time zone must not be found out half-way
     with _lock(records_dir):
-        path = records_dir / f"{record.space}.json"
-        old = _load(path) if path.exists() else None
+        path = place_of(records_dir, record)
+        old = load_checked(path) if path.exists() else None
         keep = old is not None and _outranks(old, record)
         if not keep:
             record.save(path)
@@ -79,14 +80,15 @@ def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path,
     """Keeps what re-training found, beside the records, and renders both pages from all of it.
 
     The arguments and errors are those of `export_best`. A row shows it as long as the search that it belongs to
-    is the best of its space.
+    is the best of its space on its data set.
 
     Returns:
         A sentence that says what became of the record.
     """
     with _lock(records_dir):
-        path, best = _retrained_dir(records_dir) / f"{record.space}.json", records_dir / f"{record.space}.json"
-        shown = _load(best).run if best.exists() else None
+        rows = {best.name: load_checked(best).run for best in paths_of(records_dir, record.space)}
+        name = next((name for name, run in rows.items() if run == record.run), f"{record.space}.json")
+        path, shown = _retrained_dir(records_dir) / name, rows.get(name)
         if shown != record.run and path.exists() and load_retrained(path).run == shown:
             return f"{path} keeps the test score of {shown}, the search that the README shows."
         record.save(path)
@@ -128,8 +130,8 @@ def _option(metavar: str | None, default: str) -> Any:
 
 
 def main(
-    readme: Annotated[Path, _option("MD", "README.md of the project")] = README,
-    records: Annotated[Path, _option("DIR", "results/best of the project")] = RECORDS,
+    readme: Annotated[Path, _option("MD", "README.md")] = README,
+    records: Annotated[Path, _option("DIR", "results/best")] = RECORDS,
     timezone: Annotated[str | None, _option("TZ", "where each search ran")] = None,
     check: Annotated[bool, _option(None, "no"), tyro.conf.FlagCreatePairsOff] = False,
 ) -> int:
@@ -169,13 +171,6 @@ def _lock(records_dir: Path) -> filelock.BaseFileLock:
     return filelock.FileLock(records_dir / ".lock", timeout=LOCK_SECONDS)
 
 
-def _load(path: Path) -> BestTrial:
-    record = load_record(path)
-    if record.space != path.stem:
-        raise RecordError(f"{path}: space is {record.space!r}: rename the file to {record.space}.json")
-    return record
-
-
 def _retrained_dir(records_dir: Path) -> Path:
     return records_dir.parent / "retrained"
 
@@ -197,7 +192,7 @@ def _changed(readme: Path, records_dir: Path, timezone: str | None) -> list[tupl
     Both are made before one is written, so that broken markers in either leave both as they were.
     """
     retrained = [load_retrained(path) for path in sorted(_retrained_dir(records_dir).glob("*.json"))]
-    records = [_load(path) for path in sorted(records_dir.glob("*.json"))]
+    records = [load_checked(path) for path in sorted(records_dir.glob("*.json"))]
     page = _page(records_dir)
     link = Path(os.path.relpath(page.resolve(), readme.parent.resolve())).as_posix()
     pages = [

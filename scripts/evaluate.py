@@ -67,7 +67,7 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
-    readme: Annotated[Path, tyro.conf.arg(help_behavior_hint="(default: the project's)")] = ROOT / "README.md"
+    readme: Path = Path("README.md")
     """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
     """Average over each picture and its mirror image."""

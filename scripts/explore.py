@@ -271,7 +271,7 @@ def _out_dir(options: Options) -> Path:
 
     data = options.data.data
     name = "demo" if data is None else data.expanduser().resolve().with_suffix("").name or "data"
-    out = (options.out or ROOT / "runs" / f"explore-{name}").expanduser().absolute()
+    out = (options.out or Path("runs") / f"explore-{name}").expanduser().absolute()
     refuse_foreign_folder(out, MARKER, WHAT)
     return out
 

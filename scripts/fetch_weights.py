@@ -54,7 +54,7 @@ class Fetched:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and fetches; a user's mistake is one message and exit code 2."""
-    return run_command(Options, lambda options: fetch(options, Console()), args, prog="fetch_weights.py")
+    return run_command(Options, lambda options: fetch(options, Console()), args, prog="scripts/fetch_weights.py")
 
 
 def fetch(options: Options, console: Console) -> int:

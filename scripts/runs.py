@@ -71,7 +71,7 @@ class Options:
     """The runs to do it with."""
     storage: Path = RUNS
     """Folder of the runs."""
-    readme: Path = ROOT / "README.md"
+    readme: Path = Path("README.md")
     """The page with the table, whose records rm looks at."""
     yes: bool = False
     """Delete without asking."""

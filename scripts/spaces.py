@@ -67,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def show_what(options: Options) -> int:
     """Shows one space or all, or writes the table of all into a README."""
     if options.readme is not None or options.check:
-        return write_readme(options.readme or ROOT / "README.md", check=options.check)
+        return write_readme(options.readme or Path("README.md"), check=options.check)
     console = Console()
     if options.name is None:
         show(console, overview())

@@ -74,9 +74,9 @@ class StudiesConfig:
     """auto (hub cache, package, hub; else random), none (random), or a folder of <timm name>.safetensors."""
     name: Annotated[str | None, help_default("that of the data, or demo")] = None
     """What the files in --out begin with, and the folder in --storage."""
-    out: Annotated[Path, help_default("results/studies")] = ROOT / "results" / "studies"
+    out: Annotated[Path, help_default("results/studies")] = Path("results/studies")
     """Folder of the pages and figures."""
-    storage: Annotated[Path, help_default("runs/studies")] = ROOT / "runs" / "studies"
+    storage: Annotated[Path, help_default("runs/studies")] = Path("runs/studies")
     """Folder of the trainings, so that what is done is not done again."""
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from search.terminal import Terminal, VoiceFlags, exit_code, idle, is_quiet
+from trainables.called import as_called
 
 Options = TypeVar("Options")
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
@@ -45,7 +46,7 @@ def run_command(
     Returns:
         The exit code, as `search.terminal.exit_code` has it.
     """
-    return exit_code(lambda: command(tyro.cli(options, prog=prog, args=args, config=markers)))
+    return exit_code(lambda: command(tyro.cli(options, prog=as_called(prog), args=args, config=markers)))
 
 
 def voiced(

@@ -14,9 +14,9 @@ from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
 from results.records.run_folder import RunFolder
+from results.records.shelf import place_of
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
-from search.flags import ROOT
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.start import OpenRun
 from search.stop import StopRequest
@@ -79,7 +79,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, cost_in_words(best))
     if said:
         say(console, said)
-    say(console, f"Table: {study.readme_path}\nRecord: {study.records_dir / f'{run.space}.json'}")
+    say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
     say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
@@ -88,7 +88,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
         say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = _storage_flag(run_dir)
-    if study.readme_path != ROOT / "README.md":
+    if study.readme_path != Path("README.md").resolve():
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
     return CRASH if stop.crash is not None else stop.exit_code
@@ -100,4 +100,4 @@ def resume_command(folder: RunFolder) -> str:
 
 
 def _storage_flag(run_dir: Path) -> str:
-    return "" if run_dir.parent == ROOT / "runs" else f" --storage {shlex.quote(str(run_dir.parent))}"
+    return "" if run_dir.parent == Path("runs").resolve() else f" --storage {shlex.quote(str(run_dir.parent))}"

@@ -217,9 +217,9 @@ class CacheFlags:
 class PlaceFlags(CacheFlags):
     """Where things go."""
 
-    storage: Path = ROOT / "runs"
+    storage: Path = Path("runs")
     """Folder of the runs. On a cluster: one that every node sees."""
-    readme: Path = ROOT / "README.md"
+    readme: Path = Path("README.md")
     """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, help_default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""

@@ -23,6 +23,7 @@ import tyro
 
 from search.study import AskedStudy
 from search.terminal import Terminal, VoiceFlags, exit_code
+from trainables.called import as_called
 from trainables.data.manifest import DataConfig
 
 
@@ -57,7 +58,7 @@ def parse(args: Sequence[str] | None = None) -> Options:
 
 def _parsed(args: Sequence[str] | None, default: Options) -> Options:
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog="search/run.py", args=args, config=config, default=default)
+    options = tyro.cli(Options, prog=as_called("search/run.py"), args=args, config=config, default=default)
     return replace(options, study=options.study.absolute(), data=options.data.absolute())
 
 

@@ -26,6 +26,7 @@ import tyro
 
 from search.flags import PlaceFlags, help_default
 from search.terminal import exit_code
+from trainables.called import as_called
 from trainables.errors import UserError
 
 NEW = "new"
@@ -66,7 +67,7 @@ class Options:
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and serves until Ctrl-C; a user's mistake is one message and exit code 2."""
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    return exit_code(lambda: serve(tyro.cli(Options, prog="search/serve.py", args=args, config=config)))
+    return exit_code(lambda: serve(tyro.cli(Options, prog=as_called("search/serve.py"), args=args, config=config)))
 
 
 def serve(options: Options) -> int:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.machine.home import ensure_home
+from trainables.called import as_called
 from trainables.errors import UserError
 
 MISTAKE, CRASH, INTERRUPTED = 2, 1, 130
@@ -150,18 +151,18 @@ def say(console: Console, text: str) -> None:
 
 def say_result(console: Console, text: str) -> None:
     """Prints a line as it is, also where the command shall be quiet."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(as_called(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(console: Console, text: str) -> None:
     """Prints a line that stands out."""
-    console.print(f"WARNING: {text}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"WARNING: {as_called(text)}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def say_error(error: BaseException | str) -> None:
     """Prints what went wrong in red, without a traceback."""
     console = Console(stderr=True)
-    console.print(f"error: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"error: {as_called(str(error))}", style="bold red", highlight=False, markup=False, soft_wrap=True)
 
 
 def say_crash(error: BaseException) -> None:

@@ -21,10 +21,11 @@ from results.pages.cells import (
     three,
     trials,
 )
-from results.pages.table import anchor
+from results.pages.table import anchors_of, in_order
 from results.records.cost import energy_in_words
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
+from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
 
 Lines = list[tuple[str, str]]
@@ -41,15 +42,23 @@ def render_records(
     shifted = clock(timezone)
     if not records:
         return "No records yet: `python search/run.py` writes the first one."
-    records = sorted(records, key=lambda record: (record.space, -record.report.val_macro_f1, record.date))
+    records = in_order(records)
+    anchors = anchors_of(records)
     finals = {(final.space, final.run): final for final in retrained}
-    return "\n\n".join(_section(record, finals.get((record.space, record.run)), shifted) for record in records)
+    sections = (
+        _section(record, finals.get((record.space, record.run)), shifted, anchors[record.run, record.space])
+        for record in records
+    )
+    return "\n\n".join(sections)
 
 
-def _section(record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime]) -> str:
+def _section(
+    record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime], anchor: str
+) -> str:
     lines = _search(record, shifted) + _retraining(record, final, shifted)
     rows = [f"| {escape(name)} | {escape(words) or '–'} |" for name, words in lines]
-    head = [f'<a id="{anchor(record)}"></a>', "", f"### {escape(record.space)}", "", "| | |", "| --- | --- |"]
+    title = f"### {escape(record.space)} on {escape(data_name(record))}"
+    head = [f'<a id="{anchor}"></a>', "", title, "", "| | |", "| --- | --- |"]
     return "\n".join([*head, *rows])
 
 

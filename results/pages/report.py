@@ -23,7 +23,7 @@ from trainables.atomic import write_whole
 from trainables.report import TrialStatus
 from trainables.strict_json import RecordError, load_object
 
-RUNS = Path(__file__).resolve().parents[2] / "runs"
+RUNS = Path("runs")
 LEADERS_SHOWN = 50
 """Rows of the leaderboard."""
 FAILURES_SHOWN = 50
@@ -357,7 +357,7 @@ def search_command(run: SearchRun) -> str:
 
 
 def _storage_flag(run_dir: Path) -> list[str]:
-    return [] if run_dir.parent == RUNS else ["--storage", str(run_dir.parent)]
+    return [] if run_dir.parent == RUNS.resolve() else ["--storage", str(run_dir.parent)]
 
 
 def _seconds(trial: TrialHistory) -> float:

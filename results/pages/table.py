@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from results.pages.cells import (
 )
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
+from results.records.shelf import data_name
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
@@ -37,9 +39,9 @@ def render_table(
     retrained: Sequence[RetrainedModel] = (),
     page: str = "results/README.md",
 ) -> str:
-    """Renders records as a Markdown table, sorted by space and then by descending macro-F1.
+    """Renders records as a Markdown table, sorted by space, data set and then by descending macro-F1.
 
-    It has nine columns, which fit on a page of 1,012 px; each row links to the section of `page` that says the rest
+    It has ten columns, which fit on a page of 1,012 px; each row links to the section of `page` that says the rest
     (`results.pages.record_sections`). Every cell is escaped, so no path or name can break the table. What a search
     missed for want of weights is said below the table.
 
@@ -56,16 +58,18 @@ def render_table(
     shifted = clock(timezone)
     if not records:
         return "No results yet: `python search/run.py` writes the first row."
-    records = sorted(records, key=lambda record: (record.space, -record.report.val_macro_f1, record.date))
+    records = in_order(records)
+    anchors = anchors_of(records)
     finals = {(final.space, final.run): final for final in retrained}
 
     def date(record: BestTrial) -> str:
         day = shifted(datetime.fromisoformat(record.date)).isoformat(" ", "minutes")
-        return f"[{day}]({quote(page)}#{anchor(record)})"
+        return f"[{day}]({quote(page)}#{anchors[record.run, record.space]})"
 
     columns: dict[str, Callable[[BestTrial], str]] = {
         "date" if timezone in (None, "local") else f"date ({escape(timezone)})": date,
         "space": lambda record: escape(record.space),
+        "data": lambda record: escape(data_name(record)),
         "backbone": lambda record: escape(record.config.backbone),
         "train loss": lambda record: number(record.report.train_loss),
         "val loss": lambda record: number(record.report.val_loss),
@@ -82,9 +86,20 @@ def render_table(
     return "\n".join(lines)
 
 
-def anchor(record: BestTrial) -> str:
-    """Where a record's section begins on its page."""
-    return f"record-{record.space}"
+def in_order(records: Sequence[BestTrial]) -> list[BestTrial]:
+    """Records as the table has them: by space, by data set, and then by descending macro-F1."""
+    return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_macro_f1, one.date))
+
+
+def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, str], str]:
+    """Where each record's section begins on its page, by run and space: numbered from the second of a space on."""
+    seen: Counter[str] = Counter()
+    anchors = {}
+    for record in records:
+        seen[record.space] += 1
+        number = seen[record.space]
+        anchors[record.run, record.space] = f"record-{record.space}" + f"-{number}" * (number > 1)
+    return anchors
 
 
 def splice(readme: str, table: str, section: str = "results") -> str:

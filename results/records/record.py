@@ -116,7 +116,7 @@ class SearchRun:
 
 @dataclass(frozen=True, kw_only=True)
 class BestTrial:
-    """The best trial of a search at its best epoch: `results/best/<space>.json`, committed with the project.
+    """The best trial of a search at its best epoch: a file in `results/best`, committed with the project.
 
     The JSON leaves out the `LOCAL_FIELDS` of the task, which are empty after loading: to train again, fill
     them in with `dataclasses.replace(record.task, ...)`.

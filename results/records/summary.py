@@ -25,7 +25,7 @@ from trainables.errors import UserError
 from trainables.report import METRIC, TrialStatus
 from trainables.strict_json import RecordError, load_object
 
-RUNS = Path(__file__).resolve().parents[2] / "runs"
+RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
 
 
@@ -110,7 +110,7 @@ class RunSummary:
 
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
-        flag = "" if storage == RUNS else f" --storage {shlex.quote(str(storage))}"
+        flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(str(storage))}"
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
         if self.done < self.asked:

@@ -18,6 +18,9 @@ from search.flags import ROOT
 from search.stop import StopRequest
 from trainables.classifier import split_params
 
+ROOMS = ("macrotune", "scripts", "search", "results", "spaces", "trainables", "tests")
+"""Folders of our code; installed, they lie among those of others."""
+
 SECOND = 1.0
 """Longest time between two looks that counts: while the machine slept or the search was stopped nobody has waited."""
 
@@ -264,4 +267,4 @@ def _where(frame: FrameType | None) -> str:
 
 def _is_ours(frame: FrameType) -> bool:
     path = Path(frame.f_code.co_filename)
-    return ROOT in path.parents and "site-packages" not in path.parts
+    return ROOT in path.parents and path.relative_to(ROOT).parts[0] in ROOMS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -212,6 +213,8 @@ def _shorten_sockets() -> None:
 
 def _let_workers_import() -> None:
     """Puts the project, once, where workers of this machine look for modules."""
+    if str(ROOT) == sysconfig.get_path("purelib"):  # installed: every process of this Python finds it
+        return
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if str(ROOT) not in paths:
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (str(ROOT), *paths) if path)

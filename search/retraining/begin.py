@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
 from results.export import is_stale
 from results.records.run_folder import RunFolder
+from results.records.shelf import latest_of
 from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk, refuse_unwritable
 from search.hold import hold
@@ -51,7 +53,7 @@ def begin_retraining(
     places = asked.places
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
-    source = _source(config, asked)
+    source = _source(config, asked, data.data)
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
     seeds = _seeds(config, source.task.seed)
     doing(console, "opening the decoded pictures")
@@ -103,12 +105,13 @@ def begin_retraining(
     )
 
 
-def _source(config: RetrainFlags, asked: AskedStudy) -> Source:
-    """The search whose best are trained again."""
+def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Source:
+    """The search whose best are trained again: of several of a space that on these pictures, or the last."""
     if config.run is not None:
         return from_run(asked.places.runs_dir, config.run)
     space = asked.search.space
-    record = config.record or asked.places.records_dir / f"{space_name(space)}.json"
+    records_dir, name = asked.places.records_dir, space_name(space)
+    record = config.record or latest_of(records_dir, name, data) or records_dir / f"{name}.json"
     if not record.exists():
         raise UserError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
     return from_record(record, asked)

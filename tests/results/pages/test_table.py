@@ -38,11 +38,12 @@ def rows(table: str) -> list[dict[str, str]]:
     return [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
 
 
-def test_a_row_has_nine_columns_and_links_to_the_section_that_says_the_rest() -> None:
+def test_a_row_has_ten_columns_and_links_to_the_section_that_says_the_rest() -> None:
     assert rows(render_table([a_record()])) == [
         {
             "date": "[2026-10-24 14:03+09:00](results/README.md#record-toy)",
             "space": "toy",
+            "data": "pictures",
             "backbone": "resnet18",
             "train loss": "0.5000",
             "val loss": "0.6000",

@@ -1,0 +1,1 @@
+"""macrotune as one installs it: the command `macrotune`."""
