@@ -97,7 +97,8 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
     import numpy as np
     import torch
 
-    from trainables.data.cache import decode, find_unreadable, stored_size
+    from trainables.data.cache import find_unreadable, stored_size
+    from trainables.data.decoding import decode
     from trainables.data.demo.draw import make_demo_data
 
     with tempfile.TemporaryDirectory() as folder:

@@ -81,6 +81,8 @@ def evaluate(options: Options) -> None:
     What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
     """
     pictures = read_pictures(options.data.absolute(), options.split, options.side)
+    for line in pictures.understood:
+        print(line.encode(errors="backslashreplace").decode())
 
     from results.pages.evaluation_report import MARKER, WHAT, save_evaluation
     from results.pages.report_folder import refuse_foreign_folder
@@ -104,6 +106,7 @@ def evaluate(options: Options) -> None:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
+            picture_memory=options.data.picture_memory,
         )
     if predictions.bad and not predictions.paths:
         raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")

@@ -2,15 +2,18 @@
 
     python scripts/predict.py MODEL --data PICTURES
 
-PICTURES is a folder (walked through, answers sorted by path below it), a CSV with the column path (relative to the
-CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv is filled with
-the class index, row for row. The result is predictions.csv in the current folder, or submission.csv for an eval
-folder. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit
-code 1. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
+PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV or parquet file with a column
+of paths (relative to it; its other columns are kept), or the competition's eval folder or its parent: then ans of
+info.csv is filled with the class index, row for row. The result lies in the first model's folder, as
+predictions-PICTURES.csv or submission-PICTURES.csv, with a number where there is one already; --out names another
+place. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit code
+1. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ import tyro
 from scripts.terminal import progress, run_command
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
+from trainables.data.decoding import MOST_GB
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
 from trainables.errors import UserError
 
@@ -38,9 +42,14 @@ class Options:
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
     """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     data: Path
-    """Folder of pictures, CSV with the column path, or the competition's eval folder."""
-    out: Path | None = None
-    """CSV to write; by default predictions.csv, or submission.csv for an eval folder."""
+    """Folder of pictures, one picture, CSV or parquet with a column of paths, or the competition's eval folder."""
+    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: in the first model's folder)")] = None
+    """CSV to write, in place of one that is there; by default predictions-DATA.csv, or submission-DATA.csv for an eval
+    folder, with a number that is still free."""
+    path_column: str = ""
+    """Column of the CSV that names the pictures; empty: found by its name and its values."""
+    picture_memory: float = MOST_GB
+    """Most memory in GB that decoding one picture may take; a larger one is unreadable."""
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
@@ -60,15 +69,16 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def predict(options: Options) -> int:
     """The pipeline: pictures, models, answers, file. Returns the exit code."""
-    pictures = read_unlabelled(options.data)
-    out = _out(options.out, pictures)
+    pictures = read_unlabelled(options.data, options.path_column)
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
-    models = load_models(model_folders(options.models), options.device)
+    folders = model_folders(options.models)
+    models = load_models(folders, options.device)
+    out = _out(options, pictures, folders[0])
     described = models[0].description
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:
@@ -87,28 +97,37 @@ def predict(options: Options) -> int:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
+            picture_memory=options.picture_memory,
         )
     added = columns(found.probabilities)
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")
     write_whole(out, text.encode(errors="surrogateescape"))
+    for note in (*pictures.said, *(f"left out: {line}" for line in pictures.left_out.lines())):
+        print(note.encode(errors="backslashreplace").decode(), file=sys.stderr)
+    for path in found.flat:
+        print(f"{path}: nearly one colour".encode(errors="backslashreplace").decode(), file=sys.stderr)
     for path, reason in found.bad.items():
         print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
     print(f"{out}: {len(found.paths):,} pictures answered, {len(pictures.paths) - len(found.paths):,} unreadable")
     return 1 if found.bad else 0
 
 
-def _out(out: Path | None, pictures: UnlabelledPictures) -> Path:
-    """The file to write.
+def _out(options: Options, pictures: UnlabelledPictures, model: Path) -> Path:
+    """The file to write: as named, or a new one in the model's folder, so that nothing is replaced without being asked.
 
     Raises:
-        UserError: It cannot be a file, or is what is read and was not named.
+        UserError: It cannot be a file there.
     """
-    chosen = out or Path("submission.csv" if pictures.is_eval else "predictions.csv")
-    if chosen.is_dir():
-        raise UserError(f"{chosen} is a folder; name a file by --out")
-    if out is None and pictures.file is not None and chosen.resolve() == pictures.file.resolve():
-        raise UserError(f"{chosen} is what is read; name another file by --out")
-    return chosen
+    if options.out is not None:
+        if options.out.is_dir():
+            raise UserError(f"{options.out} is a folder; name a file by --out")
+        return options.out
+    named = Path(os.path.abspath(options.data.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
+    stem = f"{'submission' if pictures.is_eval else 'predictions'}-{named.stem or 'all'}"
+    if model.is_dir() and not os.access(model, os.W_OK):
+        raise UserError(f"{model} cannot be written; name a file by --out")
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := model / f"{name}.csv").exists())
 
 
 if __name__ == "__main__":

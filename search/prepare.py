@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.flags import SplitFlags
+from search.terminal import say
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
+from trainables.data.raw import relative_path
 from trainables.data.split import Split, split_by_group
 from trainables.errors import UserError
 
@@ -36,7 +38,21 @@ class Prepared:
     @property
     def warnings(self) -> list[str]:
         """What the user should know of groups and sides."""
-        return [*filter(None, [self.manifest.group_warning]), *self.split.warnings]
+        manifest = self.manifest
+        missed = [f"{manifest.left_out.total:,} files are left out, see above."] if manifest.left_out.is_missed else []
+        alike = [f"{line[0].upper()}{line[1:]}." for line in manifest.look_alikes]
+        notes = filter(None, [manifest.group_warning, self.flat_warning])
+        return [*missed, *alike, *notes, *self.split.warnings]
+
+    @property
+    def flat_warning(self) -> str | None:
+        """Pictures that show nothing once they are decoded; None if there are none."""
+        used = set(self.manifest.table["path"])
+        flat = [path for path in self.cache.flat if path in used]
+        if not flat:
+            return None
+        count = "1 picture is" if len(flat) == 1 else f"{len(flat):,} pictures are"
+        return f"{count} nearly one colour once decoded, such as {relative_path(flat[0], str(self.manifest.root))}"
 
 
 def prepare_data(
@@ -69,6 +85,7 @@ def prepare_data(
     """
     config = _with_demo(config, cache_path, console)
     manifest = load_manifest(config, find_unreadable)
+    say_understood(manifest, console)
     if check is not None:
         check(manifest)
 
@@ -88,13 +105,23 @@ def prepare_data(
             if seconds_left is not None:
                 _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
 
-        cache = build_cache(list(manifest.table["path"]), image_size, cache_path, on_progress=show)
+        paths = list(manifest.table["path"])
+        cache = build_cache(paths, image_size, cache_path, on_progress=show, most_gb=config.picture_memory)
     if cache.bad:
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
         manifest = drop_pictures(manifest, cache.bad)
         drawn = split()
-    return Prepared(manifest, drawn, cache)
+    prepared = Prepared(manifest, drawn, cache)
+    if config.strict and (line := prepared.flat_warning):
+        raise DataError([f"--strict: {line}"])
+    return prepared
+
+
+def say_understood(manifest: Manifest, console: Console) -> None:
+    """Says how the data were read, so that a misunderstanding shows before anything is decoded."""
+    for line in manifest.understood:
+        say(console, line.encode(errors="backslashreplace").decode())
 
 
 def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float) -> None:
@@ -139,6 +166,7 @@ def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: 
     return {
         "source": str(config.data.expanduser().resolve()) if config.data else "built-in demo set",
         "layout": manifest.layout,
+        "understood": manifest.understood,
         "pictures": len(table),
         "groups": table["group"].nunique() if manifest.has_groups else None,
         "classes": len(manifest.classes),

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trainables.data.cache import open_upright
+from trainables.data.decoding import open_upright
 
 SIDE = 224
 """Longest side of a picture on the sheet, in pixels."""

@@ -48,8 +48,9 @@ def test_a_folder_is_answered_by_name_with_every_probability(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run(tmp_path, model, "--data", pictures, "--proba") == 0
-    assert capsys.readouterr().out == "predictions.csv: 96 pictures answered, 0 unreadable\n"
-    found = rows("predictions.csv")
+    out = model / f"predictions-{pictures.name}.csv"
+    assert capsys.readouterr().out == f"{out}: 96 pictures answered, 0 unreadable\n"
+    found = rows(out)
     assert list(found[0]) == ["path", "answer", "probability", "answer_round", *(f"p_{name}" for name in CLASSES)]
     assert [row["path"] for row in found] == sorted(path.name for path in pictures.glob("*.png"))
     for row in found:
@@ -91,13 +92,13 @@ def test_an_eval_folder_gets_the_competitions_class_index(
     (tmp_path / "eval" / "info.csv").write_text(table)
     assert run(tmp_path, eighteen, "--data", tmp_path) == 1
     assert "images/missing.jpg: missing" in capsys.readouterr().err
-    found = rows("submission.csv")
+    found = rows(eighteen / f"submission-{tmp_path.name}.csv")
     assert [row["ImageID"] for row in found] == ["c.jpg", "missing.jpg", "a.jpg", "b.jpg"]
     assert found[1]["ans"] == ""
     assert (tmp_path / "eval" / "info.csv").read_text() == table
 
     assert run(tmp_path, eighteen, "--data", tmp_path / "eval" / "images") == 0
-    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows("predictions.csv")}
+    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows(eighteen / "predictions-images.csv")}
     assert {row["ImageID"]: int(row["ans"]) for row in found if row["ans"]} == by_name
 
     assert run(tmp_path, eighteen, "--data", tmp_path, "--out", tmp_path / "eval" / "info.csv") == 1
@@ -124,7 +125,7 @@ def test_mistakes_are_one_message_exit_code_2_and_no_file(
 
     (tmp_path / "empty").mkdir()
     assert "no picture (" in message(model, "--data", tmp_path / "empty")
-    (tmp_path / "files.csv").write_text("file\na.png\n")
+    (tmp_path / "files.csv").write_text("what\na.png\n")
     assert "no column path" in message(model, "--data", tmp_path / "files.csv")
     (tmp_path / "taken.csv").write_text("path,answer\na.png,x\n")
     assert "a column 'answer' already" in message(model, "--data", tmp_path / "taken.csv")
@@ -133,6 +134,26 @@ def test_mistakes_are_one_message_exit_code_2_and_no_file(
     (tmp_path / "eval" / "images").mkdir(parents=True)
     (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\na.jpg,0\n")
     assert "none of the competition's 18" in message(model, "--data", tmp_path / "eval")
-    Path("predictions.csv").write_text("path\na.png\n")
-    assert "is what is read" in message(model, "--data", "predictions.csv")
-    assert [path.name for path in Path().iterdir()] == ["predictions.csv"]
+    assert not list(Path().iterdir())
+
+
+def test_one_picture_is_answered_and_no_earlier_answer_is_replaced(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    draw(tmp_path / "one.jpe", 0)
+    for name in ("predictions-one.csv", "predictions-one-2.csv"):
+        assert run(tmp_path, model, "--data", tmp_path / "one.jpe") == 0
+        assert [row["path"] for row in rows(model / name)] == ["one.jpe"]
+    assert not list(Path().iterdir())
+
+
+def test_files_that_are_not_answered_are_said(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw(tmp_path / "in" / "a.png", 0)
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "a.heic")  # a picture for all that
+    (tmp_path / "in" / "b.heic").write_bytes(b"ftypheic")
+    Image.new("RGB", (30, 30), "blue").save(tmp_path / "in" / "c.tif")
+    assert run(tmp_path, model, "--data", tmp_path / "in") == 0
+    said = capsys.readouterr()
+    assert ": 2 pictures answered, 0 unreadable" in said.out
+    assert "left out: 1 .heic (HEIF: convert to JPEG)" in said.err
+    assert f"{tmp_path / 'in' / 'c.tif'}: nearly one colour" in said.err

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from trainables.atomic import torn_name
+from trainables.data.decoding import MOST_GB, TooLargeError, decode, is_flat
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.machine.home import own_folder
 
-FORMAT_VERSION = 1
-ORIENTATION = ExifTags.Base.Orientation
+FORMAT_VERSION = 2
+"""Rises with every change of the pixels that a picture is decoded to."""
 MARGIN = 8 / 7
 """Stored side over image size: the 224 of 256 of the usual centre crop (Krizhevsky et al. 2012, timm's .875)."""
 
@@ -53,6 +54,8 @@ class ImageCache:
     """Absolute path of a picture to its row."""
     bad: Mapping[str, str]
     """Absolute path of a picture that could not be decoded to the reason; its row is black."""
+    flat: tuple[str, ...] = ()
+    """Absolute paths of decoded pictures that are nearly one colour."""
 
     @classmethod
     def open(cls, path: Path) -> ImageCache:
@@ -69,7 +72,9 @@ class ImageCache:
                 f"the picture cache {path} cannot be read ({error}). On a cluster --cache-dir must be a folder "
                 "that every node sees; on one machine delete it and start again"
             ) from error
-        return cls(path, images, {picture: row for row, picture in enumerate(meta["paths"])}, meta["bad"])
+        return cls(
+            path, images, {picture: row for row, picture in enumerate(meta["paths"])}, meta["bad"], tuple(meta["flat"])
+        )
 
 
 def stored_size(image_size: int) -> int:
@@ -89,6 +94,7 @@ def build_cache(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     num_threads: int | None = None,
+    most_gb: float = MOST_GB,
 ) -> ImageCache:
     """Opens the cache of these pictures, decoding them first unless that was done before.
 
@@ -101,19 +107,20 @@ def build_cache(
         cache_dir: Folder of all caches.
         on_progress: Called with (pictures done, pictures in all) while decoding.
         num_threads: Decoding threads; by default one a core (Pillow decodes and resizes without the GIL).
+        most_gb: Most memory that decoding one picture may take, in GB; a larger one is bad.
 
     Raises:
         CacheError: The disk is too full or the folder cannot be written.
     """
     order = sorted(paths)
-    path = cache_dir / _key(order, image_size)
+    path = cache_dir / _key(order, image_size, most_gb)
     if not (path / "meta.json").exists():
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
                 if not (path / "meta.json").exists():
                     threads = num_threads or usable_cores()
-                    _decode_all(order, stored_size(image_size), path, on_progress, threads)
+                    _decode_all(order, stored_size(image_size), path, on_progress, threads, most_gb)
         except OSError as error:
             if isinstance(error, CacheError):
                 raise
@@ -123,44 +130,12 @@ def build_cache(
     return ImageCache.open(path)
 
 
-def decode(path: str, side: int) -> np.ndarray:
-    """Decodes the centre square of a picture, turned upright by its EXIF orientation.
-
-    JPEGs are decoded at the smallest scale that is at least `side` (libjpeg's DCT scaling).
-
-    Returns:
-        `(side, side, 3) uint8` in RGB.
-
-    Raises:
-        Exception: Whatever Pillow raises for a file that is no picture or a broken one.
-    """
-    with Image.open(path) as image:
-        rgb = open_upright(image, side)
-        width, height = rgb.size
-        short = min(width, height)
-        left, top = (width - short) / 2, (height - short) / 2
-        square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
-    return np.asarray(square)
-
-
-def open_upright(image: Image.Image, side: int) -> Image.Image:
-    """Decodes an opened picture: RGB, turned upright by its EXIF orientation, no side smaller than `side`.
-
-    Copies nothing that can be used as it is, so what comes back may be the opened picture itself.
-    """
-    image.draft("RGB", (side, side))
-    upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
-    if upright.mode.startswith("I"):  # 16 and 32 bit greys: Pillow's conversion would clip at 255
-        upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).astype(np.uint8))
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
-
-
-def find_unreadable(paths: Sequence[str]) -> dict[str, str]:
+def find_unreadable(paths: Sequence[str], most_gb: float = MOST_GB) -> dict[str, str]:
     """Decodes pictures at a small size and says which are no whole pictures, with reasons."""
 
     def reason(path: str) -> str | None:
         try:
-            decode(path, 16)
+            decode(path, 16, most_gb)
         except Exception as error:  # Pillow's plugins raise what they like for a broken file
             return _reason(error)
         return None
@@ -169,8 +144,9 @@ def find_unreadable(paths: Sequence[str]) -> dict[str, str]:
         return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found is not None}
 
 
-def _key(order: Sequence[str], image_size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT_VERSION} {image_size}\n".encode())
+def _key(order: Sequence[str], image_size: int, most_gb: float) -> str:
+    bound = "" if most_gb == MOST_GB else f" {most_gb}"
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {image_size}{bound}\n".encode())
     for picture in order:
         try:
             stat = os.stat(picture)  # noqa: PTH116 - half the time of Path.stat, for 20,000 files
@@ -186,6 +162,7 @@ def _decode_all(
     path: Path,
     on_progress: Callable[[int, int], None] | None,
     num_threads: int,
+    most_gb: float,
 ) -> None:
     for leftover in path.parent.glob(f"{path.name}.tmp-*"):  # of a process that was killed; we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
@@ -206,7 +183,9 @@ def _decode_all(
 
         def decode_row(row: int) -> str | None:
             try:
-                images[row] = decode(order[row], side)
+                images[row] = picture = decode(order[row], side, most_gb)
+                if is_flat(picture):
+                    flat.append(row)
             except Exception as error:  # Pillow's plugins raise what they like for a broken file
                 if isinstance(error, MemoryError) or getattr(error, "errno", None) not in PICTURES_OWN_FAULT:
                     raise  # the machine's trouble, not the picture's: it must not be remembered as bad
@@ -214,6 +193,7 @@ def _decode_all(
             return None
 
         bad: dict[str, str] = {}
+        flat: list[int] = []
         with ThreadPoolExecutor(num_threads) as pool:
             for row, reason in enumerate(pool.map(decode_row, range(len(order)))):
                 if reason is not None:
@@ -222,7 +202,8 @@ def _decode_all(
                     on_progress(row + 1, len(order))
         images.flush()
         seconds = round(time.perf_counter() - started, 3)
-        (temporary / "meta.json").write_text(json.dumps({"paths": list(order), "bad": bad, "seconds": seconds}))
+        meta = {"paths": list(order), "bad": bad, "flat": [order[row] for row in sorted(flat)], "seconds": seconds}
+        (temporary / "meta.json").write_text(json.dumps(meta))
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -259,4 +240,6 @@ def _reason(error: Exception) -> str:
         return "unreadable: no permission"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not a picture that Pillow can read"
+    if isinstance(error, TooLargeError):
+        return str(error)
     return f"broken picture: {error}"

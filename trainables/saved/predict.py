@@ -14,6 +14,7 @@ import torch
 
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
+from trainables.data.decoding import MOST_GB
 from trainables.errors import UserError
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.saved.model_description import ModelError
@@ -35,6 +36,8 @@ class Predictions:
     """`(N, C) float32`."""
     bad: Mapping[str, str]
     """Path of a picture that could not be read to the reason."""
+    flat: tuple[str, ...] = ()
+    """The readable pictures that are nearly one colour."""
 
 
 def predict_probabilities(
@@ -45,6 +48,7 @@ def predict_probabilities(
     batch_size: int = 64,
     flip: bool = False,
     on_progress: Progress | None = None,
+    picture_memory: float = MOST_GB,
 ) -> Predictions:
     """Averages the models' probabilities for each picture.
 
@@ -57,6 +61,7 @@ def predict_probabilities(
         batch_size: Pictures that go through a network at once.
         flip: Whether to average over each picture and its mirror image.
         on_progress: Told how far it is.
+        picture_memory: Most memory in GB that decoding one picture may take.
 
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
@@ -72,7 +77,11 @@ def predict_probabilities(
     caches: dict[int, ImageCache] = {}
     for size in dict.fromkeys(model.description.image_size for model in models) if different else ():
         caches[size] = build_cache(
-            different, size, cache_dir, on_progress=lambda done, total: report("decoding pictures", done, total)
+            different,
+            size,
+            cache_dir,
+            on_progress=lambda done, total: report("decoding pictures", done, total),
+            most_gb=picture_memory,
         )
     found = {path: reason for cache in caches.values() for path, reason in cache.bad.items()}
     bad = {path: found[path] for path in different if path in found}
@@ -87,7 +96,9 @@ def predict_probabilities(
             report("predicting", before + count, passes)
 
         total += side_probabilities(model, side, batch_size, flip=flip, on_progress=done)[:, order]
-    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad)
+    flat = {path for cache in caches.values() for path in cache.flat}
+    nearly_one_colour = tuple(path for path in different if path in flat)
+    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad, nearly_one_colour)
 
 
 def load_models(paths: Sequence[Path], device: str = "auto") -> list[SavedModel]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.cache import CacheError, ImageCache, build_cache, decode, stored_size
+from trainables.data.cache import CacheError, ImageCache, build_cache, stored_size
+from trainables.data.decoding import decode
 
 
 def test_a_picture_is_resized_by_its_short_side_and_cropped_in_the_middle(tmp_path: Path) -> None:
