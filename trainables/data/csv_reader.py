@@ -85,6 +85,11 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
         if not table.problems:
             raw.problems.append(f"{root / table.name}: the file is empty; write a CSV with the columns path,label")
         return None
+    if looks_headless(table, root):
+        raw.problems.append(
+            f"{table.name} row 1: {table.columns[0]!r} is a picture, no header; put path,label above it"
+        )
+        return None
     finder = Finder(str(root), Path(table.name).stem)
     columns, problems = find_columns(table, flags.columns, finder.exists)
     found = f"(found {','.join(table.columns)!r})"
@@ -93,9 +98,7 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
         for name, there in (("path", columns.path), ("label", columns.label or columns.one_hot))
         if not there and not problems
     ]
-    if missing and looks_headless(table, root):
-        problems.append(f"{table.name} row 1: {table.columns[0]!r} is a picture, no header; put path,label above it")
-    elif missing:
+    if missing:
         flag = " or ".join(f"--{name}-column" for name in missing)
         problems.append(
             f"{table.name} row 1: no column {' and no column '.join(missing)} {found}; a CSV needs path,label (name "

@@ -152,7 +152,7 @@ def _deep_colour(image: Image.Image) -> Image.Image:
     """
     if not isinstance(image, ImageFile.ImageFile) or not image.tile:
         return image
-    mode, _ = _raw_mode(image.tile[0].args)
+    mode = _raw_mode(image.tile[0].args)
     if mode not in ("RGB;16B", "RGB;16L", "RGBA;16B", "RGBA;16L", "LA;16B"):
         return image
     image.load()
@@ -173,13 +173,13 @@ def _deep_colour(image: Image.Image) -> Image.Image:
     return found
 
 
-def _raw_mode(args: Any) -> tuple[str, tuple[Any, ...]]:
-    """How a decoder is told that the bytes stand, and what else it is told."""
-    return (args[0], tuple(args[1:])) if isinstance(args, tuple) and args else (str(args), ())
+def _raw_mode(args: Any) -> str:
+    """How a decoder is told that the bytes stand: alone, or before what else it is told."""
+    return str(args if isinstance(args, str) or not args else args[0])
 
 
 def _with_raw_mode(args: Any, mode: str) -> Any:
-    return (mode, *list(args)[1:]) if isinstance(args, tuple) else mode
+    return mode if isinstance(args, str) else (mode, *list(args)[1:])
 
 
 def _on_white(image: Image.Image) -> Image.Image:

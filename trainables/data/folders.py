@@ -112,6 +112,17 @@ def _leave(raw: RawData, paths: Iterable[str], reason: str) -> int:
     return count
 
 
+def _leave_around(raw: RawData, base: Path) -> None:
+    """Notes the files in the folder of the classes or sides, and those above it and beside it up to the root."""
+    for folder in (base, *base.parents):
+        _leave(raw, _files(str(folder)), BESIDE)
+        if folder == raw.root:
+            return
+        for name in _folders(str(folder.parent)):
+            if name != folder.name:
+                _leave(raw, walk(f"{folder.parent}/{name}", hidden=True), f"in {name}/, which is no class")
+
+
 def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
     raw.layout, raw.has_split = "folders of classes below the sides of a split", True
     raw.said.append(
@@ -123,7 +134,7 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
         count = _leave(raw, walk(f"{base}/{name}", hidden=True), f"in {name}/, which is no side of the split")
         if count:
             raw.said.append(f"{name}/ is no side of the split: its {count:,} pictures are left out")
-    _leave(raw, _files(str(base)), BESIDE)
+    _leave_around(raw, base)
     empty: dict[str, str] = {}
     for name, side in sides.items():
         folder = f"{base}/{name}"
@@ -155,7 +166,7 @@ def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[
     raw.layout, raw.has_split = "folders of classes with the sides of a split below each", True
     names = sorted({(name, side) for sides in by_class.values() for name, side in sides.items()})
     raw.said.append("the folders below each class: " + ", ".join(f"{name}/ as {side}" for name, side in names))
-    _leave(raw, _files(str(base)), BESIDE)
+    _leave_around(raw, base)
     for label, sides in by_class.items():
         taken = 0
         for name, side in sides.items():
@@ -181,7 +192,8 @@ def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
     for name in folders:
         if not _take(raw, walk(f"{base}/{name}", hidden=True), name):
             empty.append(f"{base / name}: no picture ({ENDINGS}) in this class; add some or remove the folder")
-    loose = _leave(raw, _files(str(base)), BESIDE)
+    _leave_around(raw, base)
+    loose = sum(count for (reason, _), count in raw.left_out.counts.items() if reason == BESIDE)
     raw.problems += empty
     if not raw.rows:
         instead = "make a folder for each class, or write a CSV with the columns path,label"
