@@ -216,7 +216,7 @@ def test_a_table_for_each_side_is_the_given_split(tmp_path: Path) -> None:
 
 
 def test_a_first_line_that_is_no_header_is_told(tmp_path: Path) -> None:
-    assert "is a picture, no header; put path,label above it" in problems(table(tmp_path, PLAIN))
+    assert "is a picture; put the header path,label above it" in problems(table(tmp_path, PLAIN))
 
 
 def test_a_file_that_no_row_names_is_counted(tmp_path: Path) -> None:
