@@ -8,19 +8,25 @@ PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test lint types contract unit fast clean
+.PHONY: help setup ui search gpu-check test lint types contract unit fast clean
 
 help:  ## Show this help
 	@echo "macrotune: hyper-parameter search for image classifiers, scored by macro-F1"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to pytest by make unit."
+	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to search/serve.py by make ui, to pytest by make unit."
 
 setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or constraints.txt changed)
 
-search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data (ARGS: more flags)
-	$(BIN)/python search/run.py --space efficientnet $(ARGS)
+ui: $(READY)  ## Set up if needed, then serve the page about all runs (ARGS: --port 8470 and more)
+	$(BIN)/python search/serve.py $(ARGS)
+
+search: $(READY)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
+	$(BIN)/python search/run.py --space efficientnet $(or $(ARGS),--time-budget 5m)
+
+gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)
+	$(BIN)/python scripts/benchmarks/gpu_check.py $(ARGS)
 
 test: lint types contract unit  ## Set up if needed, then all that CI checks
 
@@ -46,5 +52,5 @@ clean:  ## Remove .venv and caches; runs/ stays
 $(READY): setup.cfg constraints.txt pyproject.toml
 	@echo "Setting up $(VENV): some minutes and 7 GB the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights,onnx]" --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,weights,onnx,ui]" --constraint constraints.txt
 	touch $@

@@ -10,13 +10,16 @@ pictures take a minute on two cores without a GPU, most of it for the network.
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -25,7 +28,8 @@ import numpy as np
 import tyro
 
 from results.records.run_folder import RunFolder
-from scripts.terminal import progress, run_command
+from scripts.terminal import progress, run_command, voiced
+from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
 from trainables.data.manifest import DataConfig
@@ -68,18 +72,25 @@ class Options:
     tta: bool = False
     """Average over each picture and its mirror image."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and evaluates; a user's mistake is one message and exit code 2."""
-    return run_command(Options, evaluate, args, prog="scripts/evaluate.py")
+    return run_command(
+        Options,
+        lambda options: voiced(options.voice, partial(evaluate, options), STARTED, stderr=True),
+        args,
+        prog="scripts/evaluate.py",
+    )
 
 
-def evaluate(options: Options) -> None:
+def evaluate(options: Options, console: Terminal) -> None:
     """The pipeline: pictures, models, answers, scores, report.
 
     What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
     """
+    doing(console, "reading the labels")
     pictures = read_pictures(options.data.absolute(), options.split, options.side)
     for line in pictures.understood:
         print(line.encode(errors="backslashreplace").decode())
@@ -91,6 +102,7 @@ def evaluate(options: Options) -> None:
     from trainables.saved.predict import load_models, predict_probabilities
     from trainables.saved.saved_model import refuse_other_classes
 
+    doing(console, "loading the network")
     models = load_models(model_folders(options.models), options.device)
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
@@ -98,7 +110,7 @@ def evaluate(options: Options) -> None:
     refuse_foreign_folder(out, MARKER, WHAT)
     seen = _seen(models, pictures.paths)
     looks = _note_test_sides(options, models, seen)
-    with progress() as show:
+    with progress(console) as show:
         predictions = predict_probabilities(
             models,
             pictures.paths,
@@ -106,16 +118,18 @@ def evaluate(options: Options) -> None:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
-            picture_memory=options.data.picture_memory,
+            memory_bytes=options.data.picture_bytes,
         )
     if predictions.bad and not predictions.paths:
         raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
     if predictions.bad and not options.data.skip_bad:
         raise bad_pictures_error(dict(predictions.bad))
+    doing(console, "computing scores and intervals, drawing the report")
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
     evaluation = evaluate_answers(answers)
-    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad)]
+    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad), *predictions.warnings]
     save_evaluation(out, evaluation, _facts(options, models), warnings)
+    console.idle()
     _say(evaluation, warnings, out)
 
 
@@ -139,7 +153,7 @@ def _answers(
 def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     """What is evaluated on what, for the head of the report."""
     described = [
-        f"{model.path.resolve()} ({model.description.backbone}, {model.description.image_size} px, "
+        f"{model.path.resolve()} ({model.description.name}, {model.description.image_size} px, "
         f"SHA-256 {model.description.weights_sha256[:12]})"
         for model in models
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -26,8 +28,9 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import progress, run_command
+from scripts.terminal import progress, run_command, voiced
 from search.flags import CacheFlags, SplitFlags, at_least
+from search.terminal import VoiceFlags, doing, idle
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
@@ -51,6 +54,7 @@ class Options:
     """Show what a data set holds, before it is searched."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
     out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/explore-<data>)")] = None
     """Folder for the report; an earlier exploration there is replaced."""
     image_size: int = 96
@@ -66,7 +70,12 @@ class Options:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and explores; a user's mistake is one message and exit code 2."""
-    return run_command(Options, lambda options: explore(options, Console()), args, prog="scripts/explore.py")
+    return run_command(
+        Options,
+        lambda options: voiced(options.voice, lambda console: explore(options, console), STARTED),
+        args,
+        prog="scripts/explore.py",
+    )
 
 
 def explore(options: Options, console: Console) -> int:
@@ -87,11 +96,13 @@ def explore(options: Options, console: Console) -> int:
         data, sides, seed=options.seed, image_size=options.image_size, cache_path=cache_path, console=console
     )
     manifest, table = prepared.manifest, prepared.split.table
+    doing(console, "looking for weights")
     weights = choose_weights(options.backbone, options.weights, cache_path)
     paths, backbone = list(table["path"]), weights.backbones[0]
+    doing(console, "looking for duplicates")
     pairs = find_pairs(prepared)
     sizes, formats = read_headers(paths)
-    with progress() as show:
+    with progress(console) as show:
         features = embed_pictures(
             prepared.cache,
             paths,
@@ -102,6 +113,7 @@ def explore(options: Options, console: Console) -> int:
             on_progress=partial(show, "computing embeddings"),
         )
         flattery = measure_flattery(prepared, features, options.seed, partial(show, "fitting probes"))
+    doing(console, "drawing the map and the report")
     chosen, positions = map_of(features, options.seed)
     found = Exploration(
         source=data_facts(prepared, data, sides, options.seed)["source"],
@@ -119,7 +131,10 @@ def explore(options: Options, console: Console) -> int:
         weights=f"{backbone}, {weights.sources[backbone]}",
         flattery=flattery,
     )
+    for line in [*prepared.cache.remarks, *prepared.cache.warnings]:
+        console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)
     save_exploration(out, found, draw(found, prepared, chosen, positions))
+    idle(console)
     for line in advice(found):
         console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{out / 'report.md'}", highlight=False, markup=False, soft_wrap=True)

@@ -2,12 +2,12 @@
 
     python scripts/predict.py MODEL --data PICTURES
 
-PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV or parquet file with a column
-of paths (relative to it; its other columns are kept), or the competition's eval folder or its parent: then ans of
-info.csv is filled with the class index, row for row. The result lies in the first model's folder, as
-predictions-PICTURES.csv or submission-PICTURES.csv, with a number where there is one already; --out names another
-place. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit code
-1. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
+PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV with a column of paths
+(relative to the CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv
+is filled with the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for
+an eval folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that
+cannot be read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two
+cores without a GPU, most of it for the network.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -27,10 +30,11 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from scripts.terminal import progress, run_command
+from scripts.terminal import progress, run_command, voiced
+from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
-from trainables.data.decoding import MOST_GB
+from trainables.data.manifest import picture_bytes
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
 from trainables.errors import UserError
 
@@ -43,13 +47,11 @@ class Options:
     """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     data: Path
     """Folder of pictures, one picture, CSV or parquet with a column of paths, or the competition's eval folder."""
-    out: Annotated[Path | None, tyro.conf.arg(help_behavior_hint="(default: in the first model's folder)")] = None
-    """CSV to write, in place of one that is there; by default predictions-DATA.csv, or submission-DATA.csv for an eval
-    folder, with a number that is still free."""
+    out: Path | None = None
+    """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model
+    or of its run, with a number added where there is one. One that is named is replaced."""
     path_column: str = ""
     """Column of the CSV that names the pictures; empty: found by its name and its values."""
-    picture_memory: float = MOST_GB
-    """Most memory in GB that decoding one picture may take; a larger one is unreadable."""
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
@@ -60,26 +62,38 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
+    max_picture_gb: float | None = None
+    """Memory that decoding one picture may take, in GB; by default a quarter of the machine's."""
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and answers; a user's mistake is one message and exit code 2."""
-    return run_command(Options, predict, args, prog="scripts/predict.py")
+    return run_command(
+        Options,
+        lambda options: voiced(options.voice, partial(predict, options), STARTED, stderr=True),
+        args,
+        prog="scripts/predict.py",
+    )
 
 
-def predict(options: Options) -> int:
+def predict(options: Options, console: Terminal) -> int:
     """The pipeline: pictures, models, answers, file. Returns the exit code."""
+    doing(console, "reading the list of pictures")
     pictures = read_unlabelled(options.data, options.path_column)
+    memory_bytes = picture_bytes(options.max_picture_gb)
+    if options.out is not None and options.out.is_dir():
+        raise UserError(f"{options.out} is a folder; name a file by --out")
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
-    folders = model_folders(options.models)
-    models = load_models(folders, options.device)
-    out = _out(options, pictures, folders[0])
+    doing(console, "loading the network")
+    models = load_models(model_folders(options.models), options.device)
     described = models[0].description
+    out = options.out or _free_name(options.models[0], pictures)
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:
         if not pictures.is_eval:
@@ -89,7 +103,7 @@ def predict(options: Options) -> int:
 
     # An empty table shows what is wrong with the columns before any picture is decoded.
     add_columns(pictures.columns, (), (), (), columns(np.zeros((0, len(described.classes)))), replaced="ans")
-    with progress() as show:
+    with progress(console) as show:
         found = predict_probabilities(
             models,
             pictures.paths,
@@ -97,37 +111,36 @@ def predict(options: Options) -> int:
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
-            picture_memory=options.picture_memory,
+            memory_bytes=memory_bytes,
         )
     added = columns(found.probabilities)
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")
+    replaced = out.exists()
     write_whole(out, text.encode(errors="surrogateescape"))
     for note in (*pictures.said, *(f"left out: {line}" for line in pictures.left_out.lines())):
         print(note.encode(errors="backslashreplace").decode(), file=sys.stderr)
-    for path in found.flat:
-        print(f"{path}: nearly one colour".encode(errors="backslashreplace").decode(), file=sys.stderr)
+    for warning in found.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     for path, reason in found.bad.items():
         print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
-    print(f"{out}: {len(found.paths):,} pictures answered, {len(pictures.paths) - len(found.paths):,} unreadable")
+    unreadable = len(pictures.paths) - len(found.paths)
+    note = ", replaces what was there" if replaced else ""
+    print(f"{out}: {len(found.paths):,} pictures answered, {unreadable:,} unreadable{note}")
     return 1 if found.bad else 0
 
 
-def _out(options: Options, pictures: UnlabelledPictures, model: Path) -> Path:
-    """The file to write: as named, or a new one in the model's folder, so that nothing is replaced without being asked.
+def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
+    """A file that is not there yet, beside a model; beside the run of one that a resume of that would replace.
 
     Raises:
-        UserError: It cannot be a file there.
+        UserError: Nothing can be written there.
     """
-    if options.out is not None:
-        if options.out.is_dir():
-            raise UserError(f"{options.out} is a folder; name a file by --out")
-        return options.out
-    named = Path(os.path.abspath(options.data.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
-    stem = f"{'submission' if pictures.is_eval else 'predictions'}-{named.stem or 'all'}"
-    if model.is_dir() and not os.access(model, os.W_OK):
-        raise UserError(f"{model} cannot be written; name a file by --out")
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if not (path := model / f"{name}.csv").exists())
+    folder = model.parent if (model.parent / "run.json").is_file() else model
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written; name a file by --out")
+    stem = "submission" if pictures.is_eval else "predictions"
+    names = itertools.chain((f"{stem}.csv",), (f"{stem}-{number}.csv" for number in itertools.count(2)))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 if __name__ == "__main__":

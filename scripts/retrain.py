@@ -10,11 +10,13 @@ runs/<name>/retrained, for scripts/evaluate.py, scripts/predict.py or plain timm
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -22,10 +24,11 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import run_command
+from scripts.terminal import run_command, voiced
 from search.flags import MachineFlags, PlaceFlags
 from search.retraining.flags import RetrainFlags
 from search.study import AskedStudy
+from search.terminal import VoiceFlags
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
@@ -38,6 +41,7 @@ class Options:
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
     places: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
     def __post_init__(self) -> None:
         if self.retrain.device == "cuda" and self.machine.gpus_per_trial == 0:
@@ -56,7 +60,11 @@ def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and trains; a user's mistake is one message and exit code 2."""
     return run_command(
         Options,
-        lambda options: retrain(options.retrain, options.asked(), options.data.absolute(), Console()),
+        lambda options: voiced(
+            options.voice,
+            lambda console: retrain(options.retrain, options.asked(), options.data.absolute(), console),
+            STARTED,
+        ),
         args,
         prog="scripts/retrain.py",
     )
@@ -66,12 +74,15 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
+    from search.pipeline import show_all_runs
     from search.retraining.begin import begin_retraining
+    from search.retraining.everyone import train_everyone
     from search.retraining.stages import clear, export, rank_again, score_finals, summarize, train_finals
     from search.run_trials import crashes_noted
     from search.stop import StopRequest
 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
+        stack.callback(show_all_runs, asked.places.runs_dir, console)
         retraining = begin_retraining(config, asked, data, session, stack, console)
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
             stop = StopRequest()
@@ -85,6 +96,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
             result = score_finals(retraining, ranking, jobs)
             said = export(retraining, result, console)
             summarize(retraining, result, said, console)
+            if config.final_on == "all" and not train_everyone(retraining, ranking[0], result, stop, console):
+                return 1
             clear(retraining.folder)
             return 0
 

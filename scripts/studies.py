@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -26,9 +28,10 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 from rich.console import Console
 
-from scripts.terminal import run_command
+from scripts.terminal import run_command, voiced
 from search.flags import CacheFlags, LocalFlags, help_default
 from search.study import AskedStudy
+from search.terminal import VoiceFlags
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
@@ -96,6 +99,7 @@ class Options:
     machine: tyro.conf.OmitArgPrefixes[LocalFlags] = field(default_factory=LocalFlags)
     cache: tyro.conf.OmitArgPrefixes[CacheFlags] = field(default_factory=CacheFlags)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
     def __post_init__(self) -> None:
         self.asked("any")  # raises for values that a search would not take either
@@ -122,7 +126,9 @@ def main(args: Sequence[str] | None = None) -> int:
     command = shlex.join(["python", "scripts/studies.py", *without_places(given)])
     return run_command(
         Options,
-        lambda options: run(options, options.data.absolute(), command, Console()),
+        lambda options: voiced(
+            options.voice, lambda console: run(options, options.data.absolute(), command, console), STARTED
+        ),
         args,
         prog="scripts/studies.py",
     )
@@ -140,9 +146,9 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     asked = options.asked(name)
 
     from search.checks import check_device
+    from search.hold import hold
     from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
-    from search.start import hold
     from search.stop import StopRequest
     from search.terminal import say, warn
 

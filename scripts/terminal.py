@@ -8,9 +8,17 @@ from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from search.terminal import exit_code
+from search.terminal import Terminal, VoiceFlags, exit_code, idle, is_quiet
 
 Options = TypeVar("Options")
 MARKERS = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
@@ -40,12 +48,44 @@ def run_command(
     return exit_code(lambda: command(tyro.cli(options, prog=prog, args=args, config=markers)))
 
 
+def voiced(
+    voice: VoiceFlags, command: Callable[[Terminal], int | None], started: float, *, stderr: bool = False
+) -> int | None:
+    """Runs a command with a terminal that shows from its first second what is being done.
+
+    Args:
+        voice: How much to say.
+        command: Takes the terminal, and returns the exit code.
+        started: When the process began, by `time.monotonic`.
+        stderr: Whether the signs of life go there, so that the output holds the answer alone.
+    """
+    console = Terminal(voice, started, stderr=stderr)
+    console.doing("starting")
+    try:
+        return command(console)
+    finally:
+        console.idle()
+
+
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yields a function that draws a bar: what is done, how much of it, of how much. Nothing without a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+def progress(console: Console | None = None) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields a function that draws a bar: what is done, how much of it, of how much. Nothing without a terminal.
+
+    Args:
+        console: Where to draw, in the place of its spinner; by default the error output.
+    """
+    console = console or Console(stderr=True)
+    idle(console)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    disabled = not console.is_terminal or is_quiet(console)
+    with Progress(*columns, console=console, disable=disabled, transient=True) as bars:
         tasks = {}
 
         def show(what: str, done: int, total: int) -> None:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 
 from rich.console import Console
 
 from results.records.cost import duration
 from search.machine.forecast import Forecast, forecast_run
-from search.machine.memory_needs import largest_trial
+from search.machine.memory_needs import largest_trial, most_networks
 from search.start import OpenRun
 from search.study import SettledStudy
 from search.terminal import say, warn
 from trainables.data.split import load_split, render_split
+from trainables.networks.known_costs import ModelFacts
+
+CURVES_ADDRESS = "http://localhost:6006/?tagFilter=%5E(macro_f1%7Closs)#timeseries"
+"""Where TensorBoard shows macro-F1 and losses alone: the F1 of every class fills pages."""
 
 
 def announce(opened: OpenRun, console: Console) -> None:
+    """Prints where the run is, what is searched on which pictures, every warning, and the forecast."""
+    folder = opened.folder.path
+    say(console, f"Run {opened.run.name} in {folder}")
+    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.parent))}, then {CURVES_ADDRESS}")
+    describe(opened, console)
+
+
+def describe(opened: OpenRun, console: Console) -> None:
     """Prints what is searched on which pictures, every warning, and the forecast."""
     run, folder, study = opened.run, opened.folder, opened.study
     task, data = run.task, run.data
-    say(console, f"Run {run.name} in {folder.path}")
     say(console, f"Data: {data['layout']}, {data['source']}, {len(task.classes)} classes")
     if data["corrected"]:
         say(console, f"Corrections changed {data['corrected']} rows")
     say(console, render_split(load_split(folder.split_csv)))
     if data["skipped"]:
-        warn(console, f"{len(data['skipped'])} bad pictures left out, named in {folder.run_json}")
+        warn(console, f"{len(data['skipped'])} bad pictures left out, {data['skipped'][0]} first; run.json names them")
+    if data.get("decoded"):
+        say(console, f"Decoded: {'; '.join(data['decoded'])}")
     for warning in filter(None, [*opened.warnings, run.weights_note]):
         warn(console, warning)
     say(
@@ -35,12 +49,25 @@ def announce(opened: OpenRun, console: Console) -> None:
     )
     if largest := largest_trial(run, opened.facts.known):
         say(console, largest)
+    if kept := kept_weights(study, opened.facts.known, most_networks(opened.space.formulations, task.attributes)):
+        say(console, kept)
     say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trials that are there already")
-    say(console, f"Watch it: tensorboard --logdir {shlex.quote(str(folder.path.parent))}")
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
+
+
+def kept_weights(study: SettledStudy, facts: Mapping[str, ModelFacts], num_networks: int) -> str:
+    """How much disk the weights take that stay after the search, and their model; empty where that is not known."""
+    if not (study.keep and facts):
+        return ""
+    most = 4 * num_networks * max(each.parameters for each in facts.values())
+    size = f"up to {study.keep * most / 1e6:,.0f} MB"
+    return (
+        f"Weights that stay on disk: of the best {study.keep} trials (--keep), {size}, and of the model made of them, "
+        "as much again at most"
+    )
 
 
 def at_a_time(study: SettledStudy) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,11 @@ def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[s
         )
 
 
-def refuse_taken_name(study: SettledStudy) -> None:
+def refuse_taken_name(name: str | None, runs_dir: Path) -> None:
     """Raises a `UserError` if there is a run of the name that was asked for."""
-    if study.name and (study.runs_dir / study.name).exists():
+    if name and (runs_dir / name).exists():
         raise UserError(
-            f"there is a run {study.name!r} in {study.runs_dir}: give another --name, or go on with it by "
-            f"--resume {study.name}"
+            f"there is a run {name!r} in {runs_dir}: give another --name, or go on with it by --resume {name}"
         )
 
 
@@ -134,7 +134,8 @@ def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks:
     """Compares what the run will hold at most with what is free.
 
     A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
-    it is being replaced, and its best weights; an ended one at most its best weights.
+    it is being replaced, and its best weights; an ended one at most its best weights, and once more in the model that
+    the search leaves.
 
     Args:
         study: Settled.
@@ -146,7 +147,7 @@ def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks:
     """
     most = max(each.parameters for each in facts)
     weights_bytes = 4 * num_networks * most
-    needed = weights_bytes * (9 * (study.concurrency) + study.keep) + LOG_BYTES * study.trials
+    needed = weights_bytes * (9 * (study.concurrency) + 2 * study.keep) + LOG_BYTES * study.trials
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -16,10 +17,10 @@ from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.engine.portfolio import remember
 from search.flags import ROOT
-from search.found_model import leaving_model
+from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.start import OpenRun
 from search.stop import StopRequest
-from search.terminal import CRASH, say, say_if_it_fails, warn
+from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 
@@ -43,9 +44,15 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             f"{done} of {run.trials_asked} trials are done ({stop.why or 'interrupted'}). Go on with: "
             f"{resume_command(folder)}",
         )
+    doing(console, "writing the record, the table and the report")
     best = best_trial(run_dir)
     said, report = None, None
-    with leaving_model(run, folder, best, trials, console):
+    found = None
+    if best is not None:
+        with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
+            found = find_model(run, folder, best, trials, single=study.single)
+            best = replace(best, val_interval=found.val_interval, val_corrected=found.val_corrected)
+    with leaving_model(run, folder, found, trials, console):
         if best is not None:
             said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
             with say_if_it_fails(console, "results/experiments.csv could not be written"):
@@ -54,6 +61,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             report = write_report(run_dir)
         with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
             remember(run, trials, study)
+    idle(console)
     if best is None:
         warn(
             console,
@@ -61,11 +69,13 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             f"happened: {folder.events_jsonl}",
         )
         return CRASH
-    say(
+    say_result(
         console,
         f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
     )
+    if found is not None and (worth := worth_in_words(found)):
+        say_result(console, worth)
     say(console, cost_in_words(best))
     if said:
         say(console, said)
@@ -73,10 +83,10 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
-        say(console, f"Report: {report}")
-    if (folder.model / DESCRIPTION).is_file():
-        answer = f"python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR"
-        say(console, f"Model: {folder.model}, picked by validation. To answer pictures: {answer}")
+        say_result(console, f"Report: {report}")
+    if found is not None and (folder.model / DESCRIPTION).is_file():
+        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
+        say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = _storage_flag(run_dir)
     if study.readme_path != ROOT / "README.md":
         places += f" --readme {shlex.quote(str(study.readme_path))}"

@@ -38,12 +38,13 @@ class SearchFlags:
     formulation: Literal["auto", "joint", "heads", "separate", "search"] = "auto"
     """For classes made of attributes: one classifier for all (joint), one head per attribute, one separate network per
     attribute, or a search over the three; auto is joint, or what a space of your own proposes."""
-    trials: Annotated[int | None, help_default("12 without a GPU, 50 with one")] = None
+    trials: Annotated[int | None, help_default("12 without a GPU, 50 with one; in a time budget as many as fit")] = None
     """Configurations to try."""
-    epochs: Annotated[int | None, help_default("6 without a GPU, 27 with one")] = None
-    """Epochs of a trial that is not stopped early."""
+    epochs: Annotated[int | None, help_default("9 to 30 by the pictures; in a time budget by that, up to 60")] = None
+    """Epochs of a trial that is not stopped early. The default configuration, which comes first, never is."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
-    """Longest time of the whole command: seconds, or with s, m or h (15m). No epoch begins that would not end in it."""
+    """Longest time of the whole command: seconds, or with s, m or h (15m); the length and the number of the trials
+    then follow from it. No epoch begins that would not end in it."""
     image_size: Annotated[int | None, help_default("96 without a GPU, 224 with one")] = None
     """Side of the square picture the network sees, in pixels."""
     batch_size: Annotated[int | None, help_default("32 without a GPU, 64 with one")] = None
@@ -153,8 +154,11 @@ class RunFlags:
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
-    keep: int = 3
-    """Trials whose best weights stay on disk; running ones have their last checkpoint as well."""
+    keep: int = 5
+    """Trials whose best weights stay on disk, of which the model is put together; running ones have their last
+    checkpoint as well."""
+    single: bool = False
+    """Leave the best trial alone as the model, even where several answer better together."""
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)

@@ -1,4 +1,8 @@
-"""What a search leaves to answer with: the folder `model` of its run, picked by validation."""
+"""What a search leaves to answer with: the folder `model` of its run, picked by validation.
+
+The trials whose weights were kept are put together where that is a gain on people who did not choose; else the best of
+them answers alone.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +12,113 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
+from results.records.answers import ValidationAnswers, load_answers
+from results.records.found import Found
 from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from results.statistics.bootstrap import Interval, group_counts, score_interval
+from results.statistics.chosen_best import corrected_score
+from results.statistics.ensemble import Selection, select
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
 from trainables.report import TrialStatus
-from trainables.saved.save_found import begin_saving, end_saving
+from trainables.saved.save_found import FoundMember, begin_saving, end_saving
+
+
+def find_model(
+    run: SearchRun, folder: RunFolder, best: BestTrial, trials: Sequence[TrialHistory], *, single: bool
+) -> Found:
+    """Judges the best score and chooses which trials are to answer; writes it down as `found.json`.
+
+    Args:
+        run: The search.
+        folder: Its folder.
+        best: Its best trial.
+        trials: All of its trials.
+        single: Whether the best one shall answer alone.
+
+    Raises:
+        UserError: The split cannot be read.
+        OSError: Neither can it, or `found.json` cannot be written.
+    """
+    answers = load_answers(folder, trials, run.task.classes)
+    interval, corrected = _honest(answers, best)
+    there = sorted((trial for trial in trials if _has_weights(folder, trial)), key=_score, reverse=True)
+    shares, selection = _choose(answers, there, single=single)
+    members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
+    scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
+    found = Found(
+        trial_id=best.trial_id,
+        val_interval=interval,
+        val_corrected=corrected,
+        people=len(set(answers.groups)),
+        trials=len(scored),
+        epochs=sum(len(trial.reports) for trial in scored),
+        members=[
+            {
+                "trial_id": trial.trial_id,
+                "backbone": trial.config.backbone,
+                "share": shares[trial.trial_id],
+                "val_macro_f1": _score(trial),
+            }
+            for trial in members
+        ],
+        selection=None if selection is None else selection.to_json(),
+        model_bytes=sum(_weights(folder, trial).stat().st_size for trial in members),
+        time_factor=_time_factor(members, there),
+    )
+    found.save(folder.found_json)
+    return found
 
 
 @contextmanager
 def leaving_model(
-    run: SearchRun, folder: RunFolder, best: BestTrial | None, trials: Sequence[TrialHistory], console: Console
+    run: SearchRun,
+    folder: RunFolder,
+    found: Found | None,
+    trials: Sequence[TrialHistory],
+    console: Console,
 ) -> Iterator[None]:
-    """Saves the best trial whose weights are there as a model that predict, evaluate and export_onnx take.
+    """Saves what was found as a model that predict, evaluate and export_onnx take.
 
     It is saved in a process of its own while the inside runs. The folder is then replaced as a whole, so nothing lies
     in it that was made from another model. What fails becomes a warning.
     """
-    model = None if best is None else pick(folder, trials)
-    if best is None or model is None:
+    if found is None or not found.members:
         yield
-        if best is not None:
+        if found is not None:
             warn(console, "no trial's weights were kept, so there is no model: --keep says how many are")
         return
-    assert model.best is not None
+    configs = {trial.trial_id: trial.config for trial in trials}
+    members = [
+        FoundMember(
+            trial_id=member["trial_id"],
+            config=configs[member["trial_id"]],
+            checkpoint=folder.checkpoints / member["trial_id"],
+            share=member["share"],
+        )
+        for member in found.members
+    ]
     record = {
         "run": run.name,
         "picked_by": "validation",
-        "trial_id": model.trial_id,
-        "epoch": model.best.epoch,
-        "val_macro_f1": model.best.val_macro_f1,
-        "config": asdict(model.config),
-        "split_hash": best.split_hash,
-        "versions": best.versions,
+        **found.to_json(),
+        "config": asdict(members[0].config),
+        "split_hash": run.split_hash,
+        "versions": run.versions,
     }
     for torn in folder.path.glob(f"{folder.model.name}{TORN}"):  # of a process that was killed while it wrote
         shutil.rmtree(torn, ignore_errors=True)
     draft, saving = torn_name(folder.model), None
     failed = f"the model {folder.model} could not be written"
+    prior = load_answers(folder, (), run.task.classes).prior.tolist() if found.tau else ()
     with say_if_it_fails(console, failed):
-        saving = begin_saving(draft, folder.checkpoints / model.trial_id, model.config, run.task, record)
+        saving = begin_saving(draft, members, run.task, record, tau=found.tau, prior=prior)
     try:
         yield
         if saving is not None:
@@ -65,22 +132,100 @@ def leaving_model(
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def pick(folder: RunFolder, trials: Sequence[TrialHistory]) -> TrialHistory | None:
-    """The best trial whose weights are there, by its best epoch; None if there is none."""
-    there = [(score, trial) for trial in trials if (score := _score(trial)) is not None and _has_weights(folder, trial)]
-    return max(there, key=lambda pair: pair[0])[1] if there else None
+def _honest(
+    answers: ValidationAnswers, best: BestTrial
+) -> tuple[dict[str, float | None] | None, dict[str, float | None] | None]:
+    """The best score's interval over people, and what picking it is worth; None each without its answers."""
+    by_id = {each.trial.trial_id: each for each in answers.trials}
+    if best.trial_id not in by_id:
+        return None, None
+    classes = len(answers.prior)
+    chosen = by_id[best.trial_id].chosen[best.report.epoch - 1]
+    interval = score_interval(group_counts(answers.labels.tolist(), chosen.tolist(), answers.groups.tolist(), classes))
+    every = [row for each in answers.trials for row in each.chosen]
+    return interval.to_json(), corrected_score(answers.labels, answers.groups, every, classes).to_json()
 
 
-def _score(trial: TrialHistory) -> float | None:
-    """By which it is picked; None for one that failed or has no score."""
-    return None if trial.status == TrialStatus.FAILED or trial.best is None else trial.best.val_macro_f1
+def _choose(
+    answers: ValidationAnswers, there: Sequence[TrialHistory], *, single: bool
+) -> tuple[dict[str, float], Selection | None]:
+    """The share of each trial that is to answer, of those whose weights are there, and how it was chosen."""
+    kept = {each.trial.trial_id: each for each in answers.trials}
+    able = [kept[trial.trial_id] for trial in there if trial.trial_id in kept]
+    if not able or able[0].trial.trial_id != there[0].trial_id:  # none, or the best is of before answers were kept
+        return ({there[0].trial_id: 1.0} if there else {}), None
+    selection = select(
+        np.stack([each.probabilities for each in able]), answers.labels, answers.groups, answers.prior, single=single
+    )
+    shares = {each.trial.trial_id: share for each, share in zip(able, selection.weights, strict=True) if share > 0}
+    return shares, selection
+
+
+def _score(trial: TrialHistory) -> float:
+    return trial.best.val_macro_f1 if trial.best is not None else -1.0
+
+
+def _weights(folder: RunFolder, trial: TrialHistory) -> Path:
+    return folder.checkpoints / trial.trial_id / BEST
 
 
 def _has_weights(folder: RunFolder, trial: TrialHistory) -> bool:
-    return (folder.checkpoints / trial.trial_id / BEST).is_file()
+    return trial.status != TrialStatus.FAILED and trial.best is not None and _weights(folder, trial).is_file()
+
+
+def _time_factor(members: Sequence[TrialHistory], there: Sequence[TrialHistory]) -> float:
+    """How many times as long the members take as the best trial alone, by their speed in training."""
+    if not members:
+        return 0.0
+    alone = _seconds_per_picture(there[0])
+    return sum(map(_seconds_per_picture, members)) / alone if alone else float(len(members))
+
+
+def _seconds_per_picture(trial: TrialHistory) -> float:
+    speeds = [report.images_per_second for report in trial.reports if report.images_per_second > 0]
+    return 1 / (sum(speeds) / len(speeds)) if speeds else 0.0
 
 
 def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.copyfile(folder.split_csv, RunFolder(draft).split_csv)  # which pictures it has seen
     shutil.rmtree(folder.model, ignore_errors=True)
     draft.rename(folder.model)
+
+
+def worth_in_words(found: Found) -> str:
+    """What the best validation score is worth; empty where the answers were not kept."""
+    if found.val_interval is None or found.val_corrected is None:
+        return ""
+    interval, corrected = (Interval.from_json(each) for each in (found.val_interval, found.val_corrected))
+    return (
+        f"What that is worth: 95% interval over {found.people} people {interval}; it is the highest of {found.epochs} "
+        f"epochs of {found.trials} trials, and picking on other people than it is scored on gives {corrected}"
+    )
+
+
+def model_in_words(found: Found) -> str:
+    """What the model is made of, what that gains and what it costs."""
+    names = ", ".join(f"{member['trial_id']} ({member['share']:.0%})" for member in found.members)
+    cost = f"{found.model_bytes / 1e6:.1f} MB"
+    if len(found.members) == 1:
+        words = f"trial {found.members[0]['trial_id']} alone, {cost}"
+        if found.selection is not None and len(found.selection["crossfit"]) > 1:
+            words += f"; the best ensemble was no better on people who did not choose: {_gain(found.selection['gain'])}"
+    else:
+        assert found.selection is not None
+        words = (
+            f"{found.selection['method']}, {names}: {_gain(found.selection['gain'])} against the best trial alone on "
+            f"people who did not choose; {cost}, about {found.time_factor:.1f} times the time of the best alone"
+        )
+    if found.tau:
+        assert found.selection is not None
+        words += (
+            f". Answers are divided by the prior to the power of {found.tau:g}, which gains "
+            f"{_gain(found.selection['rule_gain'])}"
+        )
+    return words
+
+
+def _gain(values: dict[str, float | None]) -> str:
+    interval = Interval.from_json(values)
+    return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

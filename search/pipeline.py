@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from search.announce import announce
+from results.pages.run_index import write_run_index
+from results.records.summary import summaries
+from search.announce import announce, describe
+from search.checks import refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
@@ -16,9 +21,10 @@ from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import OpenRun, begin_run
 from search.stop import StopRequest
 from search.study import AskedStudy
-from search.terminal import say_if_it_fails
+from search.terminal import idle, say_if_it_fails
 from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
 
 
 def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
@@ -38,17 +44,57 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     """
     stop = StopRequest(asked.search.time_budget_seconds, started)
     with ExitStack() as stack:
+        stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
+            show_all_runs(opened.folder.path.parent, console)
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
             with stop.on_interrupt():
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return finish(opened, stop, console)
+
+
+def check(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
+    """Does all that comes before the first trial but for starting Ray, says it, and leaves nothing.
+
+    Args:
+        asked: How to search; paths absolute.
+        data: Which pictures.
+        console: Where everything is said.
+        started: When the command began, by `time.monotonic`: the time budget counts from then.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: What the search itself would raise.
+    """
+    if asked.run.resume is not None:
+        raise UserError("--check is for a new search: a run that goes on has been checked")
+    refuse_unwritable(asked.places)
+    refuse_taken_name(asked.run.name, asked.places.runs_dir)
+    with ExitStack() as stack:
+        session = RaySession(asked.machine.address, stack)
+        session.stay_off()
+        aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
+        history = "none" if asked.history_path is None else str(asked.history_path)
+        stop = StopRequest(asked.search.time_budget_seconds, started)
+        opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
+        idle(console)
+        describe(opened, console)
+    return 0
+
+
+def show_all_runs(storage: Path, console: Console) -> None:
+    """Writes the page of all runs anew, if there is a run; that it cannot be written costs no result."""
+    with say_if_it_fails(console, f"the page of all runs in {storage} could not be written"):
+        if rows := summaries(storage):
+            write_run_index(storage, rows)
 
 
 def workload(opened: OpenRun) -> Workload:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.flags import SplitFlags
-from search.terminal import say
+from search.terminal import doing, idle, is_quiet, say
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
-from trainables.data.raw import relative_path
 from trainables.data.split import Split, split_by_group
 from trainables.errors import UserError
 
@@ -37,22 +37,12 @@ class Prepared:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know of groups and sides."""
+        """What the user should know of pictures, names, groups and sides."""
         manifest = self.manifest
         missed = [f"{manifest.left_out.total:,} files are left out, see above."] if manifest.left_out.is_missed else []
         alike = [f"{line[0].upper()}{line[1:]}." for line in manifest.look_alikes]
-        notes = filter(None, [manifest.group_warning, self.flat_warning])
-        return [*missed, *alike, *notes, *self.split.warnings]
-
-    @property
-    def flat_warning(self) -> str | None:
-        """Pictures that show nothing once they are decoded; None if there are none."""
-        used = set(self.manifest.table["path"])
-        flat = [path for path in self.cache.flat if path in used]
-        if not flat:
-            return None
-        count = "1 picture is" if len(flat) == 1 else f"{len(flat):,} pictures are"
-        return f"{count} nearly one colour once decoded, such as {relative_path(flat[0], str(self.manifest.root))}"
+        groups = filter(None, [manifest.group_warning])
+        return [*self.cache.warnings, *missed, *alike, *groups, *self.split.warnings]
 
 
 def prepare_data(
@@ -84,7 +74,8 @@ def prepare_data(
         UserError: `check` raises it, or there is no time to decode the pictures.
     """
     config = _with_demo(config, cache_path, console)
-    manifest = load_manifest(config, find_unreadable)
+    doing(console, "reading the pictures' labels")
+    manifest = load_manifest(config, partial(find_unreadable, memory_bytes=config.picture_bytes))
     say_understood(manifest, console)
     if check is not None:
         check(manifest)
@@ -94,7 +85,9 @@ def prepare_data(
             manifest, seed=seed, val_share=sides.val_share, test_share=sides.test_share, by=sides.split_by
         )
 
+    doing(console, "dealing the people out to train, val and test")
     drawn = split()  # first, as it may be refused
+    idle(console)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
@@ -105,17 +98,19 @@ def prepare_data(
             if seconds_left is not None:
                 _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
 
-        paths = list(manifest.table["path"])
-        cache = build_cache(paths, image_size, cache_path, on_progress=show, most_gb=config.picture_memory)
+        cache = build_cache(
+            list(manifest.table["path"]),
+            image_size,
+            cache_path,
+            on_progress=show,
+            memory_bytes=config.picture_bytes,
+        )
     if cache.bad:
         if not config.skip_bad:
             raise bad_picture_error(manifest, cache.bad)
         manifest = drop_pictures(manifest, cache.bad)
         drawn = split()
-    prepared = Prepared(manifest, drawn, cache)
-    if config.strict and (line := prepared.flat_warning):
-        raise DataError([f"--strict: {line}"])
-    return prepared
+    return Prepared(manifest, drawn, cache)
 
 
 def say_understood(manifest: Manifest, console: Console) -> None:
@@ -172,6 +167,7 @@ def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: 
         "classes": len(manifest.classes),
         "imbalance": round(float(counts.max() / counts.min()), 2),
         "skipped": list(manifest.skipped),
+        "decoded": prepared.cache.remarks,
         "corrected": manifest.corrected_rows,
         "sides": sides,
         "split": {"seed": seed, **{name: getattr(split, name) for name in SPLIT_SETTINGS if name != "seed"}},
@@ -183,7 +179,8 @@ def _with_demo(config: DataConfig, cache_dir: Path, console: Console) -> DataCon
         return config
     folder = cache_dir / f"demo-{FORMAT}"
     if not folder.exists():
-        console.print(f"Drawing the built-in demo set into {folder}", soft_wrap=True)
+        say(console, f"Drawing the built-in demo set into {folder}")
+        doing(console, "drawing the demo set")
     return DataConfig(**{**vars(config), "data": make_demo_data(folder)})
 
 
@@ -194,5 +191,5 @@ def _progress(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or is_quiet(console),
     )

@@ -15,14 +15,16 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from search.checks import check_device, refuse_short_budget, refuse_unwritable
 from search.flags import flag
+from search.hold import hold
 from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.prepare import prepare_data
-from search.start import OpenRun, hold, settle_on, workers_to_come
+from search.start import OpenRun, settle_on, workers_to_come
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
+from search.terminal import doing
 from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -31,7 +33,7 @@ from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep", "single"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
@@ -106,6 +108,7 @@ def resume_run(
     space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
     study = settle_on(asked, session, space)
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
+    doing(console, "reading the run, measuring its networks")
     free = device_memory(study)
     num_networks = most_networks(space.formulations, saved.task.attributes)
     facts = facts_of(saved.weights, study)
@@ -117,7 +120,12 @@ def resume_run(
     folder.cut_torn_lines()
     folder.clear_ray()
     _decode_again_if_gone(saved, study, data, console)
-    task = replace(saved.task, split_path=str(folder.split_csv), checkpoint_dir=str(folder.checkpoints))
+    task = replace(
+        saved.task,
+        split_path=str(folder.split_csv),
+        checkpoint_dir=str(folder.checkpoints),
+        answers_dir=str(folder.answers),
+    )
     trials = tuple(load_trials(folder.path))
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):

@@ -20,10 +20,9 @@ if not __package__:  # run by path: put the repository root where Python put thi
     sys.path[0] = str(ROOT)
 
 import tyro
-from rich.console import Console
 
 from search.study import AskedStudy
-from search.terminal import exit_code
+from search.terminal import Terminal, VoiceFlags, exit_code
 from trainables.data.manifest import DataConfig
 
 
@@ -33,6 +32,9 @@ class Options:
 
     study: tyro.conf.OmitArgPrefixes[AskedStudy] = field(default_factory=AskedStudy)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
+    check: bool = False
+    """Say what would be searched, on which pictures, what is wrong and how long it takes, and end there."""
+    voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -60,9 +62,16 @@ def _parsed(args: Sequence[str] | None, default: Options) -> Options:
 
 
 def _search(options: Options) -> int:
-    from search.pipeline import search  # with Ray, which a help text and a wrong flag do without
+    console = Terminal(options.voice, STARTED)
+    console.doing("starting")
+    try:
+        from search.pipeline import check, search  # with Ray, which a help text and a wrong flag do without
 
-    return search(options.study, options.data, Console(), STARTED)
+        if options.check:
+            return check(options.study, options.data, console, STARTED)
+        return search(options.study, options.data, console, STARTED)
+    finally:
+        console.idle()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from ray.tune import Callback
 from ray.tune.search import ConcurrencyLimiter
@@ -17,11 +19,13 @@ from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
 from search.callbacks.trial_facts import Remember
+from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
 from search.machine.ray_session import RaySession
+from search.machine.workers import LocalWorkers
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say_crash, say_error
+from search.terminal import say_crash, say_error, warn
 from search.tuner import NamedSearcher, Proposer, build_tuner, fit
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
@@ -60,6 +64,7 @@ def run_trials(
     stop: StopRequest,
     console: Console,
     trainable: Callable[..., None] = train_trial,
+    patience: Patience | None = None,
 ) -> None:
     """Runs trials until all are done or `stop` says why not; what was done by then is in the folder.
 
@@ -73,6 +78,7 @@ def run_trials(
         stop: Asked after every epoch; takes the reason of an early end, a crash of the driver among them.
         console: For the progress.
         trainable: In the place of training, where only what is around it is looked at.
+        patience: How long nothing may happen before that is said, or ended.
     """
     searcher = NamedSearcher(proposer, stop, work.waiting)
     limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
@@ -87,25 +93,31 @@ def run_trials(
         work.earlier,
         again,
         mean_epochs=work.mean_epochs,
+        checkpoint_dir=Path(work.task.checkpoint_dir),
     )
-    callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited)]
+    watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
+    callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
-        session.start(work.single_core_trials)
-        tuner = build_tuner(
-            work.task,
-            work.study,
-            run_dir=work.folder.path,
-            num_trials=len(work.waiting),
-            searcher=limited,
-            scheduler=scheduler,
-            stop=stop,
-            callbacks=callbacks,
-            trainable=trainable,
-        )
-        fit(tuner, stop, one_node=work.study.one_machine)
-        progress.close()
+        try:
+            progress.begin()
+            session.start(work.single_core_trials)
+            tuner = build_tuner(
+                work.task,
+                work.study,
+                run_dir=work.folder.path,
+                num_trials=len(work.waiting),
+                searcher=limited,
+                scheduler=scheduler,
+                stop=stop,
+                callbacks=callbacks,
+                trainable=trainable,
+            )
+            fit(tuner, stop, one_node=work.study.one_machine)
+        finally:
+            progress.close()
+            watchdog.close()
     if stop.crash is not None:
         note_crash(work.folder, stop.crash)
         say_crash(stop.crash)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from results.export import is_stale
@@ -31,7 +31,9 @@ from search.checks import (
     weights_of_space,
 )
 from search.engine.portfolio import first_points
-from search.machine.forecast import refuse_long_epochs, refuse_spent_budget
+from search.hold import hold
+from search.lengths import suit_lengths
+from search.machine.forecast import epoch_seconds, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -47,6 +49,7 @@ from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
+from search.terminal import doing
 from spaces import Space, get_space
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
@@ -114,7 +117,7 @@ def begin_run(
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
-    refuse_taken_name(study)
+    refuse_taken_name(study.name, study.runs_dir)
     check_device(study)
     weights = weights_of_space(space, study) if study.weights != "auto" else None
     prepared = prepare_data(
@@ -127,16 +130,20 @@ def begin_run(
         check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
         seconds_left=lambda: stop.seconds_left,
     )
+    doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
     free = device_memory(study)
     workers = workers_to_come(asked, study, session)
     refuse_spent_budget(stop)
+    doing(console, "starting Ray")
     session.start(workers)
+    doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
+    doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
-    run, run_dir = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
+    run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
     stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
@@ -182,7 +189,7 @@ def start_run(
     facts: BackboneFacts,
     device_memory_bytes: int | None,
     stop: StopRequest,
-) -> tuple[SearchRun, Path]:
+) -> tuple[SearchRun, Path, SettledStudy]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
     Args:
@@ -197,7 +204,7 @@ def start_run(
         stop: Knows the time budget.
 
     Returns:
-        The run and its folder.
+        The run, its folder, and the study with the lengths of its trials.
 
     Raises:
         UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget.
@@ -210,10 +217,7 @@ def start_run(
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name
-    refuse_taken_name(study)  # again, it has been a while
-    points, history = first_points(get_space(study.space, backbones, study.formulations), study)
-    if len(points) >= study.trials:  # all that is tried is known
-        points = long_first(points[: study.trials], facts.known)
+    refuse_taken_name(name, study.runs_dir)  # again, it has been a while
     run = SearchRun(
         name=name,
         space=space.name,
@@ -226,12 +230,42 @@ def start_run(
         weights_note="; ".join(filter(None, [weights.note, too_large])),
         **provenance(),
         trials_asked=study.trials,
-        points=points,
-        history=history,
+        points=[],
+        history="",
     )
     refuse_long_epochs(run, study, facts.known, stop)
+    run, study = _with_lengths(run, study, get_space(study.space, backbones, study.formulations), facts, stop)
     _make_folder(run, run_dir, prepared)
-    return run, run_dir
+    return run, run_dir, study
+
+
+def _with_lengths(
+    run: SearchRun, study: SettledStudy, space: Space, facts: BackboneFacts, stop: StopRequest
+) -> tuple[SearchRun, SettledStudy]:
+    """The run with its epochs, its trials, and what it tries first; the space is that of its backbones."""
+    foreseeable = math.isfinite(stop.seconds_left) and study.one_machine and not study.compile
+    known = epoch_seconds(run, study, facts.known) if foreseeable else None
+    study = suit_lengths(
+        study,
+        train_pictures=run.data["sides"]["train"]["pictures"],
+        epoch_seconds=known and known[0],
+        seconds_left=stop.seconds_left,
+        most_trials=space.num_configs,
+    )
+    points, history = first_points(space, study)
+    if len(points) >= study.trials:  # all that is tried is known
+        points = long_first(points[: study.trials], facts.known)
+    return (
+        replace(
+            run,
+            options={**run.options, "epochs": study.epochs, "trials": study.trials},
+            task=replace(run.task, epochs=study.epochs),
+            trials_asked=study.trials,
+            points=points,
+            history=history,
+        ),
+        study,
+    )
 
 
 def _trainable(
@@ -264,6 +298,7 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         cache_path=str(prepared.cache.path),
         split_path=str(folder.split_csv),
         checkpoint_dir=str(folder.checkpoints),
+        answers_dir=str(folder.answers),
         classes=prepared.manifest.classes,
         attributes=prepared.manifest.attributes,
         image_size=study.image_size,
@@ -300,21 +335,3 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
             raise UserError(
                 f"the run {run.name!r} was made by another process just now: give another --name"
             ) from error
-
-
-@contextmanager
-def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
-    """Keeps the run to this process; the lock goes with the process, however it ends.
-
-    Raises:
-        UserError: Another process is at it.
-    """
-    lock = FileLock(RunFolder(run_dir).lock)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -15,6 +15,8 @@ from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
+DEFAULT_EPOCHS = 30
+"""Of a trial, as long as the pictures are not known (`suit_lengths`)."""
 MOST_ON_CPU = 4
 """Trials at the same time without a GPU, unless more are asked for."""
 MOST_ON_GPU = 4
@@ -87,7 +89,7 @@ class AskedStudy:
         """
         gpu, search = num_gpus > 0, self.search
         share = _share_out(self.machine, num_cpus, num_gpus, node_cpus or num_cpus, trials_that_fit)
-        epochs = search.epochs or (27 if gpu else 6)
+        epochs = search.epochs or DEFAULT_EPOCHS
         settled = {
             "trials": min(search.trials or (50 if gpu else 12), num_configs or 10**9),
             "epochs": epochs,
@@ -105,12 +107,16 @@ class AskedStudy:
             grace_period=search.grace_period or default_grace_period(epochs),
             reduction_factor=search.reduction_factor or DEFAULT_REDUCTION_FACTOR,
             time_budget_seconds=search.time_budget_seconds,
+            trials_open=search.trials is None,
+            epochs_open=search.epochs is None,
+            grace_open=search.grace_period is None,
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
             split=self.split,
             name=self.run.name or "",
             keep=self.run.keep,
+            single=self.run.single,
             address=self.machine.address,
             runs_dir=self.places.runs_dir,
             readme_path=self.places.readme_path,
@@ -167,6 +173,12 @@ class SettledStudy:
     """ASHA lets one trial in so many go on at each rung."""
     time_budget_seconds: float
     """Of the whole command; infinite where there is none."""
+    trials_open: bool
+    """Whether their number was left open: `suit_lengths` settles it by the time there is."""
+    epochs_open: bool
+    """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
+    grace_open: bool
+    """Whether the grace period follows from the epochs."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
@@ -176,6 +188,8 @@ class SettledStudy:
     """Name of the run; empty for the space and the time."""
     keep: int
     """Trials whose best weights stay on disk."""
+    single: bool
+    """Whether the model is the best trial alone."""
     concurrency: int
     """Trials at the same time."""
     cpus_per_trial: int

@@ -15,6 +15,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import TIME_BUDGET, StopRequest
@@ -237,5 +238,7 @@ def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:
             tuner.fit()
     except KeyboardInterrupt:  # Ctrl-C for the second time
         stop.ask("Ctrl-C")
+    except StuckError:  # its reason is that of `stop` already
+        pass
     except Exception as error:  # of Ray or of the driver: as much is saved as if it had been a kill
         stop.note_crash(error)

@@ -69,8 +69,9 @@ def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds what takes minutes: the sweep over all backbones, and kernels made by a C++ compiler."""
+    """Adds what takes minutes: the page's story, the sweep over all backbones, kernels made by a C++ compiler."""
     parser.addoption("--all-backbones", action="store_true", help="train every backbone of every space for a step")
+    parser.addoption("--browser-story", action="store_true", help="tell the page's whole story in a browser: minutes")
     parser.addoption("--compile", action="store_true", help="make the kernels of compiled networks in earnest")
 
 

@@ -67,7 +67,7 @@ def test_a_search_leaves_a_row_a_record_curves_and_a_study(searched: Searched) -
     scores = [(line["val_macro_f1"], line["trial_id"], line["epoch"]) for line in lines(run_dir / "trials.jsonl")]
     assert best.report.val_macro_f1 == max(scores)[0]
     assert load_record(folder / "results" / "best" / "toy.json").config == best.config
-    assert f"| {best.report.val_macro_f1:.4f} |" in (folder / "README.md").read_text()
+    assert f"| {best.report.val_macro_f1:.4f}; corrected " in (folder / "README.md").read_text()
     trials = load_trials(run_dir)
     assert [trial.trial_id for trial in trials] == ["00000", "00001", "00002", "00003"]
     assert {trial.status for trial in trials} <= {"finished", "stopped"}

@@ -18,6 +18,7 @@ from typing import Any
 
 from ray import tune
 
+from trainables.checkpoints import PULSE
 from trainables.config import TaskConfig, TrialConfig
 from trainables.machine.allocator import give_back_memory, keep_freed_memory
 from trainables.reason import reason_of, typed_reason
@@ -79,22 +80,29 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
+    from trainables.training.answers import AnswerKeeper
     from trainables.training.loop import fit, steps_per_epoch
+    from trainables.training.pulse import Pulse
     from trainables.training.state import Checkpointer, TrainState, save_predictions
 
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
+    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE)
+    pulse.stage("loading pictures and weights")
     device = choose_device(task.device)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
     checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
     checkpointer.restore(state)
+    answers = AnswerKeeper(Path(task.answers_dir) / f"{trial_id}.npz", state.epoch) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
     try:
-        for report in fit(state, data):
+        for report in fit(state, data, pulse):
             report = replace(report, energy_joules=meter.take())
             checkpointer.note_best(state)
+            if answers is not None:
+                answers.note(state)
             if task.predictions_dir:
                 save_predictions(state, Path(task.predictions_dir) / trial_id)
             tune.report(
@@ -109,6 +117,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
+        pulse.close()
 
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -197,6 +197,8 @@ class TaskConfig:
     """Weight of each attribute's loss in the formulations heads and separate; one that is not listed has 1."""
     predictions_dir: str = ""
     """Where to keep what is answered after every epoch, `<trial_id>/<epoch>.npy`; empty for nowhere."""
+    answers_dir: str = ""
+    """Where to keep a trial's validation answers of its best epoch, `<trial_id>.npz`; empty for nowhere."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -64,6 +64,7 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
             f"macro-F1 {number(report.val_macro_f1)}, accuracy {number(report.val_accuracy)}, "
             f"loss {number(report.val_loss)}",
         ),
+        *_worth(record),
         ("training", f"macro-F1 {number(report.train_macro_f1)}, loss {number(report.train_loss)}"),
         *_settings(record.config, record.task),
         ("schedule", f"up to {record.task.epochs} epochs a trial, precision {record.task.precision}"),
@@ -81,6 +82,17 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
         ("seed", str(record.seed)),
         *_code(record.commit, record.versions),
     ]
+
+
+def _worth(record: BestTrial) -> Lines:
+    """What the best validation score is worth, where the answers behind it were kept."""
+    lines = []
+    if record.val_interval is not None:
+        lines.append(("validation macro-F1 [95%]", interval(record.val_interval)))
+    if record.val_corrected is not None:
+        words = f"{interval(record.val_corrected)}, as picked on other people than those it is scored on"
+        lines.append(("corrected for the choice", words))
+    return lines
 
 
 def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callable[[datetime], datetime]) -> Lines:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from results.pages.found_section import found_section
 from results.records.best import best_trial
 from results.records.cost import energy_in_words, search_cost
 from results.records.record import TRIAL_ENDS, BestTrial, SearchRun
@@ -27,8 +28,6 @@ LEADERS_SHOWN = 50
 """Rows of the leaderboard."""
 FAILURES_SHOWN = 50
 """Rows of the failures."""
-WEAKEST_SHOWN = 10
-"""Classes whose F1 is listed."""
 PARAMS_SHOWN = 4
 """Hyper-parameters in the leaderboard."""
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
@@ -45,6 +44,7 @@ OPTIONS_NOT_SHOWN = {
     "resume": "a run that went on is done again in one go",
     "add_trials": "--trials says how many there are in all",
     "keep": "how many weights stay on disk changes no number",
+    "single": "what the model is made of changes no trial",
     "storage": "a place on one machine",
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",
@@ -85,10 +85,13 @@ def render_report(run_dir: Path) -> str:
     import jinja2
 
     from results.pages.report_figures import curves_figure, plotly_js, study_figures
+    from results.pages.report_winner import winner_parts
 
     figures, ranked = study_figures(run_dir)
     params = [name for name in ranked or USUAL_PARAMS if name != "backbone"][:PARAMS_SHOWN]
     curves = curves_figure(trials, best.trial_id if best else None)
+    winner = winner_parts(run, best, trials, run_dir)
+    drawn = (curves, *figures, winner["best_so_far"], winner["losses"])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -100,17 +103,19 @@ def render_report(run_dir: Path) -> str:
         run=run,
         best=best,
         started=datetime.fromisoformat(run.started).isoformat(" ", "minutes"),
-        plotly_js=plotly_js() if any(figure.html for figure in (curves, *figures)) else "",
+        plotly_js=plotly_js() if any(figure.html for figure in drawn) else "",
         curves=curves,
         study_figures=figures,
         params=params,
         retrained=_retrained(run_dir),
         warnings=_warnings(run),
         searched=_searched(run, trials),
+        **found_section(RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **_sides(run),
         **_leaders(trials, params),
-        **_errors(run, best, run_dir),
+        **_errors(best, run_dir),
+        **winner,
         **_failures(trials, run_dir),
         **_cost(run, trials, best),
         search_command=search_command(run),
@@ -227,12 +232,12 @@ def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
     return {"leaders": rows, "leaders_words": words}
 
 
-def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, Any]:
-    """The winner's confusion matrix and its weakest classes."""
+def _errors(best: BestTrial | None, run_dir: Path) -> dict[str, Any]:
+    """The winner's confusion matrix."""
     from results.pages.report_figures import draw_confusion
 
     if best is None:
-        return {"confusion": None, "confusion_words": "", "weakest": []}
+        return {"confusion": None, "confusion_words": ""}
     path = RunFolder(run_dir).confusion_csv(best.trial_id)
     confusion, words = None, "The run kept no confusion matrix of this trial."
     if path.is_file():
@@ -240,12 +245,7 @@ def _errors(run: SearchRun, best: BestTrial | None, run_dir: Path) -> dict[str, 
             confusion = draw_confusion(path)
         except (ValueError, OSError) as error:
             words = f"Its confusion matrix cannot be shown: {error}"
-    there = confusion.classes if confusion is not None else set(run.task.classes)
-    by_class = sorted(
-        (f1, name) for f1, name in zip(best.report.class_f1, run.task.classes, strict=False) if name in there
-    )
-    weakest = [(name, f"{f1:.3f}") for f1, name in by_class[:WEAKEST_SHOWN]]
-    return {"confusion": confusion, "confusion_words": words, "weakest": weakest}
+    return {"confusion": confusion, "confusion_words": words}
 
 
 def _failures(trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:

@@ -127,7 +127,8 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
             marker={"color": "#1f3b73", "size": 15, "symbol": "star"},
             hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
         )  # fmt: skip
-    figure.update_xaxes(title="epoch", rangemode="tozero")
+    most = max(trial.reports[-1].epoch for trial in with_reports)
+    figure.update_xaxes(title="epoch", rangemode="tozero", tickformat="d", **({"dtick": 1} if most <= 12 else {}))
     figure.update_yaxes(title=f"validation {_SCORE}", rangemode="tozero")
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
     return ReportFigure(
@@ -135,7 +136,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
         words="Each line is a trial, coloured by how it ended, and its dot is its last epoch: an orange dot is where "
         "ASHA stopped it. The star is the best epoch of all. Point at a dot for the whole configuration; click a name "
         "in the legend to hide its curves, drag to zoom in, double-click to zoom out.",
-        html=_to_html(figure, "curves", height=460),
+        html=figure_html(figure, "curves", height=460),
     )
 
 
@@ -183,12 +184,21 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[2],
         f"Each dot is a trial, the darker the later: {counted}. A cloud that rises to one side says where to search "
         "further.",
-        lambda: optuna.visualization.plot_slice(study, params=sliced, target_name=_SCORE),
+        lambda: _slices(study, sliced),
         num_trials=len(trials),
         num_params=len(sliced),
         width=210,
     )
     return [importance, parallel, slices], names
+
+
+def _slices(study: optuna.Study, params: list[str]) -> Any:
+    """Optuna's slices, with the numbers of logarithmic axes so far apart that they do not overlap."""
+    import optuna
+
+    figure = optuna.visualization.plot_slice(study, params=params, target_name=_SCORE)
+    figure.for_each_xaxis(lambda axis: axis.update(dtick="D2") if axis.type == "log" else None)
+    return figure
 
 
 def draw_confusion(path: Path) -> Confusion:
@@ -302,7 +312,7 @@ def _importance(study: optuna.Study, title: str, counted: str, left_out: str) ->
     )  # fmt: skip
     figure.update_xaxes(title="share of variance (fANOVA)")
     figure.update_yaxes(autorange="reversed")
-    html_text = _to_html(figure, "importance", height=110 + 26 * len(names))
+    html_text = figure_html(figure, "importance", height=110 + 26 * len(names))
     words = f"How much of the differences in macro-F1 between trials each hyper-parameter explains, over {counted}. "
     words += f"With a few dozen trials this is a rough hint. It does not say which value is good.{left_out}"
     return ReportFigure(title=title, words=words, html=html_text), names
@@ -320,11 +330,12 @@ def _of_study(
         return ReportFigure(title=title, words=f"Optuna cannot draw it: {error}.")
     div_id = title.split()[0].lower()
     return ReportFigure(
-        title=title, words=words, html=_to_html(figure, div_id, height=430), min_width=140 + width * num_params
+        title=title, words=words, html=figure_html(figure, div_id, height=430), min_width=140 + width * num_params
     )
 
 
-def _to_html(figure: plotly.graph_objects.Figure, div_id: str, *, height: int) -> str:
+def figure_html(figure: plotly.graph_objects.Figure, div_id: str, *, height: int) -> str:
+    """A figure as a piece of HTML that needs plotly.js on its page."""
     import plotly.io
 
     font = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13}

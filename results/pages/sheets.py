@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from trainables.data.decoding import open_upright
+from trainables.data.decoding import read_upright
 
 SIDE = 224
 """Longest side of a picture on the sheet, in pixels."""
@@ -54,8 +54,7 @@ def _show(axes: Axes, path: str) -> None:
 
 
 def _thumbnail(path: str) -> Image.Image:
-    with Image.open(path) as image:
-        picture = open_upright(image, SIDE).copy()
+    picture = read_upright(path, SIDE)[0].copy()
     picture.thumbnail((SIDE, SIDE))
     return picture
 

@@ -16,6 +16,7 @@ from results.pages.cells import (
     key_settings,
     missed_weights,
     number,
+    three,
     trials,
 )
 from results.records.record import BestTrial
@@ -68,7 +69,7 @@ def render_table(
         "backbone": lambda record: escape(record.config.backbone),
         "train loss": lambda record: number(record.report.train_loss),
         "val loss": lambda record: number(record.report.val_loss),
-        "val macro-F1": lambda record: number(record.report.val_macro_f1),
+        "val macro-F1": _validation,
         "test macro-F1 [95%]": lambda record: _test(record, finals.get((record.space, record.run))),
         "key settings": key_settings,
         "trials and time": lambda record: f"{trials(record.trials)}; {duration(record.wall_seconds)}",
@@ -147,6 +148,13 @@ def _markers(text: str, index: int, wanted: tuple[str, str]) -> list[tuple[str, 
     if any(marker in prose for marker in wanted):
         raise TableError(f"the marker in line {index + 1} shares its line with other text: give it a line of its own")
     return []
+
+
+def _validation(record: BestTrial) -> str:
+    """The best validation score, and where it is known what it is worth without the luck of having been picked."""
+    corrected = (record.val_corrected or {}).get("value")
+    words = number(record.report.val_macro_f1)
+    return words if corrected is None else f"{words}; corrected {three(corrected)}"
 
 
 def _test(record: BestTrial, final: RetrainedModel | None) -> str:

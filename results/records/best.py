@@ -56,7 +56,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         weights_note=run.weights_note,
         history=run.history,
         trials=_counts(run.trials_asked, trials, events),
-        wall_seconds=_wall_seconds(run.started, epochs, events),
+        wall_seconds=seconds_at_work(run.started, epochs, events),
         device_seconds=cost.device_seconds,
         seed=run.task.seed,
         versions=run.versions,
@@ -74,7 +74,7 @@ def wall_seconds(folder: Path, names: Collection[str]) -> float:
     """Seconds from the first event of some trials of a folder to their last report, without long pauses."""
     run = RunFolder(folder)
     epochs, events = ([line for line in lines if line.trial_id in names] for lines in (run.epochs(), run.events()))
-    return _wall_seconds(min(event.time for event in events).isoformat(), epochs, events) if events else 0.0
+    return seconds_at_work(min(event.time for event in events).isoformat(), epochs, events) if events else 0.0
 
 
 def _counts(asked: int, trials: Sequence[TrialHistory], events: Sequence[Line]) -> dict[str, int]:
@@ -85,7 +85,7 @@ def _counts(asked: int, trials: Sequence[TrialHistory], events: Sequence[Line]) 
     return {"asked": asked, **{str(end): by_status[end] for end in TRIAL_ENDS}, "total": len(status)}
 
 
-def _wall_seconds(started: str, epochs: Sequence[Line], events: Sequence[Line]) -> float:
+def seconds_at_work(started: str, epochs: Sequence[Line], events: Sequence[Line]) -> float:
     """Seconds from the start to the last report, less the pauses of `PAUSE_SECONDS` and more."""
     total, reached = 0.0, datetime.fromisoformat(started).timestamp()
     for end, seconds in sorted(_moments(epochs, events)):

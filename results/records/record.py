@@ -14,8 +14,10 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.report import EpochReport, TrialStatus
 from trainables.strict_json import RecordError, check_fields, load_object, save_object
 
-LOCAL_FIELDS = ("cache_path", "split_path", "checkpoint_dir", "predictions_dir", "weights")
+LOCAL_FIELDS = ("cache_path", "split_path", "checkpoint_dir", "predictions_dir", "answers_dir", "weights")
 """Fields of `TaskConfig` that are paths on one machine; a record leaves them out."""
+
+_BLANK: dict[str, Any] = {**dict.fromkeys(LOCAL_FIELDS, ""), "weights": {}}
 
 TRIAL_ENDS = tuple(status for status in TrialStatus if status.is_over)
 """States of trials that have ended for good."""
@@ -104,7 +106,7 @@ class SearchRun:
             data["source"] = source.rpartition("/")[2]
         return replace(
             self,
-            task=replace(self.task, cache_path="", split_path="", checkpoint_dir="", predictions_dir="", weights={}),
+            task=replace(self.task, **_BLANK),
             data=data,
             weights=without_folders(self.weights, source),
             weights_note=without_folders(self.weights_note, source),
@@ -173,6 +175,11 @@ class BestTrial:
     """Energy of the GPUs in those epochs, shared out between trials that share one; None where they do not tell."""
     compile_seconds: float | None = None
     """Part of `device_seconds` in which torch.compile made kernels."""
+    val_interval: dict[str, Any] | None = None
+    """Macro-F1 of the best epoch (`value`) with the ends of its 95% interval over people; None where its answers were
+    not kept."""
+    val_corrected: dict[str, Any] | None = None
+    """The same of picking the best trial and epoch on other people than those it is scored on."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
@@ -260,9 +267,8 @@ def task_config(values: Any, where: str, without: tuple[str, ...] = ()) -> TaskC
         RecordError: Begins with `where` and names the key.
     """
     check_fields(TaskConfig, values, where, without=without, older=True)
-    blank = {"cache_path": "", "split_path": "", "checkpoint_dir": "", "predictions_dir": "", "weights": {}}
     try:
-        return TaskConfig.from_json({**blank, **values})
+        return TaskConfig.from_json({**_BLANK, **values})
     except ValueError as error:
         raise RecordError(f"{where}: {error}") from error
 

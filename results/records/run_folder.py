@@ -8,6 +8,7 @@ else is an error. The folder of a re-training has the same logs and no `run.json
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -98,6 +99,11 @@ class RunFolder:
         return self.path / "predictions"
 
     @property
+    def answers(self) -> Path:
+        """Validation answers of every trial's best epoch, a file per trial."""
+        return self.path / "answers"
+
+    @property
     def report_html(self) -> Path:
         """The page about the run."""
         return self.path / "report.html"
@@ -113,6 +119,11 @@ class RunFolder:
         return self.path / "model"
 
     @property
+    def found_json(self) -> Path:
+        """What the best score is worth and what the model is made of, a `Found`."""
+        return self.path / "found.json"
+
+    @property
     def ray(self) -> Path:
         """What Ray writes for itself while trials run."""
         return self.path / "ray"
@@ -122,13 +133,31 @@ class RunFolder:
         """Held by the process that is at the run."""
         return self.path / ".lock"
 
+    @property
+    def presence(self) -> Path:
+        """Tells which process is at the run, while one is."""
+        return self.path / "presence.json"
+
     def confusion_csv(self, trial_id: str) -> Path:
         """Confusion matrix of a trial's best epoch."""
         return self.path / "confusion" / f"{trial_id}.csv"
 
-    def curves(self, trial_id: str) -> Path:
-        """TensorBoard's files of a trial."""
-        return self.tensorboard / trial_id
+    def answers_npz(self, trial_id: str) -> Path:
+        """Validation answers of a trial: the best epoch's probabilities, and what it chose in every epoch."""
+        return self.answers / f"{trial_id}.npz"
+
+    def curves(self, trial_id: str, title: str = "") -> Path:
+        """TensorBoard's files of a trial: the folder it has, or else one by its name and a title.
+
+        Args:
+            trial_id: Name of the trial in its run.
+            title: What it is about, for people who pick curves by the names of folders.
+        """
+        plain = self.tensorboard / trial_id
+        titled = next(iter(sorted(self.tensorboard.glob(f"{glob.escape(trial_id)} *"))), None)
+        if plain.exists() or titled is None:
+            return self.tensorboard / f"{trial_id} {title}" if title and not plain.exists() else plain
+        return titled
 
     def append_epoch(
         self, trial_id: str, status: TrialStatus, report: EpochReport, config: Mapping[str, Any] | None = None
@@ -188,8 +217,9 @@ class RunFolder:
     def forget_trial(self, trial_id: str) -> None:
         """Takes a trial out of the logs and its files off the disk, so that it starts anew."""
         self.cut_torn_lines()
-        for files in (self.checkpoints, self.tensorboard, self.predictions):
-            shutil.rmtree(files / trial_id, ignore_errors=True)
+        for files in (self.checkpoints / trial_id, self.curves(trial_id), self.predictions / trial_id):
+            shutil.rmtree(files, ignore_errors=True)
+        self.answers_npz(trial_id).unlink(missing_ok=True)
         for path in (self.trials_jsonl, self.events_jsonl):
             if path.exists():
                 lines = path.read_text(encoding="utf-8").splitlines(keepends=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ from trainables.strict_json import RecordError
 
 HPARAMS_METRICS = ("macro_f1/best", "loss/val", "accuracy/val", "progress/images_per_second")
 """What HParams shows of a trial."""
+FIRST_HPARAMS = ("backbone", "lr", "dropout", "flip", "crop", "policy", "cutmix", "mixup")
+"""Columns that HParams opens on, the others behind them."""
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
 SCALARS = {
@@ -67,6 +70,7 @@ class TensorBoard(TrialListener):
         self._classes = classes
         self._stop = stop
         self._boards: dict[str, EventFileWriter] = {}
+        self._titles: dict[str, str] = {}
         self._last_epochs: dict[str, int] = {}
         self._describe_hparams()
         for trial in earlier:
@@ -78,6 +82,7 @@ class TensorBoard(TrialListener):
 
     def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Opens a board with the hyper-parameters, if there is none."""
+        self._titles[trial_id] = title_of(config)
         if trial_id not in self._boards:
             self._add(trial_id, [_event(hparams_pb(_words(config), trial_id=trial_id), step=0)])
 
@@ -102,7 +107,8 @@ class TensorBoard(TrialListener):
         if not any(folder.glob("events.*")):
             folder.mkdir(parents=True, exist_ok=True)
             board = EventFileWriter(str(folder))
-            names = [HParam(field.name) for field in fields(TrialConfig)]
+            rest = [field.name for field in fields(TrialConfig) if field.name not in FIRST_HPARAMS]
+            names = [HParam(name) for name in (*FIRST_HPARAMS, *rest)]
             board.add_event(_event(hparams_config_pb(names, [Metric(tag) for tag in HPARAMS_METRICS]), step=0))
             board.close()
 
@@ -144,7 +150,7 @@ class TensorBoard(TrialListener):
 
     def _board(self, trial_id: str) -> EventFileWriter:
         if trial_id not in self._boards:
-            folder = self._folder.curves(trial_id)
+            folder = self._folder.curves(trial_id, self._titles.get(trial_id, ""))
             folder.mkdir(parents=True, exist_ok=True)
             self._boards[trial_id] = EventFileWriter(str(folder), flush_secs=FLUSH_SECONDS)
         return self._boards[trial_id]
@@ -152,6 +158,13 @@ class TensorBoard(TrialListener):
     def _close(self, trial_id: str) -> None:
         with suppress(OSError, KeyError):
             self._boards.pop(trial_id).close()
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """What a trial is about, in the few words that fit beside a curve's colour: `efficientnet_lite0 lr 1.7e-3`."""
+    backbone = re.sub(r"[^\w.+-]+", "_", str(config.get("backbone", ""))).removeprefix("tf_")
+    lr = config.get("lr")
+    return f"{backbone} lr {lr:.2g}" if isinstance(lr, float) else backbone
 
 
 def _event(summary: Summary, step: int) -> Event:

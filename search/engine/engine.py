@@ -16,6 +16,10 @@ from search.study import SettledStudy
 from spaces import Space
 from trainables.report import METRIC, MODE, TrialStatus
 
+DEFAULT_TRIAL = "00000"
+"""The first trial is the default configuration. It is trained to its end in every search, so that a search is measured
+by it; whoever stops it at a rung promises more than a comparison of first epochs can hold."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -54,6 +58,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
+        spared=(DEFAULT_TRIAL,),
     )
     for trial in earlier:
         values = [getattr(report, METRIC) for report in trial.reports]

@@ -21,6 +21,8 @@ from search.engine.curves import extended_values
 from trainables.report import TrialStatus
 
 FILE_NAME = "history.jsonl"
+LOCK_SECONDS = 30.0
+"""How long another process may hold the file, for what is written in milliseconds."""
 CANDIDATES_PER_STUDY = 6
 TREES = 100
 ABSENT = -1e9
@@ -64,10 +66,13 @@ def append_trials(path: Path | str, trials: Iterable[HistoryTrial]) -> int:
     Args:
         path: The file, or a folder that holds or will hold `history.jsonl`.
         trials: Trials of any number of searches.
+
+    Raises:
+        OSError: It cannot be written, or another process holds it for too long.
     """
     file = history_path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{file}.lock"):
+    with FileLock(f"{file}.lock", timeout=LOCK_SECONDS):
         known = {_identity(line) for line in _read_lines(file)}
         lines = []
         for trial in trials:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def build_scheduler(
     max_epochs: int,
     grace_period: int | None = None,
     reduction_factor: float | None = None,
+    spared: Collection[str] = (),
 ) -> RungScheduler:
     """Builds the scheduler of one search.
 
@@ -33,6 +34,7 @@ def build_scheduler(
         max_epochs: Epochs of a trial that is not stopped.
         grace_period: Epochs before a trial can be stopped; by default from `max_epochs` (`default_grace_period`).
         reduction_factor: One trial in so many goes on at each rung, and rungs are that factor apart; by default 3.
+        spared: Trials that count at the rungs and are not stopped there.
     """
     return RungScheduler(
         metric=metric,
@@ -40,13 +42,23 @@ def build_scheduler(
         max_epochs=max_epochs,
         grace_period=default_grace_period(max_epochs) if grace_period is None else grace_period,
         reduction_factor=DEFAULT_REDUCTION_FACTOR if reduction_factor is None else reduction_factor,
+        spared=spared,
     )
 
 
 class RungScheduler(FIFOScheduler):
     """Asynchronous successive halving (arXiv 1810.05934) in its stopping form; `build_scheduler` says the arguments."""
 
-    def __init__(self, *, metric: str, mode: str, max_epochs: int, grace_period: int, reduction_factor: float) -> None:
+    def __init__(
+        self,
+        *,
+        metric: str,
+        mode: str,
+        max_epochs: int,
+        grace_period: int,
+        reduction_factor: float,
+        spared: Collection[str] = (),
+    ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
         if max_epochs < 1:
@@ -64,6 +76,7 @@ class RungScheduler(FIFOScheduler):
             epoch: {} for epoch in rung_epochs(max_epochs, grace_period, reduction_factor)
         }
         self._best: dict[str, float] = {}
+        self._spared = frozenset(spared)
 
     @property
     def rungs(self) -> dict[int, dict[str, float]]:
@@ -122,7 +135,7 @@ class RungScheduler(FIFOScheduler):
         values[trial_id] = best
         better = sum(value > best for value in values.values())
         goes_on = better < max(1, int(len(values) / self._reduction_factor))
-        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+        return TrialScheduler.CONTINUE if goes_on or trial_id in self._spared else TrialScheduler.STOP
 
     def _rung(self, epoch: int, diverged: bool) -> int | None:
         """The rung that a trial stands on at an epoch; for a diverged one the rung it was on its way to."""

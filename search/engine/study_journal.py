@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spaces.sampling import has_place, widened
 from trainables.atomic import TORN, replacing
-from trainables.report import TrialStatus
+from trainables.report import METRIC, TrialStatus
 
 _logger = logging.getLogger(__name__)
 
@@ -151,6 +152,9 @@ class StudyRecord:
 
     def _fill(self, storage: BaseStorage, trials: list[SearchTrial]) -> None:
         storage.create_new_study([self._direction], self._name)
+        with warnings.catch_warnings():  # that its interface may change is for us to know
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.load_study(study_name=self._name, storage=storage).set_metric_names([METRIC])
         self._storage, self._ids = storage, {}
         for trial in trials:
             self._write(trial)
@@ -190,7 +194,8 @@ class UnsyncedJournal(BaseJournalBackend):
         """
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         content = "".join(line + "\n" for line in lines).encode()
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)  # a file that was deleted must not begin in its middle
+        # A file that was deleted must not begin in its middle, and a pipe in its place must not be waited for.
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
         try:
             if os.fstat(file).st_size != self._size:
                 raise OSError("the file was changed by someone else")

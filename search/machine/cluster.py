@@ -43,6 +43,9 @@ RAY_SETTINGS: Mapping[str, str] = {
 }
 """Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
 
+WORKER_NICENESS = 0
+WORKER_ENVIRONMENT: Mapping[str, str] = {"OMP_WAIT_POLICY": "passive"}
+
 DEFAULTS: Mapping[str, str] = {
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # in which NVML, too, counts GPUs
     "PYTORCH_ENABLE_MPS_FALLBACK": "1",  # what a Mac's GPU cannot do is done by its cores

@@ -21,6 +21,10 @@ class RaySession:
         self._started = address is not None
         self.cluster: Cluster = this_machine() if address is None else stack.enter_context(connect(address))
 
+    def stay_off(self) -> None:
+        """Keeps Ray from being started by this session: only what comes before it is wanted."""
+        self._started = True
+
     def start(self, single_core_trials: int | None = None) -> None:
         """Starts Ray on this machine, unless it has started or a cluster was joined.
 

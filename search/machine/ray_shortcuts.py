@@ -119,6 +119,27 @@ def start_preloading(start: Callable[..., object]) -> None:
     _skip("_system_config", reason, "the first trials begin some seconds later")
 
 
+def worker_pid(trial: Any) -> int | None:
+    """The process that a running trial is in; None where it has none, or Ray does not tell.
+
+    Ray's public API tells it only through the dashboard, which a search does not start.
+    """
+    if _is_off():
+        return None
+    try:
+        actor = trial.temporary_state.ray_actor
+        return int(resolve_name("ray._private.state:actors")(actor._actor_id.hex())["Pid"]) or None
+    except Exception as error:
+        if "worker_pid" not in _told:
+            _told.add("worker_pid")
+            _skip("worker_pid", error, "a process that hangs is not ended")
+        return None
+
+
+_told: set[str] = set()
+"""What has been said once."""
+
+
 @contextmanager
 def _replaced(owner: str, name: str, make: Callable[[Any], Any], lost: str) -> Iterator[None]:
     """Puts something else in a place of Ray's, and what was there back at the end; does nothing if there is none.

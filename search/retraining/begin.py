@@ -12,14 +12,15 @@ from results.export import is_stale
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk, refuse_unwritable
+from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
-from search.start import hold
 from search.study import AskedStudy
+from search.terminal import doing
 from spaces import space_name
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -53,10 +54,12 @@ def begin_retraining(
     source = _source(config, asked)
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
     seeds = _seeds(config, source.task.seed)
+    doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
     if not config.no_final and not (split.table["split"] == "test").any():
         raise UserError("the split has no test side to score on: rank only, by --no-final")
     backbones = list(dict.fromkeys(candidate.config.backbone for candidate in listed))
+    doing(console, "looking for the weights of each backbone")
     files = weights_to_start_from(source, backbones, asked.search.weights, places.cache_path)
     task, cluster = source.task, session.cluster
     asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
@@ -69,6 +72,7 @@ def begin_retraining(
     folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(hold(folder, "trained again"))
     check_device(study)
+    doing(console, "measuring the networks: size, memory, speed")
     count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
     facts = facts_of(backbones, study)
     study = settle(trials_that_fit=trials_that_fit(study, facts, len(split.table), count, device_memory(study)))
@@ -79,6 +83,7 @@ def begin_retraining(
         cache_path=str(cache_path),
         split_path=str(logs.split_csv),
         checkpoint_dir=str(logs.checkpoints),
+        answers_dir=str(logs.answers),
         device=device_of_trials(study.gpus_per_trial),
         num_threads=study.cpus_per_trial,
         weights=files,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from search.flags import at_least, help_default
 from trainables.errors import UserError
@@ -30,6 +30,9 @@ class RetrainFlags:
     """Rank over so many folds of train and val people instead, for small sets."""
     no_final: bool = False
     """Only rank; the test side is not touched and nothing is written into the README."""
+    final_on: Literal["train-and-val", "all"] = "train-and-val"
+    """all: after the honest score, train the pick once more on all people, those of the test side too, and save that
+    model beside the honest one, in the folder everyone."""
     seed: Annotated[int | None, help_default("the search's, plus one")] = None
     """First of the seeds."""
     device: str = "auto"
@@ -48,5 +51,7 @@ class RetrainFlags:
             raise UserError(f"--folds is {self.folds}: it must be at least 2")
         if self.trial is not None and self.run is None and self.record is None:
             raise UserError("--trial names a trial of a run: say which by --run NAME")
+        if self.no_final and self.final_on == "all":
+            raise UserError("--final-on all trains a final model, --no-final none: give one of them")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"--device is {self.device!r}: it must be auto, cpu or cuda (which: CUDA_VISIBLE_DEVICES)")

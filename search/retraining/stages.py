@@ -32,7 +32,7 @@ from search.retraining.origin import Source
 from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say, say_if_it_fails, warn
+from search.terminal import is_quiet, say, say_if_it_fails, say_result, warn
 from trainables.atomic import write_whole
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
@@ -101,7 +101,8 @@ def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> l
     if not ranking:
         warn(console, f"no candidate could be trained. What happened: {RunFolder(retraining.folder).events_jsonl}")
         return None
-    console.print(_table(ranking, how))
+    if not is_quiet(console):
+        console.print(_table(ranking, how))
     return ranking
 
 
@@ -133,11 +134,19 @@ def train_finals(
 
     None, with a word to the user, if that was interrupted or failed.
     """
-    jobs, logs = [_final(retraining, ranked) for ranked in finals], RunFolder(retraining.folder)
+    jobs = [final_job(retraining, ranked) for ranked in finals]
+    return train_jobs(retraining, jobs, "train and val", stop, console)
+
+
+def train_jobs(
+    retraining: Retraining, jobs: list[Job], where: str, stop: StopRequest, console: Console
+) -> list[Job] | None:
+    """Runs final trainings, on the sides that `where` names; as `train_finals` otherwise."""
+    logs = RunFolder(retraining.folder)
     for job in jobs:
         if not (logs.checkpoints / job.name / BEST).exists():
             logs.forget_trial(job.name)  # its weights were cleared away after an earlier re-training
-    say(console, f"Trains on train and val: {', '.join(job.name for job in jobs)}")
+    say(console, f"Trains on {where}: {', '.join(job.name for job in jobs)}")
     done = _run(retraining, jobs, stop, console, keep=len(jobs))
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
@@ -221,7 +230,7 @@ def _record(
     jobs = {
         job.name: job
         for ranked in ranking
-        for job in (*_trainings(retraining, ranked.candidate), _final(retraining, ranked))
+        for job in (*_trainings(retraining, ranked.candidate), final_job(retraining, ranked))
     }
     trials = [trial for trial in load_trials(retraining.folder) if trial.trial_id in jobs]
     reports = [report for trial in trials for report in trial.reports]
@@ -287,10 +296,13 @@ def _trainings(retraining: Retraining, candidate: Candidate) -> list[Job]:
     ]
 
 
-def _final(retraining: Retraining, ranked: Ranked) -> Job:
+def final_job(
+    retraining: Retraining, ranked: Ranked, sides: Sequence[str] = ("train", "val"), word: str = "final"
+) -> Job:
+    """The training of a candidate on some sides together, for the epochs that the ranking found best."""
     seed = retraining.seeds[0]
-    name = f"{ranked.candidate.name}-final-{ranked.epoch}-epochs-seed-{seed}"
-    own = {"seed": seed, "train_on": ("train", "val"), "validate_on": (), "last_epoch": ranked.epoch}
+    name = f"{ranked.candidate.name}-{word}-{ranked.epoch}-epochs-seed-{seed}"
+    own = {"seed": seed, "train_on": tuple(sides), "validate_on": (), "last_epoch": ranked.epoch}
     return Job(name, ranked.candidate.config, own)
 
 
@@ -359,7 +371,7 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     score = Interval.from_json(test)
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
-    say(
+    say_result(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val. Test macro-F1 "
         f"{score} on {result.test['pictures']} pictures{whose} never seen",
@@ -367,7 +379,7 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"
     say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{before}")
-    say(console, f"Against the default configuration: {result.verdict}")
+    say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
         warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
     if alone:

@@ -48,9 +48,8 @@ def test_a_folder_is_answered_by_name_with_every_probability(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run(tmp_path, model, "--data", pictures, "--proba") == 0
-    out = model / f"predictions-{pictures.name}.csv"
-    assert capsys.readouterr().out == f"{out}: 96 pictures answered, 0 unreadable\n"
-    found = rows(out)
+    assert capsys.readouterr().out == f"{model / 'predictions.csv'}: 96 pictures answered, 0 unreadable\n"
+    found = rows(model / "predictions.csv")
     assert list(found[0]) == ["path", "answer", "probability", "answer_round", *(f"p_{name}" for name in CLASSES)]
     assert [row["path"] for row in found] == sorted(path.name for path in pictures.glob("*.png"))
     for row in found:
@@ -92,13 +91,13 @@ def test_an_eval_folder_gets_the_competitions_class_index(
     (tmp_path / "eval" / "info.csv").write_text(table)
     assert run(tmp_path, eighteen, "--data", tmp_path) == 1
     assert "images/missing.jpg: missing" in capsys.readouterr().err
-    found = rows(eighteen / f"submission-{tmp_path.name}.csv")
+    found = rows(eighteen / "submission.csv")
     assert [row["ImageID"] for row in found] == ["c.jpg", "missing.jpg", "a.jpg", "b.jpg"]
     assert found[1]["ans"] == ""
     assert (tmp_path / "eval" / "info.csv").read_text() == table
 
     assert run(tmp_path, eighteen, "--data", tmp_path / "eval" / "images") == 0
-    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows(eighteen / "predictions-images.csv")}
+    by_name = {row["path"]: tuple(EIGHTEEN).index(row["answer"]) for row in rows(eighteen / "predictions.csv")}
     assert {row["ImageID"]: int(row["ans"]) for row in found if row["ans"]} == by_name
 
     assert run(tmp_path, eighteen, "--data", tmp_path, "--out", tmp_path / "eval" / "info.csv") == 1
@@ -134,26 +133,50 @@ def test_mistakes_are_one_message_exit_code_2_and_no_file(
     (tmp_path / "eval" / "images").mkdir(parents=True)
     (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\na.jpg,0\n")
     assert "none of the competition's 18" in message(model, "--data", tmp_path / "eval")
-    assert not list(Path().iterdir())
+    assert "--max-picture-gb is -1" in message(model, "--data", pictures, "--max-picture-gb", "-1")
+    assert list(Path().iterdir()) == []
 
 
-def test_one_picture_is_answered_and_no_earlier_answer_is_replaced(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+def test_no_answers_are_replaced_unless_they_are_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    run_folder = tmp_path / "runs" / "first"
+    model = save_network(run_folder / "model")
+    (run_folder / "run.json").write_text("{}")
+    one = tmp_path / "one"
+    one.mkdir()
+    (one / "a.png").write_bytes((pictures / "p00_0.png").read_bytes())
+    for words in (run_folder, model, model):  # the folder of the model is replaced as a whole by a resume
+        assert run(tmp_path, words, "--data", one) == 0
+    assert [path.name for path in sorted(run_folder.glob("*.csv"))] == [
+        "predictions-2.csv",
+        "predictions-3.csv",
+        "predictions.csv",
+    ]
+    capsys.readouterr()
+    assert run(tmp_path, model, "--data", one, "--out", run_folder / "predictions.csv") == 0
+    assert "replaces what was there" in capsys.readouterr().out
+    assert len(rows(run_folder / "predictions.csv")) == 1
+
+
+def test_a_picture_of_one_colour_is_named(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "flat").mkdir()
+    Image.new("RGB", (50, 40), "black").save(tmp_path / "flat" / "night.png")
+    assert run(tmp_path, model, "--data", tmp_path / "flat", "--out", tmp_path / "a.csv") == 0
+    assert "1 picture nearly one colour after decoding" in capsys.readouterr().err
+
+
+def test_one_picture_is_answered(model: Path, tmp_path: Path) -> None:
     draw(tmp_path / "one.jpe", 0)
-    for name in ("predictions-one.csv", "predictions-one-2.csv"):
-        assert run(tmp_path, model, "--data", tmp_path / "one.jpe") == 0
-        assert [row["path"] for row in rows(model / name)] == ["one.jpe"]
-    assert not list(Path().iterdir())
+    assert run(tmp_path, model, "--data", tmp_path / "one.jpe", "--out", "one.csv") == 0
+    assert [row["path"] for row in rows("one.csv")] == ["one.jpe"]
 
 
 def test_files_that_are_not_answered_are_said(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     draw(tmp_path / "in" / "a.png", 0)
     (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "a.heic")  # a picture for all that
     (tmp_path / "in" / "b.heic").write_bytes(b"ftypheic")
-    Image.new("RGB", (30, 30), "blue").save(tmp_path / "in" / "c.tif")
-    assert run(tmp_path, model, "--data", tmp_path / "in") == 0
+    assert run(tmp_path, model, "--data", tmp_path / "in", "--out", "in.csv") == 0
     said = capsys.readouterr()
-    assert ": 2 pictures answered, 0 unreadable" in said.out
+    assert ": 1 pictures answered, 0 unreadable" in said.out
     assert "left out: 1 .heic (HEIF: convert to JPEG)" in said.err
-    assert f"{tmp_path / 'in' / 'c.tif'}: nearly one colour" in said.err

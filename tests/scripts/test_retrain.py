@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from results.records.models import model_folder
 from results.records.retrained import load_retrained
 from scripts.retrain import main
 from tests.conftest import Searched, places, run_command
@@ -30,7 +31,8 @@ def copied(searched: Searched, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def retrained(copied: Path) -> tuple[Path, str]:
-    return copied, run_command("scripts/retrain.py", "--space", "toy", "--seeds", "2", "--top-k", "1", folder=copied)
+    flags = ("--space", "toy", "--seeds", "2", "--top-k", "1", "--final-on", "all")
+    return copied, run_command("scripts/retrain.py", *flags, folder=copied)
 
 
 @pytest.mark.slow
@@ -61,6 +63,21 @@ def test_the_model_on_disk_is_the_one_that_was_scored(retrained: tuple[Path, str
     assert model.description.weights_sha256 == final.weights_sha256
     assert model.description.record["test"] == final.to_json()["test"]
     assert model.network(torch.zeros(1, 3, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.slow
+def test_the_model_of_all_people_has_seen_them_and_says_whose_the_score_is(retrained: tuple[Path, str]) -> None:
+    folder, said = retrained
+    everyone = folder / "runs" / "first" / "retrained" / "everyone"
+    record = load_model(everyone, "cpu").description.record
+    final = load_retrained(folder / "results" / "retrained" / "toy.json")
+    assert record["trained_on"] == ["train", "val", "test"]
+    assert record["score"] is None
+    honest = record["score_of_the_model_that_had_not_seen_the_test_people"]
+    assert honest == {"weights_sha256": final.weights_sha256, "test": final.to_json()["test"]}
+    assert {row.split for row in read_split(everyone / "split.csv")} == {"train"}
+    assert f"Model of all people: {everyone}. It has no score of its own" in said
+    assert model_folder(folder / "runs" / "first")[0] == folder / "runs" / "first" / "retrained"
 
 
 @pytest.mark.slow

@@ -17,29 +17,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
-from PIL import Image
+from filelock import FileLock, Timeout
+from PIL import UnidentifiedImageError
 
 from trainables.atomic import torn_name
-from trainables.data.decoding import MOST_GB, TooLargeError, decode, is_flat
+from trainables.data.decoding import NOTES, PictureTooLargeError, decode, decode_noted, memory_bound
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.machine.home import own_folder
 
 FORMAT_VERSION = 2
-"""Rises with every change of the pixels that a picture is decoded to."""
+"""Rises where the same file gives other pixels."""
 MARGIN = 8 / 7
 """Stored side over image size: the 224 of 256 of the usual centre crop (Krizhevsky et al. 2012, timm's .875)."""
 
 
 HEADER_BYTES = 4096
 """More than numpy writes before the pixels, which are still zeros when a file is given its room."""
+LOCK_SECONDS = 3600.0
+"""How long a process waits for another that decodes the same pictures."""
 PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
 """Error numbers that speak of a picture; Pillow's own errors have none."""
 
 
 class CacheError(UserError, OSError):
     """The cache cannot be built or read; the message names the folder and the way out."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Pictures of which the same is to be said."""
+
+    count: int
+    example: str
+    """Absolute path of the first."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +65,8 @@ class ImageCache:
     """Absolute path of a picture to its row."""
     bad: Mapping[str, str]
     """Absolute path of a picture that could not be decoded to the reason; its row is black."""
-    flat: tuple[str, ...] = ()
-    """Absolute paths of decoded pictures that are nearly one colour."""
+    notes: Mapping[str, Note]
+    """What decoding had to decide or found odd, by the keys of `decoding.NOTES`, as far as there is any."""
 
     @classmethod
     def open(cls, path: Path) -> ImageCache:
@@ -66,15 +77,36 @@ class ImageCache:
         """
         try:
             meta = json.loads((path / "meta.json").read_text())
+            notes = {kind: Note(**note) for kind, note in meta["notes"].items()}
             images = np.load(path / "images.npy", mmap_mode="r")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CacheError(
                 f"the picture cache {path} cannot be read ({error}). On a cluster --cache-dir must be a folder "
                 "that every node sees; on one machine delete it and start again"
             ) from error
-        return cls(
-            path, images, {picture: row for row, picture in enumerate(meta["paths"])}, meta["bad"], tuple(meta["flat"])
-        )
+        return cls(path, images, {picture: row for row, picture in enumerate(meta["paths"])}, meta["bad"], notes)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What should be looked at before anything is learnt from the pictures."""
+        flat = self.notes.get("flat")
+        if flat is None:
+            return []
+        return [
+            f"{in_words('flat', flat)}: look at {'them' if flat.count > 1 else 'it'}; docs/decoding.md says how each "
+            "kind of file is read"
+        ]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was decided in decoding, to be said."""
+        return [in_words(kind, self.notes[kind]) for kind in NOTES if kind != "flat" and kind in self.notes]
+
+
+def in_words(kind: str, note: Note) -> str:
+    """How many pictures are of one of the kinds of `decoding.NOTES`, and which is the first."""
+    example = note.example.encode(errors="backslashreplace").decode()
+    return f"{note.count:,} picture{'s' * (note.count > 1)} {NOTES[kind]} ({example!r})"
 
 
 def stored_size(image_size: int) -> int:
@@ -94,7 +126,7 @@ def build_cache(
     *,
     on_progress: Callable[[int, int], None] | None = None,
     num_threads: int | None = None,
-    most_gb: float = MOST_GB,
+    memory_bytes: int | None = None,
 ) -> ImageCache:
     """Opens the cache of these pictures, decoding them first unless that was done before.
 
@@ -107,35 +139,48 @@ def build_cache(
         cache_dir: Folder of all caches.
         on_progress: Called with (pictures done, pictures in all) while decoding.
         num_threads: Decoding threads; by default one a core (Pillow decodes and resizes without the GIL).
-        most_gb: Most memory that decoding one picture may take, in GB; a larger one is bad.
+        memory_bytes: What decoding one picture may take; by default `memory_bound()`.
 
     Raises:
         CacheError: The disk is too full or the folder cannot be written.
     """
     order = sorted(paths)
-    path = cache_dir / _key(order, image_size, most_gb)
-    if not (path / "meta.json").exists():
+    bound = memory_bound() if memory_bytes is None else memory_bytes
+    path = cache_dir / _key(order, image_size)
+    finished = _finished(path, bound)
+    if finished is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                if not (path / "meta.json").exists():
+            with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+                finished = _finished(path, bound)
+                if finished is None:
                     threads = num_threads or usable_cores()
-                    _decode_all(order, stored_size(image_size), path, on_progress, threads, most_gb)
+                    finished = _decode_all(order, stored_size(image_size), path, on_progress, threads, bound)
+        except Timeout as error:
+            raise CacheError(
+                f"another process has been decoding these pictures for {LOCK_SECONDS / 3600:g} h and holds "
+                f"{path}.lock: end it, or give another --cache-dir"
+            ) from error
         except OSError as error:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(
                 f"cannot write the picture cache {path}: {error}. Give a folder that can be written by --cache-dir"
             ) from error
-    return ImageCache.open(path)
+    return ImageCache.open(finished)
 
 
-def find_unreadable(paths: Sequence[str], most_gb: float = MOST_GB) -> dict[str, str]:
-    """Decodes pictures at a small size and says which are no whole pictures, with reasons."""
+def find_unreadable(paths: Sequence[str], memory_bytes: int | None = None) -> dict[str, str]:
+    """Decodes pictures at a small size and says which are no whole pictures, with reasons.
+
+    Args:
+        paths: Of the files.
+        memory_bytes: What decoding one may take; by default `memory_bound()`.
+    """
 
     def reason(path: str) -> str | None:
         try:
-            decode(path, 16, most_gb)
+            decode(path, 16, memory_bytes)
         except Exception as error:  # Pillow's plugins raise what they like for a broken file
             return _reason(error)
         return None
@@ -144,9 +189,18 @@ def find_unreadable(paths: Sequence[str], most_gb: float = MOST_GB) -> dict[str,
         return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found is not None}
 
 
-def _key(order: Sequence[str], image_size: int, most_gb: float) -> str:
-    bound = "" if most_gb == MOST_GB else f" {most_gb}"
-    digest = hashlib.sha256(f"{FORMAT_VERSION} {image_size}{bound}\n".encode())
+def _finished(path: Path, bound: int) -> Path | None:
+    """The finished cache at `path`, or beside it the one in which pictures were refused for this bound."""
+    return next((at for at in (path, _with_refusals(path, bound)) if (at / "meta.json").exists()), None)
+
+
+def _with_refusals(path: Path, bound: int) -> Path:
+    """Where a cache lies in which a picture was refused: with more memory it would be another."""
+    return path.with_name(f"{path.name}-{bound}")
+
+
+def _key(order: Sequence[str], image_size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT_VERSION} {image_size}\n".encode())
     for picture in order:
         try:
             stat = os.stat(picture)  # noqa: PTH116 - half the time of Path.stat, for 20,000 files
@@ -156,14 +210,24 @@ def _key(order: Sequence[str], image_size: int, most_gb: float) -> str:
     return digest.hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class _Decoded:
+    """What came of one picture, apart from its pixels."""
+
+    bad: str | None = None
+    refused: bool = False
+    notes: frozenset[str] = frozenset()
+
+
 def _decode_all(
     order: Sequence[str],
     side: int,
     path: Path,
     on_progress: Callable[[int, int], None] | None,
     num_threads: int,
-    most_gb: float,
-) -> None:
+    bound: int,
+) -> Path:
+    """Writes a cache. Returns its folder: `path`, or another where pictures were refused."""
     for leftover in path.parent.glob(f"{path.name}.tmp-*"):  # of a process that was killed; we hold the lock
         shutil.rmtree(leftover, ignore_errors=True)
     needed, free = len(order) * side * side * 3, shutil.disk_usage(path.parent).free
@@ -180,33 +244,46 @@ def _decode_all(
             temporary / "images.npy", mode="w+", dtype=np.uint8, shape=(len(order), side, side, 3)
         )
         _take_room(temporary / "images.npy")
-
-        def decode_row(row: int) -> str | None:
-            try:
-                images[row] = picture = decode(order[row], side, most_gb)
-                if is_flat(picture):
-                    flat.append(row)
-            except Exception as error:  # Pillow's plugins raise what they like for a broken file
-                if isinstance(error, MemoryError) or getattr(error, "errno", None) not in PICTURES_OWN_FAULT:
-                    raise  # the machine's trouble, not the picture's: it must not be remembered as bad
-                return _reason(error)
-            return None
-
-        bad: dict[str, str] = {}
-        flat: list[int] = []
+        found: list[_Decoded] = []
         with ThreadPoolExecutor(num_threads) as pool:
-            for row, reason in enumerate(pool.map(decode_row, range(len(order)))):
-                if reason is not None:
-                    bad[order[row]] = reason
+            for row in pool.map(lambda row: _decode_row(order[row], side, bound, images[row]), range(len(order))):
+                found.append(row)
                 if on_progress is not None:
-                    on_progress(row + 1, len(order))
+                    on_progress(len(found), len(order))
         images.flush()
-        seconds = round(time.perf_counter() - started, 3)
-        meta = {"paths": list(order), "bad": bad, "flat": [order[row] for row in sorted(flat)], "seconds": seconds}
+        meta = {
+            "paths": list(order),
+            "bad": {picture: row.bad for picture, row in zip(order, found, strict=True) if row.bad is not None},
+            "notes": _notes(order, found),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
         (temporary / "meta.json").write_text(json.dumps(meta))
-        temporary.rename(path)
+        finished = _with_refusals(path, bound) if any(row.refused for row in found) else path
+        temporary.rename(finished)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    return finished
+
+
+def _decode_row(picture: str, side: int, bound: int, row: np.ndarray) -> _Decoded:
+    """Decodes one picture into its row, which stays black where that fails."""
+    try:
+        row[:], notes = decode_noted(picture, side, bound)
+    except Exception as error:  # Pillow's plugins raise what they like for a broken file
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) not in PICTURES_OWN_FAULT:
+            raise  # the machine's trouble, not the picture's: it must not be remembered as bad
+        return _Decoded(_reason(error), isinstance(error, PictureTooLargeError))
+    return _Decoded(notes=notes)
+
+
+def _notes(order: Sequence[str], found: Sequence[_Decoded]) -> dict[str, dict[str, object]]:
+    """How many pictures have each note, and the first of them."""
+    notes = {}
+    for kind in NOTES:
+        pictures = [picture for picture, row in zip(order, found, strict=True) if kind in row.notes]
+        if pictures:
+            notes[kind] = {"count": len(pictures), "example": pictures[0]}
+    return notes
 
 
 def _take_room(path: Path) -> None:
@@ -238,8 +315,8 @@ def _reason(error: Exception) -> str:
         return "missing"
     if isinstance(error, PermissionError):
         return "unreadable: no permission"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture that Pillow can read"
-    if isinstance(error, TooLargeError):
+    if isinstance(error, PictureTooLargeError):
         return str(error)
     return f"broken picture: {error}"

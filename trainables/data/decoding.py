@@ -1,221 +1,287 @@
-"""Decodes any picture that Pillow reads to what a viewer shows: 8-bit sRGB, upright, without alpha.
+"""One picture file to RGB, as a viewer shows it; docs/decoding.md has a table of every kind of file.
 
-docs/real-folders.md has the decisions for every mode and bit depth in one table.
-
-Letters: `H` height, `W` width.
+Letters: `P` side in pixels, `W` and `H` width and height.
 """
 
 from __future__ import annotations
 
-import functools
-import io
+import struct
+import sys
 import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile
 
-ORIENTATION = ExifTags.Base.Orientation
-MOST_GB = 2.0
-"""Memory that decoding one picture may take: 200 megapixels of ordinary colour take .8 GB as PNG, .3 GB as JPEG."""
-DEPTHS = (8, 10, 12, 16)
-"""Bits that cameras, scanners and microscopes use of the 16 that a file has; the fewest that hold all values."""
-FLAT = 2.0
-"""Standard deviation (of 255) of every channel below which a picture is nearly one colour: JPEG's own noise is 1."""
-_LARGE = 2**26
-"""Bytes of a picture above which only one is decoded at a time, whatever the number of threads."""
-_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262
-_one_large = threading.Lock()
+from trainables.data.colours import lab_to_srgb, png_profile, to_srgb
+from trainables.data.levels import float_levels, whole_levels
+from trainables.machine.memory import total_memory
 
-# A large picture is no attack: what is refused is decided by the memory that it takes, in `open_upright`.
-Image.MAX_IMAGE_PIXELS = None
+Image.MAX_IMAGE_PIXELS = None  # Pillow refuses by pixels; what is here refuses by memory
+
+MEMORY_SHARE = 0.25
+"""Share of the machine's memory that decoding one picture may take."""
+LARGE_BYTES = 256_000_000
+"""Pictures that take more are decoded one at a time."""
+
+NOTES: Mapping[str, str] = MappingProxyType(
+    {
+        "flat": "nearly one colour after decoding",
+        "frames": "with several frames or pages, of which the first is used",
+        "alpha": "transparent in places, laid over white",
+        "deep": "of more than 8 bits, scaled by the bits used",
+        "profile": "with a colour profile or gamma, turned into sRGB",
+    }
+)
+"""What `decode` may have to say of a picture, as it is said of several."""
+
+FLAT_LEVELS = 6
+"""Grey levels that 99 % of a picture's pixels lie within, in each channel, for it to count as one colour."""
+FLAT_TAIL = 0.005
+"""Share of the darkest and of the brightest pixels that is left out there: a speck makes no picture."""
+
+FRAMED = frozenset(("GIF", "PNG", "WEBP", "TIFF", "AVIF", "FLI", "DCX"))
+"""Formats whose frames or pages count; others have none, or hold previews and layers (MPO, ICO, PSD)."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation."""
+PHOTOMETRIC, BITS_PER_SAMPLE, SAMPLE_FORMAT = 262, 258, 339
+"""Tags of a TIFF."""
+SWAPPED = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+"""The other byte order: read in it, the lower bytes of 16 bit colours come out as if they were the upper ones."""
 
 
-class TooLargeError(ValueError):
-    """A picture takes more memory than it may; the message names the bound and the flag."""
+class PictureTooLargeError(ValueError):
+    """Decoding a picture would take more memory than one may; the message names both, and the flag."""
 
 
-def decode(path: str, side: int, most_gb: float = MOST_GB) -> np.ndarray:
-    """Decodes the centre square of a picture, turned upright by its EXIF orientation.
+def decode(path: str, side: int, memory_bytes: int | None = None) -> np.ndarray:
+    """Decodes the centre square of a picture, as a viewer shows it.
+
+    Args:
+        path: Of the file.
+        side: Of the square, in pixels.
+        memory_bytes: What decoding it may take; by default `memory_bound()`.
+
+    Returns:
+        `(P, P, 3) uint8` in RGB.
+
+    Raises:
+        PictureTooLargeError: It would take more memory.
+        Exception: Whatever Pillow raises for a file that is no picture or a broken one.
+    """
+    return decode_noted(path, side, memory_bytes)[0]
+
+
+def decode_noted(path: str, side: int, memory_bytes: int | None = None) -> tuple[np.ndarray, frozenset[str]]:
+    """Does what `decode` does, and says what is worth knowing of the picture: keys of `NOTES`."""
+    rgb, notes = read_upright(path, side, memory_bytes)
+    width, height = rgb.size
+    short = min(width, height)
+    left, top = (width - short) / 2, (height - short) / 2
+    square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
+    pixels = np.asarray(square)
+    return pixels, notes | ({"flat"} if _is_flat(square, pixels) else frozenset())
+
+
+def read_upright(path: str, side: int, memory_bytes: int | None = None) -> tuple[Image.Image, frozenset[str]]:
+    """Decodes a whole picture: sRGB, over white, turned upright, no side smaller than `side`.
 
     JPEGs are decoded at the smallest scale that is at least `side` (libjpeg's DCT scaling).
 
-    Args:
-        path: The file.
-        side: Of the square, in pixels.
-        most_gb: Most memory that it may take, in GB.
-
     Returns:
-        `(side, side, 3) uint8` in RGB.
+        The picture in the mode RGB, and keys of `NOTES`.
 
     Raises:
-        Exception: Whatever Pillow raises for a file that is no picture or a broken one.
+        As `decode`.
     """
     with Image.open(path) as image:
-        rgb = open_upright(image, side, most_gb)
-        width, height = rgb.size
-        short = min(width, height)
-        left, top = (width - short) / 2, (height - short) / 2
-        square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
-    return np.asarray(square)
+        notes = set()
+        if image.format in FRAMED and getattr(image, "is_animated", False):
+            notes.add("frames")
+            if image.info.get("default_image"):  # an animated PNG, whose still picture is for who shows no animation
+                image.seek(1)
+        full_size = image.size
+        image.draft("RGB", (side, side))
+        needed = _decoding_bytes(image, full_size)
+        if memory_bytes is None and needed > LARGE_BYTES:  # asking the machine takes as long as a small picture
+            memory_bytes = memory_bound()
+        if memory_bytes is not None and needed > memory_bytes:
+            raise PictureTooLargeError(_too_large(image, full_size, needed, memory_bytes))
+        with _one_large if needed > LARGE_BYTES else nullcontext():
+            return _upright(image, path, notes), frozenset(notes)
 
 
-def is_flat(picture: np.ndarray) -> bool:
-    """Whether `picture (H, W, 3) uint8` is nearly one colour."""
-    return bool(picture.reshape(-1, 3).std(axis=0).max() < FLAT)
+def memory_bound() -> int:
+    """What decoding one picture may take on this machine, in bytes, where nothing else is said."""
+    return int(total_memory() * MEMORY_SHARE)
 
 
-def open_upright(image: Image.Image, side: int, most_gb: float = MOST_GB) -> Image.Image:
-    """Decodes an opened picture: RGB, turned upright by its EXIF orientation, no side smaller than `side`.
-
-    Of several frames or pages it is the first. Copies nothing that can be used as it is, so what comes back may be the
-    opened picture itself.
-
-    Raises:
-        TooLargeError: It takes more memory than it may.
-    """
-    pixels = image.width * image.height
-    image.draft("RGB", (side, side))
-    needed = _bytes_needed(image, pixels)
-    if needed > most_gb * 1e9:
-        raise TooLargeError(
-            f"{pixels / 1e6:,.0f} megapixels take {needed / 1e9:.1f} GB to decode, more than --picture-memory "
-            f"{most_gb:g} allows"
-        )
-    if needed < _LARGE:
-        return _open_upright(image)
-    with _one_large:
-        return _open_upright(image)
+_one_large = threading.Lock()
 
 
-def _bytes_needed(image: Image.Image, pixels: int) -> int:
-    """Memory at the peak: the picture as Pillow holds it and its conversions, and what the decoder keeps."""
-    held = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}.get(image.mode, 4)
-    converted = 0 if image.mode == "RGB" else 4 if image.mode in ("1", "L") else 12
-    decoder = 0
-    if image.format == "JPEG" and ("progressive" in image.info or "progression" in image.info):
-        decoder = 6 * pixels  # coefficients of all scans, whatever the scale
-    elif image.format in ("WEBP", "AVIF", "JPEG2000", "GIF", "TIFF"):
-        decoder = 4 * pixels
-    return image.width * image.height * (held + converted) + decoder
+def _too_large(image: Image.Image, full_size: tuple[int, int], needed: int, bound: int) -> str:
+    width, height = full_size
+    return (
+        f"{width:,} x {height:,} pixels ({image.format}, {image.mode}) take {needed / 1e9:.2f} GB to decode, and one "
+        f"picture may take {bound / 1e9:.2f} GB: --max-picture-gb {needed / 1e9 + 0.01:.2f} lifts that"
+    )
 
 
-def _open_upright(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    image = _deep_colour(image)
-    upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
-    if upright.mode.startswith("I;16"):
-        values = np.asarray(upright).astype(np.float32)
-        grey = values * (255 / (2 ** _depth(values.max(initial=0)) - 1))
-        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-            grey = 255 - grey
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
-    if upright.mode in ("I", "F"):
-        return Image.fromarray(_to_bytes(np.asarray(upright))).convert("RGB")
-    if upright.mode == "LAB":
-        return _from_lab(upright)
-    if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
-        upright = _on_white(upright)
-    if profile and upright.mode in ("RGB", "L", "CMYK"):
-        upright = _to_srgb(upright, profile)
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
-
-
-def _depth(largest: float) -> int:
-    return next((bits for bits in DEPTHS if largest < 2**bits), DEPTHS[-1])
-
-
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    """Greys `(H, W)` of 32 bits as `uint8`.
-
-    Whole numbers from 0 to 65,535 count like 16-bit greys; fractions from 0 to 1 as shares of white, from 0 to 255 as
-    they are; all else is stretched from its smallest to its largest value. What is no number is black.
-    """
-    good = np.isfinite(values)
-    low, high = (values[good].min(), values[good].max()) if good.any() else (0.0, 0.0)
-    whole = np.issubdtype(values.dtype, np.integer)
-    if low >= 0 and high <= (65535 if whole else 255):
-        scale = 255 / (2 ** _depth(float(high)) - 1) if whole else (255.0 if high <= 1 else 1.0)
-        start = 0.0
+def _decoding_bytes(image: Image.Image, full_size: tuple[int, int]) -> int:
+    """What decoding an opened picture takes at most at the same time; measured, see docs/decoding.md."""
+    mode = image.mode
+    if mode in ("1", "L", "P"):
+        each = 1 + 4
+    elif mode.startswith("I;16"):
+        each = 2 + 2 + 1 + 4
+    elif mode in ("I", "F"):
+        each = 4 + 4 + 8 + 8 + 1 + 4
     else:
-        start, scale = float(low), 255 / max(float(high) - float(low), 1e-30)
-    with np.errstate(invalid="ignore", over="ignore"):
-        grey = (values.astype(np.float64) - start) * scale
-    return np.rint(np.where(good, np.clip(grey, 0, 255), 0)).astype(np.uint8)
+        each = 4 + (4 if mode != "RGB" or "icc_profile" in image.info else 0)
+    if image.has_transparency_data:
+        each += 4 + 1
+    if image.format in ("WEBP", "AVIF", "JPEG2000"):  # whose decoders hold the picture once more
+        each += 16 if image.format == "JPEG2000" else 8
+    pixels, full_pixels = image.size[0] * image.size[1], full_size[0] * full_size[1]
+    coefficients = 6 * full_pixels if image.info.get("progressive") and image.format in ("JPEG", "MPO") else 0
+    return pixels * each + coefficients
 
 
-def _deep_colour(image: Image.Image) -> Image.Image:
-    """Colours of 16 bits of which 12 or fewer are used, scaled up; any other picture as it is.
-
-    Pillow keeps the upper byte of each value, which is black where 8 bits are used. The lower one is read by decoding
-    once more as if the bytes stood the other way round.
-    """
-    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
-        return image
-    mode = _raw_mode(image.tile[0].args)
-    if mode not in ("RGB;16B", "RGB;16L", "RGBA;16B", "RGBA;16L", "LA;16B"):
-        return image
+def _upright(image: ImageFile.ImageFile, path: str, notes: set[str]) -> Image.Image:
+    """An opened picture in sRGB over white and upright; adds to `notes`."""
+    tiles = list(image.tile)
     image.load()
-    pixels = np.asarray(image)
-    if not image.filename or pixels[..., :3].max(initial=0) >= 16:
-        return image
-    again = "RGBA" if mode == "LA;16B" else mode[:-1] + {"B": "L", "L": "B"}[mode[-1]]
-    with Image.open(image.filename) as second:
-        second.tile = [tile._replace(args=_with_raw_mode(tile.args, again)) for tile in second.tile]
-        lower = np.asarray(second)
-    if mode == "LA;16B":  # its four bytes are grey and alpha, the upper before the lower
-        values = np.repeat(lower[..., :1].astype(np.float32) * 256 + lower[..., 1:2], 3, axis=2)
-    else:
-        values = pixels[..., :3].astype(np.float32) * 256 + lower[..., :3]
-    scaled = np.rint(values * (255 / (2 ** _depth(values.max(initial=0)) - 1))).astype(np.uint8)
-    found = Image.fromarray(np.dstack([scaled, pixels[..., 3:]]) if image.mode == "RGBA" else scaled)
-    found.info.update(image.info)
-    return found
+    colours, alpha = _colours(image, path, tiles, notes)
+    profile = image.info.get("icc_profile") or (png_profile(image.info) if image.format == "PNG" else None)
+    rgb = to_srgb(colours, profile)
+    if profile and rgb is not colours and colours.mode != "L":
+        notes.add("profile")
+    if alpha is not None and np.asarray(alpha).min(initial=255) < 255:
+        notes.add("alpha")
+        white = Image.new("RGB", rgb.size, "white")
+        white.paste(rgb, mask=alpha)
+        rgb = white
+    turn = TURNS.get(_orientation(image))
+    return rgb if turn is None else rgb.transpose(turn)
 
 
-def _raw_mode(args: Any) -> str:
-    """How a decoder is told that the bytes stand: alone, or before what else it is told."""
-    return str(args if isinstance(args, str) or not args else args[0])
-
-
-def _with_raw_mode(args: Any, mode: str) -> Any:
-    return mode if isinstance(args, str) else (mode, *list(args)[1:])
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """Lays what is transparent on white, as a page does."""
-    if image.mode == "La":
-        image = image.convert("LA")
-    rgba = image.convert("RGBA")
-    if rgba.getchannel("A").getextrema() == (255, 255):
-        return rgba.convert("RGB")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-
-
-def _from_lab(image: Image.Image) -> Image.Image:
-    transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
-    return _applied(transform, image)
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """The colours that a picture's own profile means; without a profile that fits, as they are."""
-    transform = _transform(profile, image.mode)
-    return image if transform is None else _applied(transform, image)
-
-
-def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
-    found = ImageCms.applyTransform(image, transform)
-    assert found is not None  # it is nothing only in place
-    return found
-
-
-@functools.lru_cache(maxsize=64)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; none where it is sRGB itself, broken, or of another kind of colours."""
+def _orientation(image: Image.Image) -> Any:
+    """As EXIF says it; 1 where EXIF is broken, which spoils no picture."""
     try:
-        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(opened).lower():
-            return None
-        return ImageCms.buildTransform(opened, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error):  # as Pillow's parser finds it
+        return 1
+
+
+def _colours(
+    image: Image.Image, path: str, tiles: list[Any], notes: set[str]
+) -> tuple[Image.Image, Image.Image | None]:
+    """The colours of a loaded picture in the mode L, RGB or CMYK, and its alpha channel if it has one."""
+    mode = image.mode
+    if mode.startswith("I") or mode == "F":
+        notes.add("deep")
+        return _deep_grey(image, tiles)
+    if mode == "LAB":
+        return lab_to_srgb(image), None
+    image = _without_dark_bytes(image, path, tiles, notes)
+    if image.has_transparency_data:
+        rgba = (image.convert("LA") if mode == "La" else image).convert("RGBA")
+        return rgba.convert("RGB"), rgba.getchannel("A")
+    return (image if mode in ("L", "RGB", "CMYK") else image.convert("RGB")), None
+
+
+def _deep_grey(image: Image.Image, tiles: list[Any]) -> tuple[Image.Image, Image.Image | None]:
+    """A grey picture of 12, 16 or 32 bits in 8, and its alpha channel if a value stands for transparent."""
+    values, tags = np.asarray(image), getattr(image, "tag_v2", {})
+    clear = image.info.get("transparency")
+    alpha = None if clear is None else Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        levels = float_levels(values)
+    else:
+        if image.mode == "I" and tags.get(BITS_PER_SAMPLE) == (32,) and tags.get(SAMPLE_FORMAT, (1,)) == (1,):
+            values = values.view(np.uint32)  # Pillow has only signed ones
+        levels = whole_levels(values, _declared_white(image, tiles))
+    if tags and tags.get(PHOTOMETRIC) == 0:  # white is zero, which Pillow minds for 8 bits only
+        levels = 255 - levels
+    return Image.fromarray(levels), alpha
+
+
+def _declared_white(image: Image.Image, tiles: list[Any]) -> int | None:
+    """The number that the file itself says is white; None where it says no more than how many bits it has."""
+    if not tiles:
         return None
+    args = tiles[0].args if isinstance(tiles[0].args, tuple) else (tiles[0].args,)
+    if args[0] == "I;12":
+        return 4095
+    if image.format == "PPM" and isinstance(args[-1], int) and args[-1] != 65535:
+        return 65535  # Pillow has scaled it
+    return None
+
+
+def _without_dark_bytes(image: Image.Image, path: str, tiles: list[Any], notes: set[str]) -> Image.Image:
+    """A picture with 16 bits a colour, of which Pillow keeps the upper 8, by the bits that are used.
+
+    Where the upper bytes are next to nothing, the lower ones are read as well.
+    """
+    raw = _raw_mode(tiles)
+    if ";16" not in raw or raw.startswith("RGBa"):
+        return image
+    notes.add("deep")
+    colours = len(image.getbands()) - (image.mode == "RGBA")
+    if max(high for _, high in np.atleast_2d(image.getextrema())[:colours]) >= 64:
+        return image
+    with Image.open(path) as again:
+        if image.info.get("default_image"):
+            again.seek(1)
+        lower = "RGBA" if raw == "LA;16B" else raw[:-1] + SWAPPED[raw[-1]]
+        again.tile = [tile._replace(args=_with_raw_mode(tile.args, lower)) for tile in again.tile]
+        again.load()
+        upper, low = np.asarray(image), np.asarray(again)
+    if raw == "LA;16B":  # read as four bytes: grey, its lower byte, alpha, its lower byte
+        values = low[..., [0, 0, 0, 2]].astype(np.uint16) << 8 | low[..., [1, 1, 1, 3]]
+    else:
+        values = upper.astype(np.uint16) << 8 | low
+    levels = values[..., :colours]
+    shown = whole_levels(levels)
+    if colours < values.shape[-1]:
+        opaque = whole_levels(values[..., colours:])
+        shown = np.concatenate([shown, opaque], axis=-1)
+    made = Image.fromarray(shown, image.mode)
+    made.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return made
+
+
+def _raw_mode(tiles: list[Any]) -> str:
+    if not tiles:
+        return ""
+    args = tiles[0].args
+    return str(args if isinstance(args, str) else args[0] if args else "")
+
+
+def _with_raw_mode(args: Any, raw: str) -> Any:
+    return raw if isinstance(args, str) else (raw, *args[1:])
+
+
+def _is_flat(square: Image.Image, pixels: np.ndarray) -> bool:
+    """Whether nearly all pixels of an RGB picture have nearly one colour."""
+    step = max(1, len(pixels) // 8)
+    few = np.sort(pixels[step // 2 :: step, step // 2 :: step].reshape(-1, 3), axis=0).astype(int)
+    if len(few) > 8 and (few[-4] - few[3] > FLAT_LEVELS).any():  # most pictures show it by some sixty of their pixels
+        return False
+    counts = np.asarray(square.histogram()).reshape(3, 256)
+    upto = counts.cumsum(axis=1)
+    tail = FLAT_TAIL * upto[0, -1]
+    low = (upto > tail).argmax(axis=1)
+    high = (upto >= upto[0, -1] - tail).argmax(axis=1)
+    return bool((high - low <= FLAT_LEVELS).all())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ import pandas
 
 from trainables.data.columns import ColumnFlags
 from trainables.data.corrections import apply_corrections
-from trainables.data.decoding import MOST_GB
 from trainables.data.endings import LeftOut
 from trainables.data.raw import RawData, relative_path, sorted_names
 from trainables.data.readers import read_layout
@@ -50,14 +50,14 @@ class DataConfig:
     """File with the names of labels that are numbers: lines, JSON, or a CSV of id and name; by default one of the
     usual names beside the CSV."""
     strict: bool = False
-    """Refuse what is otherwise only warned of: classes or groups that look alike, pictures that are left out, pictures
-    of one colour."""
-    picture_memory: float = MOST_GB
-    """Most memory in GB that decoding one picture may take; a larger one is a bad picture."""
+    """Refuse what is otherwise only warned of: classes or groups that look alike, files that are left out though they
+    show something."""
+    max_picture_gb: float | None = None
+    """Memory that decoding one picture may take, in GB; one that takes more counts as unreadable. Left out: a quarter
+    of the machine's."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.picture_memory < 1e6:
-            raise UserError(f"--picture-memory is {self.picture_memory}: give gigabytes, more than 0, as in 2")
+        picture_bytes(self.max_picture_gb)
 
     def absolute(self) -> DataConfig:
         """The same settings wherever they are read: every path absolute."""
@@ -82,6 +82,24 @@ class DataConfig:
             columns=self.columns,
             label_names=self.label_names,
         )
+
+    @property
+    def picture_bytes(self) -> int | None:
+        """`max_picture_gb` in bytes."""
+        return picture_bytes(self.max_picture_gb)
+
+
+def picture_bytes(max_picture_gb: float | None) -> int | None:
+    """The flag --max-picture-gb in bytes.
+
+    Raises:
+        UserError: It is no size.
+    """
+    if max_picture_gb is None:
+        return None
+    if not 0 < max_picture_gb < math.inf:
+        raise UserError(f"--max-picture-gb is {max_picture_gb}: it must be more than 0")
+    return int(max_picture_gb * 1e9)
 
 
 class DataError(UserError):
@@ -154,7 +172,7 @@ class Manifest:
 
 
 def load_manifest(
-    config: DataConfig, find_unreadable: Callable[[Sequence[str], float], Mapping[str, str]] | None = None
+    config: DataConfig, find_unreadable: Callable[[Sequence[str]], Mapping[str, str]] | None = None
 ) -> Manifest:
     """Reads and checks the pictures that `config` names; recognizes the layout by what is there.
 
@@ -168,7 +186,7 @@ def load_manifest(
 
     Args:
         config: What to read.
-        find_unreadable: Tells which files are no whole pictures, with reasons, given the most memory in GB for one.
+        find_unreadable: Tells which files are no whole pictures, with reasons.
             Asked only when something else is wrong, so that all of it is listed at once; otherwise the picture cache
             finds them.
 
@@ -213,7 +231,7 @@ def load_manifest(
         problems += [f"{line}; {WAY_OUT}" for line in bad]
     if problems:
         if find_unreadable is not None and not config.skip_bad:
-            found = find_unreadable([row.path for row in raw.rows if not row.bad], config.picture_memory)
+            found = find_unreadable([row.path for row in raw.rows if not row.bad])
             lines = [picture_line(row.source, row.written, found[row.path]) for row in raw.rows if row.path in found]
             problems += [f"{line}; {WAY_OUT}" for line in lines]
         raise DataError(problems)

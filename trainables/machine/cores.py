@@ -23,7 +23,7 @@ def usable_cores() -> int:
 
 def _quotas() -> Iterator[float]:
     """The quotas that hold for this process, in cores; none where there are none."""
-    for folder in _groups():
+    for folder in (CGROUP / "cpu", CGROUP / "cpu,cpuacct", *control_groups("cpu")):
         try:
             quota, period = (folder / "cpu.max").read_text().split()  # version 2: "100000 100000", "max 100000"
         except (OSError, ValueError):
@@ -40,9 +40,13 @@ def _quotas() -> Iterator[float]:
             yield cores
 
 
-def _groups() -> Iterator[Path]:
-    """Folders of the groups that hold this process, from its own up to the outermost, of both versions."""
-    yield from (CGROUP, CGROUP / "cpu", CGROUP / "cpu,cpuacct")
+def control_groups(controller: str) -> Iterator[Path]:
+    """Folders of the groups that hold this process, from its own up to the outermost, of both versions.
+
+    Args:
+        controller: What they are to limit: cpu or memory.
+    """
+    yield CGROUP
     try:
         lines = OWN_CGROUP.read_text().splitlines()
     except OSError:
@@ -50,7 +54,7 @@ def _groups() -> Iterator[Path]:
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, name = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
         own = CGROUP / controllers / name.lstrip("/") if controllers else CGROUP / name.lstrip("/")
         yield from (folder for folder in (own, *own.parents) if folder != CGROUP and CGROUP in folder.parents)

@@ -17,6 +17,9 @@ from trainables.machine.hardware import allocator_share
 SAMPLE_SECONDS = 0.5
 """Time between two looks at the GPU's utilization; NVML averages over about as long itself."""
 
+JOIN_SECONDS = 5.0
+"""How long the GPU's driver may take to answer before its last answer is done without."""
+
 
 class Watch:
     """A context that measures what happens in it."""
@@ -48,7 +51,7 @@ class Watch:
         self.seconds = time.perf_counter() - self._started
         self._done.set()
         if self._on_gpu:
-            self._sampler.join()
+            self._sampler.join(JOIN_SECONDS)
             self.peak_memory_bytes = torch.cuda.max_memory_allocated(self._device)
         else:
             self.peak_memory_bytes = _peak_rss_bytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
@@ -23,6 +24,8 @@ from trainables.machine.hardware import hardware_in_words, visible_gpus
 
 FACTS_VERSION = 1
 """Part of the cache's keys: raise it when what is computed here changes."""
+LOCK_SECONDS = 10.0
+"""How long another process may hold the facts, for what is written in milliseconds."""
 FACTS_FILE = "facts.json"
 COPIES_OF_WEIGHTS = 4
 """The weights, their gradients and AdamW's two moments, all in float32."""
@@ -223,13 +226,17 @@ def known_fact(cache_dir: Path | None, key: str, compute: Callable[[], Any], fit
 
 
 def _keep(cache_dir: Path, key: str, joined: Callable[[object], Any]) -> None:
-    """Puts something under a key, made from what is there; two searches may do so at once."""
+    """Puts something under a key, made from what is there; two searches may do so at once.
+
+    What cannot be written now, or not before `LOCK_SECONDS`, is found out anew by the next that asks for it.
+    """
     path = cache_dir / FACTS_FILE
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        known = _load(path)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({**known, key: joined(known.get(key))}, indent=1, sort_keys=True))
+    with suppress(OSError):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            known = _load(path)
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps({**known, key: joined(known.get(key))}, indent=1, sort_keys=True))
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -13,18 +13,49 @@ from trainables.config import FORMULATIONS
 from trainables.errors import UserError
 
 FORMAT = 1
-"""Rises when a reader of today would misread the file."""
+"""Of one network that answers as it is; rises when a reader of today would misread the file."""
+TOGETHER = 2
+"""Format of several networks that answer together, or of one with a decision rule."""
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 _AGAIN = "copy the model again, or save it anew"
 
 
-ADDED = ("formulation", "options")
+ADDED = ("formulation", "options", "members", "rule")
 """Keys that a file of before they existed lacks."""
 
 
 class ModelError(UserError):
     """A saved model cannot be used; one line with the file and the way out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of several networks that answer together."""
+
+    backbone: str
+    """timm model name."""
+    share: float
+    """What its probabilities count, above 0; all members' add up to 1."""
+    formulation: str = "joint"
+    """As in `ModelDescription`."""
+    options: Mapping[str, int] = field(default_factory=dict)
+    """As in `ModelDescription`."""
+    mean: tuple[float, float, float]
+    """Of its own normalization, which is part of the network."""
+    std: tuple[float, float, float]
+    trial_id: str = ""
+    """The trial that it was trained in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How probabilities become answers: divided by the prior to the power tau."""
+
+    tau: float
+    """0 to 1."""
+    prior: tuple[float, ...]
+    """Share of each class in the pictures that were trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +82,11 @@ class ModelDescription:
     std: tuple[float, float, float]
     weights_sha256: str
     """Of `model.safetensors`, in hex."""
+    members: tuple[Member, ...] = ()
+    """Networks that answer together, each with its own normalization; then mean is 0, std is 1, and `backbone` that of
+    the first."""
+    rule: Rule | None = None
+    """The decision rule, where there is one; it is part of the network."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Where the network comes from, as its maker noted: scores, configuration, seeds, split, versions."""
 
@@ -67,6 +103,13 @@ class ModelDescription:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
         except (ValueError, TypeError) as error:
             raise UserError(f"the record of a model must be strict JSON: {error}") from error
+
+    @property
+    def name(self) -> str:
+        """The network in words."""
+        if len(self.members) < 2:
+            return self.backbone
+        return f"{len(self.members)} networks: {', '.join(member.backbone for member in self.members)}"
 
     def preprocessing(self) -> dict[str, Any]:
         """How to get from a picture file to the network's input with Pillow and NumPy, in words and numbers."""
@@ -98,6 +141,8 @@ class ModelDescription:
         }
 
     def _use(self) -> dict[str, str]:
+        if self.members:
+            return self._use_together()
         values = {attribute: list(dict.fromkeys(by_class)) for attribute, by_class in self.attributes.items()}
         order = "; ".join(f"{attribute}: {', '.join(names)}" for attribute, names in values.items())
         combine = (
@@ -124,6 +169,17 @@ class ModelDescription:
             "output": f"logits of shape (batch, {num}) in the order of classes; softmax makes them probabilities",
         }
 
+    def _use_together(self) -> dict[str, str]:
+        rule = "" if self.rule is None else ", divided by the rule's prior to the power of its tau"
+        return {
+            "network": "for each of members, from 0: timm.create_model(backbone, num_classes="
+            f"{len(self.classes)}, **options).eval() with the tensors of {WEIGHTS} whose names begin with members., "
+            "its number and a point, without these (heads and separate: as in the model of one such network)",
+            "input": "the pixels from above, less the member's own mean, divided by its own std",
+            "output": f"the members' probabilities (softmax of their logits), added up by their shares{rule}; the "
+            "class of the largest is the answer",
+        }
+
     def _create(self, num: int | str, **options: str) -> str:
         words = "".join(f", {name}={value!r}" for name, value in {**self.options, **options}.items())
         return f"timm.create_model({self.backbone!r}, num_classes={num}{words})"
@@ -143,10 +199,10 @@ def read_description(path: Path) -> ModelDescription:
         raise ModelError(f"{path} cannot be read ({error.strerror}); name the folder of a saved model") from error
     if not isinstance(values, dict) or "format" not in values:
         raise ModelError(f"{path} describes no model (no key 'format'); name the folder of a saved model")
-    if values["format"] != FORMAT:
+    if values["format"] not in (FORMAT, TOGETHER):
         raise ModelError(
-            f"{path} has the format {values['format']!r}, only {FORMAT} is known here; update macrotune, or save "
-            "the model with this version"
+            f"{path} has the format {values['format']!r}, only {FORMAT} and {TOGETHER} are known here; update "
+            "macrotune, or save the model with this version"
         )
     if missing := [name for name in _CHECKS if name not in values and name not in ADDED]:
         raise ModelError(f"{path}: no key {', '.join(missing)}; {_AGAIN}")
@@ -156,6 +212,8 @@ def read_description(path: Path) -> ModelDescription:
     num = len(values["classes"])
     if any(len(by_class) != num for by_class in values["attributes"].values()):
         raise ModelError(f"{path}: attributes must have a value for each of the {num} classes; {_AGAIN}")
+    if (values.get("rule") or {}).get("prior") and len(values["rule"]["prior"]) != num:
+        raise ModelError(f"{path}: the prior of the rule must have a share for each of the {num} classes; {_AGAIN}")
     if values["stored_size"] < values["image_size"]:
         raise ModelError(f"{path}: stored_size is smaller than image_size; {_AGAIN}")
     if values.get("formulation", "joint") != "joint" and not values["attributes"]:
@@ -164,8 +222,15 @@ def read_description(path: Path) -> ModelDescription:
         )
     known = {entry.name: values[entry.name] for entry in fields(ModelDescription) if entry.name in values}
     known |= {name: tuple(values[name]) for name in ("classes", "mean", "std")}
+    known["members"] = tuple(_member(each) for each in values.get("members", ()))
+    rule = values.get("rule")
+    known["rule"] = None if rule is None else Rule(tau=rule["tau"], prior=tuple(rule["prior"]))
     known["attributes"] = {name: tuple(by_class) for name, by_class in values["attributes"].items()}
     return ModelDescription(**known)
+
+
+def _member(values: Mapping[str, Any]) -> Member:
+    return Member(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
 def refuse_other_classes(model_classes: Sequence[str], data_classes: Iterable[str]) -> tuple[str, ...]:
@@ -208,6 +273,42 @@ def _is_colour(value: object) -> bool:
     )
 
 
+def _are_members(value: object) -> bool:
+    """Whether each has what a network needs."""
+    if not isinstance(value, list):
+        return False
+    names = {entry.name for entry in fields(Member)}
+    return all(
+        isinstance(each, dict)
+        and each.keys() <= names
+        and _is_text(each.get("backbone"))
+        and each.get("formulation", "joint") in FORMULATIONS
+        and isinstance(each.get("options", {}), dict)
+        and all(map(_is_size, each.get("options", {}).values()))
+        and _is_colour(each.get("mean"))
+        and _is_colour(each.get("std"))
+        and min(each["std"]) > 0
+        and _is_share(each.get("share"))
+        for each in value
+    )
+
+
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float) and 0 < value <= 1  # type: ignore[operator]  # a number by then
+
+
+def _is_rule(value: object) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"tau", "prior"}
+        and _is_share(value["tau"])
+        and isinstance(value["prior"], list)
+        and all(map(_is_share, value["prior"]))
+    )
+
+
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     "backbone": _is_text,
     "classes": lambda value: _is_names(value) and len(value) > 1 and len(set(value)) == len(value),
@@ -219,5 +320,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "mean": _is_colour,
     "std": lambda value: _is_colour(value) and min(value) > 0,
     "weights_sha256": _is_text,
+    "members": _are_members,
+    "rule": _is_rule,
     "record": lambda value: isinstance(value, dict),
 }

@@ -58,14 +58,14 @@ def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None
         )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"torch cannot write {described.backbone} as ONNX ({reason}); try another --opset") from error
+        raise ModelError(f"torch cannot write {described.name} as ONNX ({reason}); try another --opset") from error
     assert program is not None  # None is for exports without dynamo
     size = described.image_size
     program.model.metadata_props.update(
         {
             "classes": json.dumps(described.classes),
             "attributes": json.dumps(dict(described.attributes)),
-            "backbone": described.backbone,
+            "backbone": described.name,
             "input": f"{INPUT}: float32 (batch, 3, {size}, {size}), RGB pixels / 255; normalization is in the graph",
             "preprocessing": json.dumps(described.preprocessing()["steps"][:6]),
             "output": f"{OUTPUT}: float32 (batch, {len(described.classes)}); softmax makes them probabilities",

@@ -14,7 +14,6 @@ import torch
 
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
-from trainables.data.decoding import MOST_GB
 from trainables.errors import UserError
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.saved.model_description import ModelError
@@ -36,8 +35,8 @@ class Predictions:
     """`(N, C) float32`."""
     bad: Mapping[str, str]
     """Path of a picture that could not be read to the reason."""
-    flat: tuple[str, ...] = ()
-    """The readable pictures that are nearly one colour."""
+    warnings: tuple[str, ...] = ()
+    """What should be looked at among the pictures."""
 
 
 def predict_probabilities(
@@ -48,7 +47,7 @@ def predict_probabilities(
     batch_size: int = 64,
     flip: bool = False,
     on_progress: Progress | None = None,
-    picture_memory: float = MOST_GB,
+    memory_bytes: int | None = None,
 ) -> Predictions:
     """Averages the models' probabilities for each picture.
 
@@ -61,7 +60,7 @@ def predict_probabilities(
         batch_size: Pictures that go through a network at once.
         flip: Whether to average over each picture and its mirror image.
         on_progress: Told how far it is.
-        picture_memory: Most memory in GB that decoding one picture may take.
+        memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
 
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
@@ -81,8 +80,9 @@ def predict_probabilities(
             size,
             cache_dir,
             on_progress=lambda done, total: report("decoding pictures", done, total),
-            most_gb=picture_memory,
+            memory_bytes=memory_bytes,
         )
+    warnings = tuple(dict.fromkeys(words for cache in caches.values() for words in cache.warnings))
     found = {path: reason for cache in caches.values() for path, reason in cache.bad.items()}
     bad = {path: found[path] for path in different if path in found}
     readable = [path for path in paths if path not in bad]
@@ -96,9 +96,7 @@ def predict_probabilities(
             report("predicting", before + count, passes)
 
         total += side_probabilities(model, side, batch_size, flip=flip, on_progress=done)[:, order]
-    flat = {path for cache in caches.values() for path in cache.flat}
-    nearly_one_colour = tuple(path for path in different if path in flat)
-    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad, nearly_one_colour)
+    return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad, warnings)
 
 
 def load_models(paths: Sequence[Path], device: str = "auto") -> list[SavedModel]:

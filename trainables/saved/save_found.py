@@ -9,8 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,49 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.reason import typed_reason
 
 ROOT = Path(__file__).resolve().parents[2]
+SAVING_SECONDS = 600
+"""How long saving a model may take; it takes some seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundMember:
+    """A trial that is to answer."""
+
+    trial_id: str
+    config: TrialConfig
+    checkpoint: Path
+    """Its folder, with the weights of its best epoch."""
+    share: float
+    """What its probabilities count; all members' add up to 1."""
 
 
 def begin_saving(
-    folder: Path, checkpoint: Path, config: TrialConfig, task: TaskConfig, record: Mapping[str, Any]
+    folder: Path,
+    members: Sequence[FoundMember],
+    task: TaskConfig,
+    record: Mapping[str, Any],
+    *,
+    tau: float = 0.0,
+    prior: Sequence[float] = (),
 ) -> subprocess.Popen[str]:
-    """Begins to save a trial's best weights as a model; `end_saving` waits for it.
+    """Begins to save trials as one model; `end_saving` waits for it.
 
     Args:
         folder: Where the model goes.
-        checkpoint: The trial's folder.
-        config: What it trained.
-        task: Its task.
+        members: The trials.
+        task: Their task.
         record: What the model's description says of how it was made.
+        tau: Power of the prior that probabilities are divided by; 0 for no decision rule.
+        prior: Share of each class in what was trained on; needed where there is a rule.
 
     Raises:
         OSError: No process can be started.
     """
     what = {
         "folder": str(folder),
-        "checkpoint": str(checkpoint),
-        "config": asdict(config),
+        "members": [{**asdict(member), "checkpoint": str(member.checkpoint)} for member in members],
         "task": asdict(task),
+        "rule": {"tau": tau, "prior": list(prior)} if tau else None,
         "record": dict(record),
     }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -63,8 +84,9 @@ def end_saving(process: subprocess.Popen[str]) -> None:
 
     Raises:
         OSError: It could not be saved; says why.
+        subprocess.TimeoutExpired: It has not been saved in `SAVING_SECONDS`.
     """
-    said = process.communicate()[1].strip().splitlines()
+    said = process.communicate(timeout=SAVING_SECONDS)[1].strip().splitlines()
     if process.returncode:
         raise OSError(said[-1] if said else f"its process ended with {process.returncode}")
 
@@ -72,15 +94,26 @@ def end_saving(process: subprocess.Popen[str]) -> None:
 def main() -> int:
     """Saves what stands on stdin; a failure is one line on stderr."""
     what = json.load(sys.stdin)
-    from trainables.saved.final_model import save_trained
-
-    config, task = TrialConfig(**what["config"]), TaskConfig.from_json(what["task"])
     try:
-        save_trained(Path(what["checkpoint"]), config, task, Path(what["folder"]), what["record"])
+        _save(what)
     except Exception as error:
         print(typed_reason(error), file=sys.stderr)
         return 1
     return 0
+
+
+def _save(what: Mapping[str, Any]) -> None:
+    from trainables.saved.final_model import save_trained, save_trained_together
+
+    task, folder = TaskConfig.from_json(what["task"]), Path(what["folder"])
+    members = [
+        FoundMember(**{**each, "config": TrialConfig(**each["config"]), "checkpoint": Path(each["checkpoint"])})
+        for each in what["members"]
+    ]
+    if len(members) == 1 and what["rule"] is None:
+        save_trained(members[0].checkpoint, members[0].config, task, folder, what["record"])
+        return
+    save_trained_together(members, what["rule"], task, folder, what["record"])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,18 @@ from trainables.data.cache import stored_size
 from trainables.networks.formulation import Attributes, assemble
 from trainables.networks.model import choose_device, memory_format, size_options
 from trainables.reason import reason_of
-from trainables.saved.model_description import DESCRIPTION, WEIGHTS, ModelDescription, ModelError, read_description
+from trainables.saved.model_description import (
+    DESCRIPTION,
+    TOGETHER,
+    WEIGHTS,
+    Member,
+    ModelDescription,
+    ModelError,
+    Rule,
+    read_description,
+)
 from trainables.saved.model_description import refuse_other_classes as refuse_other_classes
+from trainables.saved.together import Together
 
 _AGAIN = "copy the model again, or save it anew"
 
@@ -58,10 +68,7 @@ def save_model(
         UserError: The record holds what strict JSON cannot, such as NaN; nothing is written.
         OSError: The folder cannot be written.
     """
-    settings = getattr(model, "pretrained_cfg", None) or {}
-    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(model).items()}
-    metadata = {"holds": _words(backbone, formulation, classes)}  # one entry: safetensors writes more in any order
-    weights = safetensors.torch.save(tensors, metadata=metadata)
+    mean, std = colours(model)
     description = ModelDescription(
         backbone=backbone,
         formulation=formulation,
@@ -70,11 +77,59 @@ def save_model(
         attributes={name: tuple(by_class) for name, by_class in attributes.items()},
         image_size=image_size,
         stored_size=stored_size(image_size),
-        mean=_channels(settings.get("mean")),
-        std=_channels(settings.get("std")),
-        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        mean=mean,
+        std=std,
+        weights_sha256="",
         record=dict(record),
     )
+    return _write(folder, model, description)
+
+
+def save_together(
+    folder: Path,
+    networks: Sequence[nn.Module],
+    members: Sequence[Member],
+    rule: Rule | None,
+    *,
+    classes: Sequence[str],
+    attributes: Mapping[str, Sequence[str]],
+    image_size: int,
+    record: Mapping[str, Any],
+) -> ModelDescription:
+    """Writes networks that answer together, or one with a decision rule, as one model; as `save_model` otherwise.
+
+    Args:
+        folder: Where it goes.
+        networks: Each answers with logits of the classes.
+        members: What there is to say of each, in the same order.
+        rule: What their mean is divided by.
+        classes: Names of the classes, in order.
+        attributes: As in `ModelDescription`.
+        image_size: Side in pixels, of all.
+        record: What the description says of how it was made.
+    """
+    description = ModelDescription(
+        format=TOGETHER,
+        backbone=members[0].backbone,
+        classes=tuple(classes),
+        attributes={name: tuple(by_class) for name, by_class in attributes.items()},
+        image_size=image_size,
+        stored_size=stored_size(image_size),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        weights_sha256="",
+        members=tuple(members),
+        rule=rule,
+        record=dict(record),
+    )
+    return _write(folder, Together(networks, members, rule), description)
+
+
+def _write(folder: Path, network: nn.Module, description: ModelDescription) -> ModelDescription:
+    tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(network).items()}
+    metadata = {"holds": _words(description)}  # one entry: safetensors writes more in any order
+    weights = safetensors.torch.save(tensors, metadata=metadata)
+    description = replace(description, weights_sha256=hashlib.sha256(weights).hexdigest())
     text = description.to_json()
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in ((WEIGHTS, weights), (DESCRIPTION, text.encode())):
@@ -103,11 +158,10 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
         )
     content, weights = _read_weights(folder / WEIGHTS)
     network = _build(description, folder)
-    wanted = _words(description.backbone, description.formulation, description.classes)
     if unlike := _difference(_tensors(network), weights):
         raise ModelError(
-            f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {wanted}: {unlike}; put the "
-            "two files of one model side by side"
+            f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {_words(description)}: {unlike}; "
+            "put the two files of one model side by side"
         )
     digest = hashlib.sha256(content).hexdigest()
     if digest != description.weights_sha256:
@@ -157,22 +211,28 @@ def _read_weights(path: Path) -> tuple[bytes, dict[str, torch.Tensor]]:
 
 
 def _build(description: ModelDescription, folder: Path) -> nn.Module:
-    name = description.backbone
+    if not description.members:
+        return _build_one(description, description, folder)
+    networks = [_build_one(member, description, folder) for member in description.members]
+    return Together(networks, description.members, description.rule)
+
+
+def _build_one(one: ModelDescription | Member, whole: ModelDescription, folder: Path) -> nn.Module:
     unknown = (
-        f"{folder / DESCRIPTION}: timm {timm.__version__} does not know the backbone {name!r}; install the version "
-        "that it was trained with"
+        f"{folder / DESCRIPTION}: timm {timm.__version__} does not know the backbone {one.backbone!r}; install the "
+        "version that it was trained with"
     )
-    if not timm.is_model(name):  # create_model would take a name such as hf-hub:... for leave to download
+    if not timm.is_model(one.backbone):  # create_model would take a name such as hf-hub:... for leave to download
         raise ModelError(unknown)
-    options: dict[str, Any] = dict(description.options)
-    overlay = {"mean": description.mean, "std": description.std}
+    options: dict[str, Any] = dict(one.options)
+    overlay = {"mean": one.mean, "std": one.std}
     try:
         with torch.random.fork_rng(devices=[]):
             return assemble(
-                description.formulation,
-                len(description.classes),
-                description.attributes,
-                lambda num: timm.create_model(name, num_classes=num, pretrained_cfg_overlay=overlay, **options),
+                one.formulation,
+                len(whole.classes),
+                whole.attributes,
+                lambda num: timm.create_model(one.backbone, num_classes=num, pretrained_cfg_overlay=overlay, **options),
             )
     except RuntimeError as error:  # a tag that is not known
         raise ModelError(f"{unknown} ({error})") from error
@@ -180,14 +240,21 @@ def _build(description: ModelDescription, folder: Path) -> nn.Module:
 
 def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     """All tensors under the names that they have in a file: plain timm's."""
+    if isinstance(network, Together):
+        return {
+            f"members.{place}.{name}": value
+            for place, member in enumerate(network.members)
+            for name, value in _tensors(member).items()
+        }
     own = network.state_dict()
     if isinstance(network, Attributes):
         return {name: own[inner] for name, inner in network.saved_names().items()}
     return own
 
 
-def _words(backbone: str, formulation: str, classes: Sequence[str]) -> str:
-    return f"{backbone} with {len(classes)} classes" + (f" as {formulation}" if formulation != "joint" else "")
+def _words(described: ModelDescription) -> str:
+    formulation = f" as {described.formulation}" if described.formulation != "joint" else ""
+    return f"{described.name} with {len(described.classes)} classes{formulation}"
 
 
 def _holds(content: bytes) -> str:
@@ -195,6 +262,12 @@ def _holds(content: bytes) -> str:
     length = int.from_bytes(content[:8], "little")
     note = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     return note.get("holds", "the weights of another network")
+
+
+def colours(network: nn.Module) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and std that a network was pretrained with; a half where it says none."""
+    settings = getattr(network, "pretrained_cfg", None) or {}
+    return _channels(settings.get("mean")), _channels(settings.get("std"))
 
 
 def _channels(values: Sequence[float] | None) -> tuple[float, float, float]:

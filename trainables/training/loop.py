@@ -24,10 +24,13 @@ from trainables.training.compiling import CompileWatch
 from trainables.training.loss import Loss
 from trainables.training.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
 from trainables.training.optim import CLIP_GRAD_NORM, freeze_backbone, peak_lr
+from trainables.training.pulse import Pulse
 from trainables.training.state import TrainState, seed_everything
 
 EVAL_BATCH_FACTOR = 2
 """Evaluation needs no gradients, so twice the training batch fits in the same memory."""
+SILENT = Pulse()
+"""Tells nobody."""
 
 
 def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
@@ -35,12 +38,12 @@ def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
     return num_batches(num_images, task.batch_size)
 
 
-def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
+def fit(state: TrainState, data: TaskData, pulse: Pulse = SILENT) -> Iterator[EpochReport]:
     """Trains from where `state` is to the task's last epoch and yields a report after each.
 
     Same seed, same state, same device and threads: same numbers, wherever it was interrupted. A network whose
     loss is no longer finite has diverged; the report of that epoch has macro-F1 NaN, and training ends. Between
-    two reports `state` also holds what the network answered.
+    two reports `state` also holds what the network answered. `pulse` is told how far an epoch is.
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
@@ -51,8 +54,9 @@ def fit(state: TrainState, data: TaskData) -> Iterator[EpochReport]:
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
-            train = train_epoch(state, data.train, augment, normalize, criterion)
+            train = train_epoch(state, data.train, augment, normalize, criterion, pulse)
             train_seconds = time.perf_counter() - started
+            pulse.stage("validating")
             val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
         diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
         state.epoch = epoch
@@ -92,7 +96,12 @@ class TrainedEpoch:
 
 
 def train_epoch(
-    state: TrainState, side: Side, augment: Augment, normalize: Normalizer, criterion: Loss
+    state: TrainState,
+    side: Side,
+    augment: Augment,
+    normalize: Normalizer,
+    criterion: Loss,
+    pulse: Pulse = SILENT,
 ) -> TrainedEpoch:
     """One pass over the training side; the device is waited for once, at the end."""
     state.model.train()
@@ -103,7 +112,9 @@ def train_epoch(
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
     answers, truths = [], []
-    for stored, labels in side.batches(state.task.batch_size, shuffled=True, sampling=state.config.sampling):
+    batches = side.batches(state.task.batch_size, shuffled=True, sampling=state.config.sampling)
+    num, num_classes = num_batches(len(side), state.task.batch_size), len(state.task.classes)
+    for number, (stored, labels) in enumerate(batches, start=1):
         pictures, targets = augment(stored, labels)
         state.optimizer.zero_grad(set_to_none=True)
         parts = zip(pictures.chunk(state.micro_batches), targets.chunk(state.micro_batches), strict=True)
@@ -120,8 +131,9 @@ def train_epoch(
         state.schedule.step()
         if state.ema is not None:
             state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
+        pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
     truth = torch.cat(truths)
-    f1 = macro_f1(torch.cat(answers), truth, len(state.task.classes))
+    f1 = macro_f1(torch.cat(answers), truth, num_classes)
     return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth))
 
 

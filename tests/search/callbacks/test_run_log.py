@@ -65,7 +65,7 @@ def test_a_resumed_run_draws_on_and_repeats_nothing(
     run(again, a_trial(), a_result(2, 0.4), a_result(3, 0.5, done=True))
     again.on_experiment_end([])
     assert [line["epoch"] for line in lines(tmp_path / "trials.jsonl")] == [1, 2, 3]
-    points = curve(tmp_path / "tensorboard" / "00000", "macro_f1/val")
+    points = curve(RunFolder(tmp_path).curves("00000"), "macro_f1/val")
     assert [step for step, _ in points] == [1, 2, 3]
     assert [line["event"] for line in lines(tmp_path / "events.jsonl")].count("repeated") == 1
 

@@ -122,3 +122,13 @@ def test_state_survives_pickle_and_save(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_named_with_its_value(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_scheduler(**{**GOAL, **wrong})
+
+
+def test_a_spared_trial_counts_at_the_rungs_and_is_not_stopped() -> None:
+    scheduler = build_scheduler(**GOAL, grace_period=1, reduction_factor=3, spared=("default",))
+    assert [report(scheduler, name, 1, 0.5) for name in "abc"] == 3 * ["CONTINUE"]
+    assert report(scheduler, "default", 1, 0.1) == "CONTINUE"
+    assert scheduler.rungs[1]["default"] == 0.1
+    assert report(scheduler, "other", 1, 0.1) == "STOP"
+    assert report(scheduler, "default", 27, 0.1) == "STOP"
+    assert report(build_scheduler(**GOAL, spared=("default",)), "default", 2, math.nan) == "STOP"

@@ -185,7 +185,7 @@ def test_weights_of_another_network_are_named_with_what_was_wanted(folder: Path,
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": 2}, "has the format 2, only 1 is known"),
+        ({"format": 3}, "has the format 3, only 1 and 2 are known"),
         (
             {"backbone": "resnet_of_tomorrow"},
             f"timm {timm.__version__} does not know the backbone 'resnet_of_tomorrow'",

@@ -16,16 +16,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from trainables.data.demo.portrait import Look, draw_portrait, mix
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 
+LOCK_SECONDS = 600.0
+"""How long a process waits for others that draw the same pictures, which takes some seconds."""
 FORMAT = 2
 """Rises with every change of what is drawn, so that an older demo set is not taken for a new one."""
 MARKER = "demo.json"
@@ -104,7 +107,8 @@ def make_demo_data(
     if is_made(target, recipe):
         return out
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / f".{target.name}.lock"):
+    lock = target.parent / f".{target.name}.lock"
+    with _held(lock):
         if is_made(target, recipe):  # by a process that held the lock before
             return out
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
@@ -114,6 +118,24 @@ def make_demo_data(
             (folder / MARKER).write_text(json.dumps(recipe, indent=2) + "\n")
             folder.rename(target)
     return out
+
+
+@contextmanager
+def _held(lock: Path) -> Iterator[None]:
+    """While inside, other processes that want the same demo set wait.
+
+    Raises:
+        UserError: Another process has held it for `LOCK_SECONDS`.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=LOCK_SECONDS)
+    except Timeout as error:
+        raise UserError(f"another process has held {lock} for {LOCK_SECONDS:g} s: end it and try again") from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def is_made(out: Path, recipe: dict[str, int]) -> bool:
@@ -173,7 +195,7 @@ def draw_all(folder: Path, recipe: Mapping[str, int], workers: int) -> None:
     others = [subprocess.Popen([*command, str(k)], cwd=root, stdin=subprocess.DEVNULL) for k in range(1, workers)]
     try:
         draw_share(folder, recipe, workers, 0)
-        if any(process.wait() for process in others):
+        if any(process.wait(LOCK_SECONDS) for process in others):
             raise RuntimeError(f"a process that draws into {folder} has failed; its own message is above")
     finally:
         for process in others:

@@ -1,0 +1,91 @@
+"""The report's section on what the best score is worth, and on the model that the search left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from results.pages.cells import interval, three
+from results.records.found import Found, load_found
+from results.records.run_folder import RunFolder
+from trainables.strict_json import RecordError
+
+
+def found_section(folder: RunFolder) -> dict[str, Any]:
+    """What `found.html.j2` shows; nothing for a run that found nothing, or from before this was kept."""
+    try:
+        found = load_found(folder.found_json)
+    except (RecordError, OSError) as error:
+        return {"found": None, "found_words": [f"What the search found cannot be shown: {error}"]}
+    if found is None:
+        return {"found": None, "found_words": []}
+    return {
+        "found": found,
+        "found_words": _worth(found),
+        "found_members": [
+            (each["trial_id"], each["backbone"], f"{each['share']:.0%}", f"{each['val_macro_f1']:.4f}")
+            for each in found.members
+        ],
+        "found_methods": _methods(found),
+        "found_model": _model(found),
+    }
+
+
+def _worth(found: Found) -> list[str]:
+    if found.val_interval is None or found.val_corrected is None:
+        return ["The answers of the best trial were not kept, so what its score is worth is not known."]
+    return [
+        f"The best validation score is {interval(found.val_interval)} (95% interval over {found.people} groups of the "
+        f"validation side). It was picked for being the highest of {found.epochs} epochs of {found.trials} trials. "
+        f"Picked on other people than those it is scored on, it comes to {interval(found.val_corrected)}: that is what "
+        "to expect of new people.",
+    ]
+
+
+def _methods(found: Found) -> list[tuple[str, str, str]]:
+    """Each way of answering, its score on people who did not choose, and whether it is what the model does."""
+    if found.selection is None:
+        return []
+    taken = found.selection["method"]
+    return [
+        (name, interval(score), "in the model" if name == taken else "")
+        for name, score in found.selection["crossfit"].items()
+    ]
+
+
+def _model(found: Found) -> list[str]:
+    if not found.members:
+        return ["No trial's weights were kept, so there is no model."]
+    size = f"{found.model_bytes / 1e6:.1f} MB"
+    if len(found.members) == 1:
+        sentences = [f"The model in the folder model is the trial {found.members[0]['trial_id']} alone, {size}."]
+    else:
+        sentences = [
+            f"The model in the folder model is made of {len(found.members)} trials, {size}. It takes about "
+            f"{found.time_factor:.1f} times the time of the best trial alone, by the speed at which they trained."
+        ]
+    if found.selection is not None:
+        sentences += _judged(found, found.selection)
+    return sentences
+
+
+def _judged(found: Found, selection: Mapping[str, Any]) -> list[str]:
+    sentences = []
+    if len(selection["crossfit"]) > 1:
+        sentences.append(
+            f"On people who did not choose, the better of the two ensembles gains {_signed(selection['gain'])} over "
+            "the best trial alone; it is taken where that is more than 0."
+        )
+    rule = f"{_signed(selection['rule_gain'])} on people who did not choose"
+    if found.tau:
+        sentences.append(f"Its answers are divided by the prior to the power of {found.tau:g}: {rule}.")
+    else:
+        sentences.append(f"Dividing by the prior to a power is not used, it was not beyond noise: {rule}.")
+    return sentences
+
+
+def _signed(score: Mapping[str, float | None]) -> str:
+    """A difference with its interval."""
+    value, low, high = (score[end] for end in ("value", "low", "high"))
+    sign = "+" if value is not None and value >= 0 else ""
+    return f"{sign}{three(value)} [{three(low)}, {three(high)}]"

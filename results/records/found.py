@@ -1,0 +1,67 @@
+"""What a search found, as its end judged it: `runs/<name>/found.json`, which the report and the record read.
+
+It says what the best validation score is worth, and which trials answer together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from trainables.strict_json import RecordError, load_object, save_object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The best trial's score without flattery, and the model that was put together."""
+
+    trial_id: str
+    """The best trial."""
+    val_interval: dict[str, Any] | None
+    """Its validation macro-F1, with the 95% interval over people; None where its answers were not kept."""
+    val_corrected: dict[str, Any] | None
+    """The same for having picked the best trial and epoch: chosen on other people than those it is scored on."""
+    people: int
+    """Groups of the validation side."""
+    trials: int
+    """Trials among which the best was picked."""
+    epochs: int
+    """Epochs of them all."""
+    members: Sequence[Mapping[str, Any]]
+    """`trial_id`, `backbone`, `share` and `val_macro_f1` of each trial that answers, the largest share first; none
+    where no weights were kept."""
+    selection: Mapping[str, Any] | None
+    """What cross-fitting said (`results.statistics.ensemble.Selection`); None where no answers were kept."""
+    model_bytes: int
+    """Weights of all members on disk."""
+    time_factor: float
+    """How many times as long the members take as the best of them alone, by the speed they trained at."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As strict JSON values."""
+        return asdict(self)
+
+    def save(self, path: Path) -> None:
+        """Writes it, whole or not at all."""
+        save_object(path, self.to_json())
+
+    @property
+    def tau(self) -> float:
+        """Power of the prior in the decision rule; 0 where there is none."""
+        return float(self.selection["tau"]) if self.selection else 0.0
+
+
+def load_found(path: Path) -> Found | None:
+    """Reads what `save` wrote; None where a run has none, as runs from before there was this, or which were killed.
+
+    Raises:
+        RecordError: The file is corrupt; names it.
+    """
+    if not path.is_file():
+        return None
+    values = load_object(path)
+    if values.keys() != {field.name for field in fields(Found)}:
+        raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
+    return Found(**values)

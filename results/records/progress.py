@@ -1,0 +1,74 @@
+"""How a search went: the best score over the epochs spent, and what the winner's configuration does differently."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+
+from results.records.record import SearchRun, trial_config
+from results.records.run_folder import Line
+from trainables.config import TrialConfig
+from trainables.report import METRIC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob:
+    """One setting in two configurations."""
+
+    name: str
+    """Field of `TrialConfig`."""
+    first: object
+    second: object
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two have different values."""
+        return self.first != self.second
+
+
+def knobs(first: TrialConfig, second: TrialConfig) -> list[Knob]:
+    """Every setting of two configurations, in the order of `TrialConfig`."""
+    other = asdict(second)
+    return [Knob(name=name, first=value, second=other[name]) for name, value in asdict(first).items()]
+
+
+def default_of(run: SearchRun) -> TrialConfig | None:
+    """The default configuration of a run's space, which stands before all others; None where the run has none.
+
+    Raises:
+        RecordError: It is no configuration of this version.
+    """
+    return trial_config(run.points[0], f"run {run.name}: points") if run.points else None
+
+
+def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tuple[int, float]]:
+    """The best validation macro-F1 after each epoch that any trial trained, in the order in which they ended.
+
+    An epoch that was trained again after a restart counts once. Failed trials cost epochs, and do not count.
+
+    Args:
+        epochs: The lines of a run.
+        failed: Names of the trials that failed.
+
+    Returns:
+        Epochs spent and best score by then, one pair an epoch from the first that has a score.
+    """
+    seen: set[tuple[str, object]] = set()
+    best, curve = -math.inf, []
+    for line in sorted(epochs, key=lambda line: line.time):
+        key = (line.trial_id, line.values.get("epoch"))
+        if key in seen:
+            continue
+        seen.add(key)
+        score = line.values.get(METRIC)
+        if isinstance(score, (int, float)) and line.trial_id not in failed:
+            best = max(best, float(score))
+        if math.isfinite(best):
+            curve.append((len(seen), best))
+    return curve
+
+
+def shown(value: object) -> str:
+    """A setting as people read it: floats with three digits that count."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,247 @@
+"""What a run comes to in one row: its state, its scores, its size, and how to go on.
+
+Everything is read from the run's folder each time; the state is derived, never stored. Of the logs only what the row
+needs is read, so that a list of many runs takes no longer than it must.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from results.records.best import seconds_at_work
+from results.records.presence import Presence, who_is_at
+from results.records.record import TRIAL_ENDS, SearchRun
+from results.records.run_folder import Line, RunFolder, load_run
+from results.records.trials import statuses_of
+from trainables.errors import UserError
+from trainables.report import METRIC, TrialStatus
+from trainables.strict_json import RecordError, load_object
+
+RUNS = Path(__file__).resolve().parents[2] / "runs"
+"""Where runs lie unless a command says otherwise."""
+
+
+class RunState(StrEnum):
+    """The state of a run, in the words that people see."""
+
+    HERE = "running here"
+    """A process of this machine is at it."""
+    ELSEWHERE = "running elsewhere"
+    """A process of another machine that sees the folder is at it."""
+    FINISHED = "finished"
+    """All its trials have ended, and there is a best one."""
+    INTERRUPTED = "interrupted"
+    """Trials are left, and nobody is at it."""
+    FAILED = "failed"
+    """All its trials have ended and none has a score, or its driver crashed."""
+    UNREADABLE = "cannot be read"
+    """Its files are damaged, or of another version."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process is at it."""
+        return self in (RunState.HERE, RunState.ELSEWHERE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScore:
+    """Macro-F1 of a re-trained model on people never seen."""
+
+    __test__ = False  # no class of tests, whatever pytest thinks of its name
+
+    trial_id: str
+    """Trial that was trained again, or `default`."""
+    value: float
+    low: float
+    """Lower end of its 95% interval; NaN where it is not known."""
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """One run in a list of runs; where a run cannot be read, only its name, state, size and problem are known."""
+
+    name: str
+    state: RunState
+    presence: Presence | None = None
+    """The process that is at it."""
+    problem: str = ""
+    """Why it cannot be read, why it failed, or why it ended early."""
+    space: str = ""
+    data: str = ""
+    """The pictures: folder or file, without its parents."""
+    pictures: int = 0
+    classes: int = 0
+    started: str = ""
+    """When it began: ISO 8601 with offset."""
+    asked: int = 0
+    """Trials asked for."""
+    done: int = 0
+    """Trials that have ended for good."""
+    ends: tuple[tuple[str, int], ...] = ()
+    """How many ended in which state."""
+    best: float = math.nan
+    """Best validation macro-F1; NaN while there is none."""
+    best_trial: str = ""
+    backbone: str = ""
+    """Of the best trial."""
+    test: TestScore | None = None
+    """What a re-training found."""
+    seconds: float = 0.0
+    """Time at work, pauses left out."""
+    size_bytes: int = 0
+    """On disk."""
+    has_report: bool = False
+    has_model: bool = False
+    """Whether it can answer pictures."""
+
+    def next_command(self, storage: Path) -> str:
+        """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
+        flag = "" if storage == RUNS else f" --storage {shlex.quote(str(storage))}"
+        if self.state.is_running or self.state == RunState.UNREADABLE:
+            return ""
+        if self.done < self.asked:
+            return f"python search/run.py --resume {self.name}{flag}"
+        if self.state == RunState.FINISHED and self.test is None:
+            return f"python scripts/retrain.py --run {self.name}{flag}"
+        return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
+
+
+def run_names(storage: Path) -> list[str]:
+    """Names of the runs in a folder, in no order that matters."""
+    return sorted(path.parent.name for path in storage.glob("*/run.json") if not path.parent.name.startswith("."))
+
+
+def summaries(storage: Path) -> list[RunSummary]:
+    """All runs in a folder, the one that began last first; one that is deleted meanwhile is left out."""
+    rows = [row for name in run_names(storage) if (row := summary(storage / name)) is not None]
+    return sorted(rows, key=lambda row: row.started, reverse=True)
+
+
+def summary(run_dir: Path) -> RunSummary | None:
+    """One run; None if its folder is gone."""
+    folder = RunFolder(run_dir)
+    size = size_on_disk(run_dir)
+    presence = who_is_at(folder.presence) or who_is_at(folder.retrained.presence)
+    try:
+        run = load_run(run_dir)
+        return _summary(run, folder, presence, size)
+    except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+        if not run_dir.is_dir():
+            return None
+        return RunSummary(
+            name=run_dir.name, state=RunState.UNREADABLE, presence=presence, problem=str(error), size_bytes=size
+        )
+
+
+def _summary(run: SearchRun, folder: RunFolder, presence: Presence | None, size: int) -> RunSummary:
+    epochs, events = folder.epochs(), folder.events()
+    states = {trial_id: status for trial_id, (status, _) in statuses_of(epochs, events).items()}
+    counts = Counter(states.values())
+    best, trial_id = _best(epochs, states)
+    done = sum(counts[end] for end in TRIAL_ENDS)
+    state, problem = _state(run, events, presence, done, math.isfinite(best))
+    return RunSummary(
+        name=folder.path.name,
+        state=state,
+        presence=presence,
+        problem=problem,
+        space=run.space,
+        data=str(run.data.get("source", "")).rstrip("/").rpartition("/")[2],
+        pictures=run.data.get("pictures") or 0,
+        classes=len(run.task.classes),
+        started=run.started,
+        asked=run.trials_asked,
+        done=done,
+        ends=tuple((str(end), counts[end]) for end in TRIAL_ENDS),
+        best=best,
+        best_trial=trial_id,
+        backbone=_backbone(epochs, events, trial_id),
+        test=test_score(folder),
+        seconds=seconds_at_work(run.started, epochs, events),
+        size_bytes=size,
+        has_report=folder.report_html.is_file(),
+        has_model=any((path / "model.json").is_file() for path in (folder.model, folder.retrained.path)),
+    )
+
+
+def test_score(folder: RunFolder) -> TestScore | None:
+    """What a re-training of a run found; None if there was none, or its file cannot be read."""
+    with contextlib.suppress(RecordError, OSError, KeyError, TypeError, ValueError, AttributeError):
+        record = load_object(folder.retrained.path / "model.json")["record"]
+        score = record["test"]["macro_f1"]
+        ends = (math.nan if score[end] is None else float(score[end]) for end in ("low", "high"))
+        low, high = ends
+        return TestScore(trial_id=str(record["trial_id"]), value=float(score["value"]), low=low, high=high)
+    return None
+
+
+test_score.__test__ = False  # type: ignore[attr-defined]  # likewise
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files below a folder, which may change meanwhile; links are not followed."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    total += size_on_disk(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def size_in_words(size: int) -> str:
+    """Bytes in kB, MB or GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float, str]:
+    """The highest finite score and its trial, the first of equals; failed trials do not count."""
+    best: tuple[float, str] = (math.nan, "")
+    for line in epochs:
+        score = line.values.get(METRIC)
+        if isinstance(score, (int, float)) and states.get(line.trial_id) != TrialStatus.FAILED:
+            ahead = not score <= best[0] or (score == best[0] and line.trial_id < best[1])
+            best = (float(score), line.trial_id) if ahead else best
+    return best
+
+
+def _backbone(epochs: Sequence[Line], events: Sequence[Line], trial_id: str) -> str:
+    for line in (*events, *epochs):
+        if line.trial_id == trial_id and isinstance(line.values.get("config"), dict):
+            return str(line.values["config"].get("backbone", ""))
+    return ""
+
+
+def _state(
+    run: SearchRun, events: Sequence[Line], presence: Presence | None, done: int, has_score: bool
+) -> tuple[RunState, str]:
+    """The state, and in words why it failed or ended early."""
+    if presence is not None:
+        return (RunState.HERE if presence.is_here else RunState.ELSEWHERE), ""
+    crash = next((event for event in reversed(events) if event.trial_id == "driver"), None)
+    later = crash is not None and any(event.time > crash.time for event in events if event.trial_id != "driver")
+    if done >= run.trials_asked:
+        return (RunState.FINISHED, "") if has_score else (RunState.FAILED, "no trial has a score")
+    if crash is not None and not later:
+        return RunState.FAILED, str(crash.values.get("reason") or "its driver crashed")
+    reasons = [event.values.get("reason") for event in events if event.values.get("event") == TrialStatus.INTERRUPTED]
+    return RunState.INTERRUPTED, str(reasons[-1]) if reasons and reasons[-1] else "ended early"

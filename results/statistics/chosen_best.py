@@ -1,0 +1,66 @@
+"""What the best of many trials and epochs is worth: a score that was not picked for being high.
+
+The highest of many noisy scores is high by luck too. So people are dealt out into folds: the trial and epoch that are
+best on the people of all other folds answer those of a fold. No answer is then scored by the people it was picked on.
+What is left in is what the trials themselves owe to these people: which were stopped, and what was proposed next.
+
+Letters: `N` pictures, `M` trials and epochs, `R` repeats, `F` folds, `G` groups, `C` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from results.statistics.bootstrap import Interval, group_counts, macro_f1, score_interval
+from results.statistics.folds import fold_of_pictures
+
+
+def corrected_score(
+    labels: np.ndarray, groups: np.ndarray, answers: Sequence[np.ndarray], num_classes: int
+) -> Interval:
+    """Macro-F1 of picking the best of several answers, with its interval over people who did not pick.
+
+    Args:
+        labels: True classes `(N,)`.
+        groups: Person of each picture `(N,)`.
+        answers: Class indices `(N,)` of each epoch of each trial.
+        num_classes: Classes.
+
+    Returns:
+        The score pooled over all repeats; NaN throughout with fewer than two people.
+    """
+    folds = fold_of_pictures(groups)
+    num_folds = int(folds.max()) + 1
+    if num_folds < 2:
+        return Interval(np.nan, np.nan, np.nan)
+    kept = np.stack([_outside(labels, each, num_classes, folds, num_folds) for each in answers])  # (M, R, F, 3, C)
+    picked = macro_f1(kept).argmax(axis=0)  # (R, F), the first of equals
+    total = sum(
+        group_counts(labels.tolist(), _answers_of(answers, picked[repeat], fold).tolist(), groups.tolist(), num_classes)
+        for repeat, fold in enumerate(folds)
+    )
+    return score_interval(np.asarray(total))
+
+
+def _outside(
+    labels: np.ndarray, answers: np.ndarray, num_classes: int, folds: np.ndarray, num_folds: int
+) -> np.ndarray:
+    """Counts `(R, F, 3, C)` of all people but those of a fold."""
+    right = labels == answers
+    inside = np.empty((len(folds), num_folds, 3, num_classes))
+    for repeat, fold in enumerate(folds):
+        places = (fold[right] * num_classes + labels[right], fold * num_classes + labels, fold * num_classes + answers)
+        for part, place in enumerate(places):
+            counts = np.bincount(place, minlength=num_folds * num_classes)
+            inside[repeat, :, part] = counts.reshape(num_folds, num_classes)
+    return inside.sum(axis=1, keepdims=True) - inside
+
+
+def _answers_of(answers: Sequence[np.ndarray], picked: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """What the pick of each fold answers to its people, `(N,)`."""
+    out = np.empty(len(fold), dtype=np.int64)
+    for number, pick in enumerate(picked):
+        out[fold == number] = answers[pick][fold == number]
+    return out

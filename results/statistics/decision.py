@@ -1,0 +1,36 @@
+"""A decision rule for macro-F1 with one parameter: probabilities divided by the training prior to the power tau.
+
+A network that was trained on many pictures of one class answers it more readily, and macro-F1 counts every class as
+much. Dividing by the prior to the power of 1 makes up for all of that (Menon et al. 2021, eq. 9), to the power of 0 for
+nothing. A bias for every class fits the validation people better and new people no better: it is not tried.
+
+Letters: `N` pictures, `C` classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from results.statistics.bootstrap import macro_f1
+from results.statistics.folds import class_counts
+
+TAUS = tuple(round(0.1 * step, 1) for step in range(11))
+"""Powers that are tried."""
+
+
+def decide(probabilities: np.ndarray, prior: np.ndarray, tau: float) -> np.ndarray:
+    """The class answered to each picture `(N,)`, for probabilities `(N, C)` and the prior `(C,)`."""
+    return (probabilities / prior**tau).argmax(axis=1)
+
+
+def best_tau(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> float:
+    """The power with the highest macro-F1 on these pictures, smoothed over its neighbours; of equals the smallest.
+
+    A single power may be best by a picture or two: each counts as the mean of itself and those beside it.
+    """
+    ones = np.ones(len(labels))
+    answers = (decide(probabilities, prior, tau) for tau in TAUS)
+    scores = macro_f1(np.stack([class_counts(labels, each, len(prior), ones) for each in answers]))
+    padded = np.pad(scores, 1, mode="edge")
+    smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    return TAUS[int(np.argmax(smooth > smooth.max() - 1e-12))]

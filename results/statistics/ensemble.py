@@ -1,0 +1,197 @@
+"""Which trials answer better together, chosen on validation people and judged on others.
+
+Two ways of putting trials together are tried beside the best one alone: the mean of the best k, and the greedy ensemble
+of Caruana et al. (2004): start from nothing, add the trial, again and again and the same one more than once if need be,
+that helps the mean of the probabilities most; here in several draws of the people (bags), whose weights are averaged.
+Both fit the people they are chosen on, so each is judged by cross-fitting: chosen on the people of four folds, scored
+on those of the fifth, against the best trial alone chosen on the same four. One is taken only where that is a gain.
+
+Letters: `T` trials, `N` pictures, `C` classes, `G` groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from results.statistics.bootstrap import Interval, difference_interval, group_counts, macro_f1, score_interval
+from results.statistics.decision import best_tau, decide
+from results.statistics.folds import class_counts, fold_of_pictures
+
+SINGLE, BEST_K, GREEDY = "single best", "mean of the best", "greedy ensemble"
+MOST_STEPS = 10
+"""Trials that a bag takes, counted as often as they are; the weights of a handful are finer than that afterwards."""
+MOST_BAGS = 10
+WORK = 2e7
+"""Probabilities looked at in all bags of a choice, to bound its time: large sets need fewer bags and repeats."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to answer, and what cross-fitting says of it."""
+
+    method: str
+    """`SINGLE`, `BEST_K` or `GREEDY`."""
+    weights: tuple[float, ...]
+    """Share of each trial, in the order given; they add up to 1."""
+    tau: float
+    """Power of the prior that probabilities are divided by; 0 for none."""
+    validation: float
+    """Macro-F1 on the people it was chosen on, without the rule: flattered."""
+    crossfit: Mapping[str, Interval]
+    """Macro-F1 of each method on people who did not choose, without the rule."""
+    gain: Interval
+    """Of the better of the two over the single best, on people who did not choose."""
+    rule_gain: Interval
+    """Of the rule over plain answers, on people who did not choose."""
+    rule_tau: float
+    """The power that was tried, used or not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As strict JSON values."""
+        return {
+            "method": self.method,
+            "weights": list(self.weights),
+            "tau": self.tau,
+            "validation": self.validation,
+            "crossfit": {name: score.to_json() for name, score in self.crossfit.items()},
+            "gain": self.gain.to_json(),
+            "rule_gain": self.rule_gain.to_json(),
+            "rule_tau": self.rule_tau,
+        }
+
+
+def select(
+    probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray, prior: np.ndarray, *, single: bool = False
+) -> Selection:
+    """Chooses what answers: one trial, or several together, with the decision rule or without.
+
+    An ensemble is taken where its gain over people who did not choose is above 0, the rule where the whole interval of
+    its gain is. With fewer than two people nothing can be judged, and the best trial answers alone.
+
+    Args:
+        probabilities: `(T, N, C)` of the trials' best epochs.
+        labels: True classes `(N,)`.
+        groups: Person of each picture `(N,)`.
+        prior: Share of each class in what was trained on, `(C,)`, none of it 0.
+        single: Whether the best trial shall answer alone.
+    """
+    folds = fold_of_pictures(groups)[: int(np.clip(WORK / 2 / probabilities.size, 1, MOST_BAGS))]
+    alone = single or len(probabilities) < 2 or int(folds.max()) < 1
+    methods = {SINGLE: single_best, **({} if alone else {BEST_K: best_k, GREEDY: greedy})}
+    judge = _Judge(probabilities, labels, groups, prior, folds)
+    judged = {name: judge.counts(choose) for name, choose in methods.items()}
+    plain = {name: counts for name, (counts, _) in judged.items()}
+    scores = {name: float(macro_f1(counts.sum(axis=0))) for name, counts in plain.items()}
+    method = max(scores, key=scores.__getitem__)  # of equals the first: the simplest
+    rival = max((name for name in scores if name != SINGLE), key=scores.__getitem__, default=SINGLE)
+    ruled = judged[method][1]
+    rule_gain = difference_interval(ruled, plain[method])
+    weights = methods[method](probabilities, labels, np.ones(len(labels)), groups)
+    mixed = np.tensordot(weights, probabilities, axes=1)
+    tau = best_tau(mixed, labels, prior)
+    return Selection(
+        method=method,
+        weights=tuple(float(weight) for weight in weights),
+        tau=tau if rule_gain.low > 0 else 0.0,
+        validation=_score(labels, mixed.argmax(axis=1), np.ones(len(labels)), len(prior)),
+        crossfit={name: score_interval(counts) for name, counts in plain.items()},
+        gain=difference_interval(plain[rival], plain[SINGLE]),
+        rule_gain=rule_gain,
+        rule_tau=tau,
+    )
+
+
+Choice = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""From probabilities `(T, N, C)`, labels `(N,)`, weights `(N,)` of the pictures and groups `(N,)` to shares `(T,)`."""
+
+
+def single_best(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """All weight to the trial with the highest macro-F1, the first of equals."""
+    shares = np.zeros(len(probabilities))
+    shares[_order(probabilities, labels, pictures)[0]] = 1.0
+    return shares
+
+
+def best_k(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Equal weight to the best few trials, as many as score highest together; of equals the fewest."""
+    order = _order(probabilities, labels, pictures)
+    sums = np.cumsum(probabilities[order], axis=0)
+    scores = [_score(labels, each.argmax(axis=1), pictures, probabilities.shape[2]) for each in sums]
+    count = int(np.argmax(scores)) + 1
+    shares = np.zeros(len(probabilities))
+    shares[order[:count]] = 1 / count
+    return shares
+
+
+def greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Caruana's selection with repetition, in bags of people drawn with replacement; the mean of the bags' shares."""
+    names, place = np.unique(groups, return_inverse=True)
+    bags = int(np.clip(WORK / (probabilities.size * MOST_STEPS), 2, MOST_BAGS))
+    rng = np.random.default_rng(0)
+    shares = np.zeros(len(probabilities))
+    for _ in range(bags):
+        drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        shares += _greedy(probabilities, labels, pictures * drawn[place]) / bags
+    return shares
+
+
+def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """The shares `(T,)` at the step with the highest score of all, the first of equals."""
+    num_classes = probabilities.shape[2]
+    total, taken = np.zeros(probabilities.shape[1:], probabilities.dtype), np.zeros(len(probabilities))
+    best_score, best = -1.0, taken
+    for _ in range(MOST_STEPS):
+        scores = [_score(labels, (total + each).argmax(axis=1), pictures, num_classes) for each in probabilities]
+        pick = int(np.argmax(scores))
+        total, taken = total + probabilities[pick], taken.copy()
+        taken[pick] += 1
+        if scores[pick] > best_score:
+            best_score, best = scores[pick], taken
+    return best / best.sum()
+
+
+def _order(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """Trials from the best to the worst, equals in their order."""
+    scores = [_score(labels, each.argmax(axis=1), pictures, probabilities.shape[2]) for each in probabilities]
+    return np.argsort(-np.asarray(scores), kind="stable")
+
+
+def _score(labels: np.ndarray, answers: np.ndarray, pictures: np.ndarray, num_classes: int) -> float:
+    return float(macro_f1(class_counts(labels, answers, num_classes, pictures)))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Scores a way of choosing on people who did not choose."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    prior: np.ndarray
+    folds: np.ndarray
+
+    def counts(self, choose: Choice) -> tuple[np.ndarray, np.ndarray]:
+        """Counts `(G, 3, C)` over all repeats, of plain answers and of those by the rule fitted on those who chose."""
+        shape = (len(np.unique(self.groups)), 3, len(self.prior))
+        plain, ruled = np.zeros(shape), np.zeros(shape)
+        for fold in self.folds:
+            answers = np.empty((2, len(fold)), dtype=np.int64)
+            for number in range(int(fold.max()) + 1):
+                inside = fold == number
+                chose = ~inside if (~inside).any() else inside
+                shares = choose(
+                    self.probabilities[:, chose], self.labels[chose], np.ones(int(chose.sum())), self.groups[chose]
+                )
+                mixed = np.tensordot(shares, self.probabilities, axes=1)
+                tau = best_tau(mixed[chose], self.labels[chose], self.prior)
+                answers[0, inside] = mixed[inside].argmax(axis=1)
+                answers[1, inside] = decide(mixed[inside], self.prior, tau)
+            plain, ruled = plain + self._by_group(answers[0]), ruled + self._by_group(answers[1])
+        return plain, ruled
+
+    def _by_group(self, answers: np.ndarray) -> np.ndarray:
+        return group_counts(self.labels.tolist(), answers.tolist(), self.groups.tolist(), len(self.prior))

@@ -1,0 +1,169 @@
+"""The commands that the page starts, as lists of words: no shell reads them, so a name is never more than a name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.flags import ROOT
+from spaces import SPACES
+from trainables.errors import UserError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NUMBERS = ("trials", "epochs", "image_size", "batch_size", "concurrency", "seed")
+"""Flags of a search that take a whole number."""
+BUDGET = re.compile(r"\d+(\.\d+)?\s*[smh]?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the page's commands read and write."""
+
+    storage: Path
+    """Folder of the runs."""
+    readme: Path
+    cache_dir: Path
+    roots: tuple[Path, ...]
+    """Pictures may be read below these folders alone."""
+    timezone: str | None = None
+    """Of the dates in the table."""
+
+    def flags(self) -> list[str]:
+        """As the commands take them."""
+        timezone = [f"--timezone={self.timezone}"] if self.timezone else []
+        return [f"--storage={self.storage}", f"--readme={self.readme}", f"--cache-dir={self.cache_dir}", *timezone]
+
+    def run_dir(self, name: str) -> Path:
+        """The folder of a run by its name.
+
+        Raises:
+            UserError: It is no name of a run here.
+        """
+        path = self.storage / name
+        if not NAME.fullmatch(name) or not (path / "run.json").is_file():
+            raise UserError(f"there is no run {name!r} in {self.storage}")
+        return path
+
+    def pictures(self, asked: str) -> Path:
+        """A folder or CSV of pictures that may be read.
+
+        Raises:
+            UserError: It is not there, or not below one of the roots, links followed.
+        """
+        try:
+            path = Path(asked.strip()).expanduser().resolve()
+            there = path.exists()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"{asked!r} is no path") from error
+        if not any(path.is_relative_to(root) for root in self.roots):
+            raise UserError(
+                f"{path} does not lie below {', '.join(map(str, self.roots))}: the page reads nothing else. Start it "
+                "with --roots to allow more"
+            )
+        if not there:
+            raise UserError(f"{path} does not exist")
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedSearch:
+    """A new search as the form has it; empty fields are left to the command."""
+
+    data: str = ""
+    """Folder or CSV; empty for the built-in demo set."""
+    space: str = "efficientnet"
+    name: str = ""
+    trials: str = ""
+    epochs: str = ""
+    time_budget: str = ""
+    image_size: str = ""
+    batch_size: str = ""
+    concurrency: str = ""
+    seed: str = ""
+    group_regex: str = ""
+    weights: str = ""
+    """Empty, or none."""
+
+    def flags(self, places: Places) -> list[str]:
+        """As search/run.py takes them.
+
+        Raises:
+            UserError: A value cannot be one.
+        """
+        if self.space not in SPACES:
+            raise UserError(f"there is no space {self.space!r}: a space of your own is for the command line")
+        flags = [f"--space={self.space}"]
+        if self.data.strip():
+            flags.append(f"--data={places.pictures(self.data)}")
+        if self.name:
+            if not NAME.fullmatch(self.name):
+                raise UserError(f"the name {self.name!r}: letters, digits, '.', '_' and '-', a letter or digit first")
+            flags.append(f"--name={self.name}")
+        for field in NUMBERS:
+            if value := str(getattr(self, field) or "").strip():
+                flags.append(f"--{field.replace('_', '-')}={_number(field, value)}")
+        if budget := self.time_budget.strip():
+            if not BUDGET.fullmatch(budget):
+                raise UserError(f"the time budget {budget!r}: seconds, or a number with s, m or h, as in 15m")
+            flags.append(f"--time-budget={budget}")
+        if self.group_regex.strip():
+            flags.append(f"--group-regex={self.group_regex.strip()}")
+        if self.weights:
+            if self.weights not in ("auto", "none"):
+                raise UserError("weights are auto or none here: a folder of them is for the command line")
+            flags.append(f"--weights={self.weights}")
+        return flags
+
+
+def search_command(asked: AskedSearch, places: Places) -> list[str]:
+    """Begins a new search."""
+    return [*_script("search/run.py"), *asked.flags(places), *places.flags()]
+
+
+def check_command(asked: AskedSearch, places: Places) -> list[str]:
+    """Says what a search would do, and does not begin it."""
+    return [*search_command(asked, places), "--check"]
+
+
+def resume_command(name: str, places: Places, add_trials: int = 0) -> list[str]:
+    """Goes on with a run, with more trials if asked to."""
+    places.run_dir(name)
+    more = [f"--add-trials={_number('add_trials', str(add_trials))}"] if add_trials else []
+    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags()]
+
+
+def retrain_command(name: str, places: Places) -> list[str]:
+    """Trains the best of a run again, and scores the pick."""
+    places.run_dir(name)
+    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags()]
+
+
+def remove_command(name: str, places: Places) -> list[str]:
+    """Deletes a run, which the page has asked about."""
+    places.run_dir(name)
+    return [
+        *_script("scripts/runs.py"),
+        "rm",
+        name,
+        "--yes",
+        f"--storage={places.storage}",
+        f"--readme={places.readme}",
+    ]
+
+
+def predict_command(name: str, data: Path, out: Path, places: Places) -> list[str]:
+    """Answers pictures with the model of a run, the re-trained one where there is one."""
+    words = [str(places.run_dir(name)), f"--data={data}", f"--out={out}", "--proba", f"--cache-dir={places.cache_dir}"]
+    return [*_script("scripts/predict.py"), *words]
+
+
+def _script(name: str) -> list[str]:
+    return [sys.executable, str(ROOT / name)]
+
+
+def _number(field: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise UserError(f"{field.replace('_', ' ')} is {value!r}: it must be a whole number")
+    return int(value)

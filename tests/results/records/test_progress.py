@@ -1,0 +1,30 @@
+"""The best score over the epochs spent, and the settings in which two configurations differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from results.records.progress import best_so_far, knobs
+from results.records.run_folder import RunFolder
+from tests.runs import a_line, a_run_dir
+from trainables.config import TrialConfig
+
+
+def test_the_best_so_far_never_falls_and_counts_each_epoch_once(tmp_path: Path) -> None:
+    lines = [
+        a_line(0, 1, 0.3, after=1),
+        a_line(1, 1, 0.2, after=2),
+        a_line(0, 1, 0.3, after=3),
+        a_line(0, 2, 0.5, after=4),
+    ]
+    assert best_so_far(RunFolder(a_run_dir(tmp_path / "a", lines)).epochs()) == [(1, 0.3), (2, 0.3), (3, 0.5)]
+
+
+def test_a_failed_trial_costs_epochs_and_does_not_count(tmp_path: Path) -> None:
+    lines = [a_line(0, 1, 0.9, after=1), a_line(1, 1, 0.2, after=2)]
+    assert best_so_far(RunFolder(a_run_dir(tmp_path / "a", lines)).epochs(), {"00000"}) == [(2, 0.2)]
+
+
+def test_settings_that_differ_are_marked() -> None:
+    pairs = knobs(TrialConfig(backbone="a", lr=1e-3), TrialConfig(backbone="b", lr=1e-3))
+    assert [knob.name for knob in pairs if knob.differs] == ["backbone"]

@@ -1,0 +1,130 @@
+"""A run in one row: what its folder says of its state, whatever state the folder is in."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from results.records.presence import STALE_SECONDS, Presence, who_is_at
+from results.records.run_folder import RunFolder
+from results.records.summary import RunState, size_on_disk, summaries, summary
+from tests.runs import a_line, a_run_dir, an_event
+
+
+def a_finished_run(folder: Path, trials: int = 8) -> Path:
+    lines = [
+        a_line(trial, epoch, 0.1 * trial + 0.01 * epoch, after=epoch) for trial in range(trials) for epoch in (1, 2)
+    ]
+    return a_run_dir(folder, lines, [an_event(trial, "finished", after=3) for trial in range(trials)])
+
+
+def test_a_run_whose_trials_have_all_ended_is_finished(tmp_path: Path) -> None:
+    row = summary(a_finished_run(tmp_path / "a"))
+    assert row is not None
+    assert (row.state, row.done, row.asked, row.best_trial, row.backbone) == ("finished", 8, 8, "00007", "net7")
+    assert row.best == pytest.approx(0.72)
+    assert row.data == "pictures"
+    assert row.next_command(tmp_path).startswith("python scripts/retrain.py --run a --storage ")
+
+
+def test_a_failed_trial_is_not_the_best_and_a_run_of_failures_has_failed(tmp_path: Path) -> None:
+    lines = [a_line(trial, 1, 0.5) for trial in range(8)]
+    row = summary(a_run_dir(tmp_path / "a", lines, [an_event(trial, "failed", after=1) for trial in range(8)]))
+    assert row is not None
+    assert row.state == RunState.FAILED
+    assert math.isnan(row.best)
+
+
+def test_a_run_with_trials_left_is_interrupted_and_says_why(tmp_path: Path) -> None:
+    events = [an_event(0, "interrupted", after=2) | {"reason": "time budget"}]
+    row = summary(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], events))
+    assert row is not None
+    assert (row.state, row.problem) == (RunState.INTERRUPTED, "time budget")
+    assert "--resume a" in row.next_command(tmp_path)
+
+
+def test_a_driver_that_crashed_last_is_a_failure_until_the_run_goes_on(tmp_path: Path) -> None:
+    crash = an_event(0, "crashed", after=5) | {"trial_id": "driver", "reason": "OSError: disk"}
+    row = summary(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [crash]))
+    assert row is not None
+    assert (row.state, row.problem) == (RunState.FAILED, "OSError: disk")
+    row = summary(a_run_dir(tmp_path / "b", [a_line(0, 1, 0.5)], [crash, an_event(0, "started", after=9)]))
+    assert row is not None
+    assert row.state == RunState.INTERRUPTED
+
+
+def test_a_run_at_which_a_live_process_is_runs_here(tmp_path: Path) -> None:
+    folder = RunFolder(a_finished_run(tmp_path / "a"))
+    Presence.of_this_process("searched").write(folder.presence)
+    row = summary(folder.path)
+    assert row is not None
+    assert (row.state, row.presence and row.presence.pid) == (RunState.HERE, os.getpid())
+    assert row.next_command(tmp_path) == ""
+
+
+def test_what_a_killed_process_left_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "presence.json"
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        mine = Presence.of_this_process("searched")
+        Presence(**{**vars(mine), "pid": process.pid, "process_began": mine.process_began - 60}).write(path)
+        assert who_is_at(path) is None  # another process that got the number again
+        process.communicate(b"\n")
+    Presence(**{**vars(mine), "pid": process.pid}).write(path)
+    assert who_is_at(path) is None
+
+
+def test_a_process_of_another_machine_counts_while_its_file_is_fresh(tmp_path: Path) -> None:
+    folder = RunFolder(a_finished_run(tmp_path / "a"))
+    Presence(**{**vars(Presence.of_this_process("searched")), "host": "elsewhere"}).write(folder.presence)
+    row = summary(folder.path)
+    assert row is not None
+    assert row.state == RunState.ELSEWHERE
+    old = folder.presence.stat().st_mtime - STALE_SECONDS - 5
+    os.utime(folder.presence, (old, old))
+    row = summary(folder.path)
+    assert row is not None
+    assert row.state == RunState.FINISHED
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": 3}', "\x00"])
+def test_a_run_that_cannot_be_read_is_a_row_that_says_so(content: str, tmp_path: Path) -> None:
+    run_dir = a_finished_run(tmp_path / "a")
+    (run_dir / "run.json").write_text(content)
+    row = summary(run_dir)
+    assert row is not None
+    assert row.state == RunState.UNREADABLE
+    assert "run.json" in row.problem
+
+
+def test_a_run_of_another_version_is_a_row_that_names_the_key(tmp_path: Path) -> None:
+    run_dir = a_finished_run(tmp_path / "a")
+    values = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**values, "from_the_future": 1}))
+    row = summary(run_dir)
+    assert row is not None
+    assert "from_the_future" in row.problem
+
+
+def test_what_is_no_run_is_left_out_and_the_newest_stands_first(tmp_path: Path) -> None:
+    assert summaries(tmp_path / "none") == []
+    a_finished_run(tmp_path / "a")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "history.jsonl").write_text("")
+    newer = json.loads((a_finished_run(tmp_path / "b") / "run.json").read_text()) | {
+        "started": "2027-01-01T00:00+00:00"
+    }
+    (tmp_path / "b" / "run.json").write_text(json.dumps(newer))
+    assert [row.name for row in summaries(tmp_path)] == ["b", "a"]
+    assert summary(tmp_path / "gone") is None
+
+
+def test_links_do_not_count_twice_on_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1234")
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert 4 <= size_on_disk(tmp_path) < 4096

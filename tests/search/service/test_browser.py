@@ -1,0 +1,288 @@
+"""The page in a real browser: what it shows of ready-made runs, whom it stops, and how much it sends.
+
+The whole story (a search that is started from the page, stopped, resumed, extended, re-trained, and asked about a
+picture) takes minutes: `pytest tests/search/service/test_browser.py --browser-story`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from results.records.confusion import save_confusion
+from results.records.run_folder import RunFolder
+from tests.conftest import ROOT
+from tests.runs import a_line, a_run_dir, an_event
+from trainables.config import TrialConfig
+
+pytest.importorskip("nicegui", reason="the page needs the extra ui")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here, and nothing may be downloaded"),
+]
+MARKUP = "<img src=x onerror=document.title='broken-in'>"
+HOLDING = """
+import signal, sys, time
+from pathlib import Path
+from search.hold import hold
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not heard: time.sleep(.05)
+    time.sleep(3)
+print(len(heard), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A page that is served."""
+
+    address: str
+    storage: Path
+
+
+def start(storage: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
+    """Serves the runs of a folder at a free port; returns the process and its address."""
+    words = ["--storage", str(storage), "--readme", str(storage.parent / "README.md"), "--port", "0"]
+    words += ["--cache-dir", str(storage.parent / "cache"), "--roots", str(storage.parent), *flags]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "search" / "serve.py"), *words],
+        cwd=storage.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    found = re.search(r"http://\S+", process.stdout.readline())
+    assert found is not None
+    return process, found[0]
+
+
+def a_searched_run(folder: Path, trials: int, epochs: int = 3) -> Path:
+    lines = [
+        a_line(trial, epoch, 0.5 * trial / trials + 0.01 * epoch, after=epoch)
+        for trial in range(trials)
+        for epoch in range(1, epochs + 1)
+    ]
+    run_dir = a_run_dir(folder, lines, [an_event(trial, "stopped", after=9) for trial in range(trials)])
+    values = json.loads((run_dir / "run.json").read_text())
+    values |= {"points": [asdict(TrialConfig(backbone="net0"))], "trials_asked": trials, "name": folder.name}
+    values["data"] |= {"source": f"/x/{MARKUP}", "imbalance": 1.0}
+    (run_dir / "run.json").write_text(json.dumps(values))
+    save_confusion(RunFolder(run_dir).confusion_csv(f"{trials - 1:05}"), [[3, 1], [1, 2]], [MARKUP, "y"])
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    storage = tmp_path_factory.mktemp("served") / "runs"
+    a_searched_run(storage / "first", 8)
+    a_searched_run(storage / "second", 5)
+    a_searched_run(storage / "thousand", 1000, epochs=9)
+    a_searched_run(storage / "<b>markup", 3)
+    (a_searched_run(storage / "torn", 3) / "run.json").write_text("{")
+    process, address = start(storage)
+    yield Served(address, storage)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
+def test_every_page_fits_its_window_and_shows_names_as_text(
+    served: Served, browser: Any, width: int, scheme: str
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for path, words in (
+        ("", "4 runs"),
+        ("run/first", "Best: trial 00007"),
+        ("run/first/trial/00007", "Confusion in its best epoch"),
+        ("compare?first=first&second=second", "Settings in which the best trials differ"),
+        ("new", "Check first"),
+        ("commands", "None yet"),
+        ("run/torn", "run.json"),
+        ("run/none", "there is no run"),
+        (f"run/{quote(MARKUP)}", "there is no run"),
+        ("run/first/trial/none", "no such trial"),
+    ):
+        page.goto(served.address + path)
+        words = "5 runs" if not path else words
+        page.get_by_text(words).first.wait_for(timeout=20_000)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.title() != "broken-in", path
+    assert not errors
+    page.close()
+
+
+def test_a_run_of_a_thousand_trials_is_there_at_once_and_its_refreshes_are_small(served: Served, browser: Any) -> None:
+    page = browser.new_page()
+    sizes: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: sizes.append(len(frame))))
+    page.goto(served.address)  # so that what is the same for all pages is in the browser's cache
+    page.get_by_text("5 runs").wait_for()
+    began = time.perf_counter()
+    page.goto(served.address + "run/thousand")
+    page.get_by_text("of 1000 trials").first.wait_for(timeout=20_000)
+    took = time.perf_counter() - began
+    page.get_by_text("00999").first.wait_for(timeout=20_000)
+    sizes.clear()
+    page.wait_for_timeout(2500)  # a refresh
+    assert sum(sizes) < 100_000
+    run_dir = served.storage / "thousand"
+    with (run_dir / "trials.jsonl").open("a") as file:
+        file.write(json.dumps(a_line(5, 10, 0.99, after=60)) + "\n")
+    sizes.clear()
+    page.get_by_text("0.9900").first.wait_for(timeout=20_000)
+    assert sum(sizes) < 100_000
+    assert took < 5.0, "2 s on a machine that does nothing else"
+    page.close()
+
+
+def test_a_search_that_a_shell_started_is_stopped_once_by_two_browsers(served: Served, browser: Any) -> None:
+    run_dir = served.storage / "first"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDING, str(run_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        pages = [browser.new_page(), browser.new_page()]
+        for page in pages:
+            page.goto(served.address + "run/first")
+            page.get_by_text("running here").wait_for(timeout=20_000)
+        for page in pages:
+            page.get_by_role("button", name="Stop", exact=True).click()
+        pages[1].get_by_text("asked to stop already").wait_for(timeout=10_000)
+        assert holder.communicate(timeout=30)[0] == "1\n"
+        pages[0].get_by_text("stopped").first.wait_for(timeout=10_000)
+        for page in pages:
+            page.close()
+
+
+def test_attacks_get_words_and_nothing_else(served: Served) -> None:
+    import httpx
+
+    with httpx.Client(base_url=served.address) as client:
+        for path in ("report/..%2f..%2fetc%2fpasswd", "report/first", "report/torn", "report/%3Cb%3E"):
+            answer = client.get(path)
+            assert answer.status_code == 404, path
+            assert "root:" not in answer.text
+        for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+            assert client.post("_nicegui_ws/socket.io/?EIO=4&transport=polling", headers=headers).status_code == 403
+        assert client.get("", headers={"host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--host", "0.0.0.0"), "--token new"),
+        (("--host", "0.0.0.0", "--token", "short"), "16 letters"),
+        (("--port", "99999"), "between 0 and"),
+        (("--host", "203.0.113.9", "--token", "new"), "Give another --port or --host"),
+    ],
+)
+def test_a_door_that_is_open_to_others_needs_a_token(flags: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "serve.py"), "--storage", str(tmp_path), *flags],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_one_message(served: Served, tmp_path: Path) -> None:
+    port = served.address.rstrip("/").rpartition(":")[2]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "serve.py"), "--storage", str(tmp_path), "--port", port],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Give another --port" in done.stderr
+
+
+def test_a_second_page_for_the_same_runs_is_refused(served: Served) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "search" / "serve.py"), "--storage", str(served.storage), "--port", "0"],
+        cwd=served.storage, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "another page serves" in done.stderr
+
+
+@pytest.mark.timeout(3600)
+def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--browser-story"):
+        pytest.skip("takes minutes: --browser-story")
+    storage = tmp_path / "runs"
+    storage.mkdir()
+    process, address = start(storage)
+    page = browser.new_page()
+    page.set_default_timeout(600_000)
+    page.goto(address + "new")
+    for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "8")):
+        page.get_by_label(label, exact=True).fill(value)
+    page.get_by_label("Image size in pixels").fill("32")
+    page.get_by_label("Space").click()
+    page.get_by_role("option", name="toy").click()
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text("Start begins this search").wait_for()
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_text("search toy").first.wait_for()
+    while not (storage / "story" / "run.json").exists():
+        page.wait_for_timeout(200)
+    page.goto(address + "run/story")
+    page.get_by_text("batch ").first.wait_for()
+    process.kill()  # the page, and not the search
+    process.communicate(timeout=20)
+    process, address = start(storage)
+    page.goto(address + "run/story")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_text("interrupted").first.wait_for()
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("finished").first.wait_for()
+    page.get_by_role("button", name="Add trials").click()
+    page.locator(".q-dialog input").fill("1")
+    page.get_by_role("button", name="Add them").click()
+    page.get_by_text("4 of 4 trials").first.wait_for()
+    page.get_by_text("finished").first.wait_for()
+    page.get_by_role("button", name="Re-train the best").click()
+    page.get_by_text("on people never seen").wait_for()
+    picture = next((tmp_path / "cache").rglob("*.jpg"))
+    page.locator("input[type=file]").set_input_files(str(picture))
+    page.get_by_text(re.compile(r"^\d+\.\d% \S")).first.wait_for()
+    page.locator("input[type=file]").set_input_files(
+        files=[{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}]
+    )
+    page.get_by_text("no picture that can be read").wait_for()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_label("Type its name").fill("story")
+    page.locator(".q-dialog").get_by_role("button", name="Delete").click()
+    page.get_by_text("0 runs in").wait_for()
+    assert not (storage / "story").exists()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)

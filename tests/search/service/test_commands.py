@@ -1,0 +1,87 @@
+"""The commands of the page: what comes from outside is a value of one flag, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.service.commands import (
+    AskedSearch,
+    Places,
+    check_command,
+    remove_command,
+    resume_command,
+    retrain_command,
+    search_command,
+)
+from tests.runs import a_run_dir
+from trainables.errors import UserError
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    (tmp_path / "pictures").mkdir()
+    a_run_dir(tmp_path / "runs" / "first")
+    return Places(
+        storage=tmp_path / "runs",
+        readme=tmp_path / "README.md",
+        cache_dir=tmp_path / "cache",
+        roots=(tmp_path / "pictures",),
+    )
+
+
+def test_empty_fields_are_left_to_the_command(places: Places) -> None:
+    command = search_command(AskedSearch(space="toy"), places)
+    assert [word.partition("=")[0] for word in command[2:]] == ["--space", "--storage", "--readme", "--cache-dir"]
+
+
+def test_what_is_given_becomes_the_value_of_its_flag(places: Places) -> None:
+    asked = AskedSearch(
+        space="toy", name="a", trials="3", time_budget="15m", data=str(places.roots[0]), group_regex="--weights=x"
+    )
+    command = search_command(asked, places)
+    wanted = {"--trials=3", "--time-budget=15m", f"--data={places.roots[0]}", "--name=a", "--group-regex=--weights=x"}
+    assert wanted <= set(command)
+    assert check_command(asked, places) == [*command, "--check"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"trials": "3; rm -rf /"}, {"trials": "-1"}, {"epochs": "1e9"}, {"seed": "٣"}, {"name": "../x"},
+        {"name": "--help"}, {"name": "<b>"}, {"time_budget": "1d --x"}, {"space": "/tmp/x.py:f"}, {"space": "nix"},
+        {"weights": "/etc"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_a_value_is_refused(field: dict[str, str], places: Places) -> None:
+    with pytest.raises(UserError):
+        search_command(AskedSearch(**field), places)
+
+
+def test_pictures_outside_the_roots_are_not_read_whatever_leads_there(places: Places) -> None:
+    root = places.roots[0]
+    (root / "link").symlink_to("/etc")
+    for asked in ("/etc", f"{root}/../runs", f"{root}/link", "~root", f"{root}x", "\0"):
+        with pytest.raises(UserError):
+            places.pictures(asked)
+    with pytest.raises(UserError, match="does not exist"):
+        places.pictures(f"{root}/none")
+    (root / "a.csv").write_text("")
+    assert places.pictures(f" {root}/a.csv ") == root / "a.csv"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs/first", "first/", "/etc", "none", "<script>", "first\n"])
+def test_only_names_of_runs_that_are_there_lead_to_a_run(name: str, places: Places) -> None:
+    for build in (resume_command, retrain_command, remove_command):
+        with pytest.raises(UserError):
+            build(name, places)
+
+
+def test_a_run_is_resumed_extended_trained_again_and_deleted_by_the_very_commands(places: Places) -> None:
+    assert resume_command("first", places, 5)[1:4] == [
+        resume_command("first", places)[1], "--resume=first", "--add-trials=5",
+    ]  # fmt: skip
+    assert retrain_command("first", places)[1].endswith("scripts/retrain.py")
+    assert remove_command("first", places)[2:5] == ["rm", "first", "--yes"]

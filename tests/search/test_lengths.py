@@ -1,0 +1,67 @@
+"""How long trials are: by the pictures, by the time, and never against what the user said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search.lengths import LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, suit_lengths
+from search.study import AskedStudy, SettledStudy
+
+SLOW = {"default": 10.0, "cheap": 2.0}
+
+
+def study(tmp_path: Path, **flags: object) -> SettledStudy:
+    asked = AskedStudy.of(storage=tmp_path / "runs", readme=tmp_path / "README.md", **flags)
+    return asked.settle(num_cpus=2, num_gpus=0)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "epochs"), [(100, MOST_EPOCHS), (32 * 100, 30), (32 * 200, 15), (32 * 1000, LEAST_EPOCHS), (3, 30)]
+)
+def test_without_a_budget_the_pictures_decide(tmp_path: Path, pictures: int, epochs: int) -> None:
+    found = suit_lengths(study(tmp_path), train_pictures=pictures)
+    assert (found.epochs, found.trials) == (epochs, 12)
+    assert found.options["epochs"] == epochs
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 5, 15, 60, 600])
+def test_in_a_budget_there_is_work_until_its_end(tmp_path: Path, minutes: int) -> None:
+    left = 60.0 * minutes
+    found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, seconds_left=left)
+    assert found.epochs == MOST_IN_A_BUDGET
+    least = found.grace_period * sum(SLOW.values()) / len(SLOW)  # of a trial that the first rung stops
+    assert found.trials * least >= left
+
+
+def test_more_time_is_more_trials_of_the_same_length(tmp_path: Path) -> None:
+    found = [
+        suit_lengths(study(tmp_path), train_pictures=3200, epoch_seconds=SLOW, seconds_left=left)
+        for left in (60.0, 300.0, 900.0, 3600.0)
+    ]
+    assert [each.epochs for each in found] == 4 * [30]
+    trials = [each.trials for each in found]
+    assert trials == sorted(set(trials))
+
+
+def test_what_the_user_says_stays(tmp_path: Path) -> None:
+    asked = study(tmp_path, epochs=4, trials=3, grace_period=2)
+    budget = {"epoch_seconds": SLOW, "seconds_left": 100.0}
+    for found in (
+        suit_lengths(asked, train_pictures=10_000),
+        suit_lengths(asked, train_pictures=10_000, **budget),
+    ):
+        assert (found.epochs, found.trials, found.grace_period) == (4, 3, 2)
+    found = suit_lengths(study(tmp_path, epochs=4), train_pictures=10_000, **budget)
+    assert found.epochs == 4 and found.trials > 2
+
+
+def test_a_space_of_one_configuration_is_tried_once(tmp_path: Path) -> None:
+    found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, seconds_left=900.0, most_trials=1)
+    assert found.trials == 1
+
+
+def test_a_budget_whose_epochs_nobody_knows_is_searched_at_full_length(tmp_path: Path) -> None:
+    found = suit_lengths(study(tmp_path), train_pictures=100, seconds_left=900.0)
+    assert (found.epochs, found.trials) == (MOST_IN_A_BUDGET, 12)

@@ -1,0 +1,110 @@
+"""Networks that answer together are saved, loaded, described and exported as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+
+from tests.saved_models import CLASSES
+from trainables.saved.model_description import Member, ModelDescription, ModelError, Rule
+from trainables.saved.onnx_model import export_onnx, largest_difference
+from trainables.saved.saved_model import colours, load_model, save_together
+
+BACKBONES = ("test_efficientnet", "test_resnet")
+RULE = Rule(tau=0.5, prior=(0.5, 0.3, 0.2))
+
+
+def networks() -> list[torch.nn.Module]:
+    torch.manual_seed(0)
+    made = [timm.create_model(name, num_classes=3).eval() for name in BACKBONES]
+    made[1].pretrained_cfg = {**made[1].pretrained_cfg, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
+    for network in made:
+        for parameter in network.get_classifier().parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+    return made
+
+
+def saved(folder: Path, rule: Rule | None = RULE) -> ModelDescription:
+    made = networks()
+    members = []
+    for name, network, share in zip(BACKBONES, made, (0.75, 0.25), strict=True):
+        mean, std = colours(network)
+        members.append(Member(backbone=name, share=share, mean=mean, std=std, trial_id=f"of {name}"))
+    return save_together(
+        folder, made, members, rule, classes=CLASSES, attributes={}, image_size=32, record={"run": "a"}
+    )
+
+
+def by_hand(pixels: torch.Tensor, rule: Rule | None) -> torch.Tensor:
+    parts = []
+    for network, share in zip(networks(), (0.75, 0.25), strict=True):
+        mean, std = (torch.tensor(each).view(3, 1, 1) for each in colours(network))
+        parts.append(share * network((pixels - mean) / std).softmax(1))
+    mixed = sum(parts)
+    mixed = mixed if rule is None else mixed / torch.tensor(rule.prior) ** rule.tau
+    return mixed / mixed.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("rule", [RULE, None])
+def test_they_answer_as_the_mean_of_their_probabilities_with_the_rule(tmp_path: Path, rule: Rule | None) -> None:
+    written = saved(tmp_path / "model", rule)
+    model = load_model(tmp_path / "model", "cpu")
+    assert model.description == written
+    assert model.description.name == "2 networks: test_efficientnet, test_resnet"
+    pixels = torch.rand(4, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(model.network(pixels).softmax(1), by_hand(pixels, rule), atol=1e-5)
+
+
+def test_the_file_holds_what_plain_timm_asks_for(tmp_path: Path) -> None:
+    saved(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    for place, network in enumerate(networks()):
+        prefix = f"members.{place}."
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        network.load_state_dict(own)
+    described = json.loads((tmp_path / "model.json").read_text())
+    assert described["format"] == 2
+    assert described["mean"] == [0, 0, 0]
+    assert "members." in described["use"]["network"]
+    assert "to the power of its tau" in described["use"]["output"]
+
+
+@pytest.mark.slow
+def test_onnx_has_the_members_and_the_rule_in_the_graph(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    saved(tmp_path)
+    model = load_model(tmp_path, "cpu")
+    export_onnx(model, tmp_path / "model.onnx")
+    assert largest_difference(model, tmp_path / "model.onnx") < 1e-4
+
+
+def test_probabilities_of_nothing_have_finite_logits(tmp_path: Path) -> None:
+    saved(tmp_path)
+    model = load_model(tmp_path, "cpu")
+    with torch.inference_mode():
+        assert np.isfinite(model.network(1e6 * torch.rand(2, 3, 32, 32)).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"members": [{"backbone": "test_resnet"}]}, "members is"),
+        ({"members": "all"}, "members is"),
+        ({"rule": {"tau": 0.5, "prior": [0.5, 0.5]}}, "a share for each of the 3 classes"),
+        ({"rule": {"tau": "much", "prior": [0.5, 0.3, 0.2]}}, "rule is"),
+        ({"format": 3}, "has the format 3"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_key(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    saved(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ModelError, match=words):
+        load_model(tmp_path, "cpu")

@@ -1,0 +1,58 @@
+"""What a trial answered on validation, kept beside the run's logs when its weights are long gone.
+
+Letters: `N` pictures, `C` classes, `E` epochs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from trainables.atomic import replacing
+from trainables.training.state import TrainState
+
+
+class AnswerKeeper:
+    """Writes `<trial_id>.npz` after every epoch, whole or not at all; a few kB for hundreds of pictures.
+
+    It holds `probabilities (N, C) float16` of the best epoch, `best_epoch`, and the answers `chosen (E, N)` of all
+    epochs, in the order of the side. A trial that goes on from an earlier epoch forgets those after it.
+    """
+
+    def __init__(self, path: Path, epoch: int) -> None:
+        """Reads what was kept up to an epoch.
+
+        Args:
+            path: The trial's file.
+            epoch: Epochs that the trial has done.
+        """
+        self._path = path
+        self._chosen: list[np.ndarray] = []
+        self._best: np.ndarray | None = None
+        self._best_epoch = 0
+        with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):  # none, or one of a broken disk
+            with np.load(path) as kept:
+                chosen, best, best_epoch = kept["chosen"], kept["probabilities"], int(kept["best_epoch"])
+            self._chosen = list(chosen[:epoch])
+            if best_epoch <= epoch:
+                self._best, self._best_epoch = best, best_epoch
+
+    def note(self, state: TrainState) -> None:
+        """Takes in the epoch just done; without validation there is nothing to keep."""
+        if state.evaluation.logits is None:
+            return
+        probabilities = state.evaluation.logits.softmax(1).cpu().numpy()
+        smallest = np.uint8 if probabilities.shape[1] <= 256 else np.uint16
+        self._chosen.append(probabilities.argmax(1).astype(smallest))
+        if state.best_epoch == state.epoch:
+            self._best, self._best_epoch = probabilities.astype(np.float16), state.epoch
+        if self._best is None or len(self._chosen) != state.epoch:  # diverged at once; or went on from before files
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self._path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, chosen=np.stack(self._chosen), probabilities=self._best, best_epoch=np.int64(self._best_epoch)
+            )
