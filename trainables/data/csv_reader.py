@@ -87,7 +87,7 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
         return None
     if looks_headless(table, root):
         raw.problems.append(
-            f"{table.name} row 1: {table.columns[0]!r} is a picture, no header; put path,label above it"
+            f"{table.name} row 1: {table.columns[0]!r} is a picture; put the header path,label above it"
         )
         return None
     finder = Finder(str(root), Path(table.name).stem)
