@@ -106,6 +106,8 @@ def evaluate(options: Options, console: Terminal) -> None:
     absent = refuse_other_classes(classes, pictures.labels)
     out = options.out or models[0].path / "evaluation"
     refuse_foreign_folder(out, MARKER, WHAT)
+    for line in pictures.understood:
+        print(line.encode(errors="backslashreplace").decode())
     seen = _seen(models, pictures.paths)
     looks = _note_test_sides(options, models, seen)
     with progress(console) as show:

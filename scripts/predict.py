@@ -2,12 +2,12 @@
 
     python scripts/predict.py MODEL --data PICTURES
 
-PICTURES is a folder (walked through, answers sorted by path below it), a CSV with the column path (relative to the
-CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv is filled with
-the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for an eval
-folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that cannot be
-read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two cores without
-a GPU, most of it for the network.
+PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV with a column of paths
+(relative to the CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv
+is filled with the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for
+an eval folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that
+cannot be read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two
+cores without a GPU, most of it for the network.
 """
 
 from __future__ import annotations
@@ -46,10 +46,12 @@ class Options:
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
     """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     data: Path
-    """Folder of pictures, CSV with the column path, or the competition's eval folder."""
+    """Folder of pictures, one picture, CSV or parquet with a column of paths, or the competition's eval folder."""
     out: Path | None = None
     """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model
     or of its run, with a number added where there is one. One that is named is replaced."""
+    path_column: str = ""
+    """Column of the CSV that names the pictures; empty: found by its name and its values."""
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
@@ -78,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def predict(options: Options, console: Terminal) -> int:
     """The pipeline: pictures, models, answers, file. Returns the exit code."""
     doing(console, "reading the list of pictures")
-    pictures = read_unlabelled(options.data)
+    pictures = read_unlabelled(options.data, options.path_column)
     memory_bytes = picture_bytes(options.max_picture_gb)
     if options.out is not None and options.out.is_dir():
         raise UserError(f"{options.out} is a folder; name a file by --out")
@@ -115,6 +117,8 @@ def predict(options: Options, console: Terminal) -> int:
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")
     replaced = out.exists()
     write_whole(out, text.encode(errors="surrogateescape"))
+    for note in (*pictures.said, *(f"left out: {line}" for line in pictures.left_out.lines())):
+        print(note.encode(errors="backslashreplace").decode(), file=sys.stderr)
     for warning in found.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     for path, reason in found.bad.items():

@@ -40,8 +40,12 @@ class Prepared:
 
     @property
     def warnings(self) -> list[str]:
-        """What the user should know of pictures, groups and sides."""
-        return [*self.cache.warnings, *filter(None, [self.manifest.group_warning]), *self.split.warnings]
+        """What the user should know of pictures, names, groups and sides."""
+        manifest = self.manifest
+        missed = [f"{manifest.left_out.total:,} files are left out, see above."] if manifest.left_out.is_missed else []
+        alike = [f"{line[0].upper()}{line[1:]}." for line in manifest.look_alikes]
+        groups = filter(None, [manifest.group_warning])
+        return [*self.cache.warnings, *missed, *alike, *groups, *self.split.warnings]
 
 
 def prepare_data(
@@ -75,6 +79,7 @@ def prepare_data(
     config = _with_demo(config, cache_path, console)
     doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, partial(find_unreadable, memory_bytes=config.picture_bytes))
+    say_understood(manifest, console)
     if check is not None:
         check(manifest)
 
@@ -109,6 +114,12 @@ def prepare_data(
         manifest = drop_pictures(manifest, cache.bad)
         drawn = split()
     return Prepared(manifest, drawn, cache)
+
+
+def say_understood(manifest: Manifest, console: Console) -> None:
+    """Says how the data were read, so that a misunderstanding shows before anything is decoded."""
+    for line in manifest.understood:
+        say(console, line.encode(errors="backslashreplace").decode())
 
 
 def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float) -> None:
@@ -158,6 +169,7 @@ def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: 
     return {
         "source": str(config.data.expanduser().resolve()) if config.data else "built-in demo set",
         "layout": manifest.layout,
+        "understood": manifest.understood,
         "pictures": len(table),
         "groups": table["group"].nunique() if manifest.has_groups else None,
         "classes": len(manifest.classes),

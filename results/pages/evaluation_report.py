@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,6 +16,7 @@ from results.pages.sheets import picture_sheet
 from results.records.confusion import confused_pairs, save_confusion
 from results.statistics.bootstrap import LEVEL, NUM_RESAMPLES
 from results.statistics.evaluation import Answers, Evaluation, LabelScores, class_scores
+from trainables.csv_text import csv_text
 
 MARKER = "evaluation.json"
 WHAT = "an evaluation"
@@ -48,9 +47,7 @@ def save_evaluation(out: Path, evaluation: Evaluation, facts: Mapping[str, str],
         (draft / "report.md").write_text(render_report(evaluation, facts, warnings, words), encoding="utf-8")
         save_confusion(draft / "confusion.csv", evaluation.scores.confusion.tolist(), evaluation.scores.names)
         for name, rows in _tables(evaluation).items():
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows(rows)
-            (draft / name).write_text(text.getvalue(), encoding="utf-8")
+            (draft / name).write_text(csv_text(rows), encoding="utf-8", newline="")
 
 
 def render_report(

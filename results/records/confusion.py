@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.atomic import write_whole
+from trainables.csv_text import csv_text
 from trainables.errors import UserError
 from trainables.strict_json import RecordError
 
@@ -45,11 +46,9 @@ def confused_pairs(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
 
 def save_confusion(path: Path, confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
     """Writes counts `(C, C)` with the names of the classes, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([CORNER, *classes])
-    writer.writerows([name, *row] for name, row in zip(classes, confusion, strict=True))
-    write_whole(path, text.getvalue().encode(errors="backslashreplace"))
+    rows: list[Sequence[object]] = [[CORNER, *classes]]
+    rows += [[name, *row] for name, row in zip(classes, confusion, strict=True)]
+    write_whole(path, csv_text(rows).encode(errors="backslashreplace"))
 
 
 def load_confusion(path: Path) -> tuple[tuple[str, ...], list[list[int]]]:
@@ -59,7 +58,7 @@ def load_confusion(path: Path) -> tuple[tuple[str, ...], list[list[int]]]:
         RecordError: The file is no confusion matrix.
         OSError: It cannot be read.
     """
-    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline="")))
     try:
         (corner, *classes), *body = rows
         counts = [[int(value) for value in row[1:]] for row in body]

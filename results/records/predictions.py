@@ -5,12 +5,11 @@ Letters: `N` pictures that could be read, `C` classes.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trainables.csv_text import csv_text
 from trainables.errors import UserError
 
 ANSWER, PROBABILITY = "answer", "probability"
@@ -96,15 +95,13 @@ def add_columns(
         raise ColumnError(f"the CSV has a column {taken[0]!r} already, where the answers go; rename it")
     place_of = {path: place for place, path in enumerate(readable)}
     header = [*columns, *(name for name in added if name not in columns)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    lines: list[Sequence[str]] = [header]
     for path, row in zip(paths, rows, strict=True):
         values = dict(zip(columns, row, strict=True))
         place = place_of.get(path)
         values |= {name: "" if place is None else column[place] for name, column in added.items()}
-        writer.writerow([values[name] for name in header])
-    return text.getvalue()
+        lines.append([values[name] for name in header])
+    return csv_text(lines)
 
 
 def _shares(values: np.ndarray) -> list[str]:

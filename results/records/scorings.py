@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from trainables.atomic import write_whole
+from trainables.csv_text import csv_text
 from trainables.strict_json import RecordError
 
 COLUMNS = ("date", "test_side", "weights_sha256", "run", "model")
@@ -40,16 +41,14 @@ def note_scoring(path: Path, *, date: str, test_side: str, weights_sha256: str, 
         known = {row[2] for row in rows if row[1] == test_side}
         if weights_sha256 not in known:
             rows.append([date, test_side, weights_sha256, run, model])
-            text = io.StringIO()
-            csv.writer(text, lineterminator="\n").writerows([list(COLUMNS), *rows])
-            write_whole(path, text.getvalue().encode())
+            write_whole(path, csv_text([list(COLUMNS), *rows]).encode())
     return len(known | {weights_sha256})
 
 
 def _read(path: Path) -> list[list[str]]:
     if not path.exists():
         return []
-    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    rows = list(csv.reader(io.StringIO(path.read_bytes().decode(), newline="")))
     if not rows or tuple(rows[0]) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         raise RecordError(f"{path} is no list of scorings ({','.join(COLUMNS)}): restore it, or move it away")
     return rows[1:]

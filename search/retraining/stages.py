@@ -36,6 +36,7 @@ from search.terminal import is_quiet, say, say_if_it_fails, say_result, warn
 from trainables.atomic import write_whole
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
+from trainables.csv_text import csv_text
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
 from trainables.data.whole_batches import images_per_epoch
@@ -327,7 +328,8 @@ def _save_answers(retraining: Retraining, rows: pandas.DataFrame, probabilities:
         answer=[retraining.task.classes[index] for index in best],
         probability=probabilities[np.arange(len(best)), best].round(4),
     )
-    write_whole(path, table.to_csv(index=False).encode(errors="surrogateescape"))
+    rows = [list(table.columns), *table.itertuples(index=False)]
+    write_whole(path, csv_text(rows).encode(errors="surrogateescape"))
 
 
 def _fold_path(retraining: Retraining, number: int) -> Path:

@@ -124,7 +124,7 @@ def test_mistakes_are_one_message_exit_code_2_and_no_file(
 
     (tmp_path / "empty").mkdir()
     assert "no picture (" in message(model, "--data", tmp_path / "empty")
-    (tmp_path / "files.csv").write_text("file\na.png\n")
+    (tmp_path / "files.csv").write_text("what\na.png\n")
     assert "no column path" in message(model, "--data", tmp_path / "files.csv")
     (tmp_path / "taken.csv").write_text("path,answer\na.png,x\n")
     assert "a column 'answer' already" in message(model, "--data", tmp_path / "taken.csv")
@@ -164,3 +164,19 @@ def test_a_picture_of_one_colour_is_named(model: Path, tmp_path: Path, capsys: p
     Image.new("RGB", (50, 40), "black").save(tmp_path / "flat" / "night.png")
     assert run(tmp_path, model, "--data", tmp_path / "flat", "--out", tmp_path / "a.csv") == 0
     assert "1 picture nearly one colour after decoding" in capsys.readouterr().err
+
+
+def test_one_picture_is_answered(model: Path, tmp_path: Path) -> None:
+    draw(tmp_path / "one.jpe", 0)
+    assert run(tmp_path, model, "--data", tmp_path / "one.jpe", "--out", "one.csv") == 0
+    assert [row["path"] for row in rows("one.csv")] == ["one.jpe"]
+
+
+def test_files_that_are_not_answered_are_said(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw(tmp_path / "in" / "a.png", 0)
+    (tmp_path / "in" / "a.png").rename(tmp_path / "in" / "a.heic")  # a picture for all that
+    (tmp_path / "in" / "b.heic").write_bytes(b"ftypheic")
+    assert run(tmp_path, model, "--data", tmp_path / "in", "--out", "in.csv") == 0
+    said = capsys.readouterr()
+    assert ": 1 pictures answered, 0 unreadable" in said.out
+    assert "left out: 1 .heic (HEIF: convert to JPEG)" in said.err

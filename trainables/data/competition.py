@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainables.data.raw import SUFFIXES, CsvTable, RawData, Row
+from trainables.data.endings import ENDINGS, SUFFIXES
+from trainables.data.raw import RawData, Row
+from trainables.data.tables import CsvTable
 
 MASKS = ("wear", "incorrect", "none")
 GENDERS = ("male", "female")
@@ -106,7 +108,7 @@ def _person_pictures(folder: str) -> Iterator[tuple[str, str, str]]:
     for stem, mask in STEMS.items():
         first, *others = found.pop(stem, [""])
         if not first:
-            yield stem, mask, f"no such picture (looked for the endings {' '.join(SUFFIXES)})"
+            yield stem, mask, f"no such picture (looked for the endings {ENDINGS})"
         elif others:
             yield first, mask, f"there is {', '.join(others)} too; keep one of them"
         else:

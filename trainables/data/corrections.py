@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from trainables.data.competition import age_band
-from trainables.data.raw import RawData, Row, read_table, sorted_names
+from trainables.data.raw import RawData, Row, sorted_names
 from trainables.data.rows import SIDES
+from trainables.data.tables import read_table
 
 Combination = tuple[str, ...]
 

@@ -9,10 +9,13 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas
+
 from trainables.data.corrections import apply_corrections
 from trainables.data.manifest import WAY_OUT, DataConfig, DataError, picture_line
-from trainables.data.readers import read_layout
+from trainables.data.raw import RawData, Row, sorted_names
 from trainables.data.rows import read_split
+from trainables.data.understood import class_lines, look_alikes, used_line
 from trainables.errors import UserError
 
 
@@ -27,6 +30,8 @@ class LabelledPictures:
     """The group (person) of each picture; None where the data name none."""
     skipped: tuple[str, ...] = ()
     """What was left out because it is bad: row and reason."""
+    understood: tuple[str, ...] = ()
+    """How the data were read, in a few lines."""
 
     def only(self, wanted: set[str]) -> LabelledPictures:
         """Those of the pictures whose paths are wanted."""
@@ -78,11 +83,15 @@ def bad_pictures_error(bad: dict[str, str]) -> DataError:
 
 def _read_data(config: DataConfig) -> LabelledPictures:
     assert config.data is not None
-    raw = read_layout(config.data, attributes=config.attributes, group_regex=config.group_regex)
+    raw = config.read()
     if config.corrections is not None and raw.rows:
         apply_corrections(raw, config.corrections)
     bad = raw.strays + [picture_line(row.source, row.written, row.bad) for row in raw.rows if row.bad]
     problems = raw.problems + ([] if config.skip_bad else [f"{line}; {WAY_OUT}" for line in bad])
+    if config.strict:
+        problems += [f"--strict: {line}" for line in look_alikes((row.label for row in raw.rows), "class/classes")]
+        if raw.left_out.is_missed:
+            problems += [f"--strict: left out: {line}" for line in raw.left_out.lines()]
     rows = sorted((row for row in raw.rows if not row.bad), key=lambda row: row.relative)
     if not (rows or problems):
         problems = [f"{raw.root}: no good picture is left; first of the bad ones: {bad[0]}"]
@@ -93,7 +102,19 @@ def _read_data(config: DataConfig) -> LabelledPictures:
         tuple(row.label for row in rows),
         tuple(row.group for row in rows) if raw.has_groups else None,
         tuple(bad),
+        tuple(_understood(raw, rows)),
     )
+
+
+def _understood(raw: RawData, rows: list[Row]) -> list[str]:
+    table = pandas.DataFrame(
+        {name: [getattr(row, name) for row in rows] for name in ("label", "group", "split")}, dtype=str
+    )
+    labels = sorted_names(row.label for row in rows)
+    lines = [used_line(raw.layout, len(rows), raw.left_out), *(f"  {line}" for line in raw.said)]
+    lines += [f"  {line}" for line in class_lines(table, labels, raw.has_groups)]
+    lines += [f"  left out: {line}" for line in raw.left_out.lines()]
+    return [*lines, *(f"note: {line}" for line in look_alikes(labels, "class/classes"))]
 
 
 def _read_side(split: Path, side: str) -> LabelledPictures:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas
 
+from trainables.data.columns import ColumnFlags
 from trainables.data.corrections import apply_corrections
+from trainables.data.endings import LeftOut
 from trainables.data.raw import RawData, relative_path, sorted_names
 from trainables.data.readers import read_layout
+from trainables.data.understood import class_lines, look_alikes, used_line
 from trainables.errors import UserError
 
 MAX_LINES = 50
@@ -27,7 +30,8 @@ class DataConfig:
     """Which pictures a study is about, and what is corrected in them."""
 
     data: Path | None = None
-    """Competition folder, CSV with the columns path,label, or folder of classes; left out: the demo set."""
+    """Competition folder, CSV or parquet file with pictures and labels, or folder of classes, below train, val and test
+    or not; left out: the demo set."""
     attributes: tuple[str, ...] = ()
     """Columns of the CSV whose values together make the class, such as: mask gender age."""
     group_regex: str | None = None
@@ -36,6 +40,18 @@ class DataConfig:
     """CSV with the columns key,column,value that corrects labels, groups, sides or attributes."""
     skip_bad: bool = False
     """Go on without pictures that are missing, empty or unreadable; their names are recorded."""
+    path_column: str = ""
+    """Column of the CSV that names the pictures; empty: found by its name and its values."""
+    label_column: str = ""
+    """Column of the CSV with the labels; empty: found by its name."""
+    group_column: str = ""
+    """Column of the CSV with the groups (people); empty: found by its name."""
+    label_names: Path | None = None
+    """File with the names of labels that are numbers: lines, JSON, or a CSV of id and name; by default one of the
+    usual names beside the CSV."""
+    strict: bool = False
+    """Refuse what is otherwise only warned of: classes or groups that look alike, files that are left out though they
+    show something."""
     max_picture_gb: float | None = None
     """Memory that decoding one picture may take, in GB; one that takes more counts as unreadable. Left out: a quarter
     of the machine's."""
@@ -45,10 +61,27 @@ class DataConfig:
 
     def absolute(self) -> DataConfig:
         """The same settings wherever they are read: every path absolute."""
-        data, corrections = (
-            None if path is None else path.expanduser().absolute() for path in (self.data, self.corrections)
+        data, corrections, names = (
+            None if path is None else path.expanduser().absolute()
+            for path in (self.data, self.corrections, self.label_names)
         )
-        return dataclasses.replace(self, data=data, corrections=corrections)
+        return dataclasses.replace(self, data=data, corrections=corrections, label_names=names)
+
+    @property
+    def columns(self) -> ColumnFlags:
+        """The columns that are named."""
+        return ColumnFlags(self.path_column, self.label_column, self.group_column)
+
+    def read(self) -> RawData:
+        """What is at `data`, which must be given; corrections come later."""
+        assert self.data is not None
+        return read_layout(
+            self.data,
+            attributes=self.attributes,
+            group_regex=self.group_regex,
+            columns=self.columns,
+            label_names=self.label_names,
+        )
 
     @property
     def picture_bytes(self) -> int | None:
@@ -104,15 +137,27 @@ class Manifest:
     root: Path
     """The folder that relative paths start from."""
     layout: str
-    """What was recognized: "competition folder", "CSV" or "folder of classes"."""
+    """What was recognized, in words such as "competition folder", "CSV" or "folder of classes"."""
     has_groups: bool
     """Whether the data say which pictures belong together; otherwise each is a group of its own."""
     corrected_rows: int = 0
     """Rows that the corrections file changed."""
     skipped: tuple[str, ...] = ()
     """What was left out because it is bad: row, path and reason."""
-    ignored_files: int = 0
-    """Files in a folder of classes that are no pictures by their ending."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Files that are not used."""
+    said: tuple[str, ...] = ()
+    """How the layout was read, where that takes words."""
+    look_alikes: tuple[str, ...] = ()
+    """Names of classes or groups that people would hold to be one."""
+
+    @property
+    def understood(self) -> list[str]:
+        """What was understood, in a few lines: the layout and how it was read, classes, files that are left out."""
+        lines = [used_line(self.layout, len(self.table), self.left_out)]
+        lines += [f"  {line}" for line in self.said]
+        lines += [f"  {line}" for line in class_lines(self.table, self.classes, self.has_groups)]
+        return [*lines, *(f"  left out: {line}" for line in self.left_out.lines())]
 
     @property
     def group_warning(self) -> str | None:
@@ -136,19 +181,21 @@ def load_manifest(
       person's id.
     * A CSV, or a folder with `train.csv`: path,label and optionally group, split and attribute columns; paths
       are relative to the CSV.
-    * Otherwise a folder with one sub-folder per class; sub-folders below a class are walked.
+    * Otherwise a folder with one sub-folder per class; sub-folders below a class are walked. With train beside val or
+      test, in whatever spelling, above or below the classes, that split is used.
 
     Args:
         config: What to read.
-        find_unreadable: Tells which files are no whole pictures, with reasons. Asked only when something else
-            is wrong, so that all of it is listed at once; otherwise the picture cache finds them.
+        find_unreadable: Tells which files are no whole pictures, with reasons.
+            Asked only when something else is wrong, so that all of it is listed at once; otherwise the picture cache
+            finds them.
 
     Raises:
         DataError: Anything is wrong; lists all of it. With `skip_bad`, bad pictures are left out instead.
     """
     if config.data is None:
         raise DataError(["no data; give a folder or a CSV by --data"])
-    raw = read_layout(config.data, attributes=config.attributes, group_regex=config.group_regex)
+    raw = config.read()
     corrected_rows = 0
     if config.corrections is not None and raw.rows:
         corrected_rows = apply_corrections(raw, config.corrections)
@@ -170,6 +217,13 @@ def load_manifest(
         problems += groups_on_two_sides(table)
     elif bad and config.skip_bad:
         problems.append(f"{raw.root}: no good picture is left; first of the bad ones: {bad[0]}")
+    alike = [*look_alikes(present, "class/classes")]
+    if raw.has_groups:
+        alike += look_alikes((row.group for row in raw.rows), "group/groups")
+    if config.strict:
+        problems += [f"--strict: {line}" for line in alike]
+        if raw.left_out.is_missed:
+            problems += [f"--strict: left out: {line}" for line in raw.left_out.lines()]
     if raw.layout == "folder of classes" and len(present) == 1:
         below = raw.root / present[0]
         problems.append(f"{raw.root}: if the classes are the folders inside {present[0]!r}, give {below}")
@@ -190,7 +244,9 @@ def load_manifest(
         has_groups=raw.has_groups,
         corrected_rows=corrected_rows,
         skipped=tuple(bad),
-        ignored_files=raw.ignored_files,
+        left_out=raw.left_out,
+        said=tuple(raw.said),
+        look_alikes=tuple(alike),
     )
 
 

@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import os
 import re
 import stat
 from pathlib import Path
 
+from trainables.data.columns import ColumnFlags
 from trainables.data.competition import COLUMNS, read_competition
-from trainables.data.raw import SUFFIXES, CsvTable, RawData, Row, read_table, relative_path, walk
-from trainables.data.rows import SIDES
+from trainables.data.csv_reader import RESERVED, TableFlags, read_csv
+from trainables.data.folders import holds_classes, read_folder
+from trainables.data.raw import RawData, Row
+from trainables.data.side_names import side_of
+from trainables.data.tables import TABLES, read_table
 
-RESERVED = ("path", "label", "group", "split", "source")
-"""Columns of a manifest that cannot be attributes."""
+__all__ = ["RESERVED", "read_layout"]
 
 _LOOKED_FOR = (
-    "looked for a competition folder (train/train.csv with train/images), a CSV file or train.csv with the "
-    "columns path,label, and a folder with one sub-folder per class"
+    "looked for a competition folder (train/train.csv with train/images), a CSV or parquet file, a folder with "
+    "train.csv or with one such file, and a folder with one sub-folder per class, with or without train, val and test "
+    "above them"
 )
-_ENDINGS = " ".join(SUFFIXES)
+
+_USUAL = ("labels", "train_labels", "metadata", "annotations", "data", "index", "dataset", "images")
+"""Names of the table of pictures, among others in its folder."""
 
 
-def read_layout(path: Path, *, attributes: tuple[str, ...] = (), group_regex: str | None = None) -> RawData:
+def read_layout(
+    path: Path,
+    *,
+    attributes: tuple[str, ...] = (),
+    group_regex: str | None = None,
+    columns: ColumnFlags | None = None,
+    label_names: Path | None = None,
+) -> RawData:
     """Reads whatever layout is at `path`; see `load_manifest` for the layouts."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
+    flags = TableFlags(columns or ColumnFlags(), label_names, attributes, group_regex is not None)
     try:
-        return _read_layout(path, attributes, group_regex)
+        return _read_layout(path, flags, group_regex)
     except OSError as error:
         way_out = "correct its permissions, or --data"
         return RawData("", path, problems=[f"{error.filename}: cannot be read ({error.strerror}); {way_out}"])
 
 
-def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | None) -> RawData:
+def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawData:
     pattern, problems = _compile(group_regex)
+    attributes = flags.attributes
     if not path.exists():
         raw = RawData("", path, problems=[_nothing_at(path)])
     elif csv_path := _find_csv(path):
@@ -49,16 +65,12 @@ def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | Non
                     "leave the flag out"
                 )
         else:
-            raw = _read_csv(csv_path.parent, table, attributes, pattern)
+            raw = read_csv(csv_path.parent, table, flags, alone=path.is_file())
     elif path.is_file():
-        raw = RawData("", path, problems=[f"{path}: neither a folder nor a .csv file; {_LOOKED_FOR}"])
+        raw = RawData("", path, problems=[f"{path}: neither a folder nor a .csv file, .tsv or .parquet; {_LOOKED_FOR}"])
     else:
-        raw = _read_folder(path, pattern)
-        if attributes:
-            problems.append(
-                f"--attributes {' '.join(attributes)}: a folder of classes has no columns; leave the flag "
-                "out, or write a CSV with path, label and these columns"
-            )
+        raw = read_folder(path, pattern is not None, _LOOKED_FOR)
+        problems += _refused_for_folders(flags)
     raw.problems = problems + raw.problems
     if pattern is not None and raw.layout != "competition folder":
         _group_by_name(raw, pattern)
@@ -67,6 +79,22 @@ def _read_layout(path: Path, attributes: tuple[str, ...], group_regex: str | Non
     if not (raw.rows or raw.problems or raw.strays):
         raw.problems.append(f"{path}: no row below the header of the CSV; add one row per picture")
     return raw
+
+
+def _refused_for_folders(flags: TableFlags) -> list[str]:
+    """Problems: flags that only mean something for a table."""
+    problems = []
+    if flags.attributes:
+        problems.append(
+            f"--attributes {' '.join(flags.attributes)}: a folder of classes has no columns; leave the flag "
+            "out, or write a CSV with path, label and these columns"
+        )
+    for name in ("path", "label", "group"):
+        if column := getattr(flags.columns, name):
+            problems.append(f"--{name}-column {column}: a folder of classes has no columns; leave the flag out")
+    if flags.names is not None:
+        problems.append(f"--label-names {flags.names}: folders name the classes themselves; leave the flag out")
+    return problems
 
 
 def _compile(group_regex: str | None) -> tuple[re.Pattern[str] | None, list[str]]:
@@ -87,94 +115,18 @@ def _nothing_at(path: Path) -> str:
 
 
 def _find_csv(path: Path) -> Path | None:
+    """The table to read: the file itself, a train table in the folder, or the only table where there are no classes."""
     if path.is_file():
-        return path if path.suffix.lower() == ".csv" else None
-    candidates = [path / "train.csv", path / "train" / "train.csv"]
-    if path.name == "images":
-        candidates.append(path.parent / "train.csv")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def _read_csv(root: Path, table: CsvTable, attributes: tuple[str, ...], pattern: re.Pattern[str] | None) -> RawData:
-    raw = RawData("CSV", root, problems=list(table.problems))
-    found = f"(found {','.join(table.columns)!r})"
-    missing = [name for name in ("path", "label") if name not in table.columns]
-    if missing and table.columns:
-        raw.problems.append(
-            f"{table.name} row 1: no column {' and no column '.join(missing)} {found}; a CSV needs "
-            "path,label and a competition's train.csv id,gender,age,path"
-        )
-    elif missing and not table.problems:
-        raw.problems.append(f"{root / table.name}: the file is empty; write a CSV with the columns path,label")
-    unknown = [name for name in attributes if name not in table.columns or name in RESERVED]
-    if table.columns:
-        raw.problems += [
-            f"--attributes {name}: {table.name} has no such column of attributes {found}; correct the name"
-            for name in unknown
-        ]
-    if missing:
-        return raw
-    raw.attributes = tuple(name for name in attributes if name not in unknown)
-    raw.has_groups = pattern is not None or "group" in table.columns
-    raw.has_split = "split" in table.columns
-    base = str(root)
-    for source, values in table.rows:
-        written = values["path"]
-        path = os.path.normpath(os.path.join(base, written))  # noqa: PTH118
-        row = Row(path, relative_path(path, base), written, source, values["label"], "")
-        row.group = values.get("group", "") if raw.has_groups else row.relative
-        row.split = values.get("split", "").lower()
-        row.attributes = {name: values[name] for name in raw.attributes}
-        needed = ["path", "label", *raw.attributes]
-        if raw.has_groups and pattern is None:
-            needed.append("group")
-        raw.problems += [
-            f"{source}: the {name} is empty ({written!r}); write it, or delete the row"
-            for name in needed
-            if not values[name]
-        ]
-        if raw.has_split and row.split not in SIDES:
-            raw.problems.append(f"{source}: the split {values['split']!r} is none of {', '.join(SIDES)}; correct it")
-        if written:
-            raw.rows.append(row)
-    if raw.has_split and raw.rows and not any(row.split == "train" for row in raw.rows):
-        raw.problems.append(f"{table.name}: the column split never says train; name the rows to train on")
-    return raw
-
-
-def _read_folder(root: Path, pattern: re.Pattern[str] | None) -> RawData:
-    raw = RawData("folder of classes", root, has_groups=pattern is not None)
-    with os.scandir(root) as entries:
-        visible = {e.name: e.is_dir() for e in entries if not e.name.startswith(".") and e.name != "__MACOSX"}
-    folders = sorted(name for name, is_dir in visible.items() if is_dir)
-    raw.ignored_files = len(visible) - len(folders)
-    tables = sorted(name for name in visible if name.lower().endswith(".csv"))
-    if folders and {name.lower() for name in folders} <= {*SIDES, "eval", "valid", "validation", "dev"}:
-        raw.problems.append(
-            f"{root}: its sub-folders {', '.join(folders)} look like the sides of a split, not like classes, "
-            f"and there is no train/train.csv; {_LOOKED_FOR}; give {root / folders[0]}, or a CSV with the "
-            "columns path,label,split"
-        )
-        return raw
-    empty = []
-    for name in folders:
-        before = len(raw.rows)
-        for path in walk(f"{root}/{name}"):
-            if path.lower().endswith(SUFFIXES):
-                relative = relative_path(path, str(root))
-                raw.rows.append(Row(path, relative, relative, path, name, relative))
-            else:
-                raw.ignored_files += 1
-        if len(raw.rows) == before:
-            empty.append(f"{root / name}: no picture ({_ENDINGS}) in this class; add some or remove the folder")
-    raw.problems += empty
-    if not raw.rows:
-        way_out = "make a folder for each class, or write a CSV with the columns path,label"
-        if tables:
-            way_out = f"give the CSV itself, {root / tables[0]}"
-        what = f"no picture ({_ENDINGS}) in any sub-folder" if folders else "no data found"
-        raw.problems = [f"{root}: {what}; {_LOOKED_FOR}; {way_out}"]
-    return raw
+        return path if path.suffix.lower() in TABLES else None
+    folders = [path, path / "train", *([path.parent] if path.name == "images" else [])]
+    for folder, suffix in itertools.product(folders, TABLES):
+        if (candidate := folder / f"train{suffix}").is_file():
+            return candidate
+    tables = [p for p in sorted(path.iterdir()) if p.suffix.lower() in TABLES and not p.name.startswith(".")]
+    tables = [p for p in tables if p.is_file() and "submission" not in p.name.lower()]
+    if len(tables) > 1:
+        tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
+    return tables[0] if len(tables) == 1 and not holds_classes(path) else None
 
 
 def _group_by_name(raw: RawData, pattern: re.Pattern[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 import pandas
 
 from trainables.atomic import replacing
+from trainables.csv_text import csv_text
 from trainables.data.manifest import DataError, Manifest, groups_on_two_sides
 from trainables.data.raw import relative_path
 from trainables.data.rows import COLUMNS, SIDES, read_split
@@ -51,8 +52,9 @@ class Split:
         """Writes `path,label,group,split` as CSV; the file is there whole or not at all."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, durable=True) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            self.table.to_csv(file, columns=list(COLUMNS), index=False, lineterminator="\n")
+        rows = zip(*(self.table[name] for name in COLUMNS), strict=True)
+        with replacing(path, durable=True) as temporary:
+            temporary.write_text(csv_text([COLUMNS, *rows]), encoding="utf-8", newline="")
 
     def hash(self, root: Path) -> str:
         """Twelve hex digits that tell splits apart; the same wherever `root` lies."""
@@ -136,8 +138,8 @@ def split_by_group(
     kind = "group" if by == "group" and manifest.has_groups else "picture"
     method = f"by {kind}, stratified by label, {' and '.join(cut)}, seed {seed}"
     if given:
-        named = f"as the column split says ({', '.join(given)})"
-        method = f"{named}; of its train rows {method}" if cut else named
+        named = f"as {_who(manifest)} ({', '.join(given)})"
+        method = f"{named}; of its train pictures {method}" if cut else named
     return Split(table[list(COLUMNS)], seed, method, tuple(_warnings(table, manifest, given, shares, by)))
 
 
@@ -197,7 +199,7 @@ def _warnings(
         warnings.append("Split by picture: the same people stand on several sides, so scores are flattering.")
     cut = [side for side, share in shares.items() if share]
     if given and cut:
-        warnings.append(f"The column split never says {' or '.join(cut)}: cut out of its train rows.")
+        warnings.append(f"No {' or '.join(cut)} is given: cut out of train, and the rest is as {_who(manifest)}.")
     labels = set(table["label"])
     absent = [label for label in manifest.classes if label not in labels]
     if absent:
@@ -207,6 +209,13 @@ def _warnings(
         if missing := [label for label in manifest.classes if label not in present]:
             warnings.append(f"The {side} side has no picture of {_names(missing)}.")
     return warnings
+
+
+def _who(manifest: Manifest) -> str:
+    """What fixes the sides."""
+    if manifest.layout.startswith("folders"):
+        return "the folders say"
+    return "the column split says" if manifest.layout == "CSV" else "the tables say"
 
 
 def _names(labels: Sequence[str]) -> str:

@@ -1,17 +1,20 @@
-"""Pictures to be answered: a folder, a CSV with the column path, or the competition's eval folder."""
+"""Pictures to be answered: a folder, one picture, a table with a column of paths, or the competition's eval folder."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainables.data.columns import ColumnFlags, find_columns
+from trainables.data.endings import ENDINGS, LeftOut, is_picture
+from trainables.data.finding import Finder
 from trainables.data.manifest import DataError
-from trainables.data.raw import SUFFIXES, read_table, relative_path, walk
+from trainables.data.raw import relative_path, walk
+from trainables.data.tables import TABLES, read_table
 
 EVAL_COLUMNS = ("ImageID", "ans")
 """The columns of the competition's info.csv, which lies beside the folder images."""
-_ENDINGS = " ".join(SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -26,36 +29,59 @@ class UnlabelledPictures:
     is_eval: bool = False
     """Whether it is the competition's info.csv, of which the column ans is to be filled."""
     file: Path | None = None
-    """The CSV it was read from."""
+    """The CSV that was read."""
+    said: tuple[str, ...] = ()
+    """How a table was read, where that takes words."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Files in a folder that are not answered."""
 
 
-def read_unlabelled(path: Path) -> UnlabelledPictures:
-    """Recognizes what is at `path`: an eval folder or its parent by `info.csv`, a CSV, or a folder of pictures.
+def read_unlabelled(path: Path, path_column: str = "") -> UnlabelledPictures:
+    """Recognizes what is at `path`: an eval folder or its parent by `info.csv`, a table, a folder, or one picture.
+
+    Args:
+        path: What the user named.
+        path_column: Column of a table that names the pictures; empty: found by its name and its values.
 
     Raises:
         DataError: There is nothing to answer.
     """
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
+    try:
+        return _read(path, path_column)
+    except OSError as error:
+        raise DataError([f"{error.filename}: cannot be read ({error.strerror}); correct --data"]) from error
+
+
+def _read(path: Path, path_column: str) -> UnlabelledPictures:
     if path.is_dir():
         for folder in (path, path / "eval"):
             if (folder / "info.csv").is_file() and (folder / "images").is_dir():
-                return _read_csv(folder / "info.csv")
+                return _read_csv(folder / "info.csv", path_column)
         return _read_folder(path)
     if not path.exists():
         raise DataError([f"{path}: no such file or folder; correct --data"])
-    if path.suffix.lower() != ".csv":
-        raise DataError([f"{path}: neither a folder nor a .csv file; give a folder of pictures, or a CSV"])
-    return _read_csv(path)
+    if path.suffix.lower() in TABLES:
+        return _read_csv(path, path_column)
+    if path.is_file() and is_picture(str(path)):
+        return UnlabelledPictures(("path",), ((path.name,),), (str(path),))
+    raise DataError([f"{path}: neither a folder nor a .csv file nor a picture; give a folder of pictures, or a CSV"])
 
 
-def _read_csv(path: Path) -> UnlabelledPictures:
+def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
     table = read_table(path)
     problems = list(table.problems)
     is_eval = set(EVAL_COLUMNS) <= set(table.columns)
-    column = "ImageID" if is_eval else "path"
-    found = f"(found {','.join(table.columns)!r})" if table.columns else "(the file is empty)"
+    base = path.parent / "images" if is_eval else path.parent
+    finder = Finder(str(base), path.stem)
+    column = "ImageID"
+    if not is_eval:
+        found, unknown = find_columns(table, ColumnFlags(path=path_column), finder.exists)
+        column = found.path
+        problems += [problem for problem in unknown if "--path-column" in problem]
+    listed = f"(found {','.join(table.columns)!r})" if table.columns else "(the file is empty)"
     if not problems and column not in table.columns:
-        problems.append(f"{path}: no column path {found}; name the pictures there, relative to the CSV")
+        problems.append(f"{path}: no column path {listed}; name the pictures there, relative to the CSV")
     elif not problems and not table.rows:
         problems.append(f"{path}: no row below the header; add one row per picture")
     if not problems:
@@ -66,20 +92,28 @@ def _read_csv(path: Path) -> UnlabelledPictures:
         ]
     if problems:
         raise DataError(problems)
-    base = path.parent / "images" if is_eval else path.parent
+    paths = tuple(finder.find(values[column])[0] for _, values in table.rows)
+    named = [] if column in ("path", "ImageID") else [f"{path.name}: column {column!r} as path"]
     return UnlabelledPictures(
         columns=table.columns,
         rows=tuple(tuple(values.values()) for _, values in table.rows),
-        paths=tuple(os.path.normpath(base / values[column]) for _, values in table.rows),
+        paths=paths,
         is_eval=is_eval,
         file=path,
+        said=(*table.said, *named, *finder.said()),
     )
 
 
 def _read_folder(folder: Path) -> UnlabelledPictures:
-    base = str(folder)
-    paths = sorted(path for path in walk(base) if path.lower().endswith(SUFFIXES))
+    base, left_out, paths = str(folder), LeftOut(), []
+    for path in walk(base, hidden=True):
+        if path.rpartition("/")[2].startswith(".") or not is_picture(path):
+            left_out.add_file(path)
+        else:
+            paths.append(path)
     if not paths:
-        raise DataError([f"{folder}: no picture ({_ENDINGS}) in it or below; correct --data"])
+        there = f" ({'; '.join(left_out.lines()[:3])})" if left_out.total else ""
+        raise DataError([f"{folder}: no picture ({ENDINGS}) in it or below{there}; correct --data"])
+    paths.sort()
     names = tuple((relative_path(path, base),) for path in paths)
-    return UnlabelledPictures(("path",), names, tuple(paths))
+    return UnlabelledPictures(("path",), names, tuple(paths), left_out=left_out)

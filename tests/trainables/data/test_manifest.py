@@ -173,7 +173,7 @@ def test_a_class_of_one_picture_is_refused_without_groups_too(tmp_path: Path) ->
     assert problem.startswith("the class 'b' has one picture (train.csv row 4), which train and val cannot share")
 
 
-@pytest.mark.parametrize("header", ["file,class", "path,class", "", "id,gender,race,path"])
+@pytest.mark.parametrize("header", ["a,b", "path,b", "", "id,gender,race,path"])
 def test_a_csv_without_path_and_label_says_what_it_has(tmp_path: Path, header: str) -> None:
     (tmp_path / "train.csv").write_text(f"{header}\n")
     [problem] = problems(tmp_path)
@@ -189,10 +189,10 @@ def test_the_split_column_is_read_in_any_case_and_bad_values_are_listed(tmp_path
     lines = [f"{label}{i}.jpg,{label},{side}" for label in "ab" for i, side in enumerate(sides)]
     manifest = load(write_csv(tmp_path, lines, "path,label,split"))
     assert list(manifest.table["split"]) == ["train", "val", "test"] * 2
-    found = problems(write_csv(tmp_path, [*lines, "c0.jpg,a,", "c1.jpg,a,dev"], "path,label,split"))
+    found = problems(write_csv(tmp_path, [*lines, "c0.jpg,a,", "c1.jpg,a,later"], "path,label,split"))
     assert found == (
         "train.csv row 8: the split '' is none of train, val, test; correct it",
-        "train.csv row 9: the split 'dev' is none of train, val, test; correct it",
+        "train.csv row 9: the split 'later' is none of train, val, test; correct it",
     )
     no_train = [line for line in lines if not line.endswith("Train")]
     assert "never says train" in problems(write_csv(tmp_path, no_train, "path,label,split"))[0]

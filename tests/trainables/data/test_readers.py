@@ -7,7 +7,8 @@ import pytest
 
 from trainables.data.competition import CLASSES, STEMS, age_band
 from trainables.data.manifest import DataConfig, DataError, Manifest, load_manifest
-from trainables.data.raw import read_table, sorted_names
+from trainables.data.raw import sorted_names
+from trainables.data.tables import read_table
 
 # The people of a competition folder: id, gender, age. Every class has two people.
 PEOPLE = [
@@ -223,7 +224,11 @@ def test_a_folder_of_classes_is_read_in_natural_order_with_nested_folders(tmp_pa
     assert manifest.layout == "folder of classes"
     assert manifest.classes == ("1", "2", "10")
     assert list(manifest.table["label"].value_counts()[["1", "2", "10"]]) == [4, 5, 4]
-    assert manifest.ignored_files == 2
+    assert manifest.left_out.counts == {
+        ("no picture", "no ending"): 1,
+        ("no picture", ".txt"): 1,
+        ("hidden", ".jpg"): 1,
+    }
     assert not manifest.has_groups and "--group-regex" in str(manifest.group_warning)
     assert manifest.table["group"].nunique() == 13
     assert manifest.table["group"].iloc[0] == "1/p1_0.jpg"  # relative: the data can be moved
@@ -270,8 +275,10 @@ def test_a_file_name_that_is_not_utf_8_is_listed_or_left_out(tmp_path: Path) -> 
 def test_folders_called_like_sides_are_not_taken_for_classes(tmp_path: Path) -> None:
     for side in ("train", "val"):
         folder_of_classes(tmp_path / side)
+    assert set(load(tmp_path).table["split"]) == {"train", "val"}
+    (tmp_path / "train").rename(tmp_path / "test")
     [problem] = problems(tmp_path)
-    assert "train, val look like the sides of a split" in problem
+    assert "test, val look like the sides of a split" in problem
 
 
 def test_a_path_with_nothing_to_read_says_what_was_looked_for(tmp_path: Path) -> None:
@@ -282,7 +289,12 @@ def test_a_path_with_nothing_to_read_says_what_was_looked_for(tmp_path: Path) ->
     assert "no data found; looked for a competition folder" in empty
     (tmp_path / "clothing" / "labels.csv").write_text("path,label\n")
     [csv] = problems(tmp_path / "clothing")
-    assert f"give the CSV itself, {tmp_path / 'clothing' / 'labels.csv'}" in csv
+    assert "no row below the header" in csv
+    (tmp_path / "clothing" / "other.csv").write_text("path,label\n")
+    (tmp_path / "clothing" / "more.csv").write_text("path,label\n")
+    (tmp_path / "clothing" / "labels.csv").unlink()
+    [csv] = problems(tmp_path / "clothing")
+    assert f"give the CSV itself, {tmp_path / 'clothing' / 'more.csv'}" in csv
     (tmp_path / "labels.txt").write_text("path,label\n")
     assert "neither a folder nor a .csv file" in problems(tmp_path / "labels.txt")[0]
 
@@ -307,9 +319,12 @@ def test_a_csv_is_read_as_text_whatever_program_wrote_it(tmp_path: Path) -> None
 def test_a_csv_that_cannot_be_read_says_where_and_how_to_save_it(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes("path,label\nä.jpg,x\n".encode("latin-1"))
-    assert "not UTF-8" in read_table(path).problems[0]
+    assert "not UTF-8" in read_table(path).said[0]
+    assert read_table(path).rows[0][1] == {"path": "ä.jpg", "label": "x"}
     path.write_text("path;label\na.jpg;x\n")
-    assert "save it with commas" in read_table(path).problems[0]
+    assert read_table(path).rows[0][1] == {"path": "a.jpg", "label": "x"}
+    path.write_bytes(b"path\0label")
+    assert "cannot be read as CSV" in read_table(path).problems[0]
     path.write_text("path,label\na.jpg\nb.jpg,x,y\n")
     assert [problem.split(":")[0] for problem in read_table(path).problems] == [
         "table.csv row 2",

@@ -216,14 +216,14 @@ def test_a_side_that_is_not_given_is_cut_out_of_train_by_group() -> None:
     assert set(rest["split"]) == {"train", "val"}
     assert (rest["split"] == "val").mean() == pytest.approx(0.25, abs=0.03)
     assert (split.table.groupby("group")["split"].nunique() == 1).all()
-    assert split.warnings == ("The column split never says val: cut out of its train rows.",)
-    assert "as the column split says (train, test); of its train rows by group" in split.method
+    assert split.warnings == ("No val is given: cut out of train, and the rest is as the column split says.",)
+    assert "as the column split says (train, test); of its train pictures by group" in split.method
 
 
 def test_only_train_given_is_the_same_as_nothing_given() -> None:
     split = split_by_group(with_sides({}), seed=0)
     assert split.hash(Path("/data")) == drawn(0).hash(Path("/data"))
-    assert split.warnings[0] == "The column split never says test or val: cut out of its train rows."
+    assert split.warnings[0] == "No test or val is given: cut out of train, and the rest is as the column split says."
 
 
 def test_a_group_on_two_given_sides_is_an_error_that_names_it() -> None:

@@ -42,7 +42,7 @@ def test_an_eval_folder_is_found_from_itself_its_parent_and_its_table(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na,b\n", "no column path .found 'file,label'."),
+        ("what,label\na,b\n", "no column path .found 'what,label'."),
         ("", "no column path .the file is empty."),
         ("path\n", "no row below the header"),
         ("path,x\n,1\n", "row 2: the path is empty"),

@@ -1,0 +1,232 @@
+"""Layouts and tables that people have, beyond the competition's, `path,label` and the folder of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+import pytest
+from PIL import Image
+
+from trainables.data.label_names import read_label_names
+from trainables.data.labelled import read_pictures
+from trainables.data.manifest import DataConfig, DataError, Manifest, load_manifest
+from trainables.data.side_names import side_of, sides_of
+from trainables.data.split import split_by_group
+from trainables.data.unlabelled import read_unlabelled
+
+
+def load(path: Path, **flags: object) -> Manifest:
+    return load_manifest(DataConfig(data=path, **flags))  # type: ignore[arg-type]
+
+
+def problems(path: Path, **flags: object) -> str:
+    with pytest.raises(DataError) as error:
+        load(path, **flags)
+    return "\n".join(error.value.problems)
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4)).save(path, "PNG")
+
+
+def pictures(root: Path, *folders: str, count: int = 4) -> None:
+    for folder in folders:
+        for number in range(count):
+            picture(root / folder / f"{Path(folder).name}{number}.png")
+
+
+def sides(manifest: Manifest) -> dict[str, str]:
+    root = str(manifest.root)
+    rows = zip(manifest.table["path"], manifest.table["split"], strict=True)
+    return {path[len(root) + 1 :].rpartition("/")[0]: side for path, side in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        *[(name, "train") for name in ("train", "Training", "TRAIN", "training_set", "train2017", "TrainImages")],
+        *[(name, "val") for name in ("val", "Valid", "validation-set", "dev")],
+        *[(name, "test") for name in ("test", "Testing", "test1", "hold_out", "Holdout", "testset")],
+        *[(name, None) for name in ("cat", "sample", "bullet train", "trainer", "latest", "1")],
+    ],
+)
+def test_a_side_is_known_by_its_name(name: str, side: str | None) -> None:
+    assert side_of(name) == side
+
+
+def test_only_a_train_beside_another_side_makes_a_split() -> None:
+    assert sides_of(["train", "car", "bus"]) == {}
+    assert sides_of(["train", "eval"]) == {"train": "train", "eval": "val"}
+    assert sides_of(["train", "val", "eval"])["eval"] == "test"
+    assert sides_of(["seg_train", "seg_test", "seg_pred"]) == {"seg_train": "train", "seg_test": "test"}
+
+
+def test_training_and_testing_are_sides_and_val_is_cut_out_of_train(tmp_path: Path) -> None:
+    pictures(tmp_path / "brain" / "MRI", "Training/a", "Training/b", "Testing/a", "Testing/b", count=8)
+    manifest = load(tmp_path)
+    assert manifest.classes == ("a", "b")
+    split = split_by_group(manifest, seed=0).table
+    assert set(split.loc[split["path"].str.contains("Testing"), "split"]) == {"test"}
+    assert set(split.loc[split["path"].str.contains("Training"), "split"]) == {"train", "val"}
+
+
+def test_what_lies_beside_the_sides_is_left_out_and_said(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/a", "train/b", "valid/a", "valid/b", "sample/train/a", "test1")
+    manifest = load(tmp_path)
+    assert set(sides(manifest)) == {"train/a", "train/b", "valid/a", "valid/b"}
+    said = "\n".join(manifest.understood)
+    assert "test1/ as test" in said and "sample/ is no side of the split: its 4 pictures are left out" in said
+    assert "4 pictures right in test1/ have no class folder" in said and "16 pictures used, 8 files left out" in said
+
+
+def test_sides_below_the_classes_and_a_folder_between_are_read(tmp_path: Path) -> None:
+    pictures(tmp_path / "one", "a/train", "a/test", "b/train", "b/test")
+    assert sides(load(tmp_path / "one")) == {"a/train": "train", "a/test": "test", "b/train": "train", "b/test": "test"}
+    pictures(tmp_path / "two", "train/images/a", "train/images/b", "test/images/a", "test/images/b")
+    assert load(tmp_path / "two").classes == ("a", "b")
+
+
+def test_sides_without_class_folders_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, "train", "test")
+    assert "no class folders with pictures" in problems(tmp_path)
+
+
+def test_look_alikes_are_warned_of_and_refused_with_strict(tmp_path: Path) -> None:
+    pictures(tmp_path, "Cat", "cat", "07", "7", "1", "1.0", "caf\u00e9", "cafe\u0301", "big dog", "big_dog")
+    alike = "\n".join(load(tmp_path).look_alikes)
+    assert "'Cat' and 'cat' look alike (case)" in alike and "sets of classes look alike" in alike
+    assert "--strict: the classes" in problems(tmp_path, strict=True)
+    with pytest.raises(DataError, match="--strict"):
+        read_pictures(DataConfig(data=tmp_path, strict=True))
+    assert any("look alike" in line for line in read_pictures(DataConfig(data=tmp_path)).understood)
+
+
+def test_every_ending_that_can_be_read_is_used_and_the_rest_is_named(tmp_path: Path) -> None:
+    pictures(tmp_path, "a", "b")
+    for name in ("x.tif", "x.JFIF", "x.heic", "noending"):
+        picture(tmp_path / "a" / name)
+    (tmp_path / "b" / "iphone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    manifest = load(tmp_path)
+    assert len(manifest.table) == 12
+    assert "1 .heic (HEIF: convert to JPEG)" in "\n".join(manifest.understood)
+    assert "--strict: left out: 1 .heic" in problems(tmp_path, strict=True)
+    answered = read_unlabelled(tmp_path)
+    assert len(answered.paths) == 12 and answered.left_out.total == 1
+
+
+def table(root: Path, text: str, name: str = "train.csv") -> Path:
+    """A CSV of a0 to a3 and b0 to b3, which lie in `pics`; {a0} and so on stand for their paths."""
+    pictures(root / "pics", "a", "b")
+    (root / name).write_text(text)
+    return root
+
+
+PLAIN = "".join(f"pics/{c}/{c}{n}.png,{c}\n" for c in "ab" for n in range(4))
+
+
+@pytest.mark.parametrize("header", ["filename,class", "image_id,target", "Image,Id", "file_name,whatever", "id,dx"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_are_found_by_name_whatever_stands_between(tmp_path: Path, header: str, separator: str) -> None:
+    manifest = load(table(tmp_path, f"{header}\n{PLAIN}".replace(",", separator)))
+    assert manifest.classes == ("a", "b") and len(manifest.table) == 8
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("/", "\\"),
+        (".png", ""),
+        ("pics/a/", ""),
+        ("pics/", "C:\\Users\\me\\pics\\"),
+        ("pics/", "/home/other/pics/"),
+        (".png", ".PNG"),
+    ],
+)
+def test_paths_that_are_not_there_as_written_are_found(tmp_path: Path, old: str, new: str) -> None:
+    manifest = load(table(tmp_path, f"path,label\n{PLAIN.replace(old, new)}"))
+    assert len(manifest.table) == 8 and "paths found" in "\n".join(manifest.understood)
+
+
+def test_a_path_that_fits_two_files_is_refused_with_both(tmp_path: Path) -> None:
+    root = table(tmp_path, "image,label\nx,a\na1,a\nb0,b\nb1,b\n")
+    picture(root / "one" / "x.png")
+    picture(root / "two" / "x.png")
+    assert "'x' fits one/x.png and two/x.png; write the folder too" in problems(root)
+
+
+def test_flags_name_columns_and_two_columns_of_labels_are_refused(tmp_path: Path) -> None:
+    lines = [f"pics/{c}/{c}{n}.png,{c},{n % 2},p{n}" for c in "ab" for n in range(4)]
+    root = table(tmp_path, "\n".join(["file,class,target,who", *lines]))
+    assert "name one by --label-column" in problems(root)
+    manifest = load(root, label_column="target", path_column="file", group_column="who")
+    assert manifest.classes == ("0", "1") and manifest.has_groups
+    assert "--label-column nope: train.csv has no such column" in problems(root, label_column="nope")
+    pictures(tmp_path / "folder", "a", "b")
+    assert "a folder of classes has no columns" in problems(tmp_path / "folder", label_column="x")
+
+
+def test_one_hot_columns_are_the_classes(tmp_path: Path) -> None:
+    lines = [f"pics/{c}/{c}{n}.png,{int(c == 'a')},{float(c == 'b')}" for c in "ab" for n in range(4)]
+    assert load(table(tmp_path, "\n".join(["image_id,scab,rust", *lines]))).classes == ("rust", "scab")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("classes.txt", "oak\nelm\n"),
+        ("classes.txt", "1 elm\n0 oak\n"),
+        ("labels.json", '{"0": "oak", "1": "elm"}'),
+        ("labels.json", '{"oak": 0, "elm": 1}'),
+        ("classes.csv", "id,name\n0,oak\n1,elm\n"),
+    ],
+)
+def test_labels_that_are_numbers_take_their_names_from_a_file(tmp_path: Path, name: str, text: str) -> None:
+    root = table(tmp_path, "path,label\n" + PLAIN.replace(",a", ",0").replace(",b", ",1"))
+    (root / name).write_text(text)
+    manifest = load(root)
+    assert manifest.classes == ("elm", "oak") and f"labels have the names of {name}" in "\n".join(manifest.understood)
+    (root / "short.txt").write_text("oak\n")
+    assert "no name for the label '1'" in problems(root, label_names=root / "short.txt")
+
+
+def test_names_are_counted_from_1_where_the_labels_are(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("oak\nelm\n")
+    assert read_label_names(tmp_path / "names.txt", {"1", "2"}) == ({"1": "oak", "2": "elm"}, "")
+
+
+def test_a_parquet_file_is_read_like_a_csv(tmp_path: Path) -> None:
+    pictures(tmp_path / "pics", "a", "b")
+    rows = [{"file_name": f"pics/{c}/{c}{n}.png", "label": "ab".index(c)} for c in "ab" for n in range(4)]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "data.parquet")
+    assert load(tmp_path / "data.parquet").classes == load(tmp_path).classes == ("0", "1")
+    (tmp_path / "data.parquet").write_bytes(b"none")
+    assert "cannot be read as parquet" in problems(tmp_path)
+
+
+def test_a_table_for_each_side_is_the_given_split(tmp_path: Path) -> None:
+    lines = PLAIN.splitlines()
+    root = table(tmp_path, "\n".join(["image,label", *lines[:3], *lines[4:7]]))
+    (root / "test.csv").write_text("\n".join(["image,label", lines[3], lines[7]]))
+    (root / "sample_submission.csv").write_text("image,label\n")
+    assert sorted(load(root).table["split"]) == ["test"] * 2 + ["train"] * 6
+    (root / "test.csv").write_text("image\nx\n")
+    assert "test.csv: without the columns of train.csv" in "\n".join(load(root).understood)
+
+
+def test_a_first_line_that_is_no_header_is_told(tmp_path: Path) -> None:
+    assert "is a picture; put the header path,label above it" in problems(table(tmp_path, PLAIN))
+
+
+def test_a_file_that_no_row_names_is_counted(tmp_path: Path) -> None:
+    root = table(tmp_path, f"path,label\n{PLAIN}")
+    picture(root / "pics" / "a" / "extra.png")
+    assert "1 .png (pictures that no row names)" in "\n".join(load(root).understood)
+
+
+def test_predict_reads_a_table_by_other_names_and_one_picture(tmp_path: Path) -> None:
+    root = table(tmp_path, f"Image;Id\n{PLAIN.replace(',', ';')}")
+    assert len(read_unlabelled(root / "train.csv").paths) == 8
+    one = root / "pics" / "a" / "a0.png"
+    assert read_unlabelled(one).paths == (str(one),)

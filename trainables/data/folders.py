@@ -1,0 +1,205 @@
+"""Reads folders of classes: alone, below the sides of a split, or with the sides below each class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from trainables.data.endings import BESIDE, ENDINGS, is_picture
+from trainables.data.raw import RawData, Row, relative_path, walk
+from trainables.data.rows import SIDES
+from trainables.data.side_names import side_of, sides_of
+
+_DEEPEST = 4
+"""Folders that may stand around the sides of a split, such as `archive/dataset/`."""
+_WRAPPERS = ("images", "image", "imgs", "img", "pictures", "data", "jpg", "jpeg", "png", "classes")
+"""Folders that may stand between a side and its classes."""
+
+
+def read_folder(root: Path, has_groups: bool, way_out: str) -> RawData:
+    """Reads the folder of classes at `root`.
+
+    Args:
+        root: An absolute path.
+        has_groups: Whether groups will be taken from file names.
+        way_out: What was looked for, for the message where nothing was found.
+    """
+    raw = RawData("folder of classes", root, has_groups=has_groups)
+    base, sides = _find_sides(root)
+    if sides:
+        _read_sides(raw, base, sides)
+    elif by_class := _sides_below_classes(base):
+        _read_classes_with_sides(raw, base, by_class)
+    else:
+        _read_classes(raw, root, way_out)
+    return raw
+
+
+def holds_classes(root: Path) -> bool:
+    """Whether at least two of the sub-folders hold pictures, and not as the flat sides of a split."""
+    base, sides = _find_sides(root)
+    if sides:
+        return any(_folders(f"{base}/{name}") for name, side in sides.items() if side == "train")
+    return sum(any(is_picture(path) for path in walk(f"{root}/{name}")) for name in _folders(str(root))) > 1
+
+
+def _folders(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(e.name for e in entries if not e.name.startswith(".") and e.name != "__MACOSX" and e.is_dir())
+
+
+def _files(path: str) -> Iterator[str]:
+    """The files right in a folder, hidden ones too."""
+    with os.scandir(path) as entries:
+        yield from sorted(f"{path}/{e.name}" for e in entries if not e.is_dir())
+
+
+def _find_sides(root: Path) -> tuple[Path, dict[str, str]]:
+    """The folder in which the sides of a split stand, and the side of each of its sub-folders that is one.
+
+    Without a split it is the root, or a lone `train` in it.
+    """
+    base = root
+    for _ in range(_DEEPEST):
+        folders = _folders(str(base))
+        if sides := sides_of(folders):
+            return base, sides
+        inside = [name for name in folders if sides_of(_folders(f"{base}/{name}"))]
+        if len(inside) == 1 and not any(
+            is_picture(path) for name in folders if name != inside[0] for path in walk(f"{base}/{name}")
+        ):
+            base = base / inside[0]
+        elif len(folders) == 1 and (side_of(folders[0]) or len(_folders(f"{base}/{folders[0]}")) == 1):
+            base = base / folders[0]
+        else:
+            break
+    return (base if side_of(base.name) and base != root else root), {}
+
+
+def _sides_below_classes(root: Path) -> dict[str, dict[str, str]]:
+    """Class to its sub-folders that are sides, where every class has such and no other; else nothing."""
+    found = {}
+    for name in _folders(str(root)):
+        inside = _folders(f"{root}/{name}")
+        found[name] = sides_of(inside)
+        if not found[name] or len(found[name]) < len(inside):
+            return {}
+    return found if len(found) > 1 else {}
+
+
+def _take(raw: RawData, paths: Iterable[str], label: str, side: str = "") -> int:
+    """Makes a row of each picture and notes the other files; returns the number of rows."""
+    before, base = len(raw.rows), str(raw.root)
+    for path in paths:
+        if path.rpartition("/")[2].startswith(".") or not is_picture(path):
+            raw.left_out.add_file(path)
+            continue
+        relative = relative_path(path, base)
+        raw.rows.append(Row(path, relative, relative, path, label, relative, side))
+    return len(raw.rows) - before
+
+
+def _leave(raw: RawData, paths: Iterable[str], reason: str) -> int:
+    """Notes files that are not used, pictures with the reason; returns the number of pictures."""
+    count = 0
+    for path in paths:
+        if not path.rpartition("/")[2].startswith(".") and is_picture(path):
+            raw.left_out.add(path, reason)
+            count += 1
+        else:
+            raw.left_out.add_file(path)
+    return count
+
+
+def _leave_around(raw: RawData, base: Path) -> None:
+    """Notes the files in the folder of the classes or sides, and those above it and beside it up to the root."""
+    for folder in (base, *base.parents):
+        _leave(raw, _files(str(folder)), BESIDE)
+        if folder == raw.root:
+            return
+        for name in _folders(str(folder.parent)):
+            if name != folder.name:
+                _leave(raw, walk(f"{folder.parent}/{name}", hidden=True), f"in {name}/, which is no class")
+
+
+def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
+    raw.layout, raw.has_split = "folders of classes below the sides of a split", True
+    raw.said.append(
+        "the folders "
+        + ", ".join(f"{name}/ as {side}" for name, side in sides.items())
+        + (f" in {relative_path(str(base), str(raw.root))}/" if base != raw.root else "")
+    )
+    for name in (name for name in _folders(str(base)) if name not in sides):
+        count = _leave(raw, walk(f"{base}/{name}", hidden=True), f"in {name}/, which is no side of the split")
+        if count:
+            raw.said.append(f"{name}/ is no side of the split: its {count:,} pictures are left out")
+    _leave_around(raw, base)
+    empty: dict[str, str] = {}
+    for name, side in sides.items():
+        folder = f"{base}/{name}"
+        while len(inner := _folders(folder)) == 1 and inner[0].lower() in _WRAPPERS:
+            if not _folders(f"{folder}/{inner[0]}"):
+                break
+            _leave(raw, _files(folder), BESIDE)
+            folder = f"{folder}/{inner[0]}"
+        for label in inner:
+            if not _take(raw, walk(f"{folder}/{label}", hidden=True), label, side):
+                empty.setdefault(label, f"{folder}/{label}")
+        loose = _leave(raw, _files(folder), f"right in {name}/, in no class folder")
+        if loose:
+            raw.said.append(f"{loose:,} pictures right in {name}/ have no class folder, so no label: left out")
+        if side == "train" and not any(row.split == "train" for row in raw.rows):
+            raw.problems.append(
+                f"{folder}: no class folders with pictures in it; make a sub-folder for each class, or write a CSV "
+                "with the columns path,label"
+            )
+    labels = {row.label for row in raw.rows}
+    raw.problems += [
+        f"{path}: no picture ({ENDINGS}) in this class on any side; add some or remove the folder"
+        for label, path in empty.items()
+        if label not in labels
+    ]
+
+
+def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[str, str]]) -> None:
+    raw.layout, raw.has_split = "folders of classes with the sides of a split below each", True
+    names = sorted({(name, side) for sides in by_class.values() for name, side in sides.items()})
+    raw.said.append("the folders below each class: " + ", ".join(f"{name}/ as {side}" for name, side in names))
+    _leave_around(raw, base)
+    for label, sides in by_class.items():
+        taken = 0
+        for name, side in sides.items():
+            taken += _take(raw, walk(f"{base}/{label}/{name}", hidden=True), label, side)
+        _leave(raw, _files(f"{base}/{label}"), BESIDE)
+        if not taken:
+            raw.problems.append(f"{base / label}: no picture ({ENDINGS}) in this class; add some or remove the folder")
+
+
+def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
+    base, _ = _find_sides(root)
+    if base != root:
+        raw.said.append(f"the folder {relative_path(str(base), str(root))}/ alone, which names no other side")
+    folders = _folders(str(base))
+    tables = sorted(path for path in _files(str(base)) if path.lower().endswith((".csv", ".tsv", ".parquet")))
+    if len(folders) > 1 and {side_of(name) for name in folders} <= {*SIDES, "eval"}:
+        raw.problems.append(
+            f"{base}: its sub-folders {', '.join(folders)} look like the sides of a split, not like classes, and "
+            f"none of them is train; {way_out}; rename one, or write a CSV with the columns path,label,split"
+        )
+        return
+    empty = []
+    for name in folders:
+        if not _take(raw, walk(f"{base}/{name}", hidden=True), name):
+            empty.append(f"{base / name}: no picture ({ENDINGS}) in this class; add some or remove the folder")
+    _leave_around(raw, base)
+    loose = sum(count for (reason, _), count in raw.left_out.counts.items() if reason == BESIDE)
+    raw.problems += empty
+    if not raw.rows:
+        instead = "make a folder for each class, or write a CSV with the columns path,label"
+        if tables:
+            instead = f"give the CSV itself, {tables[0]}"
+        what = f"no picture ({ENDINGS}) in any sub-folder" if folders else "no data found"
+        if loose:
+            what = f"{loose:,} pictures right in it, and none in a sub-folder that would be their class"
+        raw.problems = [f"{root}: {what}; {way_out}; {instead}"]
