@@ -1,0 +1,217 @@
+"""Macro-F1 on new people for the same minutes: a search against its own default configuration trained alone.
+
+    python scripts/benchmarks/per_hour.py --data DIR --minutes 5 15 --seeds 0 1 2
+
+Both have the same pictures, sides, weights, cores and wall time, from the start of the process to its end. The search
+is the command that a user types, with `--time-budget`, and what is scored is the model that it leaves. The default is
+trained by our own train loop on all cores until the time is over; its best epoch on validation is what is scored, and
+with it the best so far of every minute before. They take turns, so that whatever else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(ROOT)
+
+import numpy as np
+import tyro
+from scipy.stats import t as student
+from sklearn.metrics import f1_score
+
+from results.pages.markdown import render_markdown_table
+from results.records.run_folder import RunFolder, load_run
+from trainables.config import TrialConfig
+from trainables.data.rows import read_split
+from trainables.errors import UserError
+from trainables.machine.cores import usable_cores
+from trainables.machine.hardware import hardware_in_words
+
+
+def main() -> int:
+    """Parses the command line and compares; with --alone it is the training that the comparison starts."""
+    if sys.argv[1:2] == ["--alone"]:
+        return train_alone(Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+    tyro.cli(compare, prog="per_hour.py", config=(tyro.conf.FlagCreatePairsOff,))
+    return 0
+
+
+def compare(
+    data: Path,
+    out: Path,
+    minutes: tuple[float, ...] = (5.0,),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    space: str = "efficientnet",
+    backbones: str = "",
+    image_size: int = 64,
+    work: Path = Path("per-hour"),
+) -> None:
+    """Compare a search with its default configuration, and write `<out>.json` and `<out>.md`.
+
+    Args:
+        data: Labelled pictures.
+        out: Name of the files, without an ending; numbers that are there already are kept and not measured again.
+        minutes: Time budgets.
+        seeds: Each of another split and search.
+        space: Of the search.
+        backbones: Only these of the space.
+        image_size: Pixels.
+        work: Folder for runs, cache and records.
+    """
+    numbers: list[dict[str, Any]] = (
+        json.loads(out.with_suffix(".json").read_text()) if out.with_suffix(".json").exists() else []
+    )
+    work, data = work.resolve(), data.resolve()
+    for budget in minutes:
+        for seed in seeds:
+            if any(row["minutes"] == budget and row["seed"] == seed for row in numbers):
+                continue
+            name = f"{data.name}-{budget:g}m-seed{seed}"
+            searched = search_for(data, name, budget * 60, seed, space, backbones, image_size, work)
+            alone = default_for(work / "runs" / name, budget * 60, work / f"{name}.json")
+            numbers.append({"data": data.name, "minutes": budget, "seed": seed, "search": searched, "alone": alone})
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+            out.with_suffix(".md").write_text(render(numbers))
+            print(render(numbers), flush=True)
+
+
+def search_for(
+    data: Path, name: str, seconds: float, seed: int, space: str, backbones: str, image_size: int, work: Path
+) -> dict[str, Any]:
+    """A search as it is typed, and the score of the model that it leaves, on the test side."""
+    flags = ["--space", space, "--data", data, "--name", name, "--seed", seed, "--image-size", image_size]
+    flags += ["--time-budget", f"{seconds:g}s", "--storage", work / "runs", "--readme", work / "README.md"]
+    flags += ["--cache-dir", work / "cache", "--history", "none", "--backbones", backbones]
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, ROOT / "search" / "run.py", *map(str, flags)], check=True, stdout=subprocess.DEVNULL
+    )
+    took = time.monotonic() - started
+    folder = RunFolder(work / "runs" / name)
+    probabilities, labels, classes = answers_of(folder.path / "model", folder, work / "cache")
+    described = json.loads((folder.path / "model" / "model.json").read_text())
+    lines = [json.loads(line) for line in folder.trials_jsonl.read_text().splitlines()]
+    return {
+        "f1": macro_f1(probabilities, labels, classes),
+        "seconds": took,
+        "epochs": len(lines),
+        "networks": len(described.get("members") or []) or 1,
+    }
+
+
+def answers_of(model: Path, folder: RunFolder, cache: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """Probabilities `(N, C)` of a model on a run's test side, the truth `(N,)`, and the number of classes."""
+    from trainables.saved.predict import load_models, predict_probabilities
+
+    models = load_models([model])
+    classes = list(models[0].description.classes)
+    label_of = {row.path: row.label for row in read_split(folder.split_csv) if row.split == "test"}
+    predictions = predict_probabilities(models, list(label_of), cache_dir=cache, batch_size=64)
+    labels = np.array([classes.index(label_of[path]) for path in predictions.paths])
+    return predictions.probabilities, labels, len(classes)
+
+
+def macro_f1(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> float:
+    """Macro-F1 of the likeliest classes, over the classes that occur in answers or truth."""
+    return float(f1_score(labels, probabilities.argmax(1), average="macro", zero_division=0.0))
+
+
+def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:
+    """The default configuration of a run on its sides, in a process of its own with all cores."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
+    """Trains the first point of a run until the time is over, counted from the start of this process."""
+    started = time.monotonic()
+    import torch
+
+    from trainables.data.batches import load_data, load_side
+    from trainables.networks.model import Normalizer, choose_device
+    from trainables.training.loop import evaluate, fit, steps_per_epoch
+    from trainables.training.state import TrainState
+
+    run = load_run(run_dir)
+    cores = usable_cores()
+    task = replace(run.task, epochs=100_000, num_threads=cores)
+    torch.set_num_threads(cores)
+    device = choose_device(task.device)
+    data = load_data(task, device)
+    test = load_side(task, ("test",), device)
+    config = TrialConfig(**run.points[0])
+    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
+    curve: list[tuple[float, float]] = []
+    away, longest, begun = 0.0, 0.0, time.monotonic()
+    for report in fit(state, data):
+        now = time.monotonic()
+        longest, begun = max(longest, now - begun), now
+        if report.best_epoch == report.epoch:
+            score = evaluate(state, test, Normalizer(state.model, device))
+            curve.append((now - started - away, score.macro_f1))
+        away += time.monotonic() - now  # to score is not a part of training
+        begun = time.monotonic()
+        if time.monotonic() - started - away + longest > seconds:
+            break
+    found = {"f1": curve[-1][1], "curve": curve, "epochs": state.epoch, "best_epoch": state.best_epoch}
+    out.write_text(json.dumps(found))
+    return 0
+
+
+def render(numbers: Sequence[dict[str, Any]]) -> str:
+    """The numbers as Markdown: one row a data set and budget, the differences paired by seed."""
+    rows = []
+    keys = sorted({(row["data"], row["minutes"]) for row in numbers})
+    for data, minutes in keys:
+        chosen = [row for row in numbers if (row["data"], row["minutes"]) == (data, minutes)]
+        differences = [row["search"]["f1"] - row["alone"]["f1"] for row in chosen]
+        rows.append(
+            (
+                data,
+                f"{minutes:g}",
+                str(len(chosen)),
+                f"{mean(row['alone']['f1'] for row in chosen):.3f}",
+                f"{mean(row['search']['f1'] for row in chosen):.3f}",
+                f"{mean(differences):+.3f}{_interval(differences)}",
+                f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
+                f"{mean(row['search']['epochs'] for row in chosen):.0f}",
+                ", ".join(str(row["search"]["networks"]) for row in chosen),
+            )
+        )
+    head = (
+        *("data", "minutes", "seeds", "default alone", "search", "difference [95%]"),
+        *("epochs alone", "epochs of the search", "networks in the model"),
+    )
+    return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{render_markdown_table(head, rows)}\n"
+
+
+def _interval(values: Sequence[float]) -> str:
+    """Student's interval of a mean; nothing for fewer than two values."""
+    if len(values) < 2:
+        return ""
+    half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
+    return f" [{mean(values) - half:+.3f}, {mean(values) + half:+.3f}]"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        sys.exit(2)
