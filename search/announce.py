@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 
@@ -44,7 +45,7 @@ def describe(opened: OpenRun, console: Console) -> None:
         warn(console, warning)
     say(
         console,
-        f"Search: space {run.space}, {run.trials_asked} trial{'s' * (run.trials_asked > 1)} of up to {task.epochs} "
+        f"Search: space {run.space}, {how_many(run.trials_asked, study)} of up to {task.epochs} "
         f"epoch{'s' * (task.epochs > 1)} at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
     )
@@ -56,6 +57,9 @@ def describe(opened: OpenRun, console: Console) -> None:
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trial{'s' * (len(opened.earlier) > 1)} of before")
+    if fills_its_budget(study):
+        say(console, f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}")
+        return
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
 
 
@@ -80,6 +84,17 @@ def at_a_time(study: SettledStudy) -> str:
         share = f"1/{round(1 / gpus)}" if whole else f"{gpus:g}"
         parts.append(f"{share} of a GPU" if gpus < 1 else f"{gpus:g} GPU")
     return f"At a time: {trials} trial{'s' * (trials > 1)} with {' and '.join(parts)}{' each' * (trials > 1)}"
+
+
+def fills_its_budget(study: SettledStudy) -> bool:
+    """Whether there are more trials than the time budget has room for, so that it is what ends the search."""
+    return study.trials_open and math.isfinite(study.time_budget_seconds)
+
+
+def how_many(num_trials: int, study: SettledStudy) -> str:
+    """The number of trials in words."""
+    trials = f"{num_trials} trial{'s' * (num_trials > 1)}"
+    return f"as many trials as fit into the time, at most {num_trials}," if fills_its_budget(study) else trials
 
 
 def say_forecast(forecast: Forecast | None, time_budget_seconds: float, console: Console) -> None:

@@ -57,4 +57,5 @@ def suit_lengths(
         fitting = max(study.concurrency, math.ceil(study.concurrency * room / shortest))
         trials = min(fitting, most_trials or fitting)
     options = {**study.options, "epochs": epochs, "trials": trials}
-    return replace(study, epochs=epochs, trials=trials, grace_period=grace, options=options)
+    by_time = study.trials_open and seconds is not None
+    return replace(study, epochs=epochs, trials=trials, trials_open=by_time, grace_period=grace, options=options)

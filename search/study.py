@@ -174,7 +174,7 @@ class SettledStudy:
     time_budget_seconds: float
     """Of the whole command; infinite where there is none."""
     trials_open: bool
-    """Whether their number was left open: `suit_lengths` settles it by the time there is."""
+    """Whether the time there is decides: their number was left open, and `suit_lengths` makes it as many as fit."""
     epochs_open: bool
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
