@@ -61,6 +61,12 @@ def test_the_command_line_is_read_back_as_the_search_that_it_describes(tmp_path:
         group_regex=r"(\d+)_",
         corrections=tmp_path / "corrections.csv",
         skip_bad=True,
+        path_column="file",
+        label_column="what",
+        group_column="who",
+        label_names=tmp_path / "names.csv",
+        strict=True,
+        max_picture_gb=2.0,
     )
     usual = AskedStudy().absolute().flat()
     changed = {name for name in OPTIONS_SHOWN if name in usual and study.flat()[name] != usual[name]}

@@ -33,10 +33,10 @@ PARAMS_SHOWN = 4
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
-    "space", "backbones", "formulation", "attribute_weights", "data", "attributes", "group_regex", "corrections",
-    "skip_bad", "max_picture_gb", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share",
-    "split_by",
-    "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "space", "backbones", "formulation", "attribute_weights", "data", "path_column", "label_column", "group_column",
+    "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict", "max_picture_gb", "trials",
+    "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights",
+    "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
     "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
