@@ -88,6 +88,8 @@ class AskedStudy:
             UserError: More is asked for than there is.
         """
         gpu, search = num_gpus > 0, self.search
+        if search.trials and not gpu:  # one trial has all cores
+            trials_that_fit = min(search.trials, trials_that_fit or search.trials)
         share = _share_out(self.machine, num_cpus, num_gpus, node_cpus or num_cpus, trials_that_fit)
         epochs = search.epochs or DEFAULT_EPOCHS
         settled = {

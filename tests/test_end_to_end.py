@@ -76,7 +76,7 @@ def test_a_search_leaves_a_row_a_record_curves_and_a_study(searched: Searched) -
     assert states(run_dir) == [expected[trial.status] for trial in trials]
     boards = sorted(path.name for path in (run_dir / "tensorboard").iterdir() if path.is_dir())
     assert [board.split()[0] for board in boards] == [trial.trial_id for trial in trials]
-    assert len(list((run_dir / "checkpoints").glob("*/best.pt"))) == 3
+    assert len(list((run_dir / "checkpoints").glob("*/best.pt"))) == 4  # of all four, as --keep is 5
     assert not list((run_dir / "checkpoints").glob("*/last.pt"))
     assert not (run_dir / "ray").exists()
     classes, confusion = load_confusion(run_dir / "confusion" / f"{best.trial_id}.csv")

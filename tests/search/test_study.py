@@ -126,3 +126,11 @@ def test_a_trial_cannot_take_more_cores_than_the_largest_node_has() -> None:
     assert AskedStudy.of(concurrency=1).settle(8, 0, node_cpus=4).cpus_per_trial == 4
     with pytest.raises(ValueError, match="4 cores"):
         AskedStudy.of(cpus_per_trial=8).settle(8, 0, node_cpus=4)
+
+
+def test_a_single_trial_has_all_cores() -> None:
+    alone = AskedStudy.of(trials=1).settle(num_cpus=2, num_gpus=0)
+    assert (alone.concurrency, alone.cpus_per_trial) == (1, 2)
+    asked = AskedStudy.of(trials=1, concurrency=2).settle(num_cpus=2, num_gpus=0)
+    assert (asked.concurrency, asked.cpus_per_trial) == (2, 1)
+    assert AskedStudy.of(trials=1).settle(num_cpus=2, num_gpus=0, trials_that_fit=4).concurrency == 1
