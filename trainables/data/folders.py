@@ -138,9 +138,7 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
     empty: dict[str, str] = {}
     for name, side in sides.items():
         folder = f"{base}/{name}"
-        while len(inner := _folders(folder)) == 1 and inner[0].lower() in _WRAPPERS:
-            if not _folders(f"{folder}/{inner[0]}"):
-                break
+        while len(inner := _folders(folder)) == 1 and _is_wrapper(inner[0], f"{folder}/{inner[0]}", name):
             _leave(raw, _files(folder), BESIDE)
             folder = f"{folder}/{inner[0]}"
         for label in inner:
@@ -160,6 +158,14 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
         for label, path in empty.items()
         if label not in labels
     ]
+
+
+def _is_wrapper(name: str, path: str, side: str) -> bool:
+    """Whether the only sub-folder of a side holds its classes, and is none: `images`, or the side's own name again."""
+    if not _folders(path):
+        return False
+    known = name.lower() in (*_WRAPPERS, side.lower()) or side_of(name) is not None
+    return known or not any(is_picture(file) for file in _files(path))
 
 
 def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[str, str]]) -> None:

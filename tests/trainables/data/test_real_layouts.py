@@ -11,6 +11,7 @@ from PIL import Image
 from trainables.data.label_names import read_label_names
 from trainables.data.labelled import read_pictures
 from trainables.data.manifest import DataConfig, DataError, Manifest, load_manifest
+from trainables.data.readers import read_layout
 from trainables.data.side_names import side_of, sides_of
 from trainables.data.split import split_by_group
 from trainables.data.unlabelled import read_unlabelled
@@ -230,3 +231,30 @@ def test_predict_reads_a_table_by_other_names_and_one_picture(tmp_path: Path) ->
     assert len(read_unlabelled(root / "train.csv").paths) == 8
     one = root / "pics" / "a" / "a0.png"
     assert read_unlabelled(one).paths == (str(one),)
+
+
+def test_a_side_that_holds_itself_is_entered(tmp_path: Path) -> None:
+    for side in ("seg_train", "seg_test"):
+        for label in ("forest", "street"):
+            for number in range(6):
+                picture(tmp_path / side / side / label / f"{side}{number}.png")
+    picture(tmp_path / "seg_pred" / "seg_pred" / "1.png")
+    raw = read_layout(tmp_path)
+    assert not raw.problems
+    assert {(row.label, row.split) for row in raw.rows} == {
+        (label, side) for label in ("forest", "street") for side in ("train", "test")
+    }
+    assert len(raw.rows) == 24
+
+
+def test_a_table_whose_pictures_are_there_goes_before_folders_of_parts(tmp_path: Path) -> None:
+    lines = ["image_id,dx,lesion_id"]
+    for number in range(12):
+        picture(tmp_path / f"images_part{1 + number % 2}" / f"ISIC_{number:04d}.png")
+        lines.append(f"ISIC_{number:04d},{'nv' if number < 6 else 'mel'},L{number // 2}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    raw = read_layout(tmp_path)
+    assert not raw.problems
+    assert {row.label for row in raw.rows} == {"nv", "mel"}
+    (tmp_path / "metadata.csv").write_text("note,author\nnothing,nobody\n")
+    assert {row.label for row in read_layout(tmp_path).rows} == {"images_part1", "images_part2"}
