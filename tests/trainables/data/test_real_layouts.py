@@ -93,6 +93,30 @@ def test_sides_without_class_folders_are_refused(tmp_path: Path) -> None:
     assert "no class folders with pictures" in problems(tmp_path)
 
 
+@pytest.mark.parametrize("inner", ["seg_{}", "{}", "intel", "Images"])
+def test_the_only_folder_of_a_side_is_entered(tmp_path: Path, inner: str) -> None:
+    train, test = (f"seg_{side}/{inner.format(side)}" for side in ("train", "test"))
+    pictures(tmp_path, f"{train}/a", f"{train}/b", f"{test}/a", f"{test}/b", "seg_pred/seg_pred")
+    manifest = load(tmp_path)
+    assert manifest.classes == ("a", "b")
+    assert sides(manifest) == {f"{train}/a": "train", f"{train}/b": "train", f"{test}/a": "test", f"{test}/b": "test"}
+    assert "seg_pred/ is no side of the split: its 4 pictures are left out" in "\n".join(manifest.understood)
+
+
+def test_the_only_class_of_a_side_stays_a_class(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/a", "train/b", "val/a/x", "val/a/y")
+    assert load(tmp_path).classes == ("a", "b")
+
+
+def test_train_beside_a_folder_of_pictures_is_asked_about(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/steam", "train/diesel", "bus")
+    assert "is train a side of a split" in (said := problems(tmp_path))
+    assert f"give --data {tmp_path}/train;" in said and "rename it, for example to train_class" in said
+    assert load(tmp_path / "train").classes == ("diesel", "steam")
+    (tmp_path / "train").rename(tmp_path / "train_class")
+    assert load(tmp_path).classes == ("bus", "train_class")
+
+
 def test_look_alikes_are_warned_of_and_refused_with_strict(tmp_path: Path) -> None:
     pictures(tmp_path, "Cat", "cat", "07", "7", "1", "1.0", "caf\u00e9", "cafe\u0301", "big dog", "big_dog")
     alike = "\n".join(load(tmp_path).look_alikes)
