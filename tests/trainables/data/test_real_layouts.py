@@ -229,6 +229,15 @@ def test_a_parquet_file_is_read_like_a_csv(tmp_path: Path) -> None:
     assert "cannot be read as parquet" in problems(tmp_path)
 
 
+@pytest.mark.parametrize("value", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "0.png"}])
+def test_a_parquet_file_of_pictures_is_refused_with_one_message(tmp_path: Path, value: object) -> None:
+    pandas.DataFrame({"image": [value] * 4, "label": [0, 0, 1, 1]}).to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(DataError) as error:
+        load(tmp_path)
+    [said] = error.value.problems
+    assert "its column 'image' holds the pictures themselves" in said
+
+
 def test_a_table_for_each_side_is_the_given_split(tmp_path: Path) -> None:
     lines = PLAIN.splitlines()
     root = table(tmp_path, "\n".join(["image,label", *lines[:3], *lines[4:7]]))
