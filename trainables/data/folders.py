@@ -136,11 +136,10 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
             raw.said.append(f"{name}/ is no side of the split: its {count:,} pictures are left out")
     _leave_around(raw, base)
     empty: dict[str, str] = {}
+    several = {label for name in sides if len(found := _folders(f"{base}/{name}")) > 1 for label in found}
     for name, side in sides.items():
-        folder = f"{base}/{name}"
-        while len(inner := _folders(folder)) == 1 and _is_wrapper(inner[0], f"{folder}/{inner[0]}", name):
-            _leave(raw, _files(folder), BESIDE)
-            folder = f"{folder}/{inner[0]}"
+        folder = _class_folder(raw, f"{base}/{name}", several)
+        inner = _folders(folder)
         for label in inner:
             if not _take(raw, walk(f"{folder}/{label}", hidden=True), label, side):
                 empty.setdefault(label, f"{folder}/{label}")
@@ -160,12 +159,49 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
     ]
 
 
-def _is_wrapper(name: str, path: str, side: str) -> bool:
-    """Whether the only sub-folder of a side holds its classes, and is none: `images`, or the side's own name again."""
-    if not _folders(path):
-        return False
-    known = name.lower() in (*_WRAPPERS, side.lower()) or side_of(name) is not None
-    return known or not any(is_picture(file) for file in _files(path))
+def _class_folder(raw: RawData, folder: str, classes: set[str]) -> str:
+    """The folder of a side in which its classes are: below its only sub-folder where that is no class.
+
+    Args:
+        raw: Notes the files that are passed by.
+        folder: Of the side.
+        classes: Folders that sides with more than one have; one of these is a class wherever it stands alone.
+    """
+    for _ in range(_DEEPEST):
+        inner = _folders(folder)
+        if len(inner) != 1 or inner[0] in classes:
+            break
+        below = f"{folder}/{inner[0]}"
+        if not _folders(below):
+            break
+        named = inner[0].lower() in _WRAPPERS or side_of(inner[0]) or inner[0] == os.path.basename(folder)  # noqa: PTH119
+        if not named and any(is_picture(path) for path in _files(below)):
+            break
+        if any(is_picture(path) for path in _files(folder)):
+            break
+        _leave(raw, _files(folder), BESIDE)
+        folder = below
+    return folder
+
+
+def _side_or_class(base: Path, folders: Iterable[str]) -> str:
+    """The problem of one `train` with folders in it beside folders of pictures: which of the two is it? Or nothing."""
+    flat, nested = [], []
+    for name in folders:
+        path = f"{base}/{name}"
+        inner = [label for label in _folders(path) if any(map(is_picture, walk(f"{path}/{label}")))]
+        if any(map(is_picture, _files(path))):
+            flat.append(name)
+        elif side_of(name) and len(inner) > 1:
+            nested.append((name, inner))
+    if not flat or len(nested) != 1:
+        return ""
+    name, inner = nested[0]
+    return (
+        f"{base}: is {name} a side of a split, whose classes are its sub-folders {', '.join(inner[:3])}, or a class "
+        f"beside {', '.join(flat[:3])}? To train on its sub-folders give --data {base / name}; if it is a class, "
+        f"rename it, for example to {name}_class"
+    )
 
 
 def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[str, str]]) -> None:
@@ -193,6 +229,9 @@ def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
             f"{base}: its sub-folders {', '.join(folders)} look like the sides of a split, not like classes, and "
             f"none of them is train; {way_out}; rename one, or write a CSV with the columns path,label,split"
         )
+        return
+    if problem := _side_or_class(base, folders):
+        raw.problems.append(problem)
         return
     empty = []
     for name in folders:

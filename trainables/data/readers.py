@@ -126,14 +126,19 @@ def _find_csv(path: Path) -> Path | None:
     tables = [p for p in tables if p.is_file() and "submission" not in p.name.lower()]
     if len(tables) > 1:
         tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
-    return tables[0] if len(tables) == 1 and (not holds_classes(path) or _lists_pictures(tables[0])) else None
+    if len(tables) != 1 or (holds_classes(path) and not (_are_parts(path) and _lists_pictures(tables[0]))):
+        return None
+    return tables[0]
+
+
+def _are_parts(root: Path) -> bool:
+    """Whether the sub-folders differ by a number alone, as `images_part1` and `images_part2` do."""
+    names = {re.sub(r"\d+", "", folder.name) for folder in root.iterdir() if folder.is_dir()}
+    return len(names) == 1 and names != {""}
 
 
 def _lists_pictures(table: Path) -> bool:
-    """Whether a table in a folder of folders is what says the classes: it can be read, and its pictures are there.
-
-    The folders are then parts of one set, such as `images_part1` and `images_part2`.
-    """
+    """Whether a table beside folders of parts can be read as it stands, and its pictures are there."""
     raw = read_csv(table.parent, read_table(table), TableFlags(ColumnFlags(), None, (), False), alone=False)
     return bool(raw.rows) and not raw.problems and all(Path(row.path).is_file() for row in raw.rows)
 

@@ -6,6 +6,7 @@ import csv
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 """Endings of files that are read as a table."""
@@ -104,11 +105,31 @@ def _read_parquet(path: Path) -> CsvTable:
         reason = str(error).splitlines()[0]
         table.problems.append(f"{path}: cannot be read as parquet ({reason}); save it again, or as CSV")
         return table
+    for name, kind in zip(found.schema.names, found.schema.types, strict=True):
+        if _holds_bytes(found.column(name), kind):
+            table.problems.append(
+                f"{path}: its column {name!r} holds the pictures themselves, not their paths; write them to files, and "
+                "a table with the columns path,label"
+            )
+            return table
     header = [name.lower() if name.lower() in KNOWN_COLUMNS else name for name in map(str.strip, found.column_names)]
     columns = [[_cell(value) for value in column.to_pylist()] for column in found.columns]
     for number, values in enumerate(zip(*columns, strict=True), 1):
         table.rows.append((f"{path.name} row {number}", dict(zip(header, values, strict=True))))
     return _with_header(table, header)
+
+
+def _holds_bytes(column: Any, kind: Any) -> bool:
+    """Whether a column of parquet has bytes in it: right there, or in the field `bytes` of Hugging Face's pictures."""
+    import pyarrow
+
+    types = pyarrow.types
+    if types.is_struct(kind):
+        if kind.get_field_index("bytes") < 0:
+            return False
+        return any(value and value.get("bytes") for value in column.to_pylist())
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return binary and column.null_count < len(column)
 
 
 def _cell(value: object) -> str:

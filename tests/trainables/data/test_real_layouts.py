@@ -94,6 +94,30 @@ def test_sides_without_class_folders_are_refused(tmp_path: Path) -> None:
     assert "no class folders with pictures" in problems(tmp_path)
 
 
+@pytest.mark.parametrize("inner", ["seg_{}", "{}", "intel", "Images"])
+def test_the_only_folder_of_a_side_is_entered(tmp_path: Path, inner: str) -> None:
+    train, test = (f"seg_{side}/{inner.format(side)}" for side in ("train", "test"))
+    pictures(tmp_path, f"{train}/a", f"{train}/b", f"{test}/a", f"{test}/b", "seg_pred/seg_pred")
+    manifest = load(tmp_path)
+    assert manifest.classes == ("a", "b")
+    assert sides(manifest) == {f"{train}/a": "train", f"{train}/b": "train", f"{test}/a": "test", f"{test}/b": "test"}
+    assert "seg_pred/ is no side of the split: its 4 pictures are left out" in "\n".join(manifest.understood)
+
+
+def test_the_only_class_of_a_side_stays_a_class(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/a", "train/b", "val/a/x", "val/a/y")
+    assert load(tmp_path).classes == ("a", "b")
+
+
+def test_train_beside_a_folder_of_pictures_is_asked_about(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/steam", "train/diesel", "bus")
+    assert "is train a side of a split" in (said := problems(tmp_path))
+    assert f"give --data {tmp_path}/train;" in said and "rename it, for example to train_class" in said
+    assert load(tmp_path / "train").classes == ("diesel", "steam")
+    (tmp_path / "train").rename(tmp_path / "train_class")
+    assert load(tmp_path).classes == ("bus", "train_class")
+
+
 def test_look_alikes_are_warned_of_and_refused_with_strict(tmp_path: Path) -> None:
     pictures(tmp_path, "Cat", "cat", "07", "7", "1", "1.0", "caf\u00e9", "cafe\u0301", "big dog", "big_dog")
     alike = "\n".join(load(tmp_path).look_alikes)
@@ -206,6 +230,15 @@ def test_a_parquet_file_is_read_like_a_csv(tmp_path: Path) -> None:
     assert "cannot be read as parquet" in problems(tmp_path)
 
 
+@pytest.mark.parametrize("value", [b"\x89PNG", {"bytes": b"\x89PNG", "path": "0.png"}])
+def test_a_parquet_file_of_pictures_is_refused_with_one_message(tmp_path: Path, value: object) -> None:
+    pandas.DataFrame({"image": [value] * 4, "label": [0, 0, 1, 1]}).to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(DataError) as error:
+        load(tmp_path)
+    [said] = error.value.problems
+    assert "its column 'image' holds the pictures themselves" in said
+
+
 def test_a_table_for_each_side_is_the_given_split(tmp_path: Path) -> None:
     lines = PLAIN.splitlines()
     root = table(tmp_path, "\n".join(["image,label", *lines[:3], *lines[4:7]]))
@@ -258,3 +291,13 @@ def test_a_table_whose_pictures_are_there_goes_before_folders_of_parts(tmp_path:
     assert {row.label for row in raw.rows} == {"nv", "mel"}
     (tmp_path / "metadata.csv").write_text("note,author\nnothing,nobody\n")
     assert {row.label for row in read_layout(tmp_path).rows} == {"images_part1", "images_part2"}
+
+
+def test_a_table_beside_folders_that_are_classes_says_nothing_of_them(tmp_path: Path) -> None:
+    lines = ["file,width"]
+    for label in ("a", "b"):
+        for number in range(6):
+            picture(tmp_path / label / f"{label}{number}.png")
+            lines.append(f"{label}/{label}{number}.png,{number % 2}")
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    assert {row.label for row in read_layout(tmp_path).rows} == {"a", "b"}
