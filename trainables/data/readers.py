@@ -68,6 +68,13 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
             raw = read_csv(csv_path.parent, table, flags, alone=path.is_file())
     elif path.is_file():
         raw = RawData("", path, problems=[f"{path}: neither a folder nor a .csv file, .tsv or .parquet; {_LOOKED_FOR}"])
+    elif len(tables := _tables(path)) > 1 and not holds_classes(path):
+        names = ", ".join(table.name for table in tables[:4]) + (", ..." if len(tables) > 4 else "")
+        raw = RawData(
+            "",
+            path,
+            problems=[f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {tables[0]}"],
+        )
     else:
         raw = read_folder(path, pattern is not None, _LOOKED_FOR)
         problems += _refused_for_folders(flags)
@@ -122,13 +129,18 @@ def _find_csv(path: Path) -> Path | None:
     for folder, suffix in itertools.product(folders, TABLES):
         if (candidate := folder / f"train{suffix}").is_file():
             return candidate
-    tables = [p for p in sorted(path.iterdir()) if p.suffix.lower() in TABLES and not p.name.startswith(".")]
-    tables = [p for p in tables if p.is_file() and "submission" not in p.name.lower()]
+    tables = _tables(path)
     if len(tables) > 1:
         tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
     if len(tables) != 1 or (holds_classes(path) and not (_are_parts(path) and _lists_pictures(tables[0]))):
         return None
     return tables[0]
+
+
+def _tables(root: Path) -> list[Path]:
+    """The tables right in a folder, but for a submission."""
+    found = [p for p in sorted(root.iterdir()) if p.suffix.lower() in TABLES and not p.name.startswith(".")]
+    return [p for p in found if p.is_file() and "submission" not in p.name.lower()]
 
 
 def _are_parts(root: Path) -> bool:

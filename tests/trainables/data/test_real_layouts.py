@@ -301,3 +301,14 @@ def test_a_table_beside_folders_that_are_classes_says_nothing_of_them(tmp_path: 
             lines.append(f"{label}/{label}{number}.png,{number % 2}")
     (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
     assert {row.label for row in read_layout(tmp_path).rows} == {"a", "b"}
+
+
+def test_several_tables_over_one_folder_of_pictures_are_named(tmp_path: Path) -> None:
+    pictures(tmp_path, "img")
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text("path,label\nimg/img0.png,a\nimg/img1.png,b\n")
+    said = read_layout(tmp_path).problems
+    assert said == [
+        f"{tmp_path}: 2 tables (one.csv, two.csv), no class folders; give the CSV itself, {tmp_path}/one.csv"
+    ]
+    assert len(read_layout(tmp_path / "two.csv").rows) == 2  # which is the way out
