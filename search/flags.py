@@ -20,6 +20,12 @@ from trainables.errors import UserError
 ROOT = Path(__file__).resolve().parents[1]
 
 
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What a run may be called: it is the name of a folder."""
+TIME_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
+"""Seconds, or a number with its unit."""
+
+
 def help_default(words: str) -> object:
     """Says in the help what an option that is left out comes to."""
     return tyro.conf.arg(help_behavior_hint=f"(default: {words})")
@@ -105,7 +111,7 @@ class SearchFlags:
         """`time_budget` in seconds; infinite where there is none."""
         if self.time_budget is None:
             return math.inf
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", self.time_budget.strip())
+        match = TIME_BUDGET.fullmatch(self.time_budget.strip())
         if match is None or float(match[1]) == 0:
             raise UserError(f"--time-budget {self.time_budget!r}: give seconds, or a number with s, m or h, as in 15m")
         return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
@@ -165,7 +171,7 @@ class RunFlags:
         at_least("add_trials", self.add_trials, 0)
         if self.add_trials and self.resume is None:
             raise UserError("--add-trials extends a run: say which with --resume NAME")
-        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+        if self.name is not None and not RUN_NAME.fullmatch(self.name):
             raise UserError(f"--name {self.name!r}: only letters, digits, '.', '_' and '-', a letter or digit first")
 
 

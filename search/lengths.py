@@ -12,8 +12,8 @@ from search.study import SettledStudy
 from trainables.data.whole_batches import num_batches
 
 FULL_STEPS = 3000
-"""Training steps that a full length has: after so many, twice as many gained .02 macro-F1 where the first half had
-gained .4 (four sets, three seeds each; docs/decisions.md)."""
+"""Training steps that a full length has: about where the longest measured trainings ended, whose second half still
+gained .019 macro-F1 (two sets, n = 5; docs/recipe.md)."""
 LEAST_EPOCHS, MOST_EPOCHS = 9, 30
 """Epochs of a full length: a network sees a picture so often at least, whatever their number, and at most."""
 MOST_IN_A_BUDGET = 60

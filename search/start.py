@@ -33,7 +33,7 @@ from search.checks import (
 from search.engine.portfolio import first_points
 from search.hold import hold
 from search.lengths import suit_lengths
-from search.machine.forecast import epoch_seconds, refuse_long_epochs, refuse_spent_budget
+from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -243,8 +243,8 @@ def _with_lengths(
     run: SearchRun, study: SettledStudy, space: Space, facts: BackboneFacts, stop: StopRequest
 ) -> tuple[SearchRun, SettledStudy]:
     """The run with its epochs, its trials, and what it tries first; the space is that of its backbones."""
-    foreseeable = math.isfinite(stop.seconds_left) and study.one_machine and not study.compile
-    known = epoch_seconds(run, study, facts.known) if foreseeable else None
+    has_budget = math.isfinite(stop.seconds_left)
+    known = epoch_seconds(run, study, facts.known) if has_budget and is_foreseeable(run, study) else None
     study = suit_lengths(
         study,
         train_pictures=run.data["sides"]["train"]["pictures"],

@@ -113,7 +113,7 @@ def suggest_ema(trial: optuna.Trial) -> dict[str, Any]:
 
     ema: over about the last 100, 500 or 2,000 steps. EfficientNet and ConvNeXt average at .9999 over hundreds of
     thousands of steps (Tan & Le 2019; Liu et al. 2022); fine-tuning has hundreds to thousands, of which this is the
-    same share. .99 and .998 were equal over 30 epochs of four sets (docs/decisions.md); never off, as the learning
+    same share. .99 and .998 were equal over 30 epochs of four sets (docs/recipe.md); never off, as the learning
     rate is constant.
     """
     return {"ema": trial.suggest_categorical("ema", (0.99, 0.998, 0.9995))}

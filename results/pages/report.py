@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import math
 import shlex
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from results.pages.found_section import found_section
+from results.pages.template import render_template
 from results.records.best import best_trial
-from results.records.cost import energy_in_words, search_cost
+from results.records.cost import duration, energy_in_words, search_cost
+from results.records.progress import shown
 from results.records.record import TRIAL_ENDS, BestTrial, SearchRun
 from results.records.run_folder import RunFolder, load_run
+from results.records.summary import RUNS
 from results.records.trials import TrialHistory, load_trials
 from results.statistics.bootstrap import Interval
 from trainables.atomic import write_whole
 from trainables.report import TrialStatus
+from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError, load_object
 
-RUNS = Path("runs")
 LEADERS_SHOWN = 50
 """Rows of the leaderboard."""
 FAILURES_SHOWN = 50
@@ -83,8 +86,6 @@ def render_report(run_dir: Path) -> str:
     trials = load_trials(run_dir)
     best = best_trial(run_dir)
 
-    import jinja2
-
     from results.pages.report_figures import curves_figure, plotly_js, study_figures
     from results.pages.report_winner import winner_parts
 
@@ -93,14 +94,8 @@ def render_report(run_dir: Path) -> str:
     curves = curves_figure(trials, best.trial_id if best else None)
     winner = winner_parts(run, best, trials, run_dir)
     drawn = (curves, *figures, winner["best_so_far"], winner["losses"])
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_template(
+        "report.html.j2",
         run=run,
         best=best,
         started=datetime.fromisoformat(run.started).isoformat(" ", "minutes"),
@@ -217,8 +212,8 @@ def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
             "epochs": f"{trial.best.epoch}/{trial.reports[-1].epoch}",
             "state": trial.status,
             "colour": COLOURS.get(trial.status, COLOURS[NOT_ENDED]),
-            "time": _duration(_seconds(trial)),
-            "params": [_short(getattr(trial.config, name, "")) for name in params],
+            "time": duration(_seconds(trial)),
+            "params": [shown(getattr(trial.config, name, "")) for name in params],
         }
         for trial in scored[:LEADERS_SHOWN]
         if trial.best is not None
@@ -286,13 +281,13 @@ def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) ->
     epochs = cost.epochs
     pictures = {name: side["pictures"] for name, side in (run.data.get("sides") or {}).items()}
     time: list[tuple[str, object]] = [
-        ("device time, all epochs added up", _duration(cost.device_seconds)),
+        ("device time, all epochs added up", duration(cost.device_seconds)),
         ("epochs trained", _count(epochs)),
     ]
     if best is not None:
-        time.insert(0, ("wall time, without long pauses", _duration(best.wall_seconds)))
+        time.insert(0, ("wall time, without long pauses", duration(best.wall_seconds)))
     if cost.compile_seconds:
-        time.append(("of the device time, compiling", _duration(cost.compile_seconds)))
+        time.append(("of the device time, compiling", duration(cost.compile_seconds)))
     time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
     savings = []
     ended = [trial for trial in trials if trial.status in (TrialStatus.FINISHED, TrialStatus.STOPPED)]
@@ -318,7 +313,7 @@ def _cost(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None) ->
 
 def _retrained(run_dir: Path) -> list[str]:
     """What came of training the winner again, if that was done."""
-    path = RunFolder(run_dir).retrained.path / "model.json"
+    path = RunFolder(run_dir).retrained.path / DESCRIPTION
     if not path.is_file():
         return []
     try:
@@ -364,13 +359,5 @@ def _seconds(trial: TrialHistory) -> float:
     return sum(report.seconds for report in trial.reports if math.isfinite(report.seconds))
 
 
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
 def _count(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else "unknown" if value is None else str(value)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

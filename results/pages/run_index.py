@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from results.pages.template import render_template
 from results.records.cost import duration
 from results.records.summary import RunSummary, size_in_words, summaries
 from trainables.atomic import write_whole
@@ -37,16 +38,8 @@ def write_run_index(storage: Path, rows: Sequence[RunSummary] | None = None) -> 
 
 def render_run_index(storage: Path, rows: Sequence[RunSummary]) -> str:
     """The page as HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("run_index.html.j2").render(
+    return render_template(
+        "run_index.html.j2",
         storage=storage,
         written=datetime.now().astimezone().isoformat(" ", "seconds"),
         rows=[_cells(row, storage) for row in rows],

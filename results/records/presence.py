@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from results.records.run_folder import RunFolder
 from trainables.atomic import replacing
 from trainables.strict_json import RecordError, check_fields, load_object
 
@@ -65,17 +66,32 @@ class Presence:
         """
         if not self.is_here:
             return time.time() - written < STALE_SECONDS
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.process_began) < 1.0
-            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-        except psutil.Error:
-            return False
+        return is_running(self.pid, self.process_began)
 
     def write(self, path: Path) -> None:
         """Writes the file, whole or not at all; it need not survive a power cut."""
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(asdict(self), allow_nan=False), encoding="utf-8")
+
+
+def is_running(pid: int, began: float) -> bool:
+    """Whether the process of this machine that began then still runs: its number may be another's by now.
+
+    Args:
+        pid: Its number.
+        began: When it began, in seconds since 1970.
+    """
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - began) < 1.0
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def who_is_at_run(folder: RunFolder) -> Presence | None:
+    """The live process that searches a run or trains it again; None if there is none."""
+    return who_is_at(folder.presence) or who_is_at(folder.retrained.presence)
 
 
 def who_is_at(path: Path) -> Presence | None:

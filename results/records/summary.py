@@ -17,12 +17,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from results.records.best import seconds_at_work
-from results.records.presence import Presence, who_is_at
+from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.trials import statuses_of
 from trainables.errors import UserError
 from trainables.report import METRIC, TrialStatus
+from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError, load_object
 
 RUNS = Path("runs")
@@ -131,14 +132,19 @@ def summaries(storage: Path) -> list[RunSummary]:
     return sorted(rows, key=lambda row: row.started, reverse=True)
 
 
-def summary(run_dir: Path) -> RunSummary | None:
-    """One run; None if its folder is gone."""
+def summary(run_dir: Path, lines: tuple[Sequence[Line], Sequence[Line]] | None = None) -> RunSummary | None:
+    """One run; None if its folder is gone.
+
+    Args:
+        run_dir: Folder of the run.
+        lines: Of its epochs and of its events, where they have been read already.
+    """
     folder = RunFolder(run_dir)
     size = size_on_disk(run_dir)
-    presence = who_is_at(folder.presence) or who_is_at(folder.retrained.presence)
+    presence = who_is_at_run(folder)
     try:
         run = load_run(run_dir)
-        return _summary(run, folder, presence, size)
+        return _summary(run, folder, presence, size, *(lines or (folder.epochs(), folder.events())))
     except (UserError, OSError, ValueError, KeyError, TypeError) as error:
         if not run_dir.is_dir():
             return None
@@ -147,8 +153,14 @@ def summary(run_dir: Path) -> RunSummary | None:
         )
 
 
-def _summary(run: SearchRun, folder: RunFolder, presence: Presence | None, size: int) -> RunSummary:
-    epochs, events = folder.epochs(), folder.events()
+def _summary(
+    run: SearchRun,
+    folder: RunFolder,
+    presence: Presence | None,
+    size: int,
+    epochs: Sequence[Line],
+    events: Sequence[Line],
+) -> RunSummary:
     states = {trial_id: status for trial_id, (status, _) in statuses_of(epochs, events).items()}
     counts = Counter(states.values())
     best, trial_id = _best(epochs, states)
@@ -174,14 +186,14 @@ def _summary(run: SearchRun, folder: RunFolder, presence: Presence | None, size:
         seconds=seconds_at_work(run.started, epochs, events),
         size_bytes=size,
         has_report=folder.report_html.is_file(),
-        has_model=any((path / "model.json").is_file() for path in (folder.model, folder.retrained.path)),
+        has_model=any((path / DESCRIPTION).is_file() for path in (folder.model, folder.retrained.path)),
     )
 
 
 def test_score(folder: RunFolder) -> TestScore | None:
     """What a re-training of a run found; None if there was none, or its file cannot be read."""
     with contextlib.suppress(RecordError, OSError, KeyError, TypeError, ValueError, AttributeError):
-        record = load_object(folder.retrained.path / "model.json")["record"]
+        record = load_object(folder.retrained.path / DESCRIPTION)["record"]
         score = record["test"]["macro_f1"]
         ends = (math.nan if score[end] is None else float(score[end]) for end in ("low", "high"))
         low, high = ends

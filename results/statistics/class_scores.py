@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from results.statistics import evaluation
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:
@@ -30,18 +34,13 @@ def class_scores(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         confusion: `(C, C)` pictures of true class (row) answered as class (column).
         classes: Names of the classes.
     """
-    answered = [sum(column) for column in zip(*confusion, strict=True)]
-    scores = []
-    for index, (name, row) in enumerate(zip(classes, confusion, strict=True)):
-        right, support = row[index], sum(row)
-        whole = support + answered[index]
-        scores.append(
-            ClassScore(
-                name=name,
-                precision=right / answered[index] if answered[index] else 0.0,
-                recall=right / support if support else 0.0,
-                f1=2 * right / whole if whole else 0.0,
-                support=support,
-            )
+    return [
+        ClassScore(
+            name=one.name,
+            precision=one.precision or 0.0,
+            recall=one.recall or 0.0,
+            f1=one.f1 or 0.0,
+            support=one.count,
         )
-    return scores
+        for one in evaluation.class_scores(np.asarray(confusion), classes)
+    ]

@@ -19,7 +19,7 @@ import numpy as np
 
 from results.statistics.bootstrap import Interval, difference_interval, group_counts, macro_f1, score_interval
 from results.statistics.decision import best_tau, decide
-from results.statistics.folds import class_counts, fold_of_pictures
+from results.statistics.folds import fold_of_pictures, score_of
 
 SINGLE, BEST_K, GREEDY = "single best", "mean of the best", "greedy ensemble"
 MOST_STEPS = 10
@@ -97,7 +97,7 @@ def select(
         method=method,
         weights=tuple(float(weight) for weight in weights),
         tau=tau if rule_gain.low > 0 else 0.0,
-        validation=_score(labels, mixed.argmax(axis=1), np.ones(len(labels)), len(prior)),
+        validation=score_of(labels, mixed.argmax(axis=1), len(prior)),
         crossfit={name: score_interval(counts) for name, counts in plain.items()},
         gain=difference_interval(plain[rival], plain[SINGLE]),
         rule_gain=rule_gain,
@@ -120,7 +120,7 @@ def best_k(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, 
     """Equal weight to the best few trials, as many as score highest together; of equals the fewest."""
     order = _order(probabilities, labels, pictures)
     sums = np.cumsum(probabilities[order], axis=0)
-    scores = [_score(labels, each.argmax(axis=1), pictures, probabilities.shape[2]) for each in sums]
+    scores = [score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in sums]
     count = int(np.argmax(scores)) + 1
     shares = np.zeros(len(probabilities))
     shares[order[:count]] = 1 / count
@@ -145,7 +145,7 @@ def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray)
     total, taken = np.zeros(probabilities.shape[1:], probabilities.dtype), np.zeros(len(probabilities))
     best_score, best = -1.0, taken
     for _ in range(MOST_STEPS):
-        scores = [_score(labels, (total + each).argmax(axis=1), pictures, num_classes) for each in probabilities]
+        scores = [score_of(labels, (total + each).argmax(axis=1), num_classes, pictures) for each in probabilities]
         pick = int(np.argmax(scores))
         total, taken = total + probabilities[pick], taken.copy()
         taken[pick] += 1
@@ -156,12 +156,8 @@ def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray)
 
 def _order(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
     """Trials from the best to the worst, equals in their order."""
-    scores = [_score(labels, each.argmax(axis=1), pictures, probabilities.shape[2]) for each in probabilities]
+    scores = [score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in probabilities]
     return np.argsort(-np.asarray(scores), kind="stable")
-
-
-def _score(labels: np.ndarray, answers: np.ndarray, pictures: np.ndarray, num_classes: int) -> float:
-    return float(macro_f1(class_counts(labels, answers, num_classes, pictures)))
 
 
 @dataclass(frozen=True)

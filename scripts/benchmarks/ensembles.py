@@ -29,11 +29,11 @@ from results.records.answers import TrialAnswers, load_answers
 from results.records.best import best_trial
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
-from results.statistics.bootstrap import Interval, macro_f1
+from results.statistics.bootstrap import Interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.decision import decide
 from results.statistics.ensemble import BEST_K, GREEDY, SINGLE, best_k, greedy, select, single_best
-from results.statistics.folds import class_counts
+from results.statistics.folds import score_of
 from scripts.terminal import run_command
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
@@ -123,9 +123,9 @@ def judge(path: Path, device: str) -> Row:
         name: np.tensordot(choose(val, answers.labels, ones, answers.groups), test, axes=1)
         for name, choose in METHODS.items()
     }
-    scores = {name: _score(labels, each.argmax(1), len(answers.prior)) for name, each in mixed.items()}
+    scores = {name: score_of(labels, each.argmax(1), len(answers.prior)) for name, each in mixed.items()}
     rival = max((BEST_K, GREEDY), key=lambda name: selection.crossfit[name].value)
-    ruled = _score(labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior))
+    ruled = score_of(labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior))
     every = [row for each in answers.trials for row in each.chosen]
     return Row(
         run=path.name,
@@ -153,10 +153,6 @@ def _test_answers(folder: RunFolder, answers: TrialAnswers, task: TaskConfig) ->
         model = Path(scratch) / "model"
         save_trained(folder.checkpoints / trial.trial_id, trial.config, task, model, {})
         return answer_side(model, task, "test")
-
-
-def _score(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> float:
-    return float(macro_f1(class_counts(labels, answers, num_classes, np.ones(len(labels)))))
 
 
 def render(rows: Sequence[Row]) -> str:

@@ -29,12 +29,12 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from scripts.benchmarks.gpu_report import draw, render
+from search.terminal import exit_code
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.cache import build_cache
 from trainables.data.demo.draw import make_demo_data
 from trainables.data.manifest import DataConfig, load_manifest
 from trainables.data.split import split_by_group
-from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words
 
 FAMILIES = (
@@ -294,8 +294,4 @@ def _one_of(task: TaskConfig, backbone: str, trials: int, seconds: float, barrie
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(main))

@@ -11,7 +11,6 @@ with it the best so far of every minute before. They take turns, so that whateve
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,16 +27,17 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import numpy as np
 import tyro
-from scipy.stats import t as student
-from sklearn.metrics import f1_score
 
 from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder, load_run
+from results.statistics.folds import score_of
+from results.statistics.probe import t_interval
+from search.terminal import exit_code
 from trainables.config import TrialConfig
 from trainables.data.rows import read_split
-from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.machine.hardware import hardware_in_words
+from trainables.saved.model_description import DESCRIPTION, read_description
 
 
 def main() -> int:
@@ -101,32 +101,23 @@ def search_for(
     )
     took = time.monotonic() - started
     folder = RunFolder(work / "runs" / name)
-    probabilities, labels, classes = answers_of(folder.path / "model", folder, work / "cache")
-    described = json.loads((folder.path / "model" / "model.json").read_text())
-    lines = [json.loads(line) for line in folder.trials_jsonl.read_text().splitlines()]
+    described = read_description(folder.model / DESCRIPTION)
     return {
-        "f1": macro_f1(probabilities, labels, classes),
+        "f1": score_on_test(folder),
         "seconds": took,
-        "epochs": len(lines),
-        "networks": len(described.get("members") or []) or 1,
+        "epochs": len(folder.epochs()),
+        "networks": len(described.members) or 1,
     }
 
 
-def answers_of(model: Path, folder: RunFolder, cache: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    """Probabilities `(N, C)` of a model on a run's test side, the truth `(N,)`, and the number of classes."""
-    from trainables.saved.predict import load_models, predict_probabilities
+def score_on_test(folder: RunFolder) -> float:
+    """Macro-F1 of the model that a search left on the test side of its run."""
+    from trainables.saved.final_model import answer_side
 
-    models = load_models([model])
-    classes = list(models[0].description.classes)
-    label_of = {row.path: row.label for row in read_split(folder.split_csv) if row.split == "test"}
-    predictions = predict_probabilities(models, list(label_of), cache_dir=cache, batch_size=64)
-    labels = np.array([classes.index(label_of[path]) for path in predictions.paths])
-    return predictions.probabilities, labels, len(classes)
-
-
-def macro_f1(probabilities: np.ndarray, labels: np.ndarray, num_classes: int) -> float:
-    """Macro-F1 of the likeliest classes, over the classes that occur in answers or truth."""
-    return float(f1_score(labels, probabilities.argmax(1), average="macro", zero_division=0.0))
+    task = load_run(folder.path).task
+    rows = [row for row in read_split(folder.split_csv) if row.split == "test"]
+    labels = np.array([task.classes.index(row.label) for row in rows])
+    return score_of(labels, answer_side(folder.model, task, "test").argmax(axis=1), len(task.classes))
 
 
 def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:
@@ -205,13 +196,9 @@ def _interval(values: Sequence[float]) -> str:
     """Student's interval of a mean; nothing for fewer than two values."""
     if len(values) < 2:
         return ""
-    half = float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return f" [{mean(values) - half:+.3f}, {mean(values) + half:+.3f}]"
+    found = t_interval(values)
+    return f" [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(main))

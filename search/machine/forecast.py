@@ -133,8 +133,7 @@ def forecast_run(
     None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
     where each network is compiled first, for as long as that takes.
     """
-    sides = run.data.get("sides") or {}
-    if study.address is not None or not num_trials or not sides or run.task.compile:
+    if not num_trials or not is_foreseeable(run, study):
         return None
     known = epoch_seconds(run, study, facts)
     return known and forecast(
@@ -144,6 +143,11 @@ def forecast_run(
         concurrency=study.concurrency,
         spread=known[1],
     )
+
+
+def is_foreseeable(run: SearchRun, study: SettledStudy) -> bool:
+    """Whether the seconds of an epoch can be told at all: on this machine, of known sides, by networks as they are."""
+    return study.one_machine and bool(run.data.get("sides")) and not run.task.compile
 
 
 def epoch_seconds(
@@ -175,7 +179,7 @@ def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, 
 
     Said before a trial begins, and only where it is sure: with the forecast's spread in favour of the search.
     """
-    if math.isinf(stop.seconds_left) or study.address is not None or run.task.compile or not run.data.get("sides"):
+    if math.isinf(stop.seconds_left) or not is_foreseeable(run, study):
         return
     known = epoch_seconds(run, study, facts)
     refuse_spent_budget(stop)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.flags import ROOT
+from search.flags import ROOT, RUN_NAME, TIME_BUDGET
 from spaces import SPACES
 from trainables.errors import UserError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 NUMBERS = ("trials", "epochs", "image_size", "batch_size", "concurrency", "seed")
 """Flags of a search that take a whole number."""
-BUDGET = re.compile(r"\d+(\.\d+)?\s*[smh]?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ class Places:
             UserError: It is no name of a run here.
         """
         path = self.storage / name
-        if not NAME.fullmatch(name) or not (path / "run.json").is_file():
+        if not RUN_NAME.fullmatch(name) or not (path / "run.json").is_file():
             raise UserError(f"there is no run {name!r} in {self.storage}")
         return path
 
@@ -98,14 +95,14 @@ class AskedSearch:
         if self.data.strip():
             flags.append(f"--data={places.pictures(self.data)}")
         if self.name:
-            if not NAME.fullmatch(self.name):
+            if not RUN_NAME.fullmatch(self.name):
                 raise UserError(f"the name {self.name!r}: letters, digits, '.', '_' and '-', a letter or digit first")
             flags.append(f"--name={self.name}")
         for field in NUMBERS:
             if value := str(getattr(self, field) or "").strip():
                 flags.append(f"--{field.replace('_', '-')}={_number(field, value)}")
         if budget := self.time_budget.strip():
-            if not BUDGET.fullmatch(budget):
+            if not TIME_BUDGET.fullmatch(budget):
                 raise UserError(f"the time budget {budget!r}: seconds, or a number with s, m or h, as in 15m")
             flags.append(f"--time-budget={budget}")
         if self.group_regex.strip():

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 
+from results.records.presence import is_running
 from search.flags import ROOT
 from trainables.atomic import write_whole
 from trainables.errors import UserError
@@ -240,9 +241,4 @@ class JobQueue:
 
 
 def _is_alive(job: Job) -> bool:
-    try:
-        process = psutil.Process(job.pid or 0)
-        same = abs(process.create_time() - (job.process_began or 0.0)) < 1.0
-        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
+    return is_running(job.pid or 0, job.process_began or 0.0)

@@ -21,6 +21,7 @@ from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.report import METRIC, TrialStatus
+from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
 CURVES_SHOWN = 60
@@ -197,12 +198,11 @@ def number(value: object, digits: int | None = None) -> float | None:
 
 
 def _read(run_dir: Path, signature: tuple[Any, ...]) -> RunView:
-    run = load_run(run_dir)
-    row = summary(run_dir)
+    run, folder = load_run(run_dir), RunFolder(run_dir)
+    epochs, events = folder.epochs(), folder.events()
+    row = summary(run_dir, (epochs, events))
     if row is None:
         raise UserError(f"{run_dir} is gone")
-    folder = RunFolder(run_dir)
-    epochs, events = folder.epochs(), folder.events()
     trials = _trials(epochs, events)
     failed = {trial.trial_id for trial in trials.values() if trial.state == TrialStatus.FAILED}
     return RunView(
@@ -231,7 +231,7 @@ def _signature(run_dir: Path) -> tuple[Any, ...]:
     folder = RunFolder(run_dir)
     found: list[Any] = []
     files = (folder.run_json, folder.trials_jsonl, folder.events_jsonl, folder.report_html)
-    for path in (*files, folder.retrained.path / "model.json"):
+    for path in (*files, folder.retrained.path / DESCRIPTION):
         try:
             state = path.stat()
             found.append((state.st_mtime_ns, state.st_size))

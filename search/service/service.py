@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from results.records.presence import Presence, who_is_at
+from results.records.presence import Presence, who_is_at_run
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
 from search.service.job_queue import JobQueue
@@ -59,7 +58,7 @@ class Service:
             UserError: Nobody is at it, or somebody on another machine is.
         """
         run_dir = self.places.run_dir(name)
-        presence = self._presence(run_dir)
+        presence = who_is_at_run(RunFolder(run_dir))
         if presence is None:
             raise UserError(f"{name} is not running any more")
         if not presence.is_here:
@@ -80,10 +79,6 @@ class Service:
     def was_asked_to_stop(self, presence: Presence | None) -> bool:
         """Whether the process was asked to stop by a page."""
         return presence is not None and (presence.pid, presence.process_began) in self._asked_to_stop
-
-    def _presence(self, run_dir: Path) -> Presence | None:
-        folder = RunFolder(run_dir)
-        return who_is_at(folder.presence) or who_is_at(folder.retrained.presence)
 
     def _busy_elsewhere(self) -> str | None:
         """The run that a process of this machine is at although no command of the list is that process."""

@@ -84,6 +84,11 @@ class LeftOut:
         return lines
 
 
+def is_shown_picture(path: str) -> bool:
+    """Whether a file is to be read as a picture, and is not hidden."""
+    return not path.rpartition("/")[2].startswith(".") and is_picture(path)
+
+
 def is_picture(path: str) -> bool:
     """Whether a file is to be read as a picture: by its ending, or by its first bytes where the ending is another."""
     suffix = PurePath(path).suffix.lower()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from trainables.data.endings import BESIDE, ENDINGS, is_picture
+from trainables.data.endings import BESIDE, ENDINGS, is_picture, is_shown_picture
 from trainables.data.raw import RawData, Row, relative_path, walk
 from trainables.data.rows import SIDES
 from trainables.data.side_names import side_of, sides_of
@@ -92,7 +92,7 @@ def _take(raw: RawData, paths: Iterable[str], label: str, side: str = "") -> int
     """Makes a row of each picture and notes the other files; returns the number of rows."""
     before, base = len(raw.rows), str(raw.root)
     for path in paths:
-        if path.rpartition("/")[2].startswith(".") or not is_picture(path):
+        if not is_shown_picture(path):
             raw.left_out.add_file(path)
             continue
         relative = relative_path(path, base)
@@ -104,7 +104,7 @@ def _leave(raw: RawData, paths: Iterable[str], reason: str) -> int:
     """Notes files that are not used, pictures with the reason; returns the number of pictures."""
     count = 0
     for path in paths:
-        if not path.rpartition("/")[2].startswith(".") and is_picture(path):
+        if is_shown_picture(path):
             raw.left_out.add(path, reason)
             count += 1
         else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.data.columns import ColumnFlags, find_columns
-from trainables.data.endings import ENDINGS, LeftOut, is_picture
+from trainables.data.endings import ENDINGS, LeftOut, is_picture, is_shown_picture
 from trainables.data.finding import Finder
 from trainables.data.manifest import DataError
 from trainables.data.raw import relative_path, walk
@@ -107,10 +107,10 @@ def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
 def _read_folder(folder: Path) -> UnlabelledPictures:
     base, left_out, paths = str(folder), LeftOut(), []
     for path in walk(base, hidden=True):
-        if path.rpartition("/")[2].startswith(".") or not is_picture(path):
-            left_out.add_file(path)
-        else:
+        if is_shown_picture(path):
             paths.append(path)
+        else:
+            left_out.add_file(path)
     if not paths:
         there = f" ({'; '.join(left_out.lines()[:3])})" if left_out.total else ""
         raise DataError([f"{folder}: no picture ({ENDINGS}) in it or below{there}; correct --data"])

@@ -101,7 +101,7 @@ def zero_heads(model: nn.Module) -> None:
 
     timm draws those of EfficientNets and MobileNets for 1,000 classes: with few, the first logits have a standard
     deviation of about 5 and the first loss is twice that of a guess, which costs a short training most (measured:
-    docs/decisions.md). Families that start sensibly are as good from zero.
+    docs/recipe.md). Families that start sensibly are as good from zero.
     """
     for head in classifiers(model):
         for parameter in head.parameters():

@@ -87,7 +87,7 @@ def build_schedule(
 
     Neither depends on where a trial is stopped: at any epoch all trials of a study are at the same point of it, so
     ASHA compares like with like. The averaged weights of a constant rate are at every epoch about as good as a cosine
-    that was laid out to end there (docs/decisions.md), as Hägele et al. (2024) found for language models.
+    that was laid out to end there (docs/recipe.md), as Hägele et al. (2024) found for language models.
     """
     warmup_steps = max(1, round(config.warmup_share * task.horizon * steps_per_epoch))
     total_steps = task.epochs * steps_per_epoch
