@@ -111,10 +111,10 @@ class SearchFlags:
         """`time_budget` in seconds; infinite where there is none."""
         if self.time_budget is None:
             return math.inf
-        match = TIME_BUDGET.fullmatch(self.time_budget.strip())
-        if match is None or float(match[1]) == 0:
-            raise UserError(f"--time-budget {self.time_budget!r}: give seconds, or a number with s, m or h, as in 15m")
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+        seconds = seconds_of("time_budget", self.time_budget)
+        if not seconds:
+            raise UserError(f"--time-budget {self.time_budget!r}: it must be more than nothing, as in 15m")
+        return seconds
 
     def absolute(self) -> SearchFlags:
         """The same settings wherever they are read."""
@@ -158,6 +158,8 @@ class RunFlags:
     """Name of the run, its folder under --storage."""
     resume: Annotated[str | None, help_default("a new run")] = None
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
+    retry_failed: bool = False
+    """With --resume: offer the trials that failed again, but for those that diverged, which would again."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
     keep: int = 5
@@ -171,6 +173,8 @@ class RunFlags:
         at_least("add_trials", self.add_trials, 0)
         if self.add_trials and self.resume is None:
             raise UserError("--add-trials extends a run: say which with --resume NAME")
+        if self.retry_failed and self.resume is None:
+            raise UserError("--retry-failed is for a run that goes on: say which with --resume NAME")
         if self.name is not None and not RUN_NAME.fullmatch(self.name):
             raise UserError(f"--name {self.name!r}: only letters, digits, '.', '_' and '-', a letter or digit first")
 
@@ -202,8 +206,20 @@ class LocalFlags:
 class MachineFlags(LocalFlags):
     """Which machine, and how much of it a trial has."""
 
-    address: Annotated[str | None, help_default("this machine alone")] = None
-    """Ray cluster to join, such as auto or 10.0.0.7:6379."""
+    address: Annotated[str | None, help_default("RAY_ADDRESS; in a Ray job auto; else this machine alone")] = None
+    """Ray cluster to join: auto on one of its nodes, or the head's host and port, such as 10.0.0.7:6379; local for this
+    machine alone, whatever the environment says."""
+    wait_for_nodes: Annotated[str | None, help_default("10m for a cluster that has none yet, else not at all")] = None
+    """How long to wait for nodes that a trial fits on: seconds, or with s, m or h. The cluster is asked for them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.wait_seconds  # noqa: B018 - raises for a malformed one
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """`wait_for_nodes` in seconds; None where it was left open."""
+        return None if self.wait_for_nodes is None else seconds_of("wait_for_nodes", self.wait_for_nodes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +264,18 @@ class PlaceFlags(CacheFlags):
     def absolute(self) -> PlaceFlags:
         """The same settings wherever they are read."""
         return replace(self, storage=self.runs_dir, readme=self.readme_path, cache_dir=self.cache_path)
+
+
+def seconds_of(name: str, value: str) -> float:
+    """Seconds of a flag's value such as 90, 90s, 15m or 2h.
+
+    Raises:
+        UserError: It is none; names the flag.
+    """
+    match = TIME_BUDGET.fullmatch(value.strip())
+    if match is None:
+        raise UserError(f"{flag(name)} {value!r}: give seconds, or a number with s, m or h, as in 15m")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def at_least(name: str, value: float | None, low: float) -> None:

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -38,12 +38,13 @@ from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
     BackboneFacts,
+    Sizing,
     facts_of,
     leave_out_too_large,
     long_first,
     most_networks,
-    trials_that_fit,
 )
+from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
@@ -114,6 +115,7 @@ def begin_run(
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    session.look_at_nodes(asked, console, stop.seconds_left)
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
@@ -139,10 +141,12 @@ def begin_run(
     session.start(workers)
     doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
+    session.look_for_weights(weights.files.values())
     doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
-    study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
+    sizing = Sizing(study, facts, len(prepared.cache.rows), num_networks)
+    study = settle(trials_that_fit=sizing.trials_in(free), trials_in=sizing.trials_on)
     run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
     stack.enter_context(hold(run_dir))
     return OpenRun(
@@ -157,14 +161,19 @@ def begin_run(
 
 
 def settle_on(
-    asked: AskedStudy, session: RaySession, space: Space, *, trials_that_fit: int | None = None
+    asked: AskedStudy,
+    session: RaySession,
+    space: Space,
+    *,
+    trials_that_fit: int | None = None,
+    trials_in: Callable[[NodeFacts], int | None] | None = None,
 ) -> SettledStudy:
-    """`AskedStudy.settle` on what the session has."""
+    """`AskedStudy.settle` on what the session has, where `trials_in` knows the memory of a cluster's nodes."""
     cluster = session.cluster
     return asked.settle(
         cluster.num_cpus,
         cluster.num_gpus,
-        node_cpus=cluster.node_cpus,
+        rooms=session.rooms(trials_in),
         num_configs=space.num_configs,
         trials_that_fit=trials_that_fit,
     )

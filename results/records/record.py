@@ -164,7 +164,7 @@ class BestTrial:
     commit: str | None
     """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
     hardware: str
-    """The machine in words."""
+    """The machine that the trial was on, in words; in older records the one that the search was started on."""
     search_epochs: int | None = None
     """Epochs of all trials; this and what follows is None in records from before it was counted."""
     epochs_saved: int | None = None
@@ -180,6 +180,10 @@ class BestTrial:
     not kept."""
     val_corrected: dict[str, Any] | None = None
     """The same of picking the best trial and epoch on other people than those it is scored on."""
+    node: str | None = None
+    """Machine that the trial was on, whose `hardware` this is: host name and address."""
+    nodes: dict[str, Any] | None = None
+    """Every machine that trials of the search were on: its `hardware`, and the number of its `trials`."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
