@@ -58,7 +58,7 @@ class SearchFlags:
     compile: bool = False
     """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
     thousand steps. Needs a C++ compiler."""
-    grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
+    grace_period: Annotated[int | None, help_default("a third of the length; with --epochs, of their root")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""

@@ -258,6 +258,7 @@ def _with_lengths(
         study,
         train_pictures=run.data["sides"]["train"]["pictures"],
         epoch_seconds=known and known[0],
+        default=space.starting_points[0].backbone,
         seconds_left=stop.seconds_left,
         most_trials=space.num_configs,
     )
@@ -267,8 +268,15 @@ def _with_lengths(
     return (
         replace(
             run,
-            options={**run.options, "epochs": study.epochs, "trials": study.trials},
-            task=replace(run.task, epochs=study.epochs),
+            options={
+                **run.options,
+                "epochs": study.epochs,
+                "trials": study.trials,
+                "grace_period": study.grace_period,
+                "concurrency": study.concurrency,
+                "cpus_per_trial": study.cpus_per_trial,
+            },
+            task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
             points=points,
             history=history,

@@ -122,6 +122,12 @@ class AskedStudy:
             trials_open=search.trials is None,
             epochs_open=search.epochs is None,
             grace_open=search.grace_period is None,
+            concurrency_open=(
+                self.machine.concurrency == "auto"
+                and self.machine.cpus_per_trial is None
+                and self.machine.address is None
+                and not share.gpus
+            ),
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
@@ -192,6 +198,8 @@ class SettledStudy:
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
     """Whether the grace period follows from the epochs."""
+    concurrency_open: bool
+    """Whether a short time budget may lower it: only on this machine, where trials share nothing but cores."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
