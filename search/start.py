@@ -32,7 +32,7 @@ from search.checks import (
 )
 from search.engine.portfolio import first_points
 from search.hold import hold
-from search.lengths import suit_lengths
+from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
 from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
@@ -268,14 +268,7 @@ def _with_lengths(
     return (
         replace(
             run,
-            options={
-                **run.options,
-                "epochs": study.epochs,
-                "trials": study.trials,
-                "grace_period": study.grace_period,
-                "concurrency": study.concurrency,
-                "cpus_per_trial": study.cpus_per_trial,
-            },
+            options={**run.options, **{name: study.options[name] for name in SETTLED_BY_LENGTHS}},
             task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
             points=points,

@@ -122,7 +122,7 @@ class AskedStudy:
             trials_open=search.trials is None,
             epochs_open=search.epochs is None,
             grace_open=search.grace_period is None,
-            concurrency_open=(
+            cores_open=(
                 self.machine.concurrency == "auto"
                 and self.machine.cpus_per_trial is None
                 and self.machine.address is None
@@ -198,8 +198,8 @@ class SettledStudy:
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
     """Whether the grace period follows from the epochs."""
-    concurrency_open: bool
-    """Whether a short time budget may lower it: only on this machine, where trials share nothing but cores."""
+    cores_open: bool
+    """Whether a short time budget may give a trial more: on this machine, where trials share nothing but cores."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
