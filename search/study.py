@@ -113,6 +113,7 @@ class AskedStudy:
         }
         return SettledStudy(
             space=search.space,
+            metric=search.metric_name,
             backbones=search.backbone_names,
             formulations=search.formulations,
             weight_of_attribute=search.weight_of_attribute,
@@ -177,6 +178,8 @@ class SettledStudy:
     """Only these of the space; empty for all of them."""
     formulations: tuple[str, ...]
     """Those that the space may propose; empty where it says so itself."""
+    metric: str
+    """What is maximized, as in `TaskConfig`."""
     weight_of_attribute: Mapping[str, float]
     """Weights of the attributes' losses; those left out have 1."""
     trials: int
