@@ -27,6 +27,8 @@ better than two that have seen less (docs/recipe.md)."""
 FIRST_LOOK = 1 / 3
 """Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
 say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
+SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
+"""Flags to which `suit_lengths` may give another value."""
 FIRST_STEP_SECONDS = 8.0
 """From the settling of the lengths to the first step: the imports of the workers."""
 
@@ -80,7 +82,7 @@ def _full_length(steps: int, most: int) -> int:
 
 def _as_many_at_a_time(study: SettledStudy, room_epochs: float) -> SettledStudy:
     """As many trials at a time as can each come to `EPOCHS_BESIDE`, if the user left it open."""
-    if not study.concurrency_open:
+    if not study.cores_open:
         return study
     cores = study.concurrency * study.cpus_per_trial
     concurrency = max(1, min(study.concurrency, int(room_epochs / EPOCHS_BESIDE)))
@@ -95,5 +97,5 @@ def _settled(study: SettledStudy, epochs: int) -> SettledStudy:
     grace = study.grace_period
     if study.grace_open:
         grace = max(1, round(FIRST_LOOK * epochs)) if study.epochs_open else default_grace_period(epochs)
-    options = {**study.options, "epochs": epochs, "trials": study.trials}
+    options = {**study.options, "epochs": epochs, "grace_period": grace}
     return replace(study, epochs=epochs, trials_open=False, grace_period=grace, options=options)

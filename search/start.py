@@ -24,6 +24,7 @@ from results.records.trials import TrialHistory
 from search.checks import (
     check_device,
     check_disk,
+    proposals,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -32,7 +33,7 @@ from search.checks import (
 )
 from search.engine.portfolio import first_points
 from search.hold import hold
-from search.lengths import suit_lengths
+from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
 from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
@@ -47,16 +48,19 @@ from search.machine.memory_needs import (
 from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
+from search.own_parts import parts_in_words, refuse_unknown_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
-from search.terminal import doing
+from search.terminal import doing, say
 from spaces import Space, get_space
+from trainables.atomic import write_whole
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
+from trainables.parts.registry import in_use
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -115,6 +119,10 @@ def begin_run(
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    parts = use_own_parts(asked.search, space)
+    if parts is not None:
+        say(console, parts_in_words(parts))
+    refuse_unknown_parts(proposals(space))
     session.look_at_nodes(asked, console, stop.seconds_left)
     settle = partial(settle_on, asked, session, space)
     study = settle()
@@ -268,14 +276,7 @@ def _with_lengths(
     return (
         replace(
             run,
-            options={
-                **run.options,
-                "epochs": study.epochs,
-                "trials": study.trials,
-                "grace_period": study.grace_period,
-                "concurrency": study.concurrency,
-                "cpus_per_trial": study.cpus_per_trial,
-            },
+            options={**run.options, **{name: study.options[name] for name in SETTLED_BY_LENGTHS}},
             task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
             points=points,
@@ -327,6 +328,8 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),
         attribute_weights=dict(study.weight_of_attribute),
+        metric=study.metric,
+        parts=parts.to_task() if (parts := in_use()) is not None else {},
     )
 
 
@@ -346,6 +349,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
         folder = Path(temporary) / "run"
         prepared.split.save(RunFolder(folder).split_csv)
         run.save(RunFolder(folder).run_json)
+        if run.task.parts:
+            write_whole(RunFolder(folder).parts_py, run.task.parts["source"].encode())
         try:
             folder.rename(run_dir)
         except OSError as error:

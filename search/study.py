@@ -113,6 +113,7 @@ class AskedStudy:
         }
         return SettledStudy(
             space=search.space,
+            metric=search.metric_name,
             backbones=search.backbone_names,
             formulations=search.formulations,
             weight_of_attribute=search.weight_of_attribute,
@@ -122,7 +123,7 @@ class AskedStudy:
             trials_open=search.trials is None,
             epochs_open=search.epochs is None,
             grace_open=search.grace_period is None,
-            concurrency_open=(
+            cores_open=(
                 self.machine.concurrency == "auto"
                 and self.machine.cpus_per_trial is None
                 and self.machine.address is None
@@ -177,6 +178,8 @@ class SettledStudy:
     """Only these of the space; empty for all of them."""
     formulations: tuple[str, ...]
     """Those that the space may propose; empty where it says so itself."""
+    metric: str
+    """What is maximized, as in `TaskConfig`."""
     weight_of_attribute: Mapping[str, float]
     """Weights of the attributes' losses; those left out have 1."""
     trials: int
@@ -198,8 +201,8 @@ class SettledStudy:
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
     """Whether the grace period follows from the epochs."""
-    concurrency_open: bool
-    """Whether a short time budget may lower it: only on this machine, where trials share nothing but cores."""
+    cores_open: bool
+    """Whether a short time budget may give a trial more: on this machine, where trials share nothing but cores."""
     compile: bool
     weights: str
     """auto, none, or a folder."""

@@ -106,7 +106,7 @@ class SearchRun:
             data["source"] = source.rpartition("/")[2]
         return replace(
             self,
-            task=replace(self.task, **_BLANK),
+            task=replace(self.task, **_BLANK, parts=_named(self.task.parts)),
             data=data,
             weights=without_folders(self.weights, source),
             weights_note=without_folders(self.weights_note, source),
@@ -286,8 +286,14 @@ def task_json(task: TaskConfig, without: tuple[str, ...] = ()) -> dict[str, Any]
         "validate_on": list(task.validate_on),
         "attributes": {name: list(by_class) for name, by_class in task.attributes.items()},
         "weights": dict(task.weights),
+        "parts": dict(task.parts) if not without else _named(task.parts),
     }
     return {name: value for name, value in values.items() if name not in without}
+
+
+def _named(parts: Mapping[str, str]) -> dict[str, str]:
+    """A file of parts by name and hash, without its text."""
+    return {key: value.rpartition("/")[2] for key, value in parts.items() if key != "source"}
 
 
 def fields_json(instance: Any) -> dict[str, Any]:

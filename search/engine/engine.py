@@ -57,7 +57,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
-        spared=spared_trials(run),
+        spared=spared_trials(run, study),
     )
     for trial in earlier:
         values = [getattr(report, METRIC) for report in trial.reports]
@@ -73,12 +73,11 @@ def build_engine(
     return Engine(searcher, scheduler)
 
 
-def spared_trials(run: SearchRun) -> list[str]:
+def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:
     """The trials that no rung stops: those that begin at once, if their configurations are known to be good.
 
     The first is the default configuration, by which a search is measured. What begins beside it has nobody to be
     compared with yet but the default at its first epochs, which says little (docs/recipe.md); together they answer
     better than either.
     """
-    at_once = int(run.options.get("concurrency") or 1)
-    return [f"{number:05d}" for number in range(min(at_once, len(run.points), MOST_SPARED))]
+    return [f"{number:05d}" for number in range(min(study.concurrency, len(run.points), MOST_SPARED))]
