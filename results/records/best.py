@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from results.records.cost import search_cost
+from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.trials import TrialHistory, score_of, statuses_of, trials_of
@@ -67,6 +68,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         images_trained=cost.images_trained,
         energy_joules=cost.energy_joules,
         compile_seconds=cost.compile_seconds,
+        answering=answering_record(run, trials, trial.trial_id),
     )
 
 
