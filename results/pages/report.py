@@ -40,6 +40,7 @@ OPTIONS_SHOWN = (
     "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict", "max_picture_gb", "trials",
     "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights",
     "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "max_parameters", "max_ms", "ms_device", "objective",
     "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
