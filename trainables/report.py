@@ -113,6 +113,10 @@ class Epoch:
     """Memory of the GPU that the pictures take; None without a GPU."""
     confusion: Sequence[Sequence[int]] = ()
     """Confusion matrix `(C, C)` if the epoch is the trial's best so far, else empty."""
+    node: str = ""
+    """Name of the machine that trained it."""
+    pid: int = 0
+    """Process there; 0 where it is not known."""
     is_last: bool = False
     """Whether the trial ends with it, because it has trained all its epochs or is not to go on."""
 
@@ -159,6 +163,8 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         micro_batches=result.get("micro_batches", 1),
         resident_bytes=result.get("resident_bytes"),
         confusion=result.get("confusion", ()),
+        node=result.get("hostname", ""),
+        pid=result.get("pid", 0),
         is_last=bool(result.get("done")),
     )
 

@@ -19,6 +19,9 @@ STARTED = "started"
 REPEATED = "repeated"
 """Event of an epoch that is trained again after a restart, whose line is there already."""
 
+WORKER = "worker"
+"""Event of a trial's first word from a process: its node and process number."""
+
 _REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
 _WORDS = tuple(TrialStatus)
 
