@@ -13,7 +13,7 @@ from results.pages.run_index import write_run_index
 from results.records.summary import summaries
 from search.announce import announce, describe
 from search.checks import refuse_taken_name, refuse_unwritable
-from search.engine.engine import build_engine
+from search.engine.engine import build_engine, second_of
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
@@ -112,6 +112,7 @@ def show_all_runs(storage: Path, console: Console) -> None:
 def workload(opened: OpenRun) -> Workload:
     """The trials that a run still owes."""
     run, study = opened.run, opened.study
+    second = second_of(run)
     return Workload(
         folder=opened.folder,
         task=run.task,
@@ -120,6 +121,7 @@ def workload(opened: OpenRun) -> Workload:
         num_trials=run.trials_asked,
         earlier=opened.earlier,
         keep=study.keep,
+        cost_of=None if second is None else second.cost,
         mean_epochs=study_epochs(study, run.trials_asked),
         single_core_trials=opened.single_core_trials,
     )

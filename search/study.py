@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from search.cost_flags import CostFlags
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from search.machine.address import given_address
@@ -25,6 +26,7 @@ class AskedStudy:
     """What the command line said; what it left out is settled from the machine at hand."""
 
     search: tyro.conf.OmitArgPrefixes[SearchFlags] = field(default_factory=SearchFlags)
+    cost: tyro.conf.OmitArgPrefixes[CostFlags] = field(default_factory=CostFlags)
     split: tyro.conf.OmitArgPrefixes[SplitFlags] = field(default_factory=SplitFlags)
     run: tyro.conf.OmitArgPrefixes[RunFlags] = field(default_factory=RunFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
@@ -132,6 +134,7 @@ class AskedStudy:
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
+            cost=self.cost,
             split=self.split,
             name=self.run.name or "",
             keep=self.run.keep,
@@ -159,6 +162,7 @@ class AskedStudy:
 
 _GROUPS: dict[str, type] = {
     "search": SearchFlags,
+    "cost": CostFlags,
     "split": SplitFlags,
     "run": RunFlags,
     "machine": MachineFlags,
@@ -207,6 +211,8 @@ class SettledStudy:
     weights: str
     """auto, none, or a folder."""
     seed: int
+    cost: CostFlags
+    """What a network may cost to answer, and whether that counts."""
     split: SplitFlags
     name: str
     """Name of the run; empty for the space and the time."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import optuna
 
+from results.records.front import answering, second_objective
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.engine.pareto import SecondObjective
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
@@ -18,6 +20,14 @@ from trainables.report import METRIC, MODE, TrialStatus
 
 MOST_SPARED = 4
 """Trials that are trained to their end whatever they show."""
+
+
+def second_of(run: SearchRun) -> SecondObjective | None:
+    """What counts beside the score in a run; None if nothing does."""
+    name, costs = second_objective(run), answering(run)
+    if name is None or costs is None:
+        return None
+    return SecondObjective(name, {(each.backbone, each.formulation): each.named(name) for each in costs.networks})
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ def build_engine(
         earlier: Trials of earlier starts, in the order of their proposal.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    second = second_of(run)
     searcher = build_searcher(
         space.suggest,
         metric=METRIC,
@@ -50,6 +61,7 @@ def build_engine(
         points=run.points,
         storage=folder.study_journal,
         study_name=folder.path.name,
+        second=second,
     )
     scheduler = build_scheduler(
         metric=METRIC,
@@ -58,6 +70,7 @@ def build_engine(
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
         spared=spared_trials(run, study),
+        cost_of=None if second is None else second.cost,
     )
     for trial in earlier:
         values = [getattr(report, METRIC) for report in trial.reports]
@@ -69,7 +82,7 @@ def build_engine(
             reason=trial.reason,
             seconds=[report.seconds for report in trial.reports],
         )
-        scheduler.adopt(trial.trial_id, values)
+        scheduler.adopt(trial.trial_id, values, vars(trial.config))
     return Engine(searcher, scheduler)
 
 

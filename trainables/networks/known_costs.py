@@ -229,6 +229,16 @@ def known_fact(cache_dir: Path | None, key: str, compute: Callable[[], Any], fit
     return found
 
 
+def recall_fact(cache_dir: Path, key: str) -> object:
+    """What the cache has under the key; None if nothing."""
+    return _load(cache_dir / FACTS_FILE).get(key)
+
+
+def keep_fact(cache_dir: Path, key: str, fact: Any) -> None:
+    """Puts a value of JSON under a key."""
+    _keep(cache_dir, key, lambda _: fact)
+
+
 def _keep(cache_dir: Path, key: str, joined: Callable[[object], Any]) -> None:
     """Puts something under a key, made from what is there; two searches may do so at once.
 
