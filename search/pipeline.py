@@ -96,6 +96,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
         aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
         history = "none" if asked.history_path is None else str(asked.history_path)
         stop = StopRequest(asked.search.time_budget_seconds, started)
+        session.look_at_nodes(asked, console, stop.seconds_left)  # no other node sees the folder aside
         opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
         idle(console)
         describe(opened, console)
