@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,13 @@ class StopRequest:
 
     @contextmanager
     def on_interrupt(self) -> Iterator[None]:
-        """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once."""
+        """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once.
+
+        Signals reach a process's main thread alone: in another one nothing is changed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if self._interrupted:
