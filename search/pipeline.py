@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from results.pages.run_index import write_run_index
+from results.records.run_folder import RunFolder
 from results.records.summary import summaries
 from search.announce import announce, describe
 from search.checks import refuse_taken_name, refuse_unwritable
@@ -28,7 +30,18 @@ from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
 
-def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
+@dataclass(frozen=True)
+class Ended:
+    """How a search ended, and where what it left is."""
+
+    exit_code: int
+    """0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C."""
+    folder: RunFolder
+    crash: Exception | None
+    """What the driver, or Ray, crashed with."""
+
+
+def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> Ended:
     """Searches, and leaves record, table and report.
 
     Args:
@@ -36,9 +49,6 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         data: Which pictures.
         console: Where everything is said.
         started: When the command began, by `time.monotonic`: the time budget counts from then.
-
-    Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
 
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.
@@ -58,7 +68,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
-                return finish(opened, stop, console)
+                return Ended(finish(opened, stop, console), opened.folder, stop.crash)
 
 
 @contextmanager
