@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from results.pages.found_section import found_section
+from results.pages.front_section import front_section
 from results.pages.template import render_template
 from results.records.best import best_trial
 from results.records.cost import duration, energy_in_words, search_cost
@@ -108,6 +109,7 @@ def render_report(run_dir: Path) -> str:
         warnings=_warnings(run),
         searched=_searched(run, trials),
         **found_section(RunFolder(run_dir)),
+        **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **_sides(run),
         **_leaders(trials, params),

@@ -20,6 +20,7 @@ from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
 from search.machine.ray_session import RaySession
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
+from search.retraining.pick import picked
 from search.retraining.stages import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
@@ -54,7 +55,8 @@ def begin_retraining(
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked, data.data)
-    listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
+    pick = None if config.pick is None else picked(source, config.pick).trial_id
+    listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
     seeds = _seeds(config, source.task.seed)
     doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
@@ -102,6 +104,7 @@ def begin_retraining(
         folder=folder,
         seeds=seeds,
         folds=config.folds,
+        pick=pick,
     )
 
 
