@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import OpenRun, begin_run
 from search.stop import StopRequest
 from search.study import AskedStudy
-from search.terminal import idle, say_if_it_fails
+from search.terminal import idle, say_error, say_if_it_fails
 from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -52,11 +53,22 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
-            with stop.on_interrupt():
+            way_on = resume_command(opened.folder)
+            with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return finish(opened, stop, console)
+
+
+@contextmanager
+def _told_if_cut_short(way_on: str) -> Iterator[None]:
+    """Says which command writes what is not written, should the second Ctrl-C come before all is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say_error(f"ended before record, table and report were written; this command writes them: {way_on}")
+        raise
 
 
 def check(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:

@@ -59,7 +59,7 @@ def parse(args: Sequence[str] | None = None) -> Options:
 def _parsed(args: Sequence[str] | None, default: Options) -> Options:
     config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
     options = tyro.cli(Options, prog=as_called("search/run.py"), args=args, config=config, default=default)
-    return replace(options, study=options.study.absolute(), data=options.data.absolute())
+    return replace(options, study=options.study.absolute().where_told(), data=options.data.absolute())
 
 
 def _search(options: Options) -> int:

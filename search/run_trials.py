@@ -22,11 +22,13 @@ from search.callbacks.progress import Progress
 from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
+from search.machine.places import NodeWatch, Places
 from search.machine.ray_session import RaySession
+from search.machine.roster import Roster
 from search.machine.workers import LocalWorkers
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say_crash, say_error, warn
+from search.terminal import say, say_crash, say_error, warn
 from search.tuner import NamedSearcher, Proposer, build_tuner, fit
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
@@ -100,8 +102,12 @@ def run_trials(
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
+    roster = session.roster or Roster(work.folder.path, work.study.cache_path, partial(warn, console))
+    places = Places(roster, work.study, stop, searcher.note_lost, work.folder.append_event)
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
+    else:
+        callbacks.append(NodeWatch(roster, work.study, limited, partial(say, console)))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
         try:
             progress.begin()
@@ -116,11 +122,13 @@ def run_trials(
                 stop=stop,
                 callbacks=callbacks,
                 trainable=trainable,
+                places=places,
             )
             fit(tuner, stop, one_node=work.study.one_machine)
         finally:
             progress.close()
             watchdog.close()
+            roster.close()
     if stop.crash is not None:
         note_crash(work.folder, stop.crash)
         say_crash(stop.crash)

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from results.records.trials import TrialHistory
 from search.checks import (
     check_device,
     check_disk,
+    proposals,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -32,31 +33,35 @@ from search.checks import (
 )
 from search.engine.portfolio import first_points
 from search.hold import hold
-from search.lengths import suit_lengths
+from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
 from search.machine.answering_limits import Priced, most_kept, price_networks
 from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
     BackboneFacts,
+    Sizing,
     facts_of,
     leave_out_too_large,
     long_first,
     most_networks,
-    trials_that_fit,
 )
+from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
+from search.own_parts import parts_in_words, refuse_unknown_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
-from search.terminal import doing
+from search.terminal import doing, say
 from spaces import Space, get_space
+from trainables.atomic import write_whole
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
+from trainables.parts.registry import in_use
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -115,6 +120,11 @@ def begin_run(
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    parts = use_own_parts(asked.search, space)
+    if parts is not None:
+        say(console, parts_in_words(parts))
+    refuse_unknown_parts(proposals(space))
+    session.look_at_nodes(asked, console, stop.seconds_left)
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
@@ -141,10 +151,12 @@ def begin_run(
     session.start(workers)
     doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
+    session.look_for_weights(weights.files.values())
     doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(priced.backbones if priced else weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
-    study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
+    sizing = Sizing(study, facts, len(prepared.cache.rows), num_networks)
+    study = settle(trials_that_fit=sizing.trials_in(free), trials_in=sizing.trials_on)
     run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop, priced)
     stack.enter_context(hold(run_dir))
     return OpenRun(
@@ -175,14 +187,19 @@ def _priced(
 
 
 def settle_on(
-    asked: AskedStudy, session: RaySession, space: Space, *, trials_that_fit: int | None = None
+    asked: AskedStudy,
+    session: RaySession,
+    space: Space,
+    *,
+    trials_that_fit: int | None = None,
+    trials_in: Callable[[NodeFacts], int | None] | None = None,
 ) -> SettledStudy:
-    """`AskedStudy.settle` on what the session has."""
+    """`AskedStudy.settle` on what the session has, where `trials_in` knows the memory of a cluster's nodes."""
     cluster = session.cluster
     return asked.settle(
         cluster.num_cpus,
         cluster.num_gpus,
-        node_cpus=cluster.node_cpus,
+        rooms=session.rooms(trials_in),
         num_configs=space.num_configs,
         trials_that_fit=trials_that_fit,
     )
@@ -270,6 +287,7 @@ def _with_lengths(
         study,
         train_pictures=run.data["sides"]["train"]["pictures"],
         epoch_seconds=known and known[0],
+        default=space.starting_points[0].backbone,
         seconds_left=stop.seconds_left,
         most_trials=space.num_configs,
     )
@@ -279,8 +297,8 @@ def _with_lengths(
     return (
         replace(
             run,
-            options={**run.options, "epochs": study.epochs, "trials": study.trials},
-            task=replace(run.task, epochs=study.epochs),
+            options={**run.options, **{name: study.options[name] for name in SETTLED_BY_LENGTHS}},
+            task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
             points=points,
             history=history,
@@ -334,6 +352,8 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),
         attribute_weights=dict(study.weight_of_attribute),
+        metric=study.metric,
+        parts=parts.to_task() if (parts := in_use()) is not None else {},
     )
 
 
@@ -353,6 +373,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
         folder = Path(temporary) / "run"
         prepared.split.save(RunFolder(folder).split_csv)
         run.save(RunFolder(folder).run_json)
+        if run.task.parts:
+            write_whole(RunFolder(folder).parts_py, run.task.parts["source"].encode())
         try:
             folder.rename(run_dir)
         except OSError as error:

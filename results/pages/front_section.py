@@ -27,7 +27,7 @@ from trainables.errors import UserError
 from trainables.strict_json import RecordError
 
 AXES = {"ms": "milliseconds of one picture", "parameters": "parameters"}
-FRONT, OTHER = "#1f3b73", "#9aa7b5"
+FRONT, OTHER, SPREAD = "#1f3b73", "#9aa7b5", "#d98a1f"
 
 
 def front_section(run: SearchRun, trials: Sequence[TrialHistory], folder: RunFolder) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _words(
             "favour of trials that are not dearer."
         )
     if chosen_among:
-        sentences.append(f"The model of this run was chosen among {chosen_among}.")
+        sentences.append(f"The model of this run could be made of {chosen_among}.")
     return sentences
 
 
@@ -163,5 +163,7 @@ def _spread(front: Sequence[FrontPoint]) -> dict[str, Any]:
         "symmetric": False,
         "array": [point.ms_high - point.ms for point in front],
         "arrayminus": [point.ms - point.ms_low for point in front],
-        "color": FRONT,
+        "color": SPREAD,
+        "thickness": 1,
+        "width": 4,
     }

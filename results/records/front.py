@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from results.records.record import SearchRun
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, score_of
 from trainables.networks.answering_costs import AnsweringCosts
 from trainables.report import TrialStatus
 
@@ -100,7 +100,7 @@ def priced(run: SearchRun, trials: Sequence[TrialHistory]) -> list[FrontPoint]:
     return points_of(
         run,
         (
-            (trial.trial_id, vars(trial.config), trial.best.val_macro_f1)
+            (trial.trial_id, vars(trial.config), score_of(trial.best))
             for trial in trials
             if trial.best is not None and trial.status != TrialStatus.FAILED
         ),

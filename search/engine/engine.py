@@ -18,9 +18,8 @@ from search.study import SettledStudy
 from spaces import Space
 from trainables.report import METRIC, MODE, TrialStatus
 
-DEFAULT_TRIAL = "00000"
-"""The first trial is the default configuration. It is trained to its end in every search, so that a search is measured
-by it; whoever stops it at a rung promises more than a comparison of first epochs can hold."""
+MOST_SPARED = 4
+"""Trials that are trained to their end whatever they show."""
 
 
 def second_of(run: SearchRun) -> SecondObjective | None:
@@ -70,7 +69,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
-        spared=(DEFAULT_TRIAL,),
+        spared=spared_trials(run, study),
         cost_of=None if second is None else second.cost,
     )
     for trial in earlier:
@@ -85,3 +84,13 @@ def build_engine(
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
     return Engine(searcher, scheduler)
+
+
+def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:
+    """The trials that no rung stops: those that begin at once, if their configurations are known to be good.
+
+    The first is the default configuration, by which a search is measured. What begins beside it has nobody to be
+    compared with yet but the default at its first epochs, which says little (docs/recipe.md); together they answer
+    better than either.
+    """
+    return [f"{number:05d}" for number in range(min(study.concurrency, len(run.points), MOST_SPARED))]
