@@ -61,7 +61,7 @@ class Places:
             there = path.exists()
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{asked!r} is no path") from error
-        if not any(path.is_relative_to(root) for root in self.roots):
+        if not any(path.is_relative_to(root) for root in (*self.roots, self.cache_dir)):
             raise UserError(
                 f"{path} does not lie below {', '.join(map(str, self.roots))}: the page reads nothing else. Start it "
                 "with --roots to allow more"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from results.records.presence import Presence, who_is_at_run
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
+from search.service.findings import Importances, validation_side
 from search.service.interrupt import interrupt
 from search.service.job_queue import JobQueue
 from search.service.jobs import Jobs, shown_command
@@ -36,6 +38,7 @@ class Service:
         """
         self.places = places
         self.watcher = Watcher(places.storage)
+        self.importances = Importances()
         self.folder = places.storage / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._held = FileLock(self.folder / ".lock")
@@ -84,6 +87,17 @@ class Service:
         elif times and self.cluster is not None:
             self.cluster.interrupt(run_dir, times)
         return f"{name} ends at once" if at_once else f"{name} was asked to stop: running trials end with their epoch"
+
+    def picture(self, name: str, place: int) -> Path:
+        """A picture of a run's validation side, by its place there.
+
+        Raises:
+            UserError: There is none, or it lies where the page may not read.
+        """
+        side = validation_side(RunFolder(self.places.run_dir(name)))
+        if not 0 <= place < len(side):
+            raise UserError(f"{name} has no validation picture {place}")
+        return self.places.pictures(side[place].path)
 
     def can_stop(self, presence: Presence) -> bool:
         """Whether a process can be reached from here: one of this machine, or one where the cluster runs commands."""

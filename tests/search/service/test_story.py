@@ -50,7 +50,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     pytest.importorskip("aiohttp_cors", reason="Ray's job server needs the extra ui")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short: it holds sockets
-        head, address = next(filter(None, (a_head(f"{folder}/{attempt}") for attempt in range(3))))
+        head, address = next(filter(None, (a_head(f"{folder}/{attempt}") for attempt in range(5))))
         try:
             yield address
         finally:
@@ -58,7 +58,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             head.wait(60)
 
 
-def a_head(folder: str) -> tuple[subprocess.Popen[bytes], str] | None:
+def a_head(folder: str) -> tuple[subprocess.Popen[str], str] | None:
     """The process of a cluster's head, and its job server; None if it has not started within Ray's own 30 s."""
     ports = [str(a_free_port()) for _ in range(3)]
     head = subprocess.Popen(
@@ -67,18 +67,19 @@ def a_head(folder: str) -> tuple[subprocess.Popen[bytes], str] | None:
             *("--port", ports[0], "--dashboard-port", ports[1], "--dashboard-agent-listen-port", ports[2]),
             *("--num-cpus", "2", "--object-store-memory", str(2**27), "--temp-dir", folder),
         ],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"},
     )
+    assert head.stdout is not None
+    if not any("runtime started" in line for line in head.stdout):  # it has ended
+        return None
     address = f"http://127.0.0.1:{ports[1]}"
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and head.poll() is None:
+    for _ in range(300):
         with suppress(OSError), urllib.request.urlopen(f"{address}/api/jobs/", timeout=20):
-            time.sleep(5)  # a head that is given up has answered before, too
-            if head.poll() is None:
-                return head, address
+            return head, address
         time.sleep(1)
-    return None
+    raise AssertionError(f"{address} does not answer")
 
 
 def a_free_port() -> int:
