@@ -6,22 +6,15 @@ page is killed and started again: minutes each, by `pytest tests/search/service/
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.ray_head import a_job_server
 from tests.served_page import CHROMIUM, NEEDS_CHROMIUM, start
 
 pytest.importorskip("nicegui", reason="the page needs the extra ui")
@@ -45,47 +38,10 @@ def page() -> Iterator[Any]:
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of the job server of a Ray cluster of this machine's two cores, which ends with the test."""
-    pytest.importorskip("aiohttp_cors", reason="Ray's job server needs the extra ui")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:  # short: it holds sockets
-        head, address = next(filter(None, (a_head(f"{folder}/{attempt}") for attempt in range(5))))
-        try:
-            yield address
-        finally:
-            head.send_signal(signal.SIGTERM)
-            head.wait(60)
-
-
-def a_head(folder: str) -> tuple[subprocess.Popen[str], str] | None:
-    """The process of a cluster's head, and its job server; None if it has not started within Ray's own 30 s."""
-    ports = [str(a_free_port()) for _ in range(3)]
-    head = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
-            *("--port", ports[0], "--dashboard-port", ports[1], "--dashboard-agent-listen-port", ports[2]),
-            *("--num-cpus", "2", "--object-store-memory", str(2**27), "--temp-dir", folder),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"},
-    )
-    assert head.stdout is not None
-    if not any("runtime started" in line for line in head.stdout):  # it has ended
-        return None
-    address = f"http://127.0.0.1:{ports[1]}"
-    for _ in range(300):
-        with suppress(OSError), urllib.request.urlopen(f"{address}/api/jobs/", timeout=20):
-            return head, address
-        time.sleep(1)
-    raise AssertionError(f"{address} does not answer")
-
-
-def a_free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+def cluster() -> Iterator[str]:
+    """Address of the job server of a Ray cluster of this machine."""
+    with a_job_server() as address:
+        yield address
 
 
 def tell(page: Any, tmp_path: Path, *flags: str) -> None:
