@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,17 +162,67 @@ def test_a_search_that_a_shell_started_is_stopped_once_by_two_browsers(served: S
             page.close()
 
 
+def test_a_run_of_another_version_and_one_that_is_deleted_meanwhile_are_words(served: Served, browser: Any) -> None:
+    run_dir = a_searched_run(served.storage / "doomed", 3)
+    page = browser.new_page()
+    page.goto(served.address + "run/doomed")
+    page.get_by_text("Best: trial 00002").wait_for(timeout=60_000)
+    values = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**values, "of_next_year": 1}))
+    page.get_by_text("of_next_year").first.wait_for(timeout=60_000)
+    shutil.rmtree(run_dir)
+    page.get_by_text("there is no run 'doomed'").first.wait_for(timeout=60_000)
+    page.close()
+
+
+@pytest.mark.parametrize(("path", "words"), [("none", "does not exist"), ("/etc/passwd", "does not lie below")])
+def test_pictures_that_are_not_there_or_not_to_be_read_are_words(
+    served: Served, browser: Any, path: str, words: str
+) -> None:
+    page = browser.new_page()
+    page.goto(served.address + "new")
+    page.get_by_label("Folder or CSV").fill(str(served.storage.parent / path))
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text(words).first.wait_for(timeout=60_000)
+    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
+    page.close()
+
+
 def test_attacks_get_words_and_nothing_else(served: Served) -> None:
     import httpx
 
-    with httpx.Client(base_url=served.address) as client:
-        for path in ("report/..%2f..%2fetc%2fpasswd", "report/first", "report/torn", "report/%3Cb%3E"):
+    with httpx.Client(base_url=served.address, timeout=60) as client:
+        for path in (
+            "report/..%2f..%2fetc%2fpasswd", "report/first", "report/torn", "report/%3Cb%3E", "mistake/first/0",
+            "mistake/..%2f..%2fetc/0", "mistake/first/-1", "static/..%2f..%2f..%2fetc/passwd",
+            "_nicegui/3/static/..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+        ):  # fmt: skip
             answer = client.get(path)
-            assert answer.status_code == 404, path
+            assert answer.status_code in (404, 405), path
             assert "root:" not in answer.text
-        for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.get("mistake/first/0.5").status_code == 422
+        for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
             assert client.post("_nicegui_ws/socket.io/?EIO=4&transport=polling", headers=headers).status_code == 403
-        assert client.get("", headers={"host": "evil.example"}).status_code == 421
+            assert client.post("_nicegui/client/x/upload/1", headers=headers, content=b"x").status_code == 403
+        for host in ("evil.example", "127.0.0.1.evil.example:80", "10.0.0.7"):
+            assert client.get("", headers={"host": host}).status_code == 421
+
+
+def test_with_a_token_only_who_has_it_comes_in(tmp_path: Path) -> None:
+    import httpx
+
+    token = "a-token-of-24-characters"
+    process, address = start(tmp_path / "runs", "--token", token)
+    try:
+        with httpx.Client(base_url=address.partition("?")[0], timeout=60) as client:
+            for headers in ({}, {"cookie": "macrotune_token=wrong"}):
+                for path in ("", "new", "report/a", "?token=wrong"):
+                    assert client.get(path, headers=headers).status_code == 401, path
+            assert client.get("", params={"token": token}).status_code == 303
+            assert client.get("").status_code == 200  # by the cookie that it was given
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(
