@@ -19,6 +19,7 @@ from results.records.shelf import place_of
 from results.records.trials import TrialHistory, load_trials
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.say_front import say_front
 from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
@@ -101,7 +102,9 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     places = _storage_flag(run_dir)
     if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
-    say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
+    retrain = f"python scripts/retrain.py --run {run.name}{places}"
+    say(console, f"How good it really is: {retrain}")
+    say_front(run, trials, retrain, console)
     return CRASH if stop.crash is not None else stop.exit_code
 
 

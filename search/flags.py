@@ -5,6 +5,7 @@ Each group checks its own values, so whatever takes a group has them checked. A 
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from trainables.config import FORMULATIONS
+from trainables.config import FORMULATIONS, METRICS, OWN, is_own_name
 from trainables.data.cache import default_cache_dir
 from trainables.errors import UserError
 from trainables.machine.home import own_folder
@@ -43,6 +44,11 @@ class SearchFlags:
 
     space: str = "efficientnet"
     """Search space, by name; or path/to/file.py:function, one of your own."""
+    parts: Annotated[Path | None, help_default("the file of --space, where that is one of your own")] = None
+    """A Python file with parts of your own: networks, losses, augmentations, metrics, a decision rule."""
+    metric: str = "macro_f1"
+    """What is searched for: macro_f1, accuracy, balanced_accuracy, weighted_f1, or path/to/file.py:function, one of
+    your own. Macro-F1 is reported beside it."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
     attribute_weights: tuple[str, ...] = ()
@@ -64,7 +70,7 @@ class SearchFlags:
     compile: bool = False
     """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
     thousand steps. Needs a C++ compiler."""
-    grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
+    grace_period: Annotated[int | None, help_default("a third of the length; with --epochs, of their root")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
@@ -85,6 +91,7 @@ class SearchFlags:
             raise UserError(f"--batch-size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
         if self.reduction_factor is not None and not self.reduction_factor > 1:
             raise UserError(f"--reduction-factor is {self.reduction_factor}: it must be more than 1")
+        self.metric_name  # noqa: B018 - raises for one that is not known
         self.time_budget_seconds  # noqa: B018 - raises for a malformed one
         self.weight_of_attribute  # noqa: B018 - likewise
 
@@ -92,6 +99,28 @@ class SearchFlags:
     def backbone_names(self) -> tuple[str, ...]:
         """`backbones` one by one; empty stands for all of the space."""
         return tuple(name for name in self.backbones.split(",") if name)
+
+    @property
+    def metric_name(self) -> str:
+        """`metric` as a task names it: one of the user's own as own:NAME."""
+        name = self.metric
+        if name in METRICS or is_own_name(name):
+            return name
+        path, _, function = name.rpartition(":")
+        if path.endswith(".py") and function.isidentifier():
+            return f"{OWN}{function}"
+        close = difflib.get_close_matches(name, METRICS, n=1)
+        guess = f": did you mean {close[0]}?" if close else "."
+        raise UserError(
+            f"--metric {name!r} is not known{guess} Metrics: {', '.join(METRICS)}, or path/to/file.py:function for one "
+            "of your own"
+        )
+
+    @property
+    def metric_file(self) -> Path | None:
+        """The file that `metric` names, if it does."""
+        path = self.metric.rpartition(":")[0]
+        return Path(path).expanduser().resolve() if path.endswith(".py") else None
 
     @property
     def formulations(self) -> tuple[str, ...]:
@@ -130,7 +159,10 @@ class SearchFlags:
             word if word in ("auto", "none") else str(Path(word).expanduser().resolve())
             for word in (self.weights, self.history)
         )
-        return replace(self, space=absolute_space(self.space), weights=weights, history=history)
+        metric = self.metric if self.metric_file is None else f"{self.metric_file}:{self.metric.rpartition(':')[2]}"
+        parts = None if self.parts is None else self.parts.expanduser().resolve()
+        space = absolute_space(self.space)
+        return replace(self, space=space, parts=parts, metric=metric, weights=weights, history=history)
 
 
 @dataclass(frozen=True, kw_only=True)

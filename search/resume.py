@@ -22,6 +22,7 @@ from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import Sizing, facts_of, most_networks
 from search.machine.ray_session import RaySession
+from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
 from search.start import OpenRun, settle_on, workers_to_come
 from search.stop import StopRequest
@@ -110,6 +111,7 @@ def resume_run(
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
+    use_parts_of_run(saved.task.parts, folder)
     space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
     session.look_at_nodes(asked, console, (stop or StopRequest()).seconds_left)
     session.look_for_weights(saved.task.weights.values())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.search import ConcurrencyLimiter
@@ -54,6 +55,8 @@ class Workload:
     """Trials of earlier starts."""
     keep: int
     """Trials whose best weights stay on disk; those that are not validated come first."""
+    cost_of: Callable[[Mapping[str, Any]], float] | None = None
+    """What the network of a configuration costs to answer, where that counts beside the score."""
     mean_epochs: float | None = None
     """Epochs that a trial is expected to train in the mean; None for all of the task's."""
     single_core_trials: int | None = None
@@ -87,7 +90,7 @@ def run_trials(
     searcher = NamedSearcher(proposer, stop, work.waiting)
     limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
-    monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
+    monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again, work.cost_of)
     progress = Progress(
         console,
         work.num_trials,

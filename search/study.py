@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from search.cost_flags import CostFlags
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from search.machine.address import given_address
@@ -25,6 +26,7 @@ class AskedStudy:
     """What the command line said; what it left out is settled from the machine at hand."""
 
     search: tyro.conf.OmitArgPrefixes[SearchFlags] = field(default_factory=SearchFlags)
+    cost: tyro.conf.OmitArgPrefixes[CostFlags] = field(default_factory=CostFlags)
     split: tyro.conf.OmitArgPrefixes[SplitFlags] = field(default_factory=SplitFlags)
     run: tyro.conf.OmitArgPrefixes[RunFlags] = field(default_factory=RunFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
@@ -113,6 +115,7 @@ class AskedStudy:
         }
         return SettledStudy(
             space=search.space,
+            metric=search.metric_name,
             backbones=search.backbone_names,
             formulations=search.formulations,
             weight_of_attribute=search.weight_of_attribute,
@@ -122,9 +125,16 @@ class AskedStudy:
             trials_open=search.trials is None,
             epochs_open=search.epochs is None,
             grace_open=search.grace_period is None,
+            cores_open=(
+                self.machine.concurrency == "auto"
+                and self.machine.cpus_per_trial is None
+                and self.machine.address is None
+                and not share.gpus
+            ),
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
+            cost=self.cost,
             split=self.split,
             name=self.run.name or "",
             keep=self.run.keep,
@@ -152,6 +162,7 @@ class AskedStudy:
 
 _GROUPS: dict[str, type] = {
     "search": SearchFlags,
+    "cost": CostFlags,
     "split": SplitFlags,
     "run": RunFlags,
     "machine": MachineFlags,
@@ -171,6 +182,8 @@ class SettledStudy:
     """Only these of the space; empty for all of them."""
     formulations: tuple[str, ...]
     """Those that the space may propose; empty where it says so itself."""
+    metric: str
+    """What is maximized, as in `TaskConfig`."""
     weight_of_attribute: Mapping[str, float]
     """Weights of the attributes' losses; those left out have 1."""
     trials: int
@@ -192,10 +205,14 @@ class SettledStudy:
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
     """Whether the grace period follows from the epochs."""
+    cores_open: bool
+    """Whether a short time budget may give a trial more: on this machine, where trials share nothing but cores."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
     seed: int
+    cost: CostFlags
+    """What a network may cost to answer, and whether that counts."""
     split: SplitFlags
     name: str
     """Name of the run; empty for the space and the time."""

@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.tune.trainable import wrap_function
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
@@ -230,11 +231,10 @@ def build_tuner(
     """
     more = {} if line is None else {"line": line}
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
+    given = tune.with_parameters(trainable, **shared)
+    sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})
     return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(trainable, **shared),
-            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
-        ),
+        named_after(run_dir.name, sized),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=StoppableScheduler(scheduler, stop, places),
@@ -249,6 +249,19 @@ def build_tuner(
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
         ),
     )
+
+
+def named_after(run: str, trainable: Callable[..., None]) -> type:
+    """The class of the processes that trials run in, by the names that Ray shows: the run's, and the first trial's.
+
+    A process goes on with other trials; which one it is at is in the events of the run.
+    """
+
+    def shown(self: Any) -> str:
+        return f"{run} from trial {self.config['trial_id']} on" if "trial_id" in (self.config or {}) else run
+
+    base = wrap_function(trainable)
+    return type(run.replace(".", "_"), (base,), {"__doc__": base.__doc__, "__repr__": shown})
 
 
 def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:

@@ -192,6 +192,7 @@ def test_a_search_goes_on_when_a_node_is_killed_and_a_resume_goes_on_after_it(
     command(*small, "--data", str(pictures), "--name", "first", "--history", "none", "--weights", "none")
     killed.join()
     assert has_line(run.events_jsonl, '"started"', 5)  # that of the lost node began once more
+    assert has_line(run.events_jsonl, '"node_lost"')
     before = load_trials(run.path)
     assert all(trial.status in (TrialStatus.FINISHED, TrialStatus.STOPPED) for trial in before)
     command("--resume", "first", "--add-trials", "1")

@@ -68,6 +68,7 @@ def train_trial(
     import torch
 
     from trainables.machine.epoch_meter import limit_gpu_memory
+    from trainables.parts.registry import use_task_parts
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:
@@ -81,6 +82,7 @@ def train_trial(
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
+            use_task_parts(task.parts)
             _train(params, task, micro_batches, gpu_share, line)
             failure = None
         except torch.OutOfMemoryError as error:

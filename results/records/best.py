@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from results.records.cost import search_cost
+from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.trials import TrialHistory, score_of, statuses_of, trials_of
@@ -70,6 +71,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         compile_seconds=cost.compile_seconds,
         node=trial.node or None,
         nodes=nodes_of(trials) or None,
+        answering=answering_record(run, trials, trial.trial_id),
     )
 
 

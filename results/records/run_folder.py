@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
+    def parts_py(self) -> Path:
+        """A copy of the user's own parts, where there are any."""
+        return self.path / "parts.py"
+
+    @property
     def trials_jsonl(self) -> Path:
         """A line per epoch."""
         return self.path / "trials.jsonl"

@@ -31,6 +31,8 @@ LONGEST_FOLDER = 35
 """Characters of the folder for temporary files: a socket's path, which Ray makes of it, may have 103 to 107 (macOS,
 Linux) and adds `/ray/session_2026-11-27_16-06-08_984173_10642/sockets/plasma_store`."""
 
+SHIPPED = ("trainables", "macrotune", "spaces")
+"""Packages that nodes are sent: what trials run, and what a user's file of parts and a space in it import."""
 RAY_SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -125,7 +127,10 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
             refuse_silence(address)
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(WORKER_ENVIRONMENT)},
+                runtime_env={
+                    "py_modules": [str(ROOT / name) for name in SHIPPED],
+                    "env_vars": dict(WORKER_ENVIRONMENT),
+                },
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

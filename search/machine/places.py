@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.tune import Callback, PlacementGroupFactory
 
 from search.machine.placement import slots
@@ -76,8 +76,10 @@ class Places:
             hopeless = self._roster.note_fault(trial_id, fault.node_id, fault.node, fault.reason)
             if hopeless is not None:
                 self._stop.ask(hopeless)
-        elif isinstance(error, RayActorError) and NODE_DIED.search(str(error)):
-            self._note(trial_id, "node_lost", "the node that it was on has left the cluster")
+        elif isinstance(error, ActorUnavailableError) or (
+            isinstance(error, RayActorError) and NODE_DIED.search(str(error))
+        ):
+            self._note(trial_id, "node_lost", "the node that it was on does not answer any more")
         else:
             return
         if not trial.should_recover():

@@ -19,6 +19,7 @@ from search.hold import hold
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import Sizing, facts_of, most_networks
 from search.machine.ray_session import RaySession
+from search.own_parts import use_parts_of_run, with_source
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.stages import Retraining
@@ -55,6 +56,8 @@ def begin_retraining(
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked, data.data)
+    source = replace(source, task=with_source(source.task, asked.search.space))
+    use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
     listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
     seeds = _seeds(config, source.task.seed)
     doing(console, "opening the decoded pictures")

@@ -21,6 +21,7 @@ from trainables.atomic import replacing
 from trainables.config import TaskConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words, visible_gpus
+from trainables.parts.registry import backbone_identity
 
 FACTS_VERSION = 1
 """Part of the cache's keys: raise it when what is computed here changes."""
@@ -82,7 +83,9 @@ def model_facts(backbone: str, image_size: int, cache_dir: Path | None = None) -
         )
 
     return ModelFacts(
-        **known_fact(cache_dir, f"{FACTS_VERSION} {backbone} {image_size} {library_versions()}", compute, fits)
+        **known_fact(
+            cache_dir, f"{FACTS_VERSION} {backbone_identity(backbone)} {image_size} {library_versions()}", compute, fits
+        )
     )
 
 
@@ -98,7 +101,7 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
 
         return num_parameters(backbone, drop_path=drop_path)
 
-    key = f"parameters {backbone}{' drop path' if drop_path else ''} {library_versions()}"
+    key = f"parameters {backbone_identity(backbone)}{' drop path' if drop_path else ''} {library_versions()}"
     return known_fact(cache_dir, key, compute, lambda known: type(known) is int)
 
 
@@ -195,7 +198,8 @@ def _speed_key(backbone: str, image_size: int, batch_size: int, device: str, num
     if device != "cpu":
         gpus, index = visible_gpus(), int(device.partition(":")[2] or 0)  # cuda, or cuda:1
         where = gpus[index] if index < len(gpus) else device
-    return f"{FACTS_VERSION} {backbone} {image_size} {batch_size} {where} {library_versions()}"
+    named = backbone_identity(backbone)
+    return f"{FACTS_VERSION} {named} {image_size} {batch_size} {where} {library_versions()}"
 
 
 def _trial_key(setting: TrialSetting) -> str:
@@ -223,6 +227,16 @@ def known_fact(cache_dir: Path | None, key: str, compute: Callable[[], Any], fit
     found = compute()
     _keep(cache_dir, key, lambda _: found)
     return found
+
+
+def recall_fact(cache_dir: Path, key: str) -> object:
+    """What the cache has under the key; None if nothing."""
+    return _load(cache_dir / FACTS_FILE).get(key)
+
+
+def keep_fact(cache_dir: Path, key: str, fact: Any) -> None:
+    """Puts a value of JSON under a key."""
+    _keep(cache_dir, key, lambda _: fact)
 
 
 def _keep(cache_dir: Path, key: str, joined: Callable[[object], Any]) -> None:
