@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,12 +20,13 @@ from search.engine.engine import build_engine, second_of
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
+from search.mirror import Mirror, mirrored, open_mirror
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import OpenRun, begin_run
 from search.stop import StopRequest
 from search.study import AskedStudy
-from search.terminal import idle, say_error, say_if_it_fails
+from search.terminal import idle, say_error, say_if_it_fails, warn
 from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
@@ -56,9 +58,11 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     stop = StopRequest(asked.search.time_budget_seconds, started)
     with ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
+        mirror = open_mirror(asked.places, asked.run.name, asked.run.resume)
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
+        session.copy_soon = stack.enter_context(mirrored(mirror, opened.run.name, partial(warn, console)))
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
@@ -99,6 +103,8 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
     if asked.run.resume is not None:
         raise UserError("--check is for a new search: a run that goes on has been checked")
     refuse_unwritable(asked.places)
+    if asked.places.remote is not None:
+        Mirror(asked.places.remote, asked.places.runs_dir).refuse_shut()
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)

@@ -31,6 +31,8 @@ class RaySession:
         self.cluster: Cluster = this_machine() if address is None else stack.enter_context(connect(address))
         self.roster: Roster | None = None
         """The nodes of a cluster, once it was looked at them."""
+        self.copy_soon: Callable[[], None] = lambda: None
+        """Asks for a copy of the run where its storage is no folder."""
         self._joined = address is not None
 
     def look_at_nodes(self, asked: AskedStudy, console: Console, seconds_left: float) -> None:
