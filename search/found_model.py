@@ -221,7 +221,7 @@ def model_in_words(found: Found) -> str:
             f"people who did not choose; {cost}, about {found.time_factor:.1f} times the time of the best alone"
         )
     if found.chosen_among:
-        words += f". Chosen among {found.chosen_among}"
+        words += f". It could be made of {found.chosen_among}"
     if found.tau:
         assert found.selection is not None
         words += (

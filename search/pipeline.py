@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from results.pages.run_index import write_run_index
+from results.records.run_folder import RunFolder
 from results.records.summary import summaries
 from search.announce import announce, describe
 from search.checks import refuse_taken_name, refuse_unwritable
@@ -30,7 +32,18 @@ from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
 
-def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
+@dataclass(frozen=True)
+class Ended:
+    """How a search ended, and where what it left is."""
+
+    exit_code: int
+    """0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C."""
+    folder: RunFolder
+    crash: Exception | None
+    """What the driver, or Ray, crashed with."""
+
+
+def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> Ended:
     """Searches, and leaves record, table and report.
 
     Args:
@@ -38,9 +51,6 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         data: Which pictures.
         console: Where everything is said.
         started: When the command began, by `time.monotonic`: the time budget counts from then.
-
-    Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
 
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.
@@ -62,7 +72,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
-                return finish(opened, stop, console)
+                return Ended(finish(opened, stop, console), opened.folder, stop.crash)
 
 
 @contextmanager
@@ -102,6 +112,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
         aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
         history = "none" if asked.history_path is None else str(asked.history_path)
         stop = StopRequest(asked.search.time_budget_seconds, started)
+        session.look_at_nodes(asked, console, stop.seconds_left)  # no other node sees the folder aside
         opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
         idle(console)
         describe(opened, console)

@@ -107,9 +107,8 @@ def run_trials(
     callbacks.append(TrialEnds(session.copy_soon))
     roster = session.roster or Roster(work.folder.path, work.study.cache_path, partial(warn, console))
     places = Places(roster, work.study, stop, searcher.note_lost, work.folder.append_event)
-    if work.study.one_machine:
-        callbacks.append(Remember(work.task, work.study.cache_path))
-    else:
+    callbacks.append(Remember(work.task, work.study.cache_path, one_machine=work.study.one_machine))
+    if not work.study.one_machine:
         callbacks.append(NodeWatch(roster, work.study, limited, partial(say, console)))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
         try:

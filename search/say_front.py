@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from results.records.front import FrontPoint, answering, front_of, ms_in_words, second_objective, short_count
+from results.records.front import FrontPoint, answering, front_of, ms_in_words, named, second_objective, short_count
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.terminal import say, say_result
@@ -40,10 +40,9 @@ def front_table(front: Sequence[FrontPoint]) -> Table:
     for name in ("macro-F1", "ms (spread)", "parameters"):
         table.add_column(name, justify="right")
     for point in front:
-        backbone = point.backbone if point.formulation == "joint" else f"{point.backbone} as {point.formulation}"
         table.add_row(
             point.trial_id,
-            backbone,
+            named(point),
             f"{point.val_macro_f1:.4f}",
             ms_in_words(point).replace(" ms", ""),
             short_count(point.parameters),

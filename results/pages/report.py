@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from results.pages.found_section import found_section
+from results.pages.front_section import front_section
 from results.pages.report_retrained import retrained_part
 from results.pages.report_sections import cost_part, failures_part, leaders_part, searched_part, sides_part
 from results.pages.template import render_template
@@ -112,6 +113,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         searched=searched_part(run, trials),
         **retrained_part(run_dir),
         **found_section(RunFolder(run_dir)),
+        **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **sides_part(run),
         **leaders_part(trials, params),

@@ -39,7 +39,7 @@ class Found:
     time_factor: float
     """How many times as long the members take as the best of them alone, by the speed they trained at."""
     chosen_among: str = ""
-    """Among what the members could be chosen, where limits or a second objective narrowed that; else empty."""
+    """What the model could be made of, where limits or a second objective narrowed that; else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """As strict JSON values."""

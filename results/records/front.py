@@ -6,17 +6,14 @@ Derived from a run's `run.json`, which holds what its networks cost, and from it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from results.records.record import SearchRun
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, score_of
 from trainables.networks.answering_costs import AnsweringCosts
 from trainables.report import TrialStatus
-
-UNITS = {"ms": "ms", "parameters": "parameters"}
-"""What may count beside the score, and how it is written behind a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,36 +61,55 @@ def answering(run: SearchRun) -> AnsweringCosts | None:
     return AnsweringCosts.from_json(run.costs) if run.costs else None
 
 
+def points_of(run: SearchRun, scored: Iterable[tuple[str, Mapping[str, Any], float]]) -> list[FrontPoint]:
+    """Trials beside what their networks cost; none where nobody asked.
+
+    Args:
+        run: The search.
+        scored: Name, configuration and best score of each trial that counts.
+    """
+    costs, points = answering(run), []
+    for trial_id, config, score in scored if costs is not None else ():
+        cost = costs.of(config) if costs is not None else None
+        if cost is not None:
+            values = {name: value for name, value in asdict(cost).items() if name not in ("backbone", "formulation")}
+            points.append(
+                FrontPoint(
+                    trial_id=trial_id,
+                    backbone=cost.backbone,
+                    formulation=cost.formulation,
+                    val_macro_f1=score,
+                    **values,
+                )
+            )
+    return points
+
+
+def on_front(run: SearchRun, points: Sequence[FrontPoint]) -> list[FrontPoint]:
+    """Those on the front, the cheapest first; none for a search with one objective."""
+    second = second_objective(run)
+    if second is None:
+        return []
+    by_name = {point.trial_id: point for point in points}
+    names = undominated((name, point.val_macro_f1, point.cost(second)) for name, point in by_name.items())
+    return [by_name[name] for name in names]
+
+
 def priced(run: SearchRun, trials: Sequence[TrialHistory]) -> list[FrontPoint]:
     """Every trial with a score that has not failed, beside what its network costs; none where nobody asked."""
-    costs = answering(run)
-    points = []
-    for trial in trials:
-        cost = costs.of(vars(trial.config)) if costs is not None else None
-        if cost is None or trial.best is None or trial.status == TrialStatus.FAILED:
-            continue
-        points.append(
-            FrontPoint(
-                trial_id=trial.trial_id,
-                backbone=trial.config.backbone,
-                formulation=trial.config.formulation,
-                val_macro_f1=trial.best.val_macro_f1,
-                parameters=cost.parameters,
-                ms=cost.ms,
-                ms_low=cost.ms_low,
-                ms_high=cost.ms_high,
-            )
-        )
-    return points
+    return points_of(
+        run,
+        (
+            (trial.trial_id, vars(trial.config), score_of(trial.best))
+            for trial in trials
+            if trial.best is not None and trial.status != TrialStatus.FAILED
+        ),
+    )
 
 
 def front_of(run: SearchRun, trials: Sequence[TrialHistory]) -> list[FrontPoint]:
     """The front of a search with two objectives, the cheapest point first; empty for one with one."""
-    second = second_objective(run)
-    if second is None:
-        return []
-    points = {point.trial_id: point for point in priced(run, trials)}
-    return [points[name] for name in undominated((name, p.val_macro_f1, p.cost(second)) for name, p in points.items())]
+    return on_front(run, priced(run, trials))
 
 
 def answering_record(run: SearchRun, trials: Sequence[TrialHistory], trial_id: str) -> dict[str, Any] | None:
@@ -127,3 +143,8 @@ def short_count(value: float) -> str:
 def ms_in_words(point: Any) -> str:
     """The milliseconds of a picture with their spread, such as `6.2 ms (5.9 to 6.8)`."""
     return f"{point.ms:.3g} ms ({point.ms_low:.3g} to {point.ms_high:.3g})"
+
+
+def named(point: FrontPoint) -> str:
+    """The network of a point: its backbone, with the formulation where that is not joint."""
+    return point.backbone if point.formulation == "joint" else f"{point.backbone} as {point.formulation}"

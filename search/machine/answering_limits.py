@@ -38,8 +38,6 @@ def price_networks(
 ) -> Priced:
     """Measures what the networks of a search cost to answer, and leaves out those beyond the limits.
 
-    A backbone stays if it is within them in every formulation that the space may propose.
-
     Args:
         space: As asked for.
         backbones: Its backbones that have weights.
@@ -48,40 +46,54 @@ def price_networks(
         study: With the limits.
 
     Raises:
-        UserError: None is within the limits, one of a user's own space is not, the search has nothing to weigh, or
-            nothing can be measured; names the numbers and the way out.
+        UserError: As `within_limits`; or nothing can be measured.
     """
-    networks = [(backbone, formulation) for backbone in backbones for formulation in space.formulations]
     costs, problems = measure_answering(
-        networks,
+        [(backbone, formulation) for backbone in backbones for formulation in space.formulations],
         num_classes=num_classes,
         attributes=attributes,
         image_size=study.image_size,
         device=_device(study),
         cache_dir=study.cache_path,
     )
+    return within_limits(costs, problems, study.cost, own=study.space if space.own else "")
+
+
+def within_limits(costs: AnsweringCosts, problems: Mapping[str, str], flags: CostFlags, *, own: str = "") -> Priced:
+    """Leaves out the backbones that are beyond the limits in a formulation that may be proposed.
+
+    Args:
+        costs: Of all networks.
+        problems: By backbone why one could not be measured.
+        flags: The limits.
+        own: Path and function of the space if it is a user's own, which only its author can narrow.
+
+    Raises:
+        UserError: None is within the limits, one of a user's own space is not, or the search has nothing to weigh;
+            names the numbers and the way out.
+    """
     reasons = [f"{backbone} cannot be measured: {problem}" for backbone, problem in problems.items()]
     kept = []
-    for backbone in (name for name in backbones if name not in problems):
-        dear = [_beyond(cost, study.cost) for cost in costs.networks if cost.backbone == backbone]
+    for backbone in dict.fromkeys(cost.backbone for cost in costs.networks if cost.backbone not in problems):
+        dear = [_beyond(cost, flags) for cost in costs.networks if cost.backbone == backbone]
         if any(dear):
             reasons.append(next(filter(None, dear)))
         else:
             kept.append(backbone)
     said = "; ".join(reasons)
-    where = "" if study.cost.max_ms is None else f" on {costs.where}"
     if not kept:
+        where = "" if flags.max_ms is None else f" on {costs.where}"
         raise UserError(
-            f"no backbone is within {limits_in_words(study.cost)}{where}: {said}. Give a higher limit, a "
-            "smaller --image-size, or other --backbones"
+            f"no backbone is within {limits_in_words(flags)}{where}: {said}. Give a higher limit, a smaller "
+            "--image-size, or other --backbones"
         )
-    if reasons and space.own:
+    if reasons and own:
         raise UserError(
-            f"{study.space} proposes what is not within {limits_in_words(study.cost)}: {said}. Take it out of the "
-            "file, or give a higher limit"
+            f"{own} proposes what is not within {limits_in_words(flags)}: {said}. Take it out of the file, or give a "
+            "higher limit"
         )
     costs = AnsweringCosts(costs.where, tuple(cost for cost in costs.networks if cost.backbone in kept))
-    _refuse_nothing_to_weigh(costs, study.cost)
+    _refuse_nothing_to_weigh(costs, flags)
     return Priced(costs, tuple(kept), said + LEFT_OUT if said else "")
 
 

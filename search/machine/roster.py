@@ -116,7 +116,9 @@ class Roster:
 
     def rooms(self) -> tuple[Room, ...]:
         """What the usable nodes have for trials."""
-        return tuple(Room(facts.num_cpus, facts.num_gpus, self.trials_in(facts)) for facts in self.usable)
+        return tuple(
+            Room(facts.num_cpus, facts.num_gpus, self.trials_in(facts), facts.hardware) for facts in self.usable
+        )
 
     def watch(self) -> bool:
         """Looks, every few seconds, who has joined or left; who is new is asked first, without waiting for it.

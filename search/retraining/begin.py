@@ -22,6 +22,7 @@ from search.machine.ray_session import RaySession
 from search.own_parts import use_parts_of_run, with_source
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
+from search.retraining.pick import picked
 from search.retraining.stages import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
@@ -58,7 +59,8 @@ def begin_retraining(
     source = _source(config, asked, data.data)
     source = replace(source, task=with_source(source.task, asked.search.space))
     use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
-    listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
+    pick = None if config.pick is None else picked(source, config.pick).trial_id
+    listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
     seeds = _seeds(config, source.task.seed)
     doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
@@ -109,6 +111,7 @@ def begin_retraining(
         folder=folder,
         seeds=seeds,
         folds=config.folds,
+        pick=pick,
     )
 
 

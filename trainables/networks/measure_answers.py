@@ -19,6 +19,7 @@ from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words, visible_gpus
 from trainables.networks.answering_costs import AnsweringCost, AnsweringCosts
 from trainables.networks.known_costs import keep_fact, library_versions, recall_fact
+from trainables.parts.registry import backbone_identity, in_use
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = 1
@@ -59,7 +60,8 @@ def measure_answering(
 
     def key(network: tuple[str, str]) -> str:
         size = f"{num_classes} {sizes}" if network[1] != "joint" else str(num_classes)
-        return f"answer {VERSION} {' '.join(network)} {image_size} {size} {where} {library_versions()}"
+        what = f"{backbone_identity(network[0])} {network[1]} {image_size} {size}"
+        return f"answer {VERSION} {what} {where} {library_versions()}"
 
     recalled = {network: recall_fact(cache_dir, key(network)) for network in networks}
     known = {network: fact for network, fact in recalled.items() if _is_cost(fact)}
@@ -72,6 +74,7 @@ def measure_answering(
             "attributes": {name: list(by_class) for name, by_class in attributes.items()},
             "image_size": image_size,
             "device": device,
+            "parts": parts.to_task() if (parts := in_use()) is not None else {},
         }
         for network, found in zip(missing, _measure(what), strict=True):
             if "problem" in found:

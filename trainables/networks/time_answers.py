@@ -21,6 +21,7 @@ from torch import nn
 
 from trainables.networks.formulation import assemble
 from trainables.networks.model import autocast, create_backbone, memory_format
+from trainables.parts.registry import use_task_parts
 from trainables.reason import reason_of
 
 AT_A_TIME = 10
@@ -37,6 +38,7 @@ def main() -> int:
     """Measures what stands on stdin."""
     what = json.load(sys.stdin)
     torch.set_num_threads(1)
+    use_task_parts(what["parts"])
     device = torch.device(what["device"])
     torch.empty(1, device=device)  # where there is no such device, this says so
     networks, found = what["networks"], []
