@@ -29,6 +29,7 @@ import tyro
 
 from results.records.run_folder import RunFolder
 from scripts.terminal import progress, run_command, voiced
+from search.flags import help_default
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
@@ -67,7 +68,7 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
-    readme: Path = Path("README.md")
+    readme: Annotated[Path | None, help_default("that of the model's run; else README.md")] = None
     """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
     """Average over each picture and its mirror image."""
@@ -191,7 +192,7 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mappi
     Returns:
         How many models have been scored on a test side by now; where the models have several, on the one of most.
     """
-    from results.records.scorings import note_scoring, side_hash
+    from results.records.scorings import ledger_of, note_scoring, side_hash
 
     times: dict[str, int] = {}
     for model in models if seen.get("test") else ():
@@ -201,7 +202,7 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mappi
             continue
         side = side_hash((row.path, row.label, row.group) for row in rows)
         times[side] = note_scoring(
-            options.readme.expanduser().resolve().parent / "results" / "test_scores.csv",
+            ledger_of(model.path, options.readme),
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             test_side=side,
             weights_sha256=model.description.weights_sha256,

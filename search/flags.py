@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a run may be called: it is the name of a folder."""
-SCHEME = re.compile(r"([a-z][a-z0-9+]+):/+")
+SCHEME = re.compile(r"([a-z][a-z0-9+]+):(?:/+|$)")
 """How an address begins that is no path."""
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Environment variable that Ray sets for the command of a job."""
