@@ -13,13 +13,7 @@ from search.service.run_view import RunView
 from trainables.report import TrialStatus
 
 FRONT, OTHER = "#2f6fd0", "#7f8c9b"
-COLUMNS = (
-    ("trial", "trial"),
-    ("network", "network"),
-    ("score", "macro-F1"),
-    ("ms", "one picture"),
-    ("size", "parameters"),
-)
+COLUMNS = {"trial": "trial", "network": "network", "score": "macro-F1", "ms": "one picture", "size": "parameters"}
 
 
 class FrontCard:
