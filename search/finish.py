@@ -14,7 +14,7 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.run_folder import RunFolder
+from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
 from results.records.trials import TrialHistory, load_trials
 from search.engine.portfolio import remember
@@ -100,7 +100,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
         say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = _storage_flag(run_dir)
-    if study.readme_path != Path("README.md").resolve():
+    if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     retrain = f"python scripts/retrain.py --run {run.name}{places}"
     say(console, f"How good it really is: {retrain}")
@@ -121,4 +121,7 @@ def resume_command(folder: RunFolder) -> str:
 
 
 def _storage_flag(run_dir: Path) -> str:
-    return "" if run_dir.parent == Path("runs").resolve() else f" --storage {shlex.quote(str(run_dir.parent))}"
+    storage = address_of(run_dir.parent)
+    if storage is None and run_dir.parent == Path("runs").resolve():
+        return ""
+    return f" --storage {shlex.quote(storage or str(run_dir.parent))}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,17 @@ import tyro
 from trainables.config import FORMULATIONS, METRICS, OWN, is_own_name
 from trainables.data.cache import default_cache_dir
 from trainables.errors import UserError
+from trainables.machine.home import own_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a run may be called: it is the name of a folder."""
+SCHEME = re.compile(r"([a-z][a-z0-9+]+):/+")
+"""How an address begins that is no path."""
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Environment variable that Ray sets for the command of a job."""
 TIME_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 """Seconds, or a number with its unit."""
 
@@ -272,16 +278,18 @@ class PlaceFlags(CacheFlags):
     """Where things go."""
 
     storage: Path = Path("runs")
-    """Folder of the runs. On a cluster: one that every node sees."""
-    readme: Path = Path("README.md")
+    """Folder of the runs; or s3://bucket/folder, gs://... and the like, where a copy of all is kept."""
+    readme: Annotated[Path | None, help_default("README.md; beside the runs where --storage is no folder")] = None
     """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, help_default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""
 
     @property
     def readme_path(self) -> Path:
-        """`readme`, absolute."""
-        return self.readme.expanduser().resolve()
+        """`readme` or its default, absolute."""
+        if self.readme is None and self.remote is not None:
+            return self.runs_dir / "README.md"
+        return (base_folder() / (self.readme or Path("README.md")).expanduser()).resolve()
 
     @property
     def records_dir(self) -> Path:
@@ -290,12 +298,26 @@ class PlaceFlags(CacheFlags):
 
     @property
     def runs_dir(self) -> Path:
-        """`storage`, absolute."""
-        return self.storage.expanduser().resolve()
+        """`storage`, absolute; of one that is no folder, the local folder that is mirrored there."""
+        if self.remote is not None:
+            return default_cache_dir() / "storage" / re.sub(r"[^A-Za-z0-9.-]+", "-", self.remote.split("?")[0])
+        return (base_folder() / self.storage.expanduser()).resolve()
+
+    @property
+    def remote(self) -> str | None:
+        """`storage` as an address if it is no folder, as in `s3://bucket/folder`; else None."""
+        scheme = SCHEME.match(str(self.storage))
+        if scheme is None:
+            return None
+        rest = str(self.storage)[scheme.end() :]
+        return f"{scheme[1]}://{'/' * (scheme[1] == 'file')}{rest}"  # a Path keeps one slash of several
 
     def absolute(self) -> PlaceFlags:
         """The same settings wherever they are read."""
-        return replace(self, storage=self.runs_dir, readme=self.readme_path, cache_dir=self.cache_path)
+        if self.remote is not None and self.readme is None:  # whose local folder is each machine's own affair
+            return replace(self, cache_dir=self.cache_path)
+        storage = self.runs_dir if self.remote is None else self.storage
+        return replace(self, storage=storage, readme=self.readme_path, cache_dir=self.cache_path)
 
 
 def seconds_of(name: str, value: str) -> float:
@@ -308,6 +330,14 @@ def seconds_of(name: str, value: str) -> float:
     if match is None:
         raise UserError(f"{flag(name)} {value!r}: give seconds, or a number with s, m or h, as in 15m")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def base_folder() -> Path:
+    """What a place is relative to: the current folder; in a Ray job's own copy of a folder, which Ray deletes, HOME."""
+    here = Path.cwd()
+    if JOB in os.environ and "runtime_resources" in here.parts:
+        return own_folder(Path("macrotune"))
+    return here
 
 
 def at_least(name: str, value: float | None, low: float) -> None:

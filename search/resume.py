@@ -15,7 +15,7 @@ from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
 from search.checks import check_device, refuse_short_budget, refuse_unwritable
-from search.flags import flag
+from search.flags import PlaceFlags, flag
 from search.hold import hold
 from search.machine.address import given_address
 from search.machine.forecast import refuse_spent_budget
@@ -43,17 +43,17 @@ FREE = (
 Options = tuple[AskedStudy, DataConfig]
 
 
-def saved_options(storage: Path, name: str) -> tuple[AskedStudy, DataConfig]:
+def saved_options(places: PlaceFlags, name: str) -> tuple[AskedStudy, DataConfig]:
     """The settings of a run, ready to go on with: without a time budget.
 
     Raises:
         RunError: There is no such run.
     """
-    storage = storage.expanduser().resolve()
-    run = load_run(storage / name)
+    places = places.absolute()
+    run = load_run(places.runs_dir / name)
     study = AskedStudy.restored(run.options).replace(
         resume=name,
-        storage=storage,  # where it was found, should the folder of the runs have moved
+        storage=places.storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
         time_budget=None,
         add_trials=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,10 +78,15 @@ class StopRequest:
     def on_interrupt(self, way_on: str = "") -> Iterator[None]:
         """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once.
 
+        Signals reach a process's main thread alone: in another one nothing is changed.
+
         Args:
             way_on: The command that writes what is not written by then: who asks may kill seconds later, as
                 `ray job stop` does.
         """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if self._interrupted:

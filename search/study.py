@@ -13,7 +13,7 @@ from search.cost_flags import CostFlags
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from search.machine.address import given_address
-from search.machine.placement import Room, share_of_machine, share_on_nodes
+from search.machine.placement import Room, kinds_of, share_of_machine, share_on_nodes
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
@@ -147,6 +147,7 @@ class AskedStudy:
             cache_path=self.places.cache_path,
             history_path=self.history_path,
             concurrency_open=self.machine.concurrency == "auto",
+            kinds=kinds_of(rooms or (), share),
             options={**self.flat(), **settled, **({"concurrency": "auto"} if follows else {})},
             **settled,  # type: ignore[arg-type]  # a value per field, by name
         )
@@ -224,6 +225,8 @@ class SettledStudy:
     """Trials at the same time."""
     concurrency_open: bool
     """Whether it was left open, and so follows the nodes of a cluster."""
+    kinds: Mapping[str, int]
+    """On a cluster: hardware in words to the number of trials at a time on such nodes; empty on this machine."""
     cpus_per_trial: int
     gpus_per_trial: float
     address: str | None

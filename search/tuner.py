@@ -26,6 +26,7 @@ from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.report import METRIC, MODE, EpochReport, Failure, NotBegun, outcome_of
+from trainables.supply.line import SupplyLine
 
 MAX_WORKER_DEATHS = 3
 """How often a trial goes on from its checkpoint after its process or node died."""
@@ -218,15 +219,19 @@ def build_tuner(
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
     trainable: Callable[..., None] = train_trial,
+    line: SupplyLine | None = None,
     places: Places | None = None,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
-    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py).
+    `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
+    only what is around it is looked at (scripts/benchmarks/scale.py).
     """
-    given = tune.with_parameters(trainable, task=task, gpu_share=study.gpus_per_trial or 1.0, ends_at=stop.ends_at)
+    more = {} if line is None else {"line": line}
+    shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
+    given = tune.with_parameters(trainable, **shared)
     sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})
     return tune.Tuner(
         named_after(run_dir.name, sized),

@@ -41,12 +41,25 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "disabled"))
         patch.setenv("PYTHONPATH", str(ROOT))  # where the stubs below are found
-        head = {"num_cpus": 0, "include_dashboard": False, **STORE}
-        started = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
-        started.add_node(num_cpus=1, **STORE)
-        started.add_node(num_cpus=1, **STORE)
+        started = start_patiently()
         yield started
         started.shutdown()
+
+
+def start_patiently() -> Cluster:
+    """Once more if Ray takes longer than the 30 s that it gives itself, as on a busy machine."""
+    for attempt in range(5):
+        started = Cluster(shutdown_at_exit=False)
+        try:
+            started.add_node(num_cpus=0, include_dashboard=False, **STORE)
+            for _ in range(2):
+                started.add_node(num_cpus=1, **STORE)
+            return started
+        except Exception as error:
+            started.shutdown()
+            if attempt == 4 or "timed out during startup" not in str(error):
+                raise
+    raise AssertionError
 
 
 class Proposer:

@@ -1,4 +1,4 @@
-"""The trainable that Ray Tune runs: restore, fit, report. The only file here that knows Ray.
+"""The trainable that Ray Tune runs: restore, fit, report. With `trainables.supply.line` the only file that knows Ray.
 
 What a trial needs is imported when it runs: the driver, which only hands this function on, does without.
 """
@@ -27,6 +27,8 @@ from trainables.machine.allocator import give_back_memory, keep_freed_memory
 from trainables.machine.hardware import hardware_in_words
 from trainables.reason import reason_of, typed_reason
 from trainables.report import METRIC
+from trainables.supply.files import TrialFiles
+from trainables.supply.line import SupplyLine
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +38,13 @@ MICRO_BATCHES = 4
 whole batch, and batch normalization then sees a quarter of it at a time."""
 
 
-def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 1.0, ends_at: float = math.inf) -> None:
+def train_trial(
+    params: Mapping[str, Any],
+    task: TaskConfig,
+    gpu_share: float = 1.0,
+    ends_at: float = math.inf,
+    line: SupplyLine | None = None,
+) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
     A trial that was interrupted goes on from its own last checkpoint; one that was stopped leaves the weights
@@ -51,6 +59,7 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
         gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that.
         ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
             `not_begun` alone: to start a worker may take longer than many an epoch.
+        line: The way to the driver's disk, for a node that does not see it.
 
     Raises:
         NodeFaultError: Files that every trial reads are not here, the disk is lost or full, a library is missing, or
@@ -74,7 +83,7 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
             use_task_parts(task.parts)
-            _train(params, task, micro_batches, gpu_share)
+            _train(params, task, micro_batches, gpu_share, line)
             failure = None
         except torch.OutOfMemoryError as error:
             failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
@@ -94,7 +103,19 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     tune.report({METRIC: math.nan, "failure": failure, "traceback": trace})
 
 
-def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float) -> None:
+def _train(
+    params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float, line: SupplyLine | None
+) -> None:
+    values, trial_id = split_params(params)
+    config = TrialConfig(**values)
+    files = TrialFiles(task) if line is None else line.open(task, trial_id, config.backbone)
+    try:
+        _train_with(files, config, trial_id, micro_batches, gpu_share)
+    finally:
+        files.close()
+
+
+def _train_with(files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float) -> None:
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
@@ -103,18 +124,18 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
     from trainables.training.pulse import Pulse
     from trainables.training.state import Checkpointer, TrainState, save_predictions
 
-    values, trial_id = split_params(params)
-    config = TrialConfig(**values)
-    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE)
+    task = files.task
+    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE, files.glimpsed)
     pulse.stage("loading pictures and weights")
     device = choose_device(task.device)
     _start(device)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
-    checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
+    checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id, files.changed)
     checkpointer.restore(state)
-    answers = AnswerKeeper(Path(task.answers_dir) / f"{trial_id}.npz", state.epoch) if task.answers_dir else None
+    kept = Path(task.answers_dir) / f"{trial_id}.npz"
+    answers = AnswerKeeper(kept, state.epoch, files.changed) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
     where: Mapping[str, str] = {"node": _this_node()[1], "hardware": hardware_in_words()}
     try:
@@ -124,7 +145,7 @@ def _train(params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_
             if answers is not None:
                 answers.note(state)
             if task.predictions_dir:
-                save_predictions(state, Path(task.predictions_dir) / trial_id)
+                files.changed(save_predictions(state, Path(task.predictions_dir) / trial_id))
             tune.report(
                 {
                     **asdict(report),

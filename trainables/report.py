@@ -119,6 +119,8 @@ class Epoch:
     """Machine that the trial is on, with the first epoch there: host name and address."""
     hardware: str = ""
     """Processor and GPUs of that machine in words."""
+    pid: int = 0
+    """Process that trained it; 0 where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         is_last=bool(result.get("done")),
         node=result.get("node", ""),
         hardware=result.get("hardware", ""),
+        pid=result.get("pid", 0),
     )
 
 

@@ -19,7 +19,7 @@ STARTED = "started"
 REPEATED = "repeated"
 """Event of an epoch that is trained again after a restart, whose line is there already."""
 PLACED = "placed"
-"""Event of a trial that has trained its first epoch on a machine, with `node` and `hardware`."""
+"""Event of a trial that has trained its first epoch on a machine, with its `node`, `hardware` and process `pid`."""
 
 _REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
 _WORDS = tuple(TrialStatus)

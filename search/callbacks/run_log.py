@@ -69,9 +69,9 @@ class RunLog(TrialListener):
             self._event(trial_id, "micro_batches", f"out of memory with whole batches, goes on in {parts} parts")
 
     def _note_place(self, trial_id: str, epoch: Epoch) -> None:
-        """Notes the machine that a trial is on, with the first epoch after each start."""
+        """Notes the machine and process that a trial is on, with the first epoch after each start."""
         if epoch.node:
-            self._event(trial_id, PLACED, node=epoch.node, hardware=epoch.hardware)
+            self._event(trial_id, PLACED, node=epoch.node, hardware=epoch.hardware, pid=epoch.pid)
 
     def _keep_confusion(self, trial_id: str, epoch: Epoch) -> None:
         """Writes the confusion matrix of a trial's best epoch so far."""

@@ -23,6 +23,8 @@ class Room:
     num_gpus: int = 0
     most_trials: int | None = None
     """How many its memory has room for; None where that is not known."""
+    hardware: str = ""
+    """Its processor and GPUs in words."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,15 @@ def share_on_nodes(
 def slots(rooms: Sequence[Room], cpus: int, gpus: float) -> int:
     """How many trials with so many cores and GPUs have room on these nodes at the same time."""
     return sum(_slots(room, cpus, gpus) for room in rooms)
+
+
+def kinds_of(rooms: Sequence[Room], share: Share) -> dict[str, int]:
+    """The kinds of machines that trials run on: hardware in words to the number of trials at a time there."""
+    kinds: Counter[str] = Counter()
+    for room in rooms:
+        if room.hardware and (count := _slots(room, share.cpus, share.gpus)):
+            kinds[room.hardware] += count
+    return dict(kinds)
 
 
 def in_words(rooms: Sequence[Room]) -> str:

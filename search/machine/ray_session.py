@@ -31,10 +31,12 @@ class RaySession:
         self.cluster: Cluster = this_machine() if address is None else stack.enter_context(connect(address))
         self.roster: Roster | None = None
         """The nodes of a cluster, once it was looked at them."""
+        self.copy_soon: Callable[[], None] = lambda: None
+        """Asks for a copy of the run where its storage is no folder."""
         self._joined = address is not None
 
     def look_at_nodes(self, asked: AskedStudy, console: Console, seconds_left: float) -> None:
-        """On a cluster: waits for nodes that a trial fits on, and asks each what it is like; else does nothing.
+        """On a cluster: waits for nodes that a trial fits on, and asks each what it is like, once; else does nothing.
 
         Args:
             asked: What a trial is to have, and which folders nodes must see.
@@ -44,7 +46,7 @@ class RaySession:
         Raises:
             UserError: There is no node that trials can run on.
         """
-        if not self._joined:
+        if not self._joined or self.roster is not None:
             return
         self._stack.enter_context(wait_for_nodes(asked.machine, console, seconds_left))
         doing(console, "asking the nodes what they are like")

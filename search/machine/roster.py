@@ -88,18 +88,37 @@ class Roster:
         self._facts, self._left_out = {}, {}
         for facts in found:
             self._take(facts)
-        if found and not self.usable:
+        self.refuse_none()
+
+    def refuse_none(self) -> None:
+        """Raises a `UserError` if there are nodes, and none of them can run trials; says why."""
+        out = [facts for facts in self._facts.values() if facts.node_id in self._left_out]
+        if out and not self.usable:
             raise UserError(
                 "no node of the cluster can run trials: "
-                + "; ".join(f"{facts.name} {self._left_out[facts.node_id]}" for facts in found[:3])
-                + "; ..." * (len(found) > 3)
+                + "; ".join(f"{facts.name} {self._left_out[facts.node_id]}" for facts in out[:3])
+                + "; ..." * (len(out) > 3)
                 + f". {_WAY_OUT}"
             )
         self._usable = [facts.node_id for facts in self.usable]
 
+    def leave_out(self, facts: NodeFacts, why: str) -> None:
+        """Places no trial on a node any more, and says so.
+
+        Args:
+            facts: Of the node.
+            why: As a predicate.
+        """
+        self._left_out[facts.node_id] = why
+        if (facts.node_id, why) not in self._told:
+            self._told.add((facts.node_id, why))
+            self._tell(f"node {facts.name} is left out: it {why}")
+
     def rooms(self) -> tuple[Room, ...]:
         """What the usable nodes have for trials."""
-        return tuple(Room(facts.num_cpus, facts.num_gpus, self.trials_in(facts)) for facts in self.usable)
+        return tuple(
+            Room(facts.num_cpus, facts.num_gpus, self.trials_in(facts), facts.hardware) for facts in self.usable
+        )
 
     def watch(self) -> bool:
         """Looks, every few seconds, who has joined or left; who is new is asked first, without waiting for it.
@@ -174,12 +193,17 @@ class Roster:
         why = left_out(facts)
         self._left_out.pop(facts.node_id, None)
         if why:
-            self._left_out[facts.node_id] = why
-            if (facts.node_id, why) not in self._told:
-                self._told.add((facts.node_id, why))
-                self._tell(f"node {facts.name} is left out: it {why}")
-        elif joined:
+            self.leave_out(facts, why)
+            return
+        if joined:
             self._tell(f"node {facts.name} has joined: {in_words(facts)}")
+        unseen = not_seen(facts)
+        if unseen and (facts.node_id, unseen) not in self._told:
+            self._told.add((facts.node_id, unseen))
+            self._tell(
+                f"node {facts.name} does not see {unseen}: what trials read is sent there and what they write comes "
+                "back. With a disk that all nodes share, give a folder on it (docs/storage.md)"
+            )
 
 
 def left_out(facts: NodeFacts) -> str:
@@ -188,12 +212,14 @@ def left_out(facts: NodeFacts) -> str:
         return f"did not say what it is like ({facts.fault})"
     if facts.other_versions:
         return f"has other versions, with which trials would give other numbers: {facts.other_versions}"
-    unseen = [flag for flag, sees in (("--storage", facts.sees_storage), ("--cache-dir", facts.sees_cache)) if not sees]
-    if unseen:
-        return f"does not see the folder{'s' * (len(unseen) > 1)} of {' and '.join(unseen)}"
-    if facts.lacks_weights:
-        return f"has not the file of weights {facts.lacks_weights[0]}"
     return ""
+
+
+def not_seen(facts: NodeFacts) -> str:
+    """Which of the driver's folders a node does not see; empty if it sees all that it was asked for."""
+    flags = (("--storage", facts.sees_storage), ("--cache-dir", facts.sees_cache), ("--weights", facts.sees_weights))
+    unseen = [flag for flag, sees in flags if not sees]
+    return f"the folder{'s' * (len(unseen) > 1)} of {' and '.join(unseen)}" if unseen else ""
 
 
 def in_words(facts: NodeFacts) -> str:
@@ -202,7 +228,4 @@ def in_words(facts: NodeFacts) -> str:
     return f"{facts.num_cpus} core{'s' * (facts.num_cpus > 1)}{gpus} for trials, {facts.hardware}"
 
 
-_WAY_OUT = (
-    "Give --storage, --cache-dir and --weights folders on a disk that every node sees, and the same environment on "
-    "every node: docs/cluster.md"
-)
+_WAY_OUT = "Give every node the same environment and room on its disk: docs/storage.md"
