@@ -25,7 +25,7 @@ class FrontCard:
             self._chart = ui.echart({}).style("height: 280px")
             columns: list[dict[str, Any]] = [
                 {"name": key, "label": label, "field": key, "align": "left" if key in ("trial", "network") else "right"}
-                for key, label in COLUMNS
+                for key, label in COLUMNS.items()
             ]
             self._table = ui.table(rows=[], columns=columns, row_key="trial").props(PLAIN).classes("w-full")
         self._sheet.set_visibility(False)
