@@ -13,13 +13,7 @@ from search.service.run_view import RunView
 from trainables.report import TrialStatus
 
 FRONT, OTHER = "#2f6fd0", "#7f8c9b"
-COLUMNS = (
-    ("trial", "trial"),
-    ("network", "network"),
-    ("score", "macro-F1"),
-    ("ms", "one picture"),
-    ("size", "parameters"),
-)
+COLUMNS = {"trial": "trial", "network": "network", "score": "macro-F1", "ms": "one picture", "size": "parameters"}
 
 
 class FrontCard:
@@ -31,7 +25,7 @@ class FrontCard:
             self._chart = ui.echart({}).style("height: 280px")
             columns: list[dict[str, Any]] = [
                 {"name": key, "label": label, "field": key, "align": "left" if key in ("trial", "network") else "right"}
-                for key, label in COLUMNS
+                for key, label in COLUMNS.items()
             ]
             self._table = ui.table(rows=[], columns=columns, row_key="trial").props(PLAIN).classes("w-full")
         self._sheet.set_visibility(False)
