@@ -15,6 +15,7 @@ from results.records.cost import duration
 from results.records.summary import RunSummary, size_in_words
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
+from search.service.front_card import FrontCard
 from search.service.leaderboard import Leaderboard
 from search.service.predict_card import predict_card
 from search.service.run_buttons import RunButtons
@@ -75,6 +76,7 @@ class RunPage:
             with half("Macro-F1 of the trials"):
                 self._curves_words = ui.label().classes("words")
                 self._curves_chart = _chart()
+        self._front = FrontCard()
         with sheet("Trials", "Click a trial for its curves, classes and confusions. Sort by any column."):
             self._leaderboard = Leaderboard(self._name)
         self._settings = ui.column().classes("w-full")
@@ -140,6 +142,7 @@ class RunPage:
             else "No trial has a score yet."
         )
         self._test.set_text(_test_in_words(row))
+        self._front.show(view)
         self._leaderboard.fill(view)
         self._charts.set_visibility(bool(view.best_curve))
         if view.best_curve:

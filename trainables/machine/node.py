@@ -38,7 +38,7 @@ def say_of_itself(marks: Mapping[str, Mapping[str, str]], sizes: Mapping[str, in
         "sees": {name: all(_reads(path, words) for path, words in files.items()) for name, files in marks.items()},
         "lacks": list(missing_files(sizes))[:3],
         "versions": versions(),
-        "hardware": hardware_in_words(),
+        "hardware": hardware_in_words(every_gpu=True),
         "host": socket.gethostname(),
         "free_memory_bytes": available_bytes(),
         "free_disk_bytes": _free_disk_bytes(Path(room_for)),
