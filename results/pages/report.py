@@ -23,6 +23,7 @@ from results.records.summary import RUNS
 from results.records.trials import TrialHistory, load_trials
 from results.statistics.bootstrap import Interval
 from trainables.atomic import write_whole
+from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError, load_object
@@ -89,15 +90,17 @@ def render_report(run_dir: Path) -> str:
     from results.pages.report_figures import curves_figure, plotly_js, study_figures
     from results.pages.report_winner import winner_parts
 
-    figures, ranked = study_figures(run_dir)
+    metric = in_words(run.task.metric)
+    figures, ranked = study_figures(run_dir, metric)
     params = [name for name in ranked or USUAL_PARAMS if name != "backbone"][:PARAMS_SHOWN]
-    curves = curves_figure(trials, best.trial_id if best else None)
+    curves = curves_figure(trials, best.trial_id if best else None, metric)
     winner = winner_parts(run, best, trials, run_dir)
     drawn = (curves, *figures, winner["best_so_far"], winner["losses"])
     return render_template(
         "report.html.j2",
         run=run,
         best=best,
+        metric=metric,
         started=datetime.fromisoformat(run.started).isoformat(" ", "minutes"),
         plotly_js=plotly_js() if any(figure.html for figure in drawn) else "",
         curves=curves,
@@ -109,7 +112,7 @@ def render_report(run_dir: Path) -> str:
         **found_section(RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **_sides(run),
-        **_leaders(trials, params),
+        **_leaders(trials, params, metric),
         **_errors(best, run_dir),
         **winner,
         **_failures(trials, run_dir),
@@ -199,16 +202,16 @@ def _sides(run: SearchRun) -> dict[str, Any]:
     }
 
 
-def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
+def _leaders(trials: list[TrialHistory], params: list[str], metric: str) -> dict[str, Any]:
     from results.pages.report_figures import COLOURS, NOT_ENDED
 
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
-    scored.sort(key=lambda trial: -trial.best.val_macro_f1 if trial.best else 0)
+    scored.sort(key=lambda trial: -trial.best.val_score if trial.best else 0)
     rows = [
         {
             "trial_id": trial.trial_id,
             "backbone": trial.config.backbone,
-            "score": f"{trial.best.val_macro_f1:.4f}",
+            "score": f"{trial.best.val_score:.4f}",
             "epochs": f"{trial.best.epoch}/{trial.reports[-1].epoch}",
             "state": trial.status,
             "colour": COLOURS.get(trial.status, COLOURS[NOT_ENDED]),
@@ -223,7 +226,7 @@ def _leaders(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
         if len(scored) > len(rows)
         else "All trials with a score"
     )
-    words += ", by validation macro-F1 in the best epoch (epoch: best/trained; time: h:mm:ss). "
+    words += f", by validation {metric} in the best epoch (epoch: best/trained; time: h:mm:ss). "
     words += "Differences in the third digit are often chance."
     return {"leaders": rows, "leaders_words": words}
 

@@ -79,7 +79,7 @@ def plotly_js() -> str:
     return str(get_plotlyjs())
 
 
-def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportFigure:
+def curves_figure(trials: Sequence[TrialHistory], winner: str | None, metric: str = _SCORE) -> ReportFigure:
     """Macro-F1 of all trials over epochs: one line a trial, one trace a state, so that 1,000 trials are few traces."""
     import plotly.graph_objects as go
 
@@ -97,7 +97,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
         names: list[str] = []
         for trial in group:
             x += [*(report.epoch for report in trial.reports), None]
-            y += [*(_finite(report.val_macro_f1) for report in trial.reports), None]
+            y += [*(_finite(report.val_score) for report in trial.reports), None]
             names += [_short_name(trial)] * (len(trial.reports) + 1)
         line = {"color": colour, "width": 1.2}
         template = f"%{{text}}<br>epoch %{{x}}: %{{y:.4f}}<extra>{state}</extra>"
@@ -109,7 +109,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
         ends = [(trial, report) for trial in group if (report := _last_scored(trial)) is not None]
         figure.add_scatter(
             x=[report.epoch for _, report in ends],
-            y=[report.val_macro_f1 for _, report in ends],
+            y=[report.val_score for _, report in ends],
             text=[_full_name(trial) for trial, _ in ends],
             mode="markers", marker={"color": colour, "size": 7, "symbol": symbol},
             legendgroup=state, showlegend=False, hovertemplate=template,
@@ -118,18 +118,18 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
     if best is not None and best.best is not None:
         figure.add_scatter(
             x=[report.epoch for report in best.reports],
-            y=[_finite(report.val_macro_f1) for report in best.reports],
+            y=[_finite(report.val_score) for report in best.reports],
             mode="lines", line={"color": "#1f3b73", "width": 3}, name="the best trial", text=_short_name(best),
             hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=[best.best.epoch], y=[best.best.val_macro_f1], mode="markers", showlegend=False, text=[_full_name(best)],
+            x=[best.best.epoch], y=[best.best.val_score], mode="markers", showlegend=False, text=[_full_name(best)],
             marker={"color": "#1f3b73", "size": 15, "symbol": "star"},
             hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
         )  # fmt: skip
     most = max(trial.reports[-1].epoch for trial in with_reports)
     figure.update_xaxes(title="epoch", rangemode="tozero", tickformat="d", **({"dtick": 1} if most <= 12 else {}))
-    figure.update_yaxes(title=f"validation {_SCORE}", rangemode="tozero")
+    figure.update_yaxes(title=f"validation {metric}", rangemode="tozero")
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
     return ReportFigure(
         title=title,
@@ -140,7 +140,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
     )
 
 
-def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
+def study_figures(run_dir: Path, metric: str = _SCORE) -> tuple[list[ReportFigure], list[str]]:
     """What Optuna's figures say of the hyper-parameters, and the hyper-parameters by importance, if it can be told."""
     import optuna
 
@@ -165,7 +165,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     every = [field.name for field in fields(TrialConfig) if field.name in searched]
     apart = ", ".join(name for name in every if name not in shared)
     left_out = f" Left out, as not all trials have them, or not in the same range: {apart}." if apart else ""
-    importance, names = _importance(study, titles[0], counted, left_out)
+    importance, names = _importance(study, titles[0], counted, left_out, metric)
     ranked = names or every
     axes = [name for name in ranked if name in shared][:PARAMS_SHOWN]
     sliced = ranked[:PARAMS_SHOWN]
@@ -175,7 +175,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[1],
         f"Each line is a trial, the darker the better, from its score on the left through its values: {drawn}. "
         f"Drag along an axis to keep only the trials that pass there.{left_out}",
-        lambda: optuna.visualization.plot_parallel_coordinate(_study_of(lines), params=axes, target_name=_SCORE),
+        lambda: optuna.visualization.plot_parallel_coordinate(_study_of(lines), params=axes, target_name=metric),
         num_trials=len(trials),
         num_params=len(axes),
         width=105,
@@ -184,7 +184,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[2],
         f"Each dot is a trial, the darker the later: {counted}. A cloud that rises to one side says where to search "
         "further.",
-        lambda: _slices(study, sliced),
+        lambda: _slices(study, sliced, metric),
         num_trials=len(trials),
         num_params=len(sliced),
         width=210,
@@ -192,11 +192,11 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     return [importance, parallel, slices], names
 
 
-def _slices(study: optuna.Study, params: list[str]) -> Any:
+def _slices(study: optuna.Study, params: list[str], metric: str) -> Any:
     """Optuna's slices, with the numbers of logarithmic axes so far apart that they do not overlap."""
     import optuna
 
-    figure = optuna.visualization.plot_slice(study, params=params, target_name=_SCORE)
+    figure = optuna.visualization.plot_slice(study, params=params, target_name=metric)
     figure.for_each_xaxis(lambda axis: axis.update(dtick="D2") if axis.type == "log" else None)
     return figure
 
@@ -285,7 +285,9 @@ def _every_so_many(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.tr
     return sorted(ranked[::step] if step else [], key=lambda trial: trial.number)
 
 
-def _importance(study: optuna.Study, title: str, counted: str, left_out: str) -> tuple[ReportFigure, list[str]]:
+def _importance(
+    study: optuna.Study, title: str, counted: str, left_out: str, metric: str
+) -> tuple[ReportFigure, list[str]]:
     import optuna
     import plotly.graph_objects as go
 
@@ -313,7 +315,7 @@ def _importance(study: optuna.Study, title: str, counted: str, left_out: str) ->
     figure.update_xaxes(title="share of variance (fANOVA)")
     figure.update_yaxes(autorange="reversed")
     html_text = figure_html(figure, "importance", height=110 + 26 * len(names))
-    words = f"How much of the differences in macro-F1 between trials each hyper-parameter explains, over {counted}. "
+    words = f"How much of the differences in {metric} between trials each hyper-parameter explains, over {counted}. "
     words += f"With a few dozen trials this is a rough hint. It does not say which value is good.{left_out}"
     return ReportFigure(title=title, words=words, html=html_text), names
 

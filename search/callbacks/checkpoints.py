@@ -38,7 +38,7 @@ class CheckpointKeeper(TrialListener):
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Takes in the best score so far."""
         report = epoch.report
-        self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
+        self._scores[trial_id] = report.best_val_score if report.class_f1 else math.inf
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """Makes room; a trial that goes on later keeps what it goes on from."""
@@ -74,4 +74,4 @@ def _score(trial: TrialHistory) -> float:
     if trial.reports and not trial.reports[-1].class_f1 and trial.status != TrialStatus.FAILED:
         return math.inf
     unscored = trial.best is None or trial.status == TrialStatus.FAILED
-    return -math.inf if unscored or trial.best is None else trial.best.val_macro_f1
+    return -math.inf if unscored or trial.best is None else trial.best.val_score

@@ -14,6 +14,7 @@ from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
 from spaces import Space
+from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
 
 DEFAULT_TRIAL = "00000"
@@ -51,6 +52,7 @@ def build_engine(
         points=run.points,
         storage=folder.study_journal,
         study_name=folder.path.name,
+        objective=f"val_{in_words(run.task.metric).replace('-', '_').replace(' ', '_').lower()}",
     )
     scheduler = build_scheduler(
         metric=METRIC,

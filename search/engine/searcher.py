@@ -22,7 +22,7 @@ from ray.tune.search import Searcher
 
 from search.engine.curves import extended_values
 from search.engine.sampler import Seen, propose
-from search.engine.study_journal import SearchTrial, StudyRecord
+from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
 from trainables.report import TrialStatus
 
@@ -41,6 +41,7 @@ def build_searcher(
     points: Iterable[Mapping[str, Any]] = (),
     storage: Path | str | None = None,
     study_name: str = STUDY_NAME,
+    objective: str = OBJECTIVE,
 ) -> StudySearcher:
     """Builds the searcher of one search.
 
@@ -56,6 +57,7 @@ def build_searcher(
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
         storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
+        objective: Name of the metric in the study.
     """
     return StudySearcher(
         space,
@@ -66,6 +68,7 @@ def build_searcher(
         points=points,
         storage=storage,
         study_name=study_name,
+        objective=objective,
     )
 
 
@@ -83,6 +86,7 @@ class StudySearcher(Searcher):
         points: Iterable[Mapping[str, Any]] = (),
         storage: Path | str | None = None,
         study_name: str = STUDY_NAME,
+        objective: str = OBJECTIVE,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -97,7 +101,7 @@ class StudySearcher(Searcher):
         self._points = [dict(point) for point in points]
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
-        self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
+        self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode, objective)
 
     # What Ray calls
 

@@ -24,10 +24,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spaces.sampling import has_place, widened
 from trainables.atomic import TORN, replacing
-from trainables.report import METRIC, TrialStatus
+from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
 
+OBJECTIVE = "val_macro_f1"
+"""Name of the number that is maximized, unless another is given."""
 RETRY_SECONDS = 10.0
 """How long a study that could not be written is left alone."""
 
@@ -72,11 +74,12 @@ class StudyRecord:
     a later event writes all of it again.
     """
 
-    def __init__(self, path: Path | None, name: str, mode: str) -> None:
+    def __init__(self, path: Path | None, name: str, mode: str, objective: str = OBJECTIVE) -> None:
         self.stale = True
         self._not_before = 0.0
         self._path = path
         self._name = name
+        self._objective = objective
         self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
         self._storage: BaseStorage = InMemoryStorage()
         self._ids: dict[str, int] = {}
@@ -154,7 +157,7 @@ class StudyRecord:
         storage.create_new_study([self._direction], self._name)
         with warnings.catch_warnings():  # that its interface may change is for us to know
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.load_study(study_name=self._name, storage=storage).set_metric_names([METRIC])
+            optuna.load_study(study_name=self._name, storage=storage).set_metric_names([self._objective])
         self._storage, self._ids = storage, {}
         for trial in trials:
             self._write(trial)
