@@ -24,6 +24,7 @@ from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.ensemble import Selection, select
 from results.statistics.measure import Measure
+from search.model_limits import may_answer_together
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
@@ -52,7 +53,8 @@ def find_model(
     measure = Measure(run.task.metric)
     interval, corrected = _honest(answers, best, measure)
     there = sorted((trial for trial in trials if _has_weights(folder, trial)), key=_score, reverse=True)
-    shares, selection = _choose(answers, there, measure, single=single)
+    allowed, chosen_among = may_answer_together(run, there)
+    shares, selection = _choose(answers, allowed, measure, single=single)
     members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     found = Found(
@@ -74,6 +76,7 @@ def find_model(
         selection=None if selection is None else selection.to_json(),
         model_bytes=sum(_weights(folder, trial).stat().st_size for trial in members),
         time_factor=_time_factor(members, there),
+        chosen_among=chosen_among,
     )
     found.save(folder.found_json)
     return found
@@ -228,6 +231,8 @@ def model_in_words(found: Found) -> str:
             f"{found.selection['method']}, {names}: {_gain(found.selection['gain'])} against the best trial alone on "
             f"people who did not choose; {cost}, about {found.time_factor:.1f} times the time of the best alone"
         )
+    if found.chosen_among:
+        words += f". It could be made of {found.chosen_among}"
     if found.tau:
         assert found.selection is not None
         words += (

@@ -81,8 +81,13 @@ def augmentation(config: TrialConfig) -> str:
     if config.policy != "none":
         on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {short(config.policy_magnitude)}")
     if is_own_name(config.augmentation):
-        on.append(f"{config.augmentation} {exact(config.augmentation_knob)}")
+        on.append(own_part(config.augmentation, config.augmentation_knob))
     return ", ".join(on) or "no augmentation"
+
+
+def own_part(name: str, knob: float) -> str:
+    """A part of the user's own, with its knob where that is not 1."""
+    return name if knob == 1 else f"{name} {exact(knob)}"
 
 
 def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
@@ -108,7 +113,7 @@ def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
 
 def _loss(config: TrialConfig) -> list[str]:
     if is_own_name(config.loss):
-        return [f"{config.loss} {exact(config.loss_knob)}"]
+        return [f"loss {own_part(config.loss, config.loss_knob)}"]
     return {
         "cross_entropy": [],
         "effective_number": [f"effective number {exact(config.effective_beta)}"],
