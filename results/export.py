@@ -35,6 +35,7 @@ from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel, load_retrained
 from results.records.shelf import load_checked, paths_of, place_of
 from trainables.atomic import write_whole
+from trainables.metric_names import in_words
 from trainables.strict_json import RecordError
 
 README = Path("README.md")
@@ -219,14 +220,20 @@ def _spliced(path: Path, sections: Sequence[tuple[str, str]]) -> list[tuple[Path
 
 
 def _outranks(old: BestTrial, new: BestTrial) -> bool:
-    return old.split_hash == new.split_hash and old.report.val_macro_f1 > new.report.val_macro_f1
+    return (
+        old.split_hash == new.split_hash
+        and old.task.metric == new.task.metric
+        and old.report.val_score > new.report.val_score
+    )
 
 
 def _sentence(new: BestTrial, old: BestTrial | None, path: Path, kept: bool) -> str:
-    score = f"macro-F1 {new.report.val_macro_f1:.4f} of run {new.run}"
+    score = f"{in_words(new.task.metric)} {new.report.val_score:.4f} of run {new.run}"
     if old is None:
         return f"{path} is new: {score}."
-    before = f"{old.report.val_macro_f1:.4f} of run {old.run}"
+    before = f"{old.report.val_score:.4f} of run {old.run}"
+    if old.task.metric != new.task.metric:
+        return f"{path} now holds {score}; before it was {in_words(old.task.metric)} {before}."
     if kept:
         return f"{path} keeps {before}, which is higher than {score} on the same split."
     why = "on the same split" if old.split_hash == new.split_hash else "on another split"

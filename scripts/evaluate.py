@@ -105,8 +105,9 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     from results.pages.report_folder import refuse_foreign_folder
     from results.records.models import model_folders
     from results.statistics.evaluation import evaluate_answers
+    from trainables.parts.loading import using
     from trainables.saved.predict import load_models, predict_probabilities
-    from trainables.saved.saved_model import refuse_other_classes
+    from trainables.saved.saved_model import load_parts, refuse_other_classes
 
     doing(console, "loading the network")
     models = load_models(model_folders(options.models), options.device)
@@ -134,7 +135,8 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
         raise bad_pictures_error(dict(predictions.bad))
     doing(console, "computing scores and intervals, drawing the report")
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
-    evaluation = evaluate_answers(answers)
+    with using(load_parts(models[0].description, models[0].path)):
+        evaluation = evaluate_answers(answers)
     warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad), *predictions.warnings]
     save_evaluation(out, evaluation, _facts(options, models), warnings)
     console.idle()
@@ -146,6 +148,7 @@ def _answers(
     model: SavedModel, pictures: LabelledPictures, paths: tuple[str, ...], probabilities: np.ndarray
 ) -> Answers:
     from results.statistics.evaluation import Answers
+    from results.statistics.measure import Measure
 
     readable, described = pictures.only(set(paths)), model.description
     index = {name: place for place, name in enumerate(described.classes)}
@@ -156,6 +159,7 @@ def _answers(
         probabilities=probabilities,
         groups=readable.groups,
         attributes=described.attributes,
+        measure=Measure(described.metric),
     )
 
 
@@ -246,6 +250,8 @@ def _say(evaluation: Evaluation, warnings: Sequence[str], out: Path) -> None:
     scores = evaluation.scores
     print(f"{len(evaluation.answers.paths):,} pictures")
     print(f"macro-F1 {scores.macro_f1}, accuracy {scores.accuracy}, loss {evaluation.loss}")
+    if evaluation.other is not None:
+        print(f"{evaluation.answers.measure.words} {evaluation.other}, which it was searched for")
     for name, part in evaluation.attributes.items():
         print(f"  {name}: macro-F1 {part.macro_f1}")
     for pair in confused_pairs(scores.confusion.tolist(), scores.names, top=3):

@@ -49,7 +49,7 @@ from search.machine.memory_needs import (
 from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
-from search.own_parts import parts_in_words, refuse_unknown_parts, use_own_parts
+from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
@@ -143,6 +143,9 @@ def begin_run(
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
+    if parts is not None:
+        doing(console, "trying your own parts on two pictures")
+        try_parts(_task(study, prepared, RunFolder(study.runs_dir), {}), space)
     free = device_memory(study)
     weights, priced = _priced(space, study, prepared, weights, console)
     workers = workers_to_come(asked, study, session)

@@ -23,6 +23,7 @@ from results.pages.cells import (
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
 from results.records.shelf import data_name
+from trainables.metric_names import in_words
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
@@ -88,7 +89,7 @@ def render_table(
 
 def in_order(records: Sequence[BestTrial]) -> list[BestTrial]:
     """Records as the table has them: by space, by data set, and then by descending macro-F1."""
-    return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_macro_f1, one.date))
+    return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_score, one.date))
 
 
 def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, str], str]:
@@ -169,6 +170,10 @@ def _validation(record: BestTrial) -> str:
     """The best validation score, and where it is known what it is worth without the luck of having been picked."""
     corrected = (record.val_corrected or {}).get("value")
     words = number(record.report.val_macro_f1)
+    if record.task.metric != "macro_f1":
+        score = f"{escape(in_words(record.task.metric))} {number(record.report.val_score)}"
+        score += "" if corrected is None else f", corrected {three(corrected)}"
+        return f"{words}; searched for {score}"
     return words if corrected is None else f"{words}; corrected {three(corrected)}"
 
 
@@ -177,6 +182,8 @@ def _test(record: BestTrial, final: RetrainedModel | None) -> str:
     if final is None:
         return ""
     words = interval(final.test["macro_f1"])
+    if "score" in final.test:
+        words += f"; {in_words(final.task.metric)} {interval(final.test['score'])}"
     if final.trial_id != record.trial_id:
         words += f" by {final.trial_id}, {final.config.backbone}"
     words += f": {final.verdict}" if final.verdict else ""

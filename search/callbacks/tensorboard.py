@@ -114,6 +114,8 @@ class TensorBoard(TrialListener):
 
     def _draw(self, trial_id: str, report: EpochReport) -> None:
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
+        if report.best_val_score != report.best_val_macro_f1 and report.best_epoch:  # another metric is searched for
+            values |= {"score/val": report.val_score, "score/best": report.best_val_score}
         if report.class_f1:
             values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._classes, report.class_f1, strict=True)}
             values |= {f"attribute_macro_f1/{name}": f1 for name, f1 in report.attribute_macro_f1.items()}
