@@ -6,7 +6,8 @@
     result.best, result.trials, result.model, result.report
     load("runs/NAME").predict("new pictures")
 
-The keywords are the flags of the commands. Importing this loads nothing heavy: that happens at the first use.
+The keywords are the flags of the commands; `parts` holds the doors for one's own (docs/parts.md). Importing this loads
+nothing heavy: that happens at the first use.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from macrotune.endings import Interrupted, RunFailedError
     from macrotune.loaded import Model, load
     from macrotune.outcomes import Evaluated, Retrained, SearchResult
+    from trainables import parts
     from trainables.errors import UserError
 
 _HOMES = {
@@ -34,6 +36,7 @@ _HOMES = {
     "Interrupted": "macrotune.endings",
     "RunFailedError": "macrotune.endings",
     "UserError": "trainables.errors",
+    "parts": "trainables",
 }
 """Which module each public name is in."""
 
@@ -47,6 +50,7 @@ __all__ = [
     "UserError",
     "evaluate",
     "load",
+    "parts",
     "predict",
     "retrain",
     "search",
@@ -60,7 +64,8 @@ def __getattr__(name: str) -> object:
     from macrotune.rooms import import_rooms
 
     import_rooms()
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return getattr(home, name) if hasattr(home, name) else import_module(f"{_HOMES[name]}.{name}")
 
 
 def __dir__() -> list[str]:

@@ -58,7 +58,7 @@ class Options:
         if self.retrain.device == "cpu":
             machine = {**machine, "gpus_per_trial": 0.0}
         space, weights = self.retrain.space or "efficientnet", self.retrain.weights
-        return AskedStudy.of(space=space, weights=weights, **machine, **vars(self.places)).absolute()
+        return AskedStudy.of(space=space, weights=weights, **machine, **vars(self.places)).absolute().where_told()
 
 
 def main(args: Sequence[str] | None = None) -> int:

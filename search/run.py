@@ -60,16 +60,18 @@ def settled(read: Callable[[Options], Options]) -> Options:
     asked = _absolute(read(Options()))
     if asked.study.run.resume is None:
         return asked
+    from search.mirror import open_mirror
     from search.resume import refuse_contradictions, saved_options  # with Ray, which a help text does without
 
-    study, data = saved_options(asked.study.places.storage, asked.study.run.resume)
+    open_mirror(asked.study.places, None, asked.study.run.resume)
+    study, data = saved_options(asked.study.places, asked.study.run.resume)
     asked = _absolute(read(Options(study=study, data=data)))
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked
 
 
 def _absolute(options: Options) -> Options:
-    return replace(options, study=options.study.absolute(), data=options.data.absolute())
+    return replace(options, study=options.study.absolute().where_told(), data=options.data.absolute())
 
 
 def _search(options: Options) -> int:
