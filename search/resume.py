@@ -32,6 +32,7 @@ from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
+from trainables.networks.weights import refuse_changed_files
 from trainables.report import TrialStatus
 from trainables.settings import restore
 
@@ -141,6 +142,7 @@ def resume_run(
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):
         refuse_spent_budget(stop or StopRequest())
+        refuse_changed_files(saved.task.weights, saved.weights)
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     return OpenRun(

@@ -43,8 +43,8 @@ def render_records(
     shifted = clock(timezone)
     if not records:
         return "No records yet: `python search/run.py` writes the first one."
-    records = in_order(records)
     anchors = anchors_of(records)
+    records = in_order(records)
     finals = {(final.space, final.run): final for final in retrained}
     sections = (
         _section(record, finals.get((record.space, record.run)), shifted, anchors[record.run, record.space])
