@@ -11,7 +11,8 @@ from rich.console import Console
 from results.pages.run_index import write_run_index
 from results.records.summary import summaries
 from search.announce import announce, describe
-from search.checks import refuse_taken_name, refuse_unwritable
+from search.callbacks.trackers import build_trackers
+from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
@@ -77,6 +78,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
     if asked.run.resume is not None:
         raise UserError("--check is for a new search: a run that goes on has been checked")
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)
@@ -109,5 +111,6 @@ def workload(opened: OpenRun) -> Workload:
         earlier=opened.earlier,
         keep=study.keep,
         mean_epochs=study_epochs(study, run.trials_asked),
+        trackers=build_trackers(study.track, run.name, opened.folder.path),
         single_core_trials=opened.single_core_trials,
     )

@@ -18,6 +18,7 @@ from results.records.trials import TrialHistory
 from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
+from search.callbacks.trackers import shown_name
 from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
@@ -52,6 +53,8 @@ class Workload:
     """Trials whose best weights stay on disk; those that are not validated come first."""
     mean_epochs: float | None = None
     """Epochs that a trial is expected to train in the mean; None for all of the task's."""
+    trackers: Sequence[Callback] = ()
+    """Who else is told of each epoch: Ray's own callbacks."""
     single_core_trials: int | None = None
     """As in `connect`: workers that may import what a trial needs before it begins."""
 
@@ -97,6 +100,7 @@ def run_trials(
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
+    callbacks += work.trackers
     if work.study.one_machine:
         callbacks.append(Remember(work.task, work.study.cache_path))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
@@ -113,6 +117,7 @@ def run_trials(
                 stop=stop,
                 callbacks=callbacks,
                 trainable=trainable,
+                name_of=shown_name if work.trackers else None,
             )
             fit(tuner, stop, one_node=work.study.one_machine)
         finally:

@@ -24,6 +24,7 @@ from results.records.trials import TrialHistory
 from search.checks import (
     check_device,
     check_disk,
+    refuse_absent_trackers,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -113,6 +114,7 @@ def begin_run(
     stop = stop or StopRequest()
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
     settle = partial(settle_on, asked, session, space)
     study = settle()

@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
-from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
+from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags, TrackFlags
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
@@ -32,6 +32,7 @@ class AskedStudy:
     run: tyro.conf.OmitArgPrefixes[RunFlags] = field(default_factory=RunFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
     places: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
+    track: tyro.conf.OmitArgPrefixes[TrackFlags] = field(default_factory=TrackFlags)
 
     @classmethod
     def of(cls, **flags: Any) -> AskedStudy:
@@ -63,7 +64,7 @@ class AskedStudy:
 
     def absolute(self) -> AskedStudy:
         """The same settings wherever they are read: every path absolute."""
-        return replace(self, search=self.search.absolute(), places=self.places.absolute())
+        return replace(self, search=self.search.absolute(), places=self.places.absolute(), track=self.track.absolute())
 
     def settle(
         self,
@@ -126,6 +127,7 @@ class AskedStudy:
             timezone=self.places.timezone,
             cache_path=self.places.cache_path,
             history_path=self.history_path,
+            track=self.track,
             options={**self.flat(), **settled},
             **settled,  # type: ignore[arg-type]  # a value per field, by name
         )
@@ -145,6 +147,7 @@ _GROUPS: dict[str, type] = {
     "run": RunFlags,
     "machine": MachineFlags,
     "places": PlaceFlags,
+    "track": TrackFlags,
 }
 _GROUP_OF = {entry.name: group for group, cls in _GROUPS.items() for entry in fields(cls)}
 """Flag to the group that holds it."""
@@ -206,6 +209,8 @@ class SettledStudy:
     cache_path: Path
     history_path: Path | None
     """Where earlier searches are remembered; None if they shall not be."""
+    track: TrackFlags
+    """Where else to tell of each epoch."""
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
 

@@ -197,12 +197,14 @@ def build_tuner(
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
     trainable: Callable[..., None] = train_trial,
+    name_of: Callable[[Any], str] | None = None,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
-    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py).
+    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py), and
+    `name_of` says what Ray calls a trial towards callbacks of its own.
     """
     return tune.Tuner(
         tune.with_resources(
@@ -214,6 +216,7 @@ def build_tuner(
             scheduler=StoppableScheduler(scheduler, stop),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
+            trial_name_creator=name_of,
         ),
         run_config=tune.RunConfig(
             name=RunFolder(run_dir).ray.name,
