@@ -113,12 +113,14 @@ class Epoch:
     """Memory of the GPU that the pictures take; None without a GPU."""
     confusion: Sequence[Sequence[int]] = ()
     """Confusion matrix `(C, C)` if the epoch is the trial's best so far, else empty."""
-    node: str = ""
-    """Name of the machine that trained it."""
-    pid: int = 0
-    """Process there; 0 where it is not known."""
     is_last: bool = False
     """Whether the trial ends with it, because it has trained all its epochs or is not to go on."""
+    node: str = ""
+    """Machine that the trial is on, with the first epoch there: host name and address."""
+    hardware: str = ""
+    """Processor and GPUs of that machine in words."""
+    pid: int = 0
+    """Process that trained it; 0 where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +165,10 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         micro_batches=result.get("micro_batches", 1),
         resident_bytes=result.get("resident_bytes"),
         confusion=result.get("confusion", ()),
-        node=result.get("hostname", ""),
-        pid=result.get("pid", 0),
         is_last=bool(result.get("done")),
+        node=result.get("node", ""),
+        hardware=result.get("hardware", ""),
+        pid=result.get("pid", 0),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from results.pages.found_section import found_section
+from results.pages.front_section import front_section
 from results.pages.report_retrained import retrained_part
 from results.pages.report_sections import cost_part, failures_part, leaders_part, searched_part, sides_part
 from results.pages.template import render_template
@@ -28,16 +29,19 @@ PARAMS_SHOWN = 4
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
-    "space", "backbones", "formulation", "attribute_weights", "data", "path_column", "label_column", "group_column",
-    "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict", "max_picture_gb", "trials",
-    "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by", "allow_leak", "weights",
-    "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "space", "parts", "metric", "backbones", "formulation", "attribute_weights", "data", "path_column",
+    "label_column", "group_column", "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict",
+    "max_picture_gb", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by",
+    "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "max_parameters", "max_ms", "ms_device", "objective",
     "reduction_factor", "time_budget", "history",
 )  # fmt: skip
 """Options of a search that say what it does, in the order of the command line shown."""
 OPTIONS_NOT_SHOWN = {
     "name": "another run needs another name",
     "resume": "a run that went on is done again in one go",
+    "retry_failed": "a run that went on is done again in one go",
+    "wait_for_nodes": "how long it waits for nodes changes no number",
     "add_trials": "--trials says how many there are in all",
     "keep": "how many weights stay on disk changes no number",
     "single": "what the model is made of changes no trial",
@@ -111,6 +115,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         searched=searched_part(run, trials),
         **retrained_part(run_dir),
         **found_section(RunFolder(run_dir)),
+        **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **sides_part(run),
         **leaders_part(trials, params),

@@ -10,7 +10,7 @@ from datetime import datetime
 from results.pages.report_figures import COLOURS, NOT_ENDED, ReportFigure, figure_html, state_of
 from results.records.cost import duration
 from results.records.run_folder import Line, RunFolder
-from results.records.trials import STARTED, WORKER, TrialHistory
+from results.records.trials import PLACED, STARTED, TrialHistory
 from trainables.report import TrialStatus
 
 PAUSE_SECONDS = 60.0
@@ -46,7 +46,7 @@ def spans_of(epochs: Iterable[Line], events: Iterable[Line]) -> list[Span]:
         elif line.trial_id in last:
             span = last[line.trial_id]
             span.end = line.time
-            if event == WORKER:
+            if event == PLACED:
                 span.node, span.pid = str(line.values.get("node", "")), int(line.values.get("pid") or 0)
     _place(spans)
     return spans

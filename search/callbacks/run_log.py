@@ -8,7 +8,7 @@ from typing import Any
 
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
-from results.records.trials import REPEATED, STARTED, WORKER, TrialHistory
+from results.records.trials import PLACED, REPEATED, STARTED, TrialHistory
 from search.callbacks.listener import TrialListener
 from search.stop import StopRequest
 from trainables.report import Epoch, TrialStatus
@@ -33,17 +33,15 @@ class RunLog(TrialListener):
         self._stop = stop
         self._described = {trial.trial_id for trial in earlier}
         self._parts: dict[str, int] = {}
-        self._workers: dict[str, tuple[str, int]] = {}
 
     def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Notes it with the configuration, so that also a trial without an epoch is known by it."""
-        self._workers.pop(trial_id, None)
         self._event(trial_id, STARTED, config=dict(config))
 
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Writes the line of the epoch, the first one with the configuration."""
         self._note_parts(trial_id, epoch)
-        self._note_worker(trial_id, epoch)
+        self._note_place(trial_id, epoch)
         first = trial_id not in self._described
         self._described.add(trial_id)
         if status == TrialStatus.INTERRUPTED:  # which is the search's affair: the event says it
@@ -55,7 +53,7 @@ class RunLog(TrialListener):
     def repeats(self, trial_id: str, epoch: Epoch) -> None:
         """Notes that it happened; the line is there already."""
         self._note_parts(trial_id, epoch)
-        self._note_worker(trial_id, epoch)
+        self._note_place(trial_id, epoch)
         self._event(trial_id, REPEATED, epoch=epoch.report.epoch)
         self._keep_confusion(trial_id, epoch)
 
@@ -70,12 +68,10 @@ class RunLog(TrialListener):
             self._parts[trial_id] = parts
             self._event(trial_id, "micro_batches", f"out of memory with whole batches, goes on in {parts} parts")
 
-    def _note_worker(self, trial_id: str, epoch: Epoch) -> None:
-        """Notes where a trial runs, as soon as a process speaks of it."""
-        worker = (epoch.node, epoch.pid)
-        if epoch.pid and worker != self._workers.get(trial_id):
-            self._workers[trial_id] = worker
-            self._event(trial_id, WORKER, node=epoch.node, pid=epoch.pid)
+    def _note_place(self, trial_id: str, epoch: Epoch) -> None:
+        """Notes the machine and process that a trial is on, with the first epoch after each start."""
+        if epoch.node:
+            self._event(trial_id, PLACED, node=epoch.node, hardware=epoch.hardware, pid=epoch.pid)
 
     def _keep_confusion(self, trial_id: str, epoch: Epoch) -> None:
         """Writes the confusion matrix of a trial's best epoch so far."""

@@ -15,7 +15,7 @@ from typing import Any
 from ray.tune import Callback
 
 from search.callbacks.tensorboard import title_of
-from search.flags import TrackFlags
+from search.track_flags import TrackFlags
 from trainables.classifier import split_params
 from trainables.report import EpochReport
 

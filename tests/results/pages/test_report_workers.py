@@ -14,7 +14,7 @@ def told(folder: Path, trial: int, begin: float, end: float, pid: int = 0, node:
     """The lines and the events of a trial of one epoch."""
     events = [an_event(trial, "started", after=begin, config=a_line(trial, 1, 0.5)["config"])]
     if pid:
-        events.append(an_event(trial, "worker", after=end, node=node, pid=pid))
+        events.append(an_event(trial, "placed", after=end, node=node, pid=pid))
     return [a_line(trial, 1, 0.5, after=end, status="stopped")], [*events, an_event(trial, "stopped", after=end)]
 
 

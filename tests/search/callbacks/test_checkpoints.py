@@ -64,3 +64,19 @@ def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
         (folder / f"{number:05d}" / "best.pt").write_text("")
     monitor.prune()
     assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(1, ["00000", "00002"]), (0, [])])
+def test_the_weights_of_a_front_stay_beside_the_best_few_unless_none_shall(
+    keep: int, left: list[str], task: TaskConfig, tmp_path: Path, stop: StopRequest
+) -> None:
+    costs = {"dear": 9.0, "middle": 5.0, "cheap": 1.0}
+    monitor = build_monitor(RunFolder(tmp_path), task, keep, stop, cost_of=lambda config: costs[config["backbone"]])
+    for number, (backbone, score) in enumerate((("dear", 0.5), ("middle", 0.3), ("cheap", 0.4), ("cheap", 0.2))):
+        trial = a_trial(f"{number:05}")
+        trial.config["backbone"] = backbone
+        folder = Path(task.checkpoint_dir) / f"{number:05}"
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
+        run(monitor, trial, a_result(1, score, done=True))
+    assert sorted(path.parent.name for path in Path(task.checkpoint_dir).glob("*/best.pt")) == left

@@ -13,8 +13,8 @@ import ray
 
 from search.callbacks.trackers import build_trackers, shown_name, told
 from search.checks import refuse_absent_trackers
-from search.flags import TrackFlags
 from search.study import AskedStudy
+from search.track_flags import TrackFlags
 from tests.records import a_report
 from trainables.config import TrialConfig
 from trainables.errors import UserError
