@@ -18,6 +18,7 @@ from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
 from results.records.trials import TrialHistory, load_trials
+from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.say_front import say_front
@@ -94,7 +95,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     if said:
         say(console, said)
     say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
-    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}, then {CURVES_ADDRESS}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say_result(console, f"Report: {report}")

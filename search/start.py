@@ -25,6 +25,7 @@ from search.checks import (
     check_device,
     check_disk,
     proposals,
+    refuse_absent_trackers,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -119,6 +120,7 @@ def begin_run(
     stop = stop or StopRequest()
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
     parts = use_own_parts(asked.search, space)
     if parts is not None:

@@ -50,6 +50,8 @@ OPTIONS_NOT_SHOWN = {
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",
     "address": "a place on one network",
+    "wandb": "who else is told changes no number",
+    "mlflow": "who else is told changes no number",
     "timezone": "how the table writes its dates",
 }
 """Options that the command line goes without, and why."""

@@ -163,10 +163,14 @@ class TensorBoard(TrialListener):
 
 
 def title_of(config: Mapping[str, Any]) -> str:
-    """What a trial is about, in the few words that fit beside a curve's colour: `efficientnet_lite0 lr 1.7e-3`."""
-    backbone = re.sub(r"[^\w.+-]+", "_", str(config.get("backbone", ""))).removeprefix("tf_")
+    """What a trial is about, in the few words that fit beside a curve's colour: `lite0 lr 1.7e-3`."""
+    backbone = re.sub(r"[^\w.+-]+", "_", str(config.get("backbone", "")))
+    backbone = backbone.removeprefix("tf_").removeprefix("efficientnet_")
     lr = config.get("lr")
-    return f"{backbone} lr {lr:.2g}" if isinstance(lr, float) else backbone
+    if not isinstance(lr, float):
+        return backbone
+    digits, _, exponent = f"{lr:.1e}".partition("e")
+    return f"{backbone} lr {digits.removesuffix('.0')}e{int(exponent)}"
 
 
 def _event(summary: Summary, step: int) -> Event:
