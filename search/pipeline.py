@@ -51,7 +51,8 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
-            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
+            networks = {backbone: float(known.activations) for backbone, known in opened.facts.known.items()}
+            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks)
             with stop.on_interrupt():
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):

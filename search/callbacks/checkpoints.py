@@ -11,7 +11,7 @@ from typing import Any
 
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
-from trainables.checkpoints import BEST
+from trainables.checkpoints import BEST, LAST
 from trainables.report import Epoch, TrialStatus
 
 
@@ -21,19 +21,34 @@ class CheckpointKeeper(TrialListener):
     A training without validation, whose weights are what it is for, counts as the best of all.
     """
 
-    def __init__(self, checkpoint_dir: Path | str, keep: int, earlier: Sequence[TrialHistory] = ()) -> None:
+    def __init__(
+        self,
+        checkpoint_dir: Path | str,
+        keep: int,
+        earlier: Sequence[TrialHistory] = (),
+        *,
+        may_go_on: bool = False,
+    ) -> None:
         """Deletes nothing yet.
 
         Args:
             checkpoint_dir: Holds a folder per trial.
             keep: Trials whose best weights stay.
             earlier: Trials of earlier starts.
+            may_go_on: Whether a trial that was stopped may still go on before the search ends: the best few then keep
+                their states as long.
         """
+        self._may_go_on = may_go_on
         self._checkpoint_dir = Path(checkpoint_dir)
         self._keep = keep
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
         self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
         self._cleared: set[str] = set()
+
+    def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Lets a trial that was stopped and goes on keep what it goes on from."""
+        self._ended.pop(trial_id, None)
+        self._cleared.discard(trial_id)
 
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Takes in the best score so far."""
@@ -50,6 +65,7 @@ class CheckpointKeeper(TrialListener):
     def prunes(self) -> None:
         """Looks at all again: a worker may have written its last weights after its trial had ended for the driver."""
         self._cleared.clear()
+        self._may_go_on = False
         self._clear()
 
     def _clear(self) -> None:
@@ -58,7 +74,7 @@ class CheckpointKeeper(TrialListener):
         for trial_id in self._ended.keys() - self._cleared:
             if trial_id in kept:
                 for path in (self._checkpoint_dir / trial_id).glob("*"):
-                    if path.name != BEST:
+                    if path.name != BEST and not (self._may_go_on and path.name.startswith(LAST)):
                         path.unlink(missing_ok=True)
             else:
                 shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)

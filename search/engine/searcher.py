@@ -20,8 +20,9 @@ import optuna
 from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
+from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values
-from search.engine.sampler import Seen, propose
+from search.engine.sampler import Price, Seen, propose
 from search.engine.study_journal import SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
 from trainables.report import TrialStatus
@@ -41,6 +42,7 @@ def build_searcher(
     points: Iterable[Mapping[str, Any]] = (),
     storage: Path | str | None = None,
     study_name: str = STUDY_NAME,
+    costs: EpochCosts | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
 
@@ -56,6 +58,7 @@ def build_searcher(
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
         storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
+        costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
     """
     return StudySearcher(
         space,
@@ -66,6 +69,7 @@ def build_searcher(
         points=points,
         storage=storage,
         study_name=study_name,
+        costs=costs,
     )
 
 
@@ -83,6 +87,7 @@ class StudySearcher(Searcher):
         points: Iterable[Mapping[str, Any]] = (),
         storage: Path | str | None = None,
         study_name: str = STUDY_NAME,
+        costs: EpochCosts | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -97,6 +102,7 @@ class StudySearcher(Searcher):
         self._points = [dict(point) for point in points]
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
+        self._costs = costs
         self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
 
     # What Ray calls
@@ -151,6 +157,23 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Takes over the state that `save` wrote."""
         self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+
+    # What the end of a time budget calls
+
+    @property
+    def trials(self) -> Sequence[SearchTrial]:
+        """All trials, in the order in which they were suggested."""
+        return list(self._trials.values())
+
+    @property
+    def sign(self) -> float:
+        """1 if larger values of the metric are better, -1 if smaller ones are."""
+        return self._sign
+
+    def reopen(self, trial_id: str) -> None:
+        """Takes a trial that was stopped as one that runs: it goes on."""
+        self._trials[trial_id].state = TrialStatus.RUNNING
+        self._record.stale = True  # in Optuna what has ended stays so: its study is written anew
 
     # What a resume calls
 
@@ -318,9 +341,13 @@ class StudySearcher(Searcher):
         return {name: known[name] for name in ranges}, ranges, replayed.user_attrs
 
     def _sample(self, number: int) -> tuple[Any, ...]:
-        trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]))
+        trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]), self._price())
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
         return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
+
+    def _price(self) -> Price | None:
+        """What candidates cost, by what the trials so far took; None where time does not count."""
+        return None if self._costs is None else self._costs.price(list(self._trials.values()))
 
     def _seen(self) -> list[Seen]:
         """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst.
