@@ -25,7 +25,7 @@ help:  ## Show this help
 setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or constraints.txt changed)
 
 ui: $(RUNTIME)  ## Set up if needed, then serve the page about all runs (ARGS: --port 8470 and more)
-	$(BIN)/python -c "import nicegui" 2> /dev/null || $(PIP) --editable ".[ui]"
+	$(BIN)/python -c "import nicegui, aiohttp_cors" 2> /dev/null || $(PIP) --editable ".[ui]"
 	$(BIN)/python search/serve.py $(ARGS)
 
 search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)

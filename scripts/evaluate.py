@@ -79,16 +79,23 @@ def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and evaluates; a user's mistake is one message and exit code 2."""
     return run_command(
         Options,
-        lambda options: voiced(options.voice, partial(evaluate, options), STARTED, stderr=True),
+        lambda options: voiced(options.voice, partial(_evaluate, options), STARTED, stderr=True),
         args,
         prog="scripts/evaluate.py",
     )
 
 
-def evaluate(options: Options, console: Terminal) -> None:
+def _evaluate(options: Options, console: Terminal) -> None:
+    evaluate(options, console)
+
+
+def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     """The pipeline: pictures, models, answers, scores, report.
 
     What is heavy to import is imported after the data have been checked: a mistake there shows in a second.
+
+    Returns:
+        All scores, and the folder of the report.
     """
     doing(console, "reading the labels")
     pictures = read_pictures(options.data.absolute(), options.split, options.side)
@@ -131,6 +138,7 @@ def evaluate(options: Options, console: Terminal) -> None:
     save_evaluation(out, evaluation, _facts(options, models), warnings)
     console.idle()
     _say(evaluation, warnings, out)
+    return evaluation, out
 
 
 def _answers(

@@ -71,14 +71,22 @@ def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and answers; a user's mistake is one message and exit code 2."""
     return run_command(
         Options,
-        lambda options: voiced(options.voice, partial(predict, options), STARTED, stderr=True),
+        lambda options: voiced(options.voice, partial(_predict, options), STARTED, stderr=True),
         args,
         prog="scripts/predict.py",
     )
 
 
-def predict(options: Options, console: Terminal) -> int:
-    """The pipeline: pictures, models, answers, file. Returns the exit code."""
+def _predict(options: Options, console: Terminal) -> int:
+    return int(predict(options, console)[1] > 0)
+
+
+def predict(options: Options, console: Terminal) -> tuple[Path, int]:
+    """The pipeline: pictures, models, answers, file.
+
+    Returns:
+        The file, and how many pictures could not be read.
+    """
     doing(console, "reading the list of pictures")
     pictures = read_unlabelled(options.data, options.path_column)
     memory_bytes = picture_bytes(options.max_picture_gb)
@@ -126,7 +134,7 @@ def predict(options: Options, console: Terminal) -> int:
     unreadable = len(pictures.paths) - len(found.paths)
     note = ", replaces what was there" if replaced else ""
     print(f"{out}: {len(found.paths):,} pictures answered, {unreadable:,} unreadable{note}")
-    return 1 if found.bad else 0
+    return out, len(found.bad)
 
 
 def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:

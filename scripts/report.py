@@ -32,6 +32,8 @@ class Options:
     """Name of the run."""
     storage: Path = RUNS
     """Folder of the runs."""
+    no_pictures: bool = False
+    """Leave small copies of your pictures out of the page, for who is to see the numbers alone."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -42,7 +44,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def report(options: Options) -> None:
     """Writes the page and says where it is."""
-    print(write_report(options.storage.expanduser().resolve() / options.name))
+    run_dir = options.storage.expanduser().resolve() / options.name
+    print(write_report(run_dir, with_pictures=not options.no_pictures))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 STARTED = time.monotonic()
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,10 @@ from search.study import AskedStudy
 from search.terminal import VoiceFlags
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from results.records.retrained import RetrainedModel
+    from results.statistics.ranking import Ranked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,7 @@ class Options:
         if self.retrain.device == "cpu":
             machine = {**machine, "gpus_per_trial": 0.0}
         space, weights = self.retrain.space or "efficientnet", self.retrain.weights
-        return AskedStudy.of(space=space, weights=weights, **machine, **vars(self.places)).absolute()
+        return AskedStudy.of(space=space, weights=weights, **machine, **vars(self.places)).absolute().where_told()
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -62,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
         Options,
         lambda options: voiced(
             options.voice,
-            lambda console: retrain(options.retrain, options.asked(), options.data.absolute(), console),
+            lambda console: retrain(options.retrain, options.asked(), options.data.absolute(), console).exit_code,
             STARTED,
         ),
         args,
@@ -70,7 +75,20 @@ def main(args: Sequence[str] | None = None) -> int:
     )
 
 
-def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: Console) -> int:
+@dataclass(frozen=True)
+class Ended:
+    """How a re-training ended, and where what it left is."""
+
+    exit_code: int
+    """0 where all was done that was asked for, 1 where something failed, 130 after Ctrl-C."""
+    folder: Path
+    result: RetrainedModel | None = None
+    """The pick and its score on people never seen; None where it did not come to that."""
+    ranking: Sequence[Ranked] = ()
+    """The candidates, best first; empty where it did not come to that."""
+
+
+def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: Console) -> Ended:
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
@@ -88,18 +106,18 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
             stop = StopRequest()
             ranking = rank_again(retraining, stop, console)
             if ranking is None or config.no_final:
-                return stop.exit_code or int(ranking is None)
+                return Ended(stop.exit_code or int(ranking is None), retraining.folder, ranking=ranking or ())
             finals = ranking[:1] + [one for one in ranking[1:] if one.candidate == retraining.control]
             jobs = train_finals(retraining, finals, stop, console)
             if jobs is None:
-                return stop.exit_code or 1
+                return Ended(stop.exit_code or 1, retraining.folder, ranking=ranking)
             result = score_finals(retraining, ranking, jobs)
             said = export(retraining, result, console)
             summarize(retraining, result, said, console)
             if config.final_on == "all" and not train_everyone(retraining, ranking[0], result, stop, console):
-                return 1
+                return Ended(stop.exit_code or 1, retraining.folder, result, ranking)
             clear(retraining.folder)
-            return 0
+            return Ended(0, retraining.folder, result, ranking)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
     python scripts/runs.py compare A B      # how they went, and what their winners do differently
     python scripts/runs.py rm NAME          # asks first, and says what else goes with it
     python scripts/runs.py open NAME        # the report, in a browser
+    python scripts/runs.py studies [A B]    # these runs', or all runs' Optuna studies in one file for optuna-dashboard
 
 The list takes a second for a hundred runs, and writes runs/index.html on the way, which shows the same in a browser.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -44,9 +46,9 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.report import TrialStatus
 
-Action = Literal["list", "show", "compare", "rm", "open"]
+Action = Literal["list", "show", "compare", "rm", "open", "studies"]
 NAMES: dict[str, int] = {"list": 0, "show": 1, "compare": 2, "rm": 1, "open": 1}
-"""How many runs each action is about."""
+"""How many runs each action is about; one that is missing takes any number."""
 COLOURS = {
     RunState.HERE: "bold cyan",
     RunState.ELSEWHERE: "cyan",
@@ -63,10 +65,10 @@ WIDE = 110
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Show the runs there are: list, show NAME, compare A B, rm NAME, open NAME."""
+    """Show the runs there are: list, show NAME, compare A B, rm NAME, open NAME, studies [A B ...]."""
 
     action: Annotated[tyro.conf.Positional[Action], tyro.conf.arg(metavar="WHAT")] = "list"
-    """What to do: list, show, compare, rm or open."""
+    """What to do: list, show, compare, rm, open or studies."""
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")] = ()
     """The runs to do it with."""
     storage: Path = RUNS
@@ -77,7 +79,7 @@ class Options:
     """Delete without asking."""
 
     def __post_init__(self) -> None:
-        if len(self.names) != NAMES[self.action]:
+        if len(self.names) != NAMES.get(self.action, len(self.names)):
             wanted = {0: "no name", 1: "the name of one run", 2: "the names of two runs"}[NAMES[self.action]]
             raise UserError(f"{self.action} takes {wanted}, not {len(self.names)}: python scripts/runs.py --help")
         for name in self.names:
@@ -107,6 +109,8 @@ def runs(options: Options) -> int:
         _compare(storage / options.names[0], storage / options.names[1], console)
     elif options.action == "open":
         _open(storage / options.names[0], console)
+    elif options.action == "studies":
+        _studies(storage, options.names, console)
     else:
         return _remove(storage / options.names[0], options, console)
     return 0
@@ -202,6 +206,20 @@ def _open(run_dir: Path, console: Console) -> None:
     say(console, str(path))
     if any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")):
         webbrowser.open(path.as_uri())
+
+
+def _studies(storage: Path, names: Sequence[str], console: Console) -> None:
+    """Writes the file that one dashboard shows several runs from."""
+    for name in names:
+        _row(storage / name)
+    from search.combine_studies import combine_studies  # with Optuna, which a list does without
+
+    path, counts, left_out = combine_studies(storage, list(dict.fromkeys(names)) or run_names(storage))
+    for name, reason in left_out.items():
+        say(console, f"{name} is left out: {reason}")
+    trials = sum(counts.values())
+    say(console, f"{len(counts)} studies with {trials} trials, as they are now: {path}")
+    say(console, f"See and compare them: optuna-dashboard {shlex.quote(str(path))}")
 
 
 def _remove(run_dir: Path, options: Options, console: Console) -> int:

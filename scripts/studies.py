@@ -153,7 +153,7 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     from search.terminal import say, warn
 
     cluster = this_machine()
-    study = asked.settle(cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
+    study = asked.settle(cluster.num_cpus, cluster.num_gpus)
     check_device(study)
     prepared = prepare_data(
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from search.terminal import Terminal, VoiceFlags, exit_code, idle, is_quiet
+from search.terminal import Terminal, VoiceFlags, count, exit_code, idle, is_quiet
 from trainables.called import as_called
 
 Options = TypeVar("Options")
@@ -90,8 +90,10 @@ def progress(console: Console | None = None) -> Iterator[Callable[[str, int, int
         tasks = {}
 
         def show(what: str, done: int, total: int) -> None:
+            if disabled:
+                return count(console, what, done, total)
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
+            return bars.update(tasks[what], completed=done, total=total)
 
         yield show

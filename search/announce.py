@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rich.console import Console
 
 from results.records.cost import duration
+from results.records.front import answering
+from search.machine.answering_limits import costs_in_words, most_kept
 from search.machine.forecast import Forecast, forecast_run
 from search.machine.memory_needs import largest_trial, most_networks
 from search.start import OpenRun
@@ -51,7 +54,11 @@ def describe(opened: OpenRun, console: Console) -> None:
     )
     if largest := largest_trial(run, opened.facts.known):
         say(console, largest)
-    if kept := kept_weights(study, opened.facts.known, most_networks(opened.space.formulations, task.attributes)):
+    costs = answering(run)
+    if costs is not None:
+        say(console, costs_in_words(costs))
+    keeping = replace(study, keep=most_kept(study, costs))
+    if kept := kept_weights(keeping, opened.facts.known, most_networks(opened.space.formulations, task.attributes)):
         say(console, kept)
     say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")

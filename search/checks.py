@@ -13,6 +13,7 @@ from search.flags import PlaceFlags
 from search.study import SettledStudy
 from spaces import Space
 from spaces.sampling import RecordedTrial, at_share
+from trainables.config import TrialConfig
 from trainables.data.manifest import Manifest
 from trainables.errors import UserError
 from trainables.machine.home import can_write
@@ -104,12 +105,18 @@ def weights_of_space(space: Space, study: SettledStudy) -> ResolvedWeights:
     return weights
 
 
-def _networks(space: Space) -> list[tuple[str, bool]]:
-    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
+def proposals(space: Space) -> list[TrialConfig]:
+    """The starting points and a hundred samples of a user's own space; nothing of a built-in one."""
+    if not space.own:
+        return []
     rng = np.random.default_rng(0)
     trials: list[Any] = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
-    configs = [*space.starting_points, *map(space.suggest, trials)]
-    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in configs)
+    return [*space.starting_points, *map(space.suggest, trials)]
+
+
+def _networks(space: Space) -> list[tuple[str, bool]]:
+    """Each backbone, and whether it was proposed with drop path, in a hundred samples and the starting points."""
+    proposed = dict.fromkeys((config.backbone, config.drop_path > 0) for config in proposals(space))
     return [*((backbone, False) for backbone in space.backbones), *proposed]
 
 

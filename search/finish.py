@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.run_folder import RunFolder
+from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
-from results.records.trials import load_trials
+from results.records.trials import TrialHistory, load_trials
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.say_front import say_front
 from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
@@ -45,7 +47,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             f"{resume_command(folder)}",
         )
     doing(console, "writing the record, the table and the report")
-    best = best_trial(run_dir)
+    best = None if most_failed(trials) else best_trial(run_dir)
     said, report = None, None
     found = None
     if best is not None:
@@ -60,8 +62,18 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
             report = write_report(run_dir)
         with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
-            remember(run, trials, study)
+            if not most_failed(trials):
+                remember(run, trials, study)
     idle(console)
+    if most_failed(trials):
+        failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
+        warn(
+            console,
+            f"{failed} of {done} trials failed, which says more of what they met with than of what was searched: there "
+            f"is no record, and the README is left as it was. What happened: {folder.events_jsonl}. When that is "
+            f"mended: {resume_command(folder)} --retry-failed",
+        )
+        return stop.exit_code or CRASH
     if best is None:
         warn(
             console,
@@ -88,10 +100,19 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
         say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = _storage_flag(run_dir)
-    if study.readme_path != Path("README.md").resolve():
+    if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
-    say(console, f"How good it really is: python scripts/retrain.py --run {run.name}{places}")
+    retrain = f"python scripts/retrain.py --run {run.name}{places}"
+    say(console, f"How good it really is: {retrain}")
+    say_front(run, trials, retrain, console)
     return CRASH if stop.crash is not None else stop.exit_code
+
+
+def most_failed(trials: Sequence[TrialHistory]) -> bool:
+    """Whether most of the trials that are done failed; one that diverged is an answer about its configuration."""
+    done = [trial for trial in trials if trial.status.is_over]
+    failed = [trial for trial in done if trial.status == TrialStatus.FAILED and not trial.has_diverged]
+    return 2 * len(failed) > len(done)
 
 
 def resume_command(folder: RunFolder) -> str:
@@ -100,4 +121,7 @@ def resume_command(folder: RunFolder) -> str:
 
 
 def _storage_flag(run_dir: Path) -> str:
-    return "" if run_dir.parent == Path("runs").resolve() else f" --storage {shlex.quote(str(run_dir.parent))}"
+    storage = address_of(run_dir.parent)
+    if storage is None and run_dir.parent == Path("runs").resolve():
+        return ""
+    return f" --storage {shlex.quote(storage or str(run_dir.parent))}"

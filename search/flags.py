@@ -5,7 +5,9 @@ Each group checks its own values, so whatever takes a group has them checked. A 
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +15,20 @@ from typing import Annotated, Literal
 
 import tyro
 
-from trainables.config import FORMULATIONS
+from trainables.config import FORMULATIONS, METRICS, OWN, is_own_name
 from trainables.data.cache import default_cache_dir
 from trainables.errors import UserError
+from trainables.machine.home import own_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a run may be called: it is the name of a folder."""
+SCHEME = re.compile(r"([a-z][a-z0-9+]+):/+")
+"""How an address begins that is no path."""
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""Environment variable that Ray sets for the command of a job."""
 TIME_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
 """Seconds, or a number with its unit."""
 
@@ -37,6 +44,11 @@ class SearchFlags:
 
     space: str = "efficientnet"
     """Search space, by name; or path/to/file.py:function, one of your own."""
+    parts: Annotated[Path | None, help_default("the file of --space, where that is one of your own")] = None
+    """A Python file with parts of your own: networks, losses, augmentations, metrics, a decision rule."""
+    metric: str = "macro_f1"
+    """What is searched for: macro_f1, accuracy, balanced_accuracy, weighted_f1, or path/to/file.py:function, one of
+    your own. Macro-F1 is reported beside it."""
     backbones: str = ""
     """Only these backbones of the space (timm names with commas between); empty: all of them."""
     attribute_weights: tuple[str, ...] = ()
@@ -58,7 +70,7 @@ class SearchFlags:
     compile: bool = False
     """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
     thousand steps. Needs a C++ compiler."""
-    grace_period: Annotated[int | None, help_default("a third of the root of --epochs, at least 1")] = None
+    grace_period: Annotated[int | None, help_default("a third of the length; with --epochs, of their root")] = None
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
@@ -79,6 +91,7 @@ class SearchFlags:
             raise UserError(f"--batch-size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
         if self.reduction_factor is not None and not self.reduction_factor > 1:
             raise UserError(f"--reduction-factor is {self.reduction_factor}: it must be more than 1")
+        self.metric_name  # noqa: B018 - raises for one that is not known
         self.time_budget_seconds  # noqa: B018 - raises for a malformed one
         self.weight_of_attribute  # noqa: B018 - likewise
 
@@ -86,6 +99,28 @@ class SearchFlags:
     def backbone_names(self) -> tuple[str, ...]:
         """`backbones` one by one; empty stands for all of the space."""
         return tuple(name for name in self.backbones.split(",") if name)
+
+    @property
+    def metric_name(self) -> str:
+        """`metric` as a task names it: one of the user's own as own:NAME."""
+        name = self.metric
+        if name in METRICS or is_own_name(name):
+            return name
+        path, _, function = name.rpartition(":")
+        if path.endswith(".py") and function.isidentifier():
+            return f"{OWN}{function}"
+        close = difflib.get_close_matches(name, METRICS, n=1)
+        guess = f": did you mean {close[0]}?" if close else "."
+        raise UserError(
+            f"--metric {name!r} is not known{guess} Metrics: {', '.join(METRICS)}, or path/to/file.py:function for one "
+            "of your own"
+        )
+
+    @property
+    def metric_file(self) -> Path | None:
+        """The file that `metric` names, if it does."""
+        path = self.metric.rpartition(":")[0]
+        return Path(path).expanduser().resolve() if path.endswith(".py") else None
 
     @property
     def formulations(self) -> tuple[str, ...]:
@@ -111,10 +146,10 @@ class SearchFlags:
         """`time_budget` in seconds; infinite where there is none."""
         if self.time_budget is None:
             return math.inf
-        match = TIME_BUDGET.fullmatch(self.time_budget.strip())
-        if match is None or float(match[1]) == 0:
-            raise UserError(f"--time-budget {self.time_budget!r}: give seconds, or a number with s, m or h, as in 15m")
-        return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+        seconds = seconds_of("time_budget", self.time_budget)
+        if not seconds:
+            raise UserError(f"--time-budget {self.time_budget!r}: it must be more than nothing, as in 15m")
+        return seconds
 
     def absolute(self) -> SearchFlags:
         """The same settings wherever they are read."""
@@ -124,7 +159,10 @@ class SearchFlags:
             word if word in ("auto", "none") else str(Path(word).expanduser().resolve())
             for word in (self.weights, self.history)
         )
-        return replace(self, space=absolute_space(self.space), weights=weights, history=history)
+        metric = self.metric if self.metric_file is None else f"{self.metric_file}:{self.metric.rpartition(':')[2]}"
+        parts = None if self.parts is None else self.parts.expanduser().resolve()
+        space = absolute_space(self.space)
+        return replace(self, space=space, parts=parts, metric=metric, weights=weights, history=history)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +196,8 @@ class RunFlags:
     """Name of the run, its folder under --storage."""
     resume: Annotated[str | None, help_default("a new run")] = None
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
+    retry_failed: bool = False
+    """With --resume: offer the trials that failed again, but for those that diverged, which would again."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
     keep: int = 5
@@ -171,6 +211,8 @@ class RunFlags:
         at_least("add_trials", self.add_trials, 0)
         if self.add_trials and self.resume is None:
             raise UserError("--add-trials extends a run: say which with --resume NAME")
+        if self.retry_failed and self.resume is None:
+            raise UserError("--retry-failed is for a run that goes on: say which with --resume NAME")
         if self.name is not None and not RUN_NAME.fullmatch(self.name):
             raise UserError(f"--name {self.name!r}: only letters, digits, '.', '_' and '-', a letter or digit first")
 
@@ -202,8 +244,20 @@ class LocalFlags:
 class MachineFlags(LocalFlags):
     """Which machine, and how much of it a trial has."""
 
-    address: Annotated[str | None, help_default("this machine alone")] = None
-    """Ray cluster to join, such as auto or 10.0.0.7:6379."""
+    address: Annotated[str | None, help_default("RAY_ADDRESS; in a Ray job auto; else this machine alone")] = None
+    """Ray cluster to join: auto on one of its nodes, or the head's host and port, such as 10.0.0.7:6379; local for this
+    machine alone, whatever the environment says."""
+    wait_for_nodes: Annotated[str | None, help_default("10m for a cluster that has none yet, else not at all")] = None
+    """How long to wait for nodes that a trial fits on: seconds, or with s, m or h. The cluster is asked for them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.wait_seconds  # noqa: B018 - raises for a malformed one
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """`wait_for_nodes` in seconds; None where it was left open."""
+        return None if self.wait_for_nodes is None else seconds_of("wait_for_nodes", self.wait_for_nodes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,16 +278,18 @@ class PlaceFlags(CacheFlags):
     """Where things go."""
 
     storage: Path = Path("runs")
-    """Folder of the runs. On a cluster: one that every node sees."""
-    readme: Path = Path("README.md")
+    """Folder of the runs; or s3://bucket/folder, gs://... and the like, where a copy of all is kept."""
+    readme: Annotated[Path | None, help_default("README.md; beside the runs where --storage is no folder")] = None
     """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, help_default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""
 
     @property
     def readme_path(self) -> Path:
-        """`readme`, absolute."""
-        return self.readme.expanduser().resolve()
+        """`readme` or its default, absolute."""
+        if self.readme is None and self.remote is not None:
+            return self.runs_dir / "README.md"
+        return (base_folder() / (self.readme or Path("README.md")).expanduser()).resolve()
 
     @property
     def records_dir(self) -> Path:
@@ -242,12 +298,46 @@ class PlaceFlags(CacheFlags):
 
     @property
     def runs_dir(self) -> Path:
-        """`storage`, absolute."""
-        return self.storage.expanduser().resolve()
+        """`storage`, absolute; of one that is no folder, the local folder that is mirrored there."""
+        if self.remote is not None:
+            return default_cache_dir() / "storage" / re.sub(r"[^A-Za-z0-9.-]+", "-", self.remote.split("?")[0])
+        return (base_folder() / self.storage.expanduser()).resolve()
+
+    @property
+    def remote(self) -> str | None:
+        """`storage` as an address if it is no folder, as in `s3://bucket/folder`; else None."""
+        scheme = SCHEME.match(str(self.storage))
+        if scheme is None:
+            return None
+        rest = str(self.storage)[scheme.end() :]
+        return f"{scheme[1]}://{'/' * (scheme[1] == 'file')}{rest}"  # a Path keeps one slash of several
 
     def absolute(self) -> PlaceFlags:
         """The same settings wherever they are read."""
-        return replace(self, storage=self.runs_dir, readme=self.readme_path, cache_dir=self.cache_path)
+        if self.remote is not None and self.readme is None:  # whose local folder is each machine's own affair
+            return replace(self, cache_dir=self.cache_path)
+        storage = self.runs_dir if self.remote is None else self.storage
+        return replace(self, storage=storage, readme=self.readme_path, cache_dir=self.cache_path)
+
+
+def seconds_of(name: str, value: str) -> float:
+    """Seconds of a flag's value such as 90, 90s, 15m or 2h.
+
+    Raises:
+        UserError: It is none; names the flag.
+    """
+    match = TIME_BUDGET.fullmatch(value.strip())
+    if match is None:
+        raise UserError(f"{flag(name)} {value!r}: give seconds, or a number with s, m or h, as in 15m")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def base_folder() -> Path:
+    """What a place is relative to: the current folder; in a Ray job's own copy of a folder, which Ray deletes, HOME."""
+    here = Path.cwd()
+    if JOB in os.environ and "runtime_resources" in here.parts:
+        return own_folder(Path("macrotune"))
+    return here
 
 
 def at_least(name: str, value: float | None, low: float) -> None:

@@ -23,6 +23,7 @@ from results.records.trials import TrialHistory
 from results.statistics.bootstrap import Interval, group_counts, score_interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.ensemble import Selection, select
+from search.model_limits import may_answer_together
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
@@ -49,7 +50,8 @@ def find_model(
     answers = load_answers(folder, trials, run.task.classes)
     interval, corrected = _honest(answers, best)
     there = sorted((trial for trial in trials if _has_weights(folder, trial)), key=_score, reverse=True)
-    shares, selection = _choose(answers, there, single=single)
+    allowed, chosen_among = may_answer_together(run, there)
+    shares, selection = _choose(answers, allowed, single=single)
     members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     found = Found(
@@ -71,6 +73,7 @@ def find_model(
         selection=None if selection is None else selection.to_json(),
         model_bytes=sum(_weights(folder, trial).stat().st_size for trial in members),
         time_factor=_time_factor(members, there),
+        chosen_among=chosen_among,
     )
     found.save(folder.found_json)
     return found
@@ -217,6 +220,8 @@ def model_in_words(found: Found) -> str:
             f"{found.selection['method']}, {names}: {_gain(found.selection['gain'])} against the best trial alone on "
             f"people who did not choose; {cost}, about {found.time_factor:.1f} times the time of the best alone"
         )
+    if found.chosen_among:
+        words += f". It could be made of {found.chosen_among}"
     if found.tau:
         assert found.selection is not None
         words += (

@@ -18,6 +18,17 @@ LEAST_EPOCHS, MOST_EPOCHS = 9, 30
 """Epochs of a full length: a network sees a picture so often at least, whatever their number, and at most."""
 MOST_IN_A_BUDGET = 60
 """The same where time is what there is: a small set is then trained for longer."""
+LENGTH_OF_MANY = 3.2
+"""Times the root of the epochs that a budget has room for: the length at which networks that answer together gain most,
+between one long training and many short ones (docs/recipe.md)."""
+EPOCHS_BESIDE = 12
+"""Epochs that a trial shall come to in a budget, before another is trained beside it: one network that has seen more is
+better than two that have seen less (docs/recipe.md)."""
+FIRST_LOOK = 1 / 3
+"""Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
+say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
+SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
+"""Flags to which `suit_lengths` may give another value."""
 FIRST_STEP_SECONDS = 8.0
 """From the settling of the lengths to the first step: the imports of the workers."""
 
@@ -27,35 +38,64 @@ def suit_lengths(
     *,
     train_pictures: int,
     epoch_seconds: Mapping[str, float] | None = None,
+    default: str = "",
     seconds_left: float = math.inf,
     most_trials: int | None = None,
 ) -> SettledStudy:
-    """Fills in epochs and trials where they were left open.
+    """Fills in epochs, trials and the first look at them, where they were left open.
 
     The default configuration comes first and is never stopped early, so its length decides what a search promises: not
-    to be worse than that configuration, trained alone for the same time. In a time budget that is shorter than a full
-    length it is trained until the end, as the learning rate does not ask when that is; in a longer one the rest is for
-    the others, of which as many are allowed as would fit if ASHA stopped them all at its first look.
+    to be worse than that configuration, trained alone for the same time. In a time budget the length is the one at
+    which several networks together are worth most, and there are as many trials as would fit if all were stopped at
+    the first look. A budget that is too short for several at a time gives all cores to one after another.
 
     Args:
         study: Settled, but for that.
         train_pictures: Pictures that an epoch trains on.
         epoch_seconds: Seconds of an epoch of each backbone; None where that cannot be known.
+        default: The backbone of the default configuration, by which lengths are measured; of those in between where it
+            is none of them.
         seconds_left: Of the time budget; infinite without one.
         most_trials: Configurations that the space has, if they are so few that all can be tried.
     """
     steps = max(1, num_batches(train_pictures, study.batch_size))
     room = max(0.0, seconds_left - FIRST_STEP_SECONDS - END_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
-    epochs, trials = study.epochs, study.trials
-    if study.epochs_open:
-        most = MOST_IN_A_BUDGET if math.isfinite(seconds_left) else MOST_EPOCHS
-        epochs = min(most, max(LEAST_EPOCHS, round(FULL_STEPS / steps)))
-    grace = default_grace_period(epochs) if study.grace_open else study.grace_period
-    if study.trials_open and seconds is not None:
-        shortest = grace * sum(seconds.values()) / len(seconds)
-        fitting = max(study.concurrency, math.ceil(study.concurrency * room / shortest))
-        trials = min(fitting, most_trials or fitting)
-    options = {**study.options, "epochs": epochs, "trials": trials}
-    by_time = study.trials_open and seconds is not None
-    return replace(study, epochs=epochs, trials=trials, trials_open=by_time, grace_period=grace, options=options)
+    if seconds is None:
+        return _settled(study, _full_length(steps, MOST_EPOCHS))
+    mean = sum(seconds.values()) / len(seconds)
+    room_epochs = study.concurrency * room / seconds.get(default, mean)
+    best_together = max(LEAST_EPOCHS, round(LENGTH_OF_MANY * math.sqrt(room_epochs)))
+    found = _as_many_at_a_time(study, room_epochs)
+    found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
+    if not study.trials_open:
+        return found
+    fitting = max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
+    trials = min(fitting, most_trials or fitting)
+    return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})
+
+
+def _full_length(steps: int, most: int) -> int:
+    """Epochs that the pictures ask for, by the steps of one."""
+    return min(most, max(LEAST_EPOCHS, round(FULL_STEPS / steps)))
+
+
+def _as_many_at_a_time(study: SettledStudy, room_epochs: float) -> SettledStudy:
+    """As many trials at a time as can each come to `EPOCHS_BESIDE`, if the user left it open."""
+    if not study.cores_open:
+        return study
+    cores = study.concurrency * study.cpus_per_trial
+    concurrency = max(1, min(study.concurrency, int(room_epochs / EPOCHS_BESIDE)))
+    cpus = cores // concurrency
+    options = {**study.options, "concurrency": concurrency, "cpus_per_trial": cpus}
+    return replace(study, concurrency=concurrency, cpus_per_trial=cpus, options=options)
+
+
+def _settled(study: SettledStudy, epochs: int) -> SettledStudy:
+    """The study with this length, if it was left open, and the first look at it."""
+    epochs = epochs if study.epochs_open else study.epochs
+    grace = study.grace_period
+    if study.grace_open:
+        grace = max(1, round(FIRST_LOOK * epochs)) if study.epochs_open else default_grace_period(epochs)
+    options = {**study.options, "epochs": epochs, "grace_period": grace}
+    return replace(study, epochs=epochs, trials_open=False, grace_period=grace, options=options)

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
 from results.pages.run_index import write_run_index
+from results.records.run_folder import RunFolder
 from results.records.summary import summaries
 from search.announce import announce, describe
 from search.checks import refuse_taken_name, refuse_unwritable
-from search.engine.engine import build_engine
+from search.engine.engine import build_engine, second_of
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
+from search.mirror import Mirror, mirrored, open_mirror
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import OpenRun, begin_run
 from search.stop import StopRequest
 from search.study import AskedStudy
-from search.terminal import idle, say_if_it_fails
+from search.terminal import idle, say_error, say_if_it_fails, warn
 from search.tuner import trial_ids
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
 
-def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
+@dataclass(frozen=True)
+class Ended:
+    """How a search ended, and where what it left is."""
+
+    exit_code: int
+    """0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C."""
+    folder: RunFolder
+    crash: Exception | None
+    """What the driver, or Ray, crashed with."""
+
+
+def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> Ended:
     """Searches, and leaves record, table and report.
 
     Args:
@@ -36,28 +52,38 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         console: Where everything is said.
         started: When the command began, by `time.monotonic`: the time budget counts from then.
 
-    Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
-
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.
     """
     stop = StopRequest(asked.search.time_budget_seconds, started)
     with ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
+        mirror = open_mirror(asked.places, asked.run.name, asked.run.resume)
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
+        session.copy_soon = stack.enter_context(mirrored(mirror, opened.run.name, partial(warn, console)))
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
             networks = {backbone: float(known.activations) for backbone, known in opened.facts.known.items()}
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks)
-            with stop.on_interrupt():
+            way_on = resume_command(opened.folder)
+            with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
-                return finish(opened, stop, console)
+                return Ended(finish(opened, stop, console), opened.folder, stop.crash)
+
+
+@contextmanager
+def _told_if_cut_short(way_on: str) -> Iterator[None]:
+    """Says which command writes what is not written, should the second Ctrl-C come before all is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say_error(f"ended before record, table and report were written; this command writes them: {way_on}")
+        raise
 
 
 def check(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> int:
@@ -78,6 +104,8 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
     if asked.run.resume is not None:
         raise UserError("--check is for a new search: a run that goes on has been checked")
     refuse_unwritable(asked.places)
+    if asked.places.remote is not None:
+        Mirror(asked.places.remote, asked.places.runs_dir).refuse_shut()
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
     with ExitStack() as stack:
         session = RaySession(asked.machine.address, stack)
@@ -85,6 +113,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
         aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
         history = "none" if asked.history_path is None else str(asked.history_path)
         stop = StopRequest(asked.search.time_budget_seconds, started)
+        session.look_at_nodes(asked, console, stop.seconds_left)  # no other node sees the folder aside
         opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
         idle(console)
         describe(opened, console)
@@ -101,6 +130,7 @@ def show_all_runs(storage: Path, console: Console) -> None:
 def workload(opened: OpenRun) -> Workload:
     """The trials that a run still owes."""
     run, study = opened.run, opened.study
+    second = second_of(run)
     return Workload(
         folder=opened.folder,
         task=run.task,
@@ -109,6 +139,7 @@ def workload(opened: OpenRun) -> Workload:
         num_trials=run.trials_asked,
         earlier=opened.earlier,
         keep=study.keep,
+        cost_of=None if second is None else second.cost,
         mean_epochs=study_epochs(study, run.trials_asked),
         single_core_trials=opened.single_core_trials,
     )

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from search.flags import SplitFlags
-from search.terminal import doing, idle, is_quiet, say
+from search.terminal import count, doing, idle, is_quiet, say
 from trainables.atomic import write_whole
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
@@ -98,6 +98,8 @@ def prepare_data(
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=True)
+            if progress.disable:
+                count(console, "decoding pictures", done, total)
             if seconds_left is not None:
                 _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
 

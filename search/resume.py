@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,14 +13,16 @@ from rich.console import Console
 from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
-from results.records.trials import load_trials
+from results.records.trials import TrialHistory, load_trials
 from search.checks import check_device, refuse_short_budget, refuse_unwritable
-from search.flags import flag
+from search.flags import PlaceFlags, flag
 from search.hold import hold
+from search.machine.address import given_address
 from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
-from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
+from search.machine.memory_needs import Sizing, facts_of, most_networks
 from search.machine.ray_session import RaySession
+from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
 from search.start import OpenRun, settle_on, workers_to_come
 from search.stop import StopRequest
@@ -29,30 +32,33 @@ from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
+from trainables.report import TrialStatus
 from trainables.settings import restore
 
 FREE = (
-    *("resume", "add_trials", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "keep", "single"),
+    *("resume", "add_trials", "retry_failed", "time_budget", "storage", "readme", "timezone", "address", "name"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
 
 
-def saved_options(storage: Path, name: str) -> tuple[AskedStudy, DataConfig]:
+def saved_options(places: PlaceFlags, name: str) -> tuple[AskedStudy, DataConfig]:
     """The settings of a run, ready to go on with: without a time budget.
 
     Raises:
         RunError: There is no such run.
     """
-    storage = storage.expanduser().resolve()
-    run = load_run(storage / name)
+    places = places.absolute()
+    run = load_run(places.runs_dir / name)
     study = AskedStudy.restored(run.options).replace(
         resume=name,
-        storage=storage,  # where it was found, should the folder of the runs have moved
+        storage=places.storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
         time_budget=None,
         add_trials=0,
+        retry_failed=False,
+        address=given_address(None) or run.options.get("address"),  # a head that died has moved
     )
     return study, restore(DataConfig, run.options)
 
@@ -105,16 +111,19 @@ def resume_run(
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
+    use_parts_of_run(saved.task.parts, folder)
     space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
+    session.look_at_nodes(asked, console, (stop or StopRequest()).seconds_left)
+    session.look_for_weights(saved.task.weights.values())
     study = settle_on(asked, session, space)
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
     doing(console, "reading the run, measuring its networks")
     free = device_memory(study)
     num_networks = most_networks(space.formulations, saved.task.attributes)
     facts = facts_of(saved.weights, study)
-    fit = trials_that_fit(study, facts, saved.data["pictures"], num_networks, free)
+    sizing = Sizing(study, facts, saved.data["pictures"], num_networks)
     workers = workers_to_come(asked, study, session)
-    study = settle_on(asked, session, space, trials_that_fit=fit)
+    study = settle_on(asked, session, space, trials_that_fit=sizing.trials_in(free), trials_in=sizing.trials_on)
     check_device(study)
     refuse_other_device(saved, study)
     folder.cut_torn_lines()
@@ -127,6 +136,8 @@ def resume_run(
         answers_dir=str(folder.answers),
     )
     trials = tuple(load_trials(folder.path))
+    if asked.run.retry_failed:
+        trials = _offer_again(folder, trials)
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):
         refuse_spent_budget(stop or StopRequest())
@@ -141,6 +152,20 @@ def resume_run(
         earlier=trials,
         single_core_trials=workers,
     )
+
+
+def _offer_again(folder: RunFolder, trials: Sequence[TrialHistory]) -> tuple[TrialHistory, ...]:
+    """Has the trials that failed go on as if they had been interrupted; what diverged would diverge again.
+
+    Returns:
+        The trials as they are now.
+    """
+    for trial in trials:
+        if trial.status == TrialStatus.FAILED and not trial.has_diverged:
+            folder.append_event(
+                trial.trial_id, TrialStatus.INTERRUPTED, f"offered again, it had failed: {trial.reason}"
+            )
+    return tuple(load_trials(folder.path))
 
 
 def _decode_again_if_gone(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,21 +45,33 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def parse(args: Sequence[str] | None = None) -> Options:
     """The command line; with --resume on top of the settings of that run."""
-    asked = _parsed(args, Options())
+    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+    return settled(
+        lambda default: tyro.cli(Options, prog=as_called("search/run.py"), args=args, config=config, default=default)
+    )
+
+
+def settled(read: Callable[[Options], Options]) -> Options:
+    """What was asked for, however it was: every path absolute, and of a run that goes on the settings that it has.
+
+    Args:
+        read: The options, from what they are where nothing is said.
+    """
+    asked = _absolute(read(Options()))
     if asked.study.run.resume is None:
         return asked
+    from search.mirror import open_mirror
     from search.resume import refuse_contradictions, saved_options  # with Ray, which a help text does without
 
-    study, data = saved_options(asked.study.places.storage, asked.study.run.resume)
-    asked = _parsed(args, Options(study=study, data=data))
+    open_mirror(asked.study.places, None, asked.study.run.resume)
+    study, data = saved_options(asked.study.places, asked.study.run.resume)
+    asked = _absolute(read(Options(study=study, data=data)))
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked
 
 
-def _parsed(args: Sequence[str] | None, default: Options) -> Options:
-    config = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
-    options = tyro.cli(Options, prog=as_called("search/run.py"), args=args, config=config, default=default)
-    return replace(options, study=options.study.absolute(), data=options.data.absolute())
+def _absolute(options: Options) -> Options:
+    return replace(options, study=options.study.absolute().where_told(), data=options.data.absolute())
 
 
 def _search(options: Options) -> int:
@@ -70,7 +82,7 @@ def _search(options: Options) -> int:
 
         if options.check:
             return check(options.study, options.data, console, STARTED)
-        return search(options.study, options.data, console, STARTED)
+        return search(options.study, options.data, console, STARTED).exit_code
     finally:
         console.idle()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ray.tune import Callback
 from ray.tune.search import ConcurrencyLimiter
@@ -18,18 +19,22 @@ from results.records.trials import TrialHistory
 from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
+from search.callbacks.trial_ends import TrialEnds
 from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
+from search.machine.places import NodeWatch, Places
 from search.machine.ray_session import RaySession
+from search.machine.roster import Roster
 from search.machine.workers import LocalWorkers
 from search.stop import StopRequest
 from search.study import SettledStudy
-from search.terminal import say_crash, say_error, warn
+from search.terminal import say, say_crash, say_error, warn
 from search.tuner import Continues, NamedSearcher, Proposer, build_tuner, fit
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.errors import UserError
+from trainables.supply.line import SupplyLine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,8 @@ class Workload:
     """Trials of earlier starts."""
     keep: int
     """Trials whose best weights stay on disk; those that are not validated come first."""
+    cost_of: Callable[[Mapping[str, Any]], float] | None = None
+    """What the network of a configuration costs to answer, where that counts beside the score."""
     mean_epochs: float | None = None
     """Epochs that a trial is expected to train in the mean; None for all of the task's."""
     single_core_trials: int | None = None
@@ -85,7 +92,7 @@ def run_trials(
     searcher = NamedSearcher(proposer, stop, work.waiting, last_steps)
     limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
-    monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again)
+    monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again, work.cost_of)
     progress = Progress(
         console,
         work.num_trials,
@@ -99,32 +106,50 @@ def run_trials(
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
-    if work.study.one_machine:
-        callbacks.append(Remember(work.task, work.study.cache_path))
+    callbacks.append(TrialEnds(session.copy_soon))
+    roster = session.roster or Roster(work.folder.path, work.study.cache_path, partial(warn, console))
+    places = Places(roster, work.study, stop, searcher.note_lost, work.folder.append_event)
+    callbacks.append(Remember(work.task, work.study.cache_path, one_machine=work.study.one_machine))
+    if not work.study.one_machine:
+        callbacks.append(NodeWatch(roster, work.study, limited, partial(say, console)))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
         try:
             progress.begin()
             session.start(work.single_core_trials)
-            tuner = build_tuner(
-                work.task,
-                work.study,
-                run_dir=work.folder.path,
-                num_trials=len(work.waiting),
-                searcher=limited,
-                scheduler=scheduler,
-                stop=stop,
-                callbacks=callbacks,
-                trainable=trainable,
-            )
-            fit(tuner, stop, one_node=work.study.one_machine)
+            is_stub = trainable is not train_trial  # which touches no file
+            with nullcontext() if is_stub else _supplied(work, roster, console) as line:
+                tuner = build_tuner(
+                    work.task,
+                    work.study,
+                    run_dir=work.folder.path,
+                    num_trials=len(work.waiting),
+                    searcher=limited,
+                    scheduler=scheduler,
+                    stop=stop,
+                    callbacks=callbacks,
+                    trainable=trainable,
+                    line=line,
+                    places=places,
+                )
+                fit(tuner, stop, one_node=work.study.one_machine)
         finally:
             progress.close()
             watchdog.close()
+            roster.close()
     if stop.crash is not None:
         note_crash(work.folder, stop.crash)
         say_crash(stop.crash)
     monitor.prune()  # a worker may have written its last weights after its trial had ended for the driver
     work.folder.clear_ray()
+
+
+def _supplied(work: Workload, roster: Roster, console: Console) -> AbstractContextManager[SupplyLine | None]:
+    """The way to the driver's disk for nodes of a cluster that do not see it; on one machine there is none."""
+    if work.study.one_machine:
+        return nullcontext()
+    from search.machine.supply import supplied
+
+    return supplied(roster, work.folder.path, work.study.cache_path, work.task, partial(say, console))
 
 
 @contextmanager

@@ -45,6 +45,9 @@ class Options:
     """What a browser must bring: at least 16 letters, digits, - and _; or new, which makes one and prints it."""
     roots: Annotated[tuple[Path, ...], help_default("your home folder and the current one")] = ()
     """The page may read pictures below these folders alone."""
+    address: Annotated[str | None, help_default("this machine runs them")] = None
+    """Job server of a Ray cluster that runs the commands, such as http://10.0.0.7:8265; or auto. The folder of the runs
+    and the pictures then lie on a disk that the cluster sees too."""
     places: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
 
     def __post_init__(self) -> None:
@@ -90,11 +93,15 @@ def serve(options: Options) -> int:
             cache_dir=places.cache_path,
             roots=options.allowed,
             timezone=places.timezone,
-        )
+            on_cluster=options.address is not None,
+        ),
+        options.address,
     )
     shown = options.host if _is_own(options.host) else socket.gethostname()
     address = f"http://{shown}:{bound.getsockname()[1]}/"
     print(f"Runs of {places.runs_dir}: {address}" + (f"?token={token}" if token else ""))
+    if options.address is not None:
+        print(f"Commands are jobs of Ray at {options.address}")
     print("Pictures may be read below " + ", ".join(map(str, options.allowed)))
     print("Ctrl-C ends the page and no search.", flush=True)
     run_server(service, bound, token)

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -24,6 +24,7 @@ from results.records.trials import TrialHistory
 from search.checks import (
     check_device,
     check_disk,
+    proposals,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -32,30 +33,35 @@ from search.checks import (
 )
 from search.engine.portfolio import first_points
 from search.hold import hold
-from search.lengths import suit_lengths
+from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
+from search.machine.answering_limits import Priced, most_kept, price_networks
 from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
     BackboneFacts,
+    Sizing,
     facts_of,
     leave_out_too_large,
     long_first,
     most_networks,
-    trials_that_fit,
 )
+from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
+from search.own_parts import parts_in_words, refuse_unknown_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
-from search.terminal import doing
+from search.terminal import doing, say
 from spaces import Space, get_space
+from trainables.atomic import write_whole
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
+from trainables.parts.registry import in_use
 
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
@@ -114,6 +120,11 @@ def begin_run(
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    parts = use_own_parts(asked.search, space)
+    if parts is not None:
+        say(console, parts_in_words(parts))
+    refuse_unknown_parts(proposals(space))
+    session.look_at_nodes(asked, console, stop.seconds_left)
     settle = partial(settle_on, asked, session, space)
     study = settle()
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
@@ -133,17 +144,20 @@ def begin_run(
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
     free = device_memory(study)
+    weights, priced = _priced(space, study, prepared, weights, console)
     workers = workers_to_come(asked, study, session)
     refuse_spent_budget(stop)
     doing(console, "starting Ray")
     session.start(workers)
     doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
+    session.look_for_weights(weights.files.values())
     doing(console, "measuring the networks: size, memory, speed")
-    facts = facts_of(weights.backbones, study)
+    facts = facts_of(priced.backbones if priced else weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)
-    study = settle(trials_that_fit=trials_that_fit(study, facts, len(prepared.cache.rows), num_networks, free))
-    run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop)
+    sizing = Sizing(study, facts, len(prepared.cache.rows), num_networks)
+    study = settle(trials_that_fit=sizing.trials_in(free), trials_in=sizing.trials_on)
+    run, run_dir, study = start_run(study, data, space, prepared, leaks, weights, facts, free, stop, priced)
     stack.enter_context(hold(run_dir))
     return OpenRun(
         run=run,
@@ -156,15 +170,36 @@ def begin_run(
     )
 
 
+def _priced(
+    space: Space, study: SettledStudy, prepared: Prepared, weights: ResolvedWeights | None, console: Console
+) -> tuple[ResolvedWeights | None, Priced | None]:
+    """What the networks cost to answer, and the weights that name them, where that was asked for.
+
+    Before Ray starts, whose workers would be timed along.
+    """
+    if not study.cost.are_asked:
+        return weights, None
+    doing(console, "looking for the weights of each backbone")
+    weights = weights or weights_of_space(space, study)
+    doing(console, "measuring the time that each network takes for one picture")
+    manifest = prepared.manifest
+    return weights, price_networks(space, weights.backbones, len(manifest.classes), manifest.attributes, study)
+
+
 def settle_on(
-    asked: AskedStudy, session: RaySession, space: Space, *, trials_that_fit: int | None = None
+    asked: AskedStudy,
+    session: RaySession,
+    space: Space,
+    *,
+    trials_that_fit: int | None = None,
+    trials_in: Callable[[NodeFacts], int | None] | None = None,
 ) -> SettledStudy:
-    """`AskedStudy.settle` on what the session has."""
+    """`AskedStudy.settle` on what the session has, where `trials_in` knows the memory of a cluster's nodes."""
     cluster = session.cluster
     return asked.settle(
         cluster.num_cpus,
         cluster.num_gpus,
-        node_cpus=cluster.node_cpus,
+        rooms=session.rooms(trials_in),
         num_configs=space.num_configs,
         trials_that_fit=trials_that_fit,
     )
@@ -189,6 +224,7 @@ def start_run(
     facts: BackboneFacts,
     device_memory_bytes: int | None,
     stop: StopRequest,
+    priced: Priced | None = None,
 ) -> tuple[SearchRun, Path, SettledStudy]:
     """Makes the folder of a new run with `run.json` and `split.csv`.
 
@@ -202,6 +238,7 @@ def start_run(
         facts: Of these backbones.
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).
         stop: Knows the time budget.
+        priced: What the networks cost to answer, where that was asked for.
 
     Returns:
         The run, its folder, and the study with the lengths of its trials.
@@ -210,7 +247,7 @@ def start_run(
         UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget.
         WeightsError: Weights are broken, or do not fit their backbone.
     """
-    backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes)
+    backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes, priced)
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         check_weights_once(backbone, file, [*space.backbones, *PACKAGES], study.cache_path)
@@ -227,7 +264,8 @@ def start_run(
         data={**data_facts(prepared, data, study.split, study.seed), "warnings": [*prepared.warnings, *leaks]},
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights={backbone: weights.sources[backbone] for backbone in backbones},
-        weights_note="; ".join(filter(None, [weights.note, too_large])),
+        weights_note="; ".join(filter(None, [weights.note, too_large, priced.left_out if priced else ""])),
+        costs=priced.costs.to_json() if priced else {},
         **provenance(),
         trials_asked=study.trials,
         points=[],
@@ -249,6 +287,7 @@ def _with_lengths(
         study,
         train_pictures=run.data["sides"]["train"]["pictures"],
         epoch_seconds=known and known[0],
+        default=space.starting_points[0].backbone,
         seconds_left=stop.seconds_left,
         most_trials=space.num_configs,
     )
@@ -258,8 +297,8 @@ def _with_lengths(
     return (
         replace(
             run,
-            options={**run.options, "epochs": study.epochs, "trials": study.trials},
-            task=replace(run.task, epochs=study.epochs),
+            options={**run.options, **{name: study.options[name] for name in SETTLED_BY_LENGTHS}},
+            task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
             points=points,
             history=history,
@@ -275,6 +314,7 @@ def _trainable(
     weights: ResolvedWeights,
     facts: BackboneFacts,
     device_memory_bytes: int | None,
+    priced: Priced | None,
 ) -> tuple[tuple[str, ...], str]:
     """The backbones that memory and disk have room for, and a sentence about the others.
 
@@ -282,13 +322,15 @@ def _trainable(
         UserError: None has, or one of a user's own space has not.
     """
     count = most_networks(space.formulations, prepared.manifest.attributes)
-    backbones, too_large = leave_out_too_large(weights.backbones, facts, study, device_memory_bytes, count)
+    wanted = priced.backbones if priced else weights.backbones
+    backbones, too_large = leave_out_too_large(wanted, facts, study, device_memory_bytes, count)
     if too_large and space.own:
         raise UserError(
             f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
             "the file, or give another --image-size, --batch-size or --concurrency"
         )
-    check_disk(study, [facts.known[backbone] for backbone in backbones], count)
+    keep = most_kept(study, priced.costs if priced else None)
+    check_disk(replace(study, keep=keep), [facts.known[backbone] for backbone in backbones], count)
     return backbones, too_large
 
 
@@ -310,6 +352,8 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),
         attribute_weights=dict(study.weight_of_attribute),
+        metric=study.metric,
+        parts=parts.to_task() if (parts := in_use()) is not None else {},
     )
 
 
@@ -329,6 +373,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
         folder = Path(temporary) / "run"
         prepared.split.save(RunFolder(folder).split_csv)
         run.save(RunFolder(folder).run_json)
+        if run.task.parts:
+            write_whole(RunFolder(folder).parts_py, run.task.parts["source"].encode())
         try:
             folder.rename(run_dir)
         except OSError as error:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from trainables.called import as_called
 
 TIME_BUDGET = "time budget"
 
@@ -72,8 +75,18 @@ class StopRequest:
         self.ask(f"{type(error).__name__}: {error}")
 
     @contextmanager
-    def on_interrupt(self) -> Iterator[None]:
-        """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once."""
+    def on_interrupt(self, way_on: str = "") -> Iterator[None]:
+        """While inside, the first Ctrl-C (or SIGTERM) asks for the end and the second one ends at once.
+
+        Signals reach a process's main thread alone: in another one nothing is changed.
+
+        Args:
+            way_on: The command that writes what is not written by then: who asks may kill seconds later, as
+                `ray job stop` does.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             if self._interrupted:
@@ -82,6 +95,8 @@ class StopRequest:
             self.exit_code = 128 + number
             self.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
             print(f"\n{self.reason}: running trials end with this epoch; once more ends at once.", flush=True)
+            if way_on:
+                print(f"Should this be killed before it has written table and report: {as_called(way_on)}", flush=True)
 
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

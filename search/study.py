@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from search.cost_flags import CostFlags
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
-from trainables.errors import UserError
+from search.machine.address import given_address
+from search.machine.placement import Room, kinds_of, share_of_machine, share_on_nodes
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
 DEFAULT_EPOCHS = 30
 """Of a trial, as long as the pictures are not known (`suit_lengths`)."""
-MOST_ON_CPU = 4
-"""Trials at the same time without a GPU, unless more are asked for."""
-MOST_ON_GPU = 4
-"""Trials that share a GPU, unless more are asked for: its processes take turns, and each has a context of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,7 @@ class AskedStudy:
     """What the command line said; what it left out is settled from the machine at hand."""
 
     search: tyro.conf.OmitArgPrefixes[SearchFlags] = field(default_factory=SearchFlags)
+    cost: tyro.conf.OmitArgPrefixes[CostFlags] = field(default_factory=CostFlags)
     split: tyro.conf.OmitArgPrefixes[SplitFlags] = field(default_factory=SplitFlags)
     run: tyro.conf.OmitArgPrefixes[RunFlags] = field(default_factory=RunFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
@@ -65,21 +64,29 @@ class AskedStudy:
         """The same settings wherever they are read: every path absolute."""
         return replace(self, search=self.search.absolute(), places=self.places.absolute())
 
+    def where_told(self) -> AskedStudy:
+        """The same settings on the cluster that the environment names, where no `--address` is given.
+
+        Raises:
+            ClusterError: The environment names an address that is for jobs.
+        """
+        return replace(self, machine=replace(self.machine, address=given_address(self.machine.address)))
+
     def settle(
         self,
         num_cpus: int,
         num_gpus: int,
         *,
-        node_cpus: int | None = None,
+        rooms: Sequence[Room] | None = None,
         num_configs: int | None = None,
         trials_that_fit: int | None = None,
     ) -> SettledStudy:
         """Fills in what was left open, from the cores and GPUs at hand.
 
         Args:
-            num_cpus: Cores in all.
-            num_gpus: GPUs in all.
-            node_cpus: Cores of the largest node, which a trial cannot leave; by default all of them.
+            num_cpus: Cores of this machine; of no matter where there are rooms.
+            num_gpus: GPUs of this machine; likewise.
+            rooms: What each node of a cluster has for trials; None for this machine.
             num_configs: Configurations that the space has, if they are so few that all can be tried.
             trials_that_fit: Trials that have room at the same time in the memory of one GPU, or of this machine
                 where they have none; None where that is not known.
@@ -87,11 +94,16 @@ class AskedStudy:
         Raises:
             UserError: More is asked for than there is.
         """
-        gpu, search = num_gpus > 0, self.search
-        if search.trials and not gpu:  # one trial has all cores
-            trials_that_fit = min(search.trials, trials_that_fit or search.trials)
-        share = _share_out(self.machine, num_cpus, num_gpus, node_cpus or num_cpus, trials_that_fit)
+        search = self.search
+        gpu = num_gpus > 0 if rooms is None else any(room.num_gpus for room in rooms)
+        if rooms is not None:
+            share = share_on_nodes(self.machine, rooms, search.trials, trials_that_fit)
+        else:
+            if search.trials and not gpu:  # one trial has all cores
+                trials_that_fit = min(search.trials, trials_that_fit or search.trials)
+            share = share_of_machine(self.machine, num_cpus, num_gpus, trials_that_fit)
         epochs = search.epochs or DEFAULT_EPOCHS
+        follows = rooms is not None and self.machine.concurrency == "auto"  # what nodes there are, in a resume too
         settled = {
             "trials": min(search.trials or (50 if gpu else 12), num_configs or 10**9),
             "epochs": epochs,
@@ -103,6 +115,7 @@ class AskedStudy:
         }
         return SettledStudy(
             space=search.space,
+            metric=search.metric_name,
             backbones=search.backbone_names,
             formulations=search.formulations,
             weight_of_attribute=search.weight_of_attribute,
@@ -112,9 +125,16 @@ class AskedStudy:
             trials_open=search.trials is None,
             epochs_open=search.epochs is None,
             grace_open=search.grace_period is None,
+            cores_open=(
+                self.machine.concurrency == "auto"
+                and self.machine.cpus_per_trial is None
+                and self.machine.address is None
+                and not share.gpus
+            ),
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
+            cost=self.cost,
             split=self.split,
             name=self.run.name or "",
             keep=self.run.keep,
@@ -126,7 +146,9 @@ class AskedStudy:
             timezone=self.places.timezone,
             cache_path=self.places.cache_path,
             history_path=self.history_path,
-            options={**self.flat(), **settled},
+            concurrency_open=self.machine.concurrency == "auto",
+            kinds=kinds_of(rooms or (), share),
+            options={**self.flat(), **settled, **({"concurrency": "auto"} if follows else {})},
             **settled,  # type: ignore[arg-type]  # a value per field, by name
         )
 
@@ -141,6 +163,7 @@ class AskedStudy:
 
 _GROUPS: dict[str, type] = {
     "search": SearchFlags,
+    "cost": CostFlags,
     "split": SplitFlags,
     "run": RunFlags,
     "machine": MachineFlags,
@@ -160,6 +183,8 @@ class SettledStudy:
     """Only these of the space; empty for all of them."""
     formulations: tuple[str, ...]
     """Those that the space may propose; empty where it says so itself."""
+    metric: str
+    """What is maximized, as in `TaskConfig`."""
     weight_of_attribute: Mapping[str, float]
     """Weights of the attributes' losses; those left out have 1."""
     trials: int
@@ -181,10 +206,14 @@ class SettledStudy:
     """Whether their number was left open: `suit_lengths` settles it by pictures and time."""
     grace_open: bool
     """Whether the grace period follows from the epochs."""
+    cores_open: bool
+    """Whether a short time budget may give a trial more: on this machine, where trials share nothing but cores."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
     seed: int
+    cost: CostFlags
+    """What a network may cost to answer, and whether that counts."""
     split: SplitFlags
     name: str
     """Name of the run; empty for the space and the time."""
@@ -194,6 +223,10 @@ class SettledStudy:
     """Whether the model is the best trial alone."""
     concurrency: int
     """Trials at the same time."""
+    concurrency_open: bool
+    """Whether it was left open, and so follows the nodes of a cluster."""
+    kinds: Mapping[str, int]
+    """On a cluster: hardware in words to the number of trials at a time on such nodes; empty on this machine."""
     cpus_per_trial: int
     gpus_per_trial: float
     address: str | None
@@ -213,52 +246,6 @@ class SettledStudy:
     def one_machine(self) -> bool:
         """Whether all trials run on this machine, and not on a cluster."""
         return self.address is None
-
-
-@dataclass(frozen=True)
-class _Share:
-    concurrency: int
-    cpus: int
-    gpus: float
-
-
-def _share_out(
-    flags: MachineFlags, num_cpus: int, num_gpus: int, node_cpus: int, trials_that_fit: int | None
-) -> _Share:
-    """How many trials run at a time, and what each has; `AskedStudy.settle` says the arguments."""
-    gpus = _gpus_per_trial(flags, num_cpus, num_gpus, trials_that_fit)
-    if gpus > num_gpus:
-        raise UserError(f"--gpus-per-trial {gpus:g}: there are {num_gpus} GPUs here")
-    if flags.cpus_per_trial is not None and flags.cpus_per_trial > node_cpus:
-        raise UserError(f"--cpus-per-trial {flags.cpus_per_trial}: there are {node_cpus} cores here")
-    if not gpus:
-        most = min(MOST_ON_CPU, num_cpus, trials_that_fit or MOST_ON_CPU)
-    elif gpus < 1:  # a trial is on one GPU
-        most = num_gpus * int(1 / gpus)
-    else:
-        most = int(num_gpus / gpus)
-    most = max(1, min(most, num_cpus // (flags.cpus_per_trial or 1)))
-    concurrency = most if flags.concurrency == "auto" else flags.concurrency
-    cpus = flags.cpus_per_trial or max(1, min(node_cpus, num_cpus // concurrency))
-    if concurrency * cpus > num_cpus or concurrency * gpus > num_gpus:
-        raise UserError(
-            f"--concurrency {concurrency} with {cpus} cores and {gpus:g} GPUs a trial needs more than the {num_cpus} "
-            f"cores and {num_gpus} GPUs here"
-        )
-    return _Share(concurrency, cpus, gpus)
-
-
-def _gpus_per_trial(flags: MachineFlags, num_cpus: int, num_gpus: int, trials_that_fit: int | None) -> float:
-    """As asked for; by default one where there is one, and with auto as many trials a GPU as fit and have cores."""
-    if flags.gpus_per_trial is None or not num_gpus:
-        return float(num_gpus > 0) if flags.gpus_per_trial in (None, "auto") else float(flags.gpus_per_trial)
-    if flags.gpus_per_trial != "auto":
-        return float(flags.gpus_per_trial)
-    cores = num_cpus // (flags.cpus_per_trial or 1) // num_gpus
-    if flags.concurrency == "auto":
-        return 1 / max(1, min(MOST_ON_GPU, trials_that_fit or 1, cores))
-    asked = -(-flags.concurrency // num_gpus)
-    return 1 / max(1, min(MOST_ON_GPU, trials_that_fit or asked, cores, asked))
 
 
 def num_cores() -> int:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -70,6 +70,20 @@ class VoiceFlags:
             raise UserError("--quiet and --verbose contradict each other: give one of them")
 
 
+class Drawing(Protocol):
+    """Something that is drawn in its place again and again, as rich's `Live` is."""
+
+    @property
+    def is_started(self) -> bool:
+        """Whether it is being drawn."""
+
+    def start(self) -> None:
+        """Begins."""
+
+    def stop(self) -> None:
+        """Draws it once more, and ends."""
+
+
 class Terminal(Console):
     """A console that knows when its command began and how much to say, and shows what is being done meanwhile."""
 
@@ -85,7 +99,7 @@ class Terminal(Console):
         self.voice = voice or VoiceFlags()
         self.started = time.monotonic() if started is None else started
         self._words = ""
-        self._live: Live | None = None
+        self._live: Drawing | None = None
         self._spinner = Spinner("dots")
 
     def doing(self, words: str) -> None:
@@ -93,9 +107,29 @@ class Terminal(Console):
         self._words = words
         if self.voice.verbose:
             say(self, f"{clock(time.monotonic() - self.started)} {words}")
-        elif self.is_terminal and not self.voice.quiet and self._live is None:
-            self._live = Live(console=self, refresh_per_second=4, transient=True, get_renderable=self._draw)
-            self._live.start()
+        elif self._live is None:
+            self._live = self.drawing(self._draw, per_second=4, transient=True)
+            if self._live is not None:
+                self._live.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether something can be drawn in its place again and again."""
+        return self.is_terminal
+
+    def drawing(
+        self, draw: Callable[[], RenderableType], *, per_second: float, transient: bool = False
+    ) -> Drawing | None:
+        """What draws in its place until it is stopped; None where the output is a file, or nothing shall be said.
+
+        Args:
+            draw: What to show now.
+            per_second: How often it is drawn.
+            transient: Whether nothing stays of it.
+        """
+        if not self.is_alive or self.voice.quiet:
+            return None
+        return Live(console=self, refresh_per_second=per_second, transient=transient, get_renderable=draw)
 
     def idle(self) -> None:
         """Takes the spinner away."""
@@ -115,10 +149,23 @@ def doing(console: Console, words: str) -> None:
         console.doing(words)
 
 
+def count(console: Console, words: str, done: int, total: int) -> None:
+    """Shows how far something is where what is drawn is no bar of a terminal: a notebook."""
+    if isinstance(console, Terminal) and console.is_alive and not (console.is_terminal or is_verbose(console)):
+        console.doing(f"{words}: {done:,} of {total:,}")
+
+
 def idle(console: Console) -> None:
     """`Terminal.idle`, where the console is one."""
     if isinstance(console, Terminal):
         console.idle()
+
+
+def drawing(console: Console, draw: Callable[[], RenderableType], *, per_second: float) -> Drawing | None:
+    """`Terminal.drawing`; on another console where that is a terminal."""
+    if isinstance(console, Terminal):
+        return console.drawing(draw, per_second=per_second)
+    return Live(console=console, refresh_per_second=per_second, get_renderable=draw) if console.is_terminal else None
 
 
 def started_at(console: Console) -> float:

@@ -11,19 +11,23 @@ from statistics import median
 from typing import Any, Protocol
 
 from ray import tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
+from ray.tune.trainable import wrap_function
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
+from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import TIME_BUDGET, StopRequest
 from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.report import METRIC, MODE, EpochReport, Failure, NotBegun, outcome_of
+from trainables.supply.line import SupplyLine
 
 MAX_WORKER_DEATHS = 3
 """How often a trial goes on from its checkpoint after its process or node died."""
@@ -181,12 +185,28 @@ class NamedSearcher(Searcher):
 
 
 class StoppableScheduler(FIFOScheduler):
-    """ASHA, or nothing, and behind it the request to end: then a trial that might go on ends with its epoch."""
+    """ASHA, or nothing, and behind it the request to end: then a trial that might go on ends with its epoch.
 
-    def __init__(self, inner: RungScheduler | None, stop: StopRequest) -> None:
+    It also says where a trial may be placed, and what becomes of one whose node is at fault.
+    """
+
+    def __init__(self, inner: RungScheduler | None, stop: StopRequest, places: Places | None = None) -> None:
         super().__init__()
         self._inner = inner
         self._stop = stop
+        self._places = places
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Places a new trial where no node is known to be at fault."""
+        if self._places is not None and trial.status == Trial.PENDING:
+            self._places.place(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Finds out whether the node was at fault that a trial was on; Ray is about to begin it anew, or to give up."""
+        if self._places is not None:
+            self._places.note_error(trial)
+            if trial.status == Trial.ERROR:  # it begins anew
+                self._places.place(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone.
@@ -200,6 +220,8 @@ class StoppableScheduler(FIFOScheduler):
             self._stop.ended.add(trial_name(trial))
             self._stop.ask(TIME_BUDGET)  # the clock of its node may be ahead of ours
             return TrialScheduler.STOP
+        if self._places is not None:
+            self._places.note_epoch()
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
@@ -223,21 +245,25 @@ def build_tuner(
     stop: StopRequest,
     callbacks: Sequence[tune.Callback],
     trainable: Callable[..., None] = train_trial,
+    line: SupplyLine | None = None,
+    places: Places | None = None,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
-    `trainable` takes the place of training where only what is around it is looked at (scripts/benchmarks/scale.py).
+    `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
+    only what is around it is looked at (scripts/benchmarks/scale.py).
     """
+    more = {} if line is None else {"line": line}
+    shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
+    given = tune.with_parameters(trainable, **shared)
+    sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})
     return tune.Tuner(
-        tune.with_resources(
-            tune.with_parameters(trainable, task=task, gpu_share=study.gpus_per_trial or 1.0, ends_at=stop.ends_at),
-            {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial},
-        ),
+        named_after(run_dir.name, sized),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StoppableScheduler(scheduler, stop),
+            scheduler=StoppableScheduler(scheduler, stop, places),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
         ),
@@ -249,6 +275,19 @@ def build_tuner(
             failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
         ),
     )
+
+
+def named_after(run: str, trainable: Callable[..., None]) -> type:
+    """The class of the processes that trials run in, by the names that Ray shows: the run's, and the first trial's.
+
+    A process goes on with other trials; which one it is at is in the events of the run.
+    """
+
+    def shown(self: Any) -> str:
+        return f"{run} from trial {self.config['trial_id']} on" if "trial_id" in (self.config or {}) else run
+
+    base = wrap_function(trainable)
+    return type(run.replace(".", "_"), (base,), {"__doc__": base.__doc__, "__repr__": shown})
 
 
 def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:

@@ -14,6 +14,7 @@ from spaces import baseline, convnext, densenet, efficientnet, mobilenet, resnet
 from spaces.user_space import absolute_space, check_user_space, is_user_space, load_user_space, user_space_name
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.parts.registry import Parts
 
 __all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "get_space", "space_name"]
 
@@ -52,6 +53,8 @@ class Space:
     """Formulations that it may propose."""
     own: bool = False
     """Whether it comes from a file of the user's, whose backbones only its author can narrow."""
+    parts: Parts | None = None
+    """The user's own parts in that file; None where it holds none."""
 
 
 def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[str] = ()) -> Space:
@@ -118,6 +121,7 @@ def _user_space(asked: str, backbones: Sequence[str], formulations: Sequence[str
         num_configs=None,
         formulations=found.formulations or formulations,
         own=True,
+        parts=None if space.parts.is_empty else space.parts,
     )
 
 

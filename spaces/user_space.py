@@ -7,10 +7,7 @@ import inspect
 import json
 import pickle
 import re
-import sys
-import traceback
 import warnings
-import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +21,7 @@ from optuna.trial import FixedTrial
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.parts.registry import Parts, line_of, run_source
 
 SAMPLES = 100
 """Drawn for the check; a mistake behind a condition that is rarer than this may stay unseen."""
@@ -33,8 +31,8 @@ POINTS = "STARTING_POINTS"
 
 FIELDS = [field.name for field in fields(TrialConfig)]
 
-_modules: dict[str, ModuleType] = {}
-"""Files that have been run, by path."""
+_files: dict[str, Parts] = {}
+"""Files that have been run, by path, with the parts in them."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,15 @@ class UserSpace:
     @property
     def module(self) -> ModuleType:
         """What running the file made; run when it is first asked for."""
-        if self.path not in _modules:
+        if self.path not in _files:
             load_user_space(self.where)
-        return _modules[self.path]
+        return _files[self.path].module
+
+    @property
+    def parts(self) -> Parts:
+        """The user's own parts in the same file, should there be any."""
+        self.module  # noqa: B018 - runs the file
+        return _files[self.path]
 
     @property
     def where(self) -> str:
@@ -104,7 +108,8 @@ def load_user_space(asked: str) -> UserSpace:
             f"--space {asked}: there is no file {path}. Give the path of a Python file and the name of a function in "
             "it, as in my_spaces.py:mine"
         )
-    module = _run_file(path)
+    file = _run_file(path)
+    module = file.module
     loaded = getattr(module, function, None) if function else None
     if not callable(loaded):
         there = [
@@ -117,7 +122,7 @@ def load_user_space(asked: str) -> UserSpace:
         guess = f": did you mean {close[0]!r}?" if close else "."
         listed = ", ".join(there) or "none; write one that takes a trial and returns a TrialConfig"
         raise UserError(f"{what}{guess} Functions there: {listed}. Give {path}:{[*close, *there, 'mine'][0]}")
-    _modules[path] = module
+    _files[path] = file
     return UserSpace(path, function)
 
 
@@ -146,23 +151,9 @@ def check_user_space(space: UserSpace) -> Found:
     return Found(tuple(seen["backbone"]), tuple(seen["formulation"]), points)
 
 
-def _run_file(path: str) -> ModuleType:
-    """Runs a file as a module; compiled here, as an import would leave a cache beside it that may be out of date."""
-    module = ModuleType(f"macrotune_space_{zlib.crc32(path.encode()):08x}")
-    module.__file__ = path
-    sys.modules[module.__name__] = module  # dataclasses and pickle look modules up by name
-    folder = str(Path(path).parent)
-    try:
-        sys.path.append(folder)  # last: the file may import its neighbours, which hide nothing of ours
-        exec(compile(Path(path).read_bytes(), path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        line = error.lineno if isinstance(error, SyntaxError) else _line(error, path)
-        raise UserError(
-            f"{path} does not run: {type(error).__name__}{f' in line {line}' if line else ''}: {error}"
-        ) from error
-    finally:
-        sys.path.remove(folder)
-    return module
+def _run_file(path: str) -> Parts:
+    """Runs a file as a module, without an import's cache beside it, which may be out of date."""
+    return run_source(Path(path).read_bytes().decode(), path, folder=Path(path).parent)
 
 
 def _scratch_study() -> optuna.Study:
@@ -181,7 +172,7 @@ def _sample(space: UserSpace, trial: optuna.Trial, number: int) -> TrialConfig:
     try:
         config = space(trial)
     except Exception as error:
-        line = _line(error, space.path)
+        line = line_of(error, space.path)
         why = f"{type(error).__name__}{f' in line {line}' if line else ''}: {error}"
         if "dynamic value space" in str(error) or "different distribution kind" in str(error):
             why += (
@@ -250,7 +241,7 @@ def _difference(again: TrialConfig | Exception, config: TrialConfig) -> str:
 
 
 def _points(space: UserSpace) -> tuple[TrialConfig, ...]:
-    points = getattr(_modules[space.path], POINTS, ())
+    points = getattr(space.module, POINTS, ())
     for number, point in enumerate(points):
         if not isinstance(point, TrialConfig):
             raise UserError(f"{space.path}: {POINTS}[{number}] is {type(point).__name__}: it must be a TrialConfig")
@@ -266,9 +257,3 @@ def _check_pickle(space: UserSpace, config: TrialConfig) -> None:
     again: UserSpace = pickle.loads(pickle.dumps(space))
     if _replayed(again, config) != config or json.loads(json.dumps(asdict(config))) != asdict(config):
         raise UserError(f"{space.where} does not survive being pickled: let it depend on nothing but its trial")
-
-
-def _line(error: BaseException, path: str) -> int | None:
-    """The last line of a file that an error passed through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return lines[-1] if lines else None

@@ -54,6 +54,12 @@ def test_the_command_line_is_read_back_as_the_search_that_it_describes(tmp_path:
         allow_leak=True,
         weights="none",
         history="none",
+        parts=tmp_path / "my parts.py",
+        metric="balanced_accuracy",
+        max_parameters="5M",
+        max_ms=10.0,
+        ms_device="cpu",
+        objective="f1,ms",
     ).absolute()
     data = DataConfig(
         data=tmp_path / "two words" / "faces.csv",

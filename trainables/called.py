@@ -1,9 +1,15 @@
-"""What the commands are called: `python search/run.py` in a checkout, `macrotune search` where that was typed."""
+"""What the commands are called: `python search/run.py` in a checkout, `macrotune search` where that was typed.
+
+Where they were called from Python, it is the call.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 FILES = {
     "search": "search/run.py",
@@ -27,6 +33,44 @@ _WORDS = {file: f"macrotune {name}" for name, file in FILES.items()}
 _FILE = re.compile(rf"(?<![\w/.-])(?:python )?({'|'.join(map(re.escape, _WORDS))})(?![\w/])")
 
 
+PYTHON = "python"
+"""Value of the variable while a command was called as a function."""
+_FUNCTIONS = {"search/run.py": "search", "scripts/retrain.py": "retrain"}
+_FLAGS = r"(?P<flags>(?: --[a-z-]+(?: (?!-)(?:'[^']*'|[^\s,;:'&]*[^\s,;:'&.]))?)+)"
+_CALL = re.compile(rf"(?<![\w/.-])(?:python )?(?P<file>{'|'.join(map(re.escape, _FUNCTIONS))}){_FLAGS}")
+_ANSWER = re.compile(r"(?<![\w/.-])(?:python )?scripts/predict\.py ('[^']*'|\S+) --data DIR")
+
+
 def as_called(text: str) -> str:
     """The text with every command in it as this user types it; a path of one of the files stays what it is."""
-    return _FILE.sub(lambda found: _WORDS[found[1]], text) if VARIABLE in os.environ else text
+    if VARIABLE not in os.environ:
+        return text
+    if os.environ[VARIABLE] == PYTHON:
+        text = _ANSWER.sub(lambda found: f"load({shlex.split(found[1])[0]!r}).predict('DIR')", text)
+        text = _CALL.sub(lambda found: f"{_FUNCTIONS[found['file']]}({_keywords(found['flags'])})", text)
+    return _FILE.sub(lambda found: _WORDS[found[1]], text)
+
+
+@contextmanager
+def calls_from_python() -> Iterator[None]:
+    """While inside, messages speak of functions and not of commands."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = PYTHON
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+def _keywords(flags: str) -> str:
+    """Flags of a command line as keyword arguments; a flag without a value is True."""
+    words: list[list[str]] = []
+    for word in shlex.split(flags):
+        if word.startswith("--"):
+            words.append([word[2:].replace("-", "_"), "True"])
+        else:
+            words[-1][1] = word if word.isdigit() else repr(word)
+    return ", ".join("=".join(each) for each in words)

@@ -1,4 +1,4 @@
-"""The trainable that Ray Tune runs: restore, fit, report. The only file here that knows Ray.
+"""The trainable that Ray Tune runs: restore, fit, report. With `trainables.supply.line` the only file that knows Ray.
 
 What a trial needs is imported when it runs: the driver, which only hands this function on, does without.
 """
@@ -8,33 +8,49 @@ from __future__ import annotations
 import atexit
 import gc
 import math
+import socket
 import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from trainables.checkpoints import PULSE
 from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import NodeFaultError
 from trainables.machine.allocator import give_back_memory, keep_freed_memory
+from trainables.machine.hardware import hardware_in_words
 from trainables.reason import reason_of, typed_reason
 from trainables.report import METRIC
+from trainables.supply.files import TrialFiles
+from trainables.supply.line import SupplyLine
+
+if TYPE_CHECKING:
+    import torch
 
 MICRO_BATCHES = 4
 """Parts of a batch with which a trial that ran out of memory is tried once more; the gradients stay those of the
 whole batch, and batch normalization then sees a quarter of it at a time."""
 
 
-def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 1.0, ends_at: float = math.inf) -> None:
+def train_trial(
+    params: Mapping[str, Any],
+    task: TaskConfig,
+    gpu_share: float = 1.0,
+    ends_at: float = math.inf,
+    line: SupplyLine | None = None,
+) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
     A trial that was interrupted goes on from its own last checkpoint; one that was stopped leaves the weights
     of its best epoch. An exception of the trial's own is its result, not Ray's affair: the last report then
-    holds `failure`, the reason, and `traceback`. Nothing stays behind for the next trial in the process.
+    holds `failure`, the reason, and `traceback`. What is the machine's fault is raised, so that the trial goes on
+    elsewhere. Nothing stays behind for the next trial in the process.
 
     Args:
         params: The fields of `TrialConfig`; `trial_id`, the name of the trial in its search; and, where a
@@ -44,10 +60,16 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
         ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
             `not_begun` alone: to start a worker may take longer than many an epoch. Where there is a budget, a trial
             that is stopped leaves its state too, as it may go on at the end of it.
+        line: The way to the driver's disk, for a node that does not see it.
+
+    Raises:
+        NodeFaultError: Files that every trial reads are not here, the disk is lost or full, a library is missing, or
+            CUDA does not start.
     """
     import torch
 
     from trainables.machine.epoch_meter import limit_gpu_memory
+    from trainables.parts.registry import use_task_parts
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:
@@ -61,11 +83,16 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
     torch.backends.cudnn.benchmark = True
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
-            _train(params, task, micro_batches, gpu_share, may_go_on=math.isfinite(ends_at))
+            use_task_parts(task.parts)
+            _train(params, task, micro_batches, gpu_share, line, may_go_on=math.isfinite(ends_at))
             failure = None
         except torch.OutOfMemoryError as error:
             failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
             trace, again = traceback.format_exc(), micro_batches == 1
+        except (OSError, ImportError, NodeFaultError) as error:  # which no configuration can bring about
+            node_id, name = _this_node()
+            reason = error.reason if isinstance(error, NodeFaultError) else typed_reason(error)
+            raise NodeFaultError(reason, node_id, name) from error
         except Exception as error:
             failure, trace, again = typed_reason(error), traceback.format_exc(), False
         # Only here, where no exception holds the frames of the failed attempt any more, is its memory free.
@@ -78,7 +105,25 @@ def train_trial(params: Mapping[str, Any], task: TaskConfig, gpu_share: float = 
 
 
 def _train(
-    params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float, *, may_go_on: bool
+    params: Mapping[str, Any],
+    task: TaskConfig,
+    micro_batches: int,
+    gpu_share: float,
+    line: SupplyLine | None,
+    *,
+    may_go_on: bool,
+) -> None:
+    values, trial_id = split_params(params)
+    config = TrialConfig(**values)
+    files = TrialFiles(task) if line is None else line.open(task, trial_id, config.backbone)
+    try:
+        _train_with(files, config, trial_id, micro_batches, gpu_share, may_go_on=may_go_on)
+    finally:
+        files.close()
+
+
+def _train_with(
+    files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float, *, may_go_on: bool
 ) -> None:
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
@@ -88,18 +133,20 @@ def _train(
     from trainables.training.pulse import Pulse
     from trainables.training.state import Checkpointer, TrainState, save_predictions
 
-    values, trial_id = split_params(params)
-    config = TrialConfig(**values)
-    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE)
+    task = files.task
+    pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE, files.glimpsed)
     pulse.stage("loading pictures and weights")
     device = choose_device(task.device)
+    _start(device)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
-    checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id)
+    checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id, files.changed)
     checkpointer.restore(state)
-    answers = AnswerKeeper(Path(task.answers_dir) / f"{trial_id}.npz", state.epoch) if task.answers_dir else None
+    kept = Path(task.answers_dir) / f"{trial_id}.npz"
+    answers = AnswerKeeper(kept, state.epoch, files.changed) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
+    where: Mapping[str, str] = {"node": _this_node()[1], "hardware": hardware_in_words()}
     try:
         for report in fit(state, data, pulse):
             report = replace(report, energy_joules=meter.take())
@@ -107,7 +154,7 @@ def _train(
             if answers is not None:
                 answers.note(state)
             if task.predictions_dir:
-                save_predictions(state, Path(task.predictions_dir) / trial_id)
+                files.changed(save_predictions(state, Path(task.predictions_dir) / trial_id))
             tune.report(
                 {
                     **asdict(report),
@@ -115,8 +162,10 @@ def _train(
                     "micro_batches": state.micro_batches,
                     "resident_bytes": resident_bytes,
                     "confusion": state.evaluation.confusion if state.best_epoch == report.epoch else (),
+                    **where,
                 }
             )
+            where = {}  # said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     except SystemExit:  # by which Ray ends a stopped trial in `tune.report`
         if may_go_on:
@@ -130,6 +179,31 @@ def _train(
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The configuration and the trial_id in what a trial is given."""
     return {name: value for name, value in params.items() if name not in ("trial_id", "task")}, params["trial_id"]
+
+
+def _start(device: torch.device) -> None:
+    """Makes the first tensor there.
+
+    Raises:
+        NodeFaultError: CUDA does not start, whatever the trial.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise NodeFaultError(f"{device} does not start: {typed_reason(error)}") from error
+
+
+@cache
+def _this_node() -> tuple[str, str]:
+    """The node that this process is on: Ray's name of it, and its host name and address."""
+    host = socket.gethostname()
+    if not ray.is_initialized():  # a trial by itself
+        return "", host
+    return ray.get_runtime_context().get_node_id(), f"{host} ({ray.util.get_node_ip_address()})"
 
 
 @cache

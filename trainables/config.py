@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
@@ -13,6 +14,9 @@ SCHEDULES = ("constant", "cosine")
 POLICIES = ("none", "trivial", "rand")
 FORMULATIONS = ("joint", "heads", "separate")
 HEADS = ("zeros", "timm")
+METRICS = ("macro_f1", "accuracy", "balanced_accuracy", "weighted_f1")
+OWN = "own:"
+"""Before the name of a part of the user's own file (`trainables.parts`), wherever one may be named."""
 WARMUP_EPOCHS = 10
 """Epochs that shares of a schedule without an end are of, so that they do not depend on where it ends."""
 EARLIER = {"schedule": "cosine", "head": "timm"}
@@ -53,7 +57,9 @@ class TrialConfig:
     label_smoothing: float = 0.0
     """Mass taken from the true class and spread over all, 0 to 0.5."""
     loss: str = "cross_entropy"
-    """cross_entropy, effective_number (its weighted form), focal or logit_adjusted."""
+    """cross_entropy, effective_number (its weighted form), focal, logit_adjusted, or own:NAME, one of your own."""
+    loss_knob: float = 1.0
+    """Any finite number, for a loss of your own that takes it."""
     effective_beta: float = 0.999
     """Of the effective number of pictures, 0.9 to 0.9999; only with that loss."""
     focal_gamma: float = 2.0
@@ -85,6 +91,10 @@ class TrialConfig:
     """none, trivial (TrivialAugment) or rand (RandAugment), in place of the single photometric operations."""
     policy_magnitude: float = 9.0
     """Strength of rand, 1 to 30."""
+    augmentation: str = "none"
+    """none, or own:NAME, one of your own, after all others and before pictures are mixed."""
+    augmentation_knob: float = 1.0
+    """Any finite number, for an augmentation of your own that takes it."""
     cutmix: float = 0.0
     """Probability that a batch is mixed by CutMix (alpha 1), 0 to 1."""
     mixup: float = 0.0
@@ -95,8 +105,13 @@ class TrialConfig:
         if not self.backbone or not isinstance(self.backbone, str):
             raise ValueError(f"backbone is {self.backbone!r}: it must be the name of a timm model")
         for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(words)}")
+            value = getattr(self, name)
+            if value not in words and not (name in OWN_CHOICES and is_own_name(value)):
+                own = f", or {OWN}NAME for one of your own" if name in OWN_CHOICES else ""
+                raise ValueError(f"{name} is {value!r}: it must be one of {', '.join(words)}{own}")
+        for name in ("loss_knob", "augmentation_knob"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a finite number")
         if not 0 < self.lr <= 1:
             raise ValueError(f"lr is {self.lr!r}: it must be more than 0 and at most 1")
         for name, (low, high) in RANGES.items():
@@ -142,8 +157,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "sampling": SAMPLINGS,
     "policy": POLICIES,
     "formulation": FORMULATIONS,
+    "augmentation": ("none",),
 }
 """Words that `TrialConfig` accepts, by field."""
+OWN_CHOICES = ("loss", "augmentation")
+"""Fields that may name a part of the user's own besides."""
+
+
+def is_own_name(value: object) -> bool:
+    """Whether a value names a part of the user's own, as `own:NAME`."""
+    return isinstance(value, str) and value.startswith(OWN) and value.removeprefix(OWN).isidentifier()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +222,11 @@ class TaskConfig:
     """Where to keep what is answered after every epoch, `<trial_id>/<epoch>.npy`; empty for nowhere."""
     answers_dir: str = ""
     """Where to keep a trial's validation answers of its best epoch, `<trial_id>.npz`; empty for nowhere."""
+    metric: str = "macro_f1"
+    """What is maximized on validation: macro_f1, accuracy, balanced_accuracy, weighted_f1, or own:NAME."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """The file of the user's own parts, where there is one: `file`, its name; `sha256`; and `source`, its text, which a
+    record leaves out."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -215,6 +243,10 @@ class TaskConfig:
         for name, words in (("schedule", SCHEDULES), ("head", HEADS)):
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(words)}")
+        if self.metric not in METRICS and not is_own_name(self.metric):
+            raise ValueError(
+                f"metric is {self.metric!r}: it must be one of {', '.join(METRICS)}, or {OWN}NAME for one of your own"
+            )
         if self.last_epoch is not None and not 1 <= self.last_epoch <= self.epochs:
             raise ValueError(f"last_epoch is {self.last_epoch!r}: it must be between 1 and {self.epochs}")
         if self.batch_size % 2:

@@ -115,6 +115,12 @@ class Epoch:
     """Confusion matrix `(C, C)` if the epoch is the trial's best so far, else empty."""
     is_last: bool = False
     """Whether the trial ends with it, because it has trained all its epochs or is not to go on."""
+    node: str = ""
+    """Machine that the trial is on, with the first epoch there: host name and address."""
+    hardware: str = ""
+    """Processor and GPUs of that machine in words."""
+    pid: int = 0
+    """Process that trained it; 0 where it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +166,9 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
         resident_bytes=result.get("resident_bytes"),
         confusion=result.get("confusion", ()),
         is_last=bool(result.get("done")),
+        node=result.get("node", ""),
+        hardware=result.get("hardware", ""),
+        pid=result.get("pid", 0),
     )
 
 

@@ -23,20 +23,25 @@ def restore(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     """
     hints = get_type_hints(cls)  # without what `Annotated` adds for the command line
     names = [field.name for field in dataclasses.fields(cls) if field.name in values]  # type: ignore[arg-type]
-    return cls(**{name: _restored(hints[name], values[name]) for name in names})
+    return cls(**{name: restored(hints[name], values[name]) for name in names})
 
 
-def _restored(hint: Any, value: Any) -> Any:
+def json_values_fit(hint: Any, value: Any) -> bool:
+    """Whether a JSON value is of the annotated type, as `restored` takes it."""
+    return json_check(hint)(value)
+
+
+def restored(hint: Any, value: Any) -> Any:
     """A JSON value as the type that is asked for; as it is where JSON has that type itself."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         # In the order they are written; a type that JSON has itself goes before one that a text or list stands for.
         chosen = sorted((one for one in arguments if json_check(one)(value)), key=_stands_for_another)
-        return _restored(chosen[0], value) if chosen else value
+        return restored(chosen[0], value) if chosen else value
     if hint is Path and isinstance(value, str):
         return Path(value)
     if origin is tuple and isinstance(value, list):
-        return tuple(_restored(arguments[0], part) for part in value)
+        return tuple(restored(arguments[0], part) for part in value)
     return value
 
 

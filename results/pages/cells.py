@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from results.records.record import BestTrial
-from trainables.config import TaskConfig, TrialConfig
+from trainables.config import TaskConfig, TrialConfig, is_own_name
 from trainables.errors import UserError
 
 _SPECIAL = re.compile(r"[&<>|`*\[\]\\~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -80,7 +80,14 @@ def augmentation(config: TrialConfig) -> str:
     on = [f"{word} {short(value)}" for word in words if (value := getattr(config, word)) > 0]
     if config.policy != "none":
         on.append("TrivialAugment" if config.policy == "trivial" else f"RandAugment {short(config.policy_magnitude)}")
+    if is_own_name(config.augmentation):
+        on.append(own_part(config.augmentation, config.augmentation_knob))
     return ", ".join(on) or "no augmentation"
+
+
+def own_part(name: str, knob: float) -> str:
+    """A part of the user's own, with its knob where that is not 1."""
+    return name if knob == 1 else f"{name} {exact(knob)}"
 
 
 def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
@@ -105,6 +112,8 @@ def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
 
 
 def _loss(config: TrialConfig) -> list[str]:
+    if is_own_name(config.loss):
+        return [f"loss {own_part(config.loss, config.loss_knob)}"]
     return {
         "cross_entropy": [],
         "effective_number": [f"effective number {exact(config.effective_beta)}"],

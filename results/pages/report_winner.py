@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from results.pages.report_figures import ReportFigure, figure_html
+from results.pages.report_figures import WINNER, ReportFigure, figure_html
 from results.records.confusion import load_confusion
 from results.records.progress import Knob, best_so_far, default_of, knobs, shown
 from results.records.record import BestTrial, SearchRun
@@ -22,8 +22,8 @@ from results.statistics.class_scores import class_scores
 from trainables.report import TrialStatus
 from trainables.strict_json import RecordError
 
-WINNER, TRAIN = "#1f3b73", "#d98a1f"
-"""Colours of the winner's and of the validation's line, and of the training's."""
+TRAIN = "#c98016"
+"""Colour of the training's line; the validation's is the winner's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from results.records.cost import search_cost
+from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.trials import TrialHistory, score_of, statuses_of, trials_of
@@ -61,13 +63,22 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         seed=run.task.seed,
         versions=run.versions,
         commit=run.commit,
-        hardware=run.hardware,
+        hardware=trial.hardware or run.hardware,
         search_epochs=cost.epochs,
         epochs_saved=cost.epochs_saved,
         images_trained=cost.images_trained,
         energy_joules=cost.energy_joules,
         compile_seconds=cost.compile_seconds,
+        node=trial.node or None,
+        nodes=nodes_of(trials) or None,
+        answering=answering_record(run, trials, trial.trial_id),
     )
+
+
+def nodes_of(trials: Sequence[TrialHistory]) -> dict[str, dict[str, Any]]:
+    """The machines that trials were on, by name: each with its hardware and the number of its trials."""
+    counts = Counter((trial.node, trial.hardware) for trial in trials if trial.node)
+    return {node: {"hardware": hardware, "trials": count} for (node, hardware), count in sorted(counts.items())}
 
 
 def wall_seconds(folder: Path, names: Collection[str]) -> float:

@@ -38,6 +38,8 @@ class Found:
     """Weights of all members on disk."""
     time_factor: float
     """How many times as long the members take as the best of them alone, by the speed they trained at."""
+    chosen_among: str = ""
+    """What the model could be made of, where limits or a second objective narrowed that; else empty."""
 
     def to_json(self) -> dict[str, Any]:
         """As strict JSON values."""
@@ -62,6 +64,7 @@ def load_found(path: Path) -> Found | None:
     if not path.is_file():
         return None
     values = load_object(path)
-    if values.keys() != {field.name for field in fields(Found)}:
+    since = {"chosen_among"}  # not in what was written before
+    if values.keys() | since != {field.name for field in fields(Found)}:
         raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
     return Found(**values)

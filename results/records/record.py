@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from trainables.config import TaskConfig, TrialConfig
+from trainables.networks.answering_costs import AnsweringCosts
 from trainables.report import EpochReport, TrialStatus
 from trainables.strict_json import RecordError, check_fields, load_object, save_object
 
@@ -67,10 +68,14 @@ class SearchRun:
     """Configurations tried first, the default before all."""
     history: str
     """Where those points come from, in words."""
+    costs: dict[str, Any] = field(default_factory=dict)
+    """What the networks cost to answer, an `AnsweringCosts`; empty where nobody asked."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
         check_date("started", self.started)
+        if self.costs:
+            AnsweringCosts.from_json(self.costs)  # raises if broken
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str = "SearchRun") -> SearchRun:
@@ -79,7 +84,7 @@ class SearchRun:
         Raises:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
-        check_fields(cls, values, where)
+        check_fields(cls, values, where, older=True)
         task = task_config(values["task"], f"{where}: task")
         try:
             return cls(**{**values, "task": task})
@@ -106,7 +111,7 @@ class SearchRun:
             data["source"] = source.rpartition("/")[2]
         return replace(
             self,
-            task=replace(self.task, **_BLANK),
+            task=replace(self.task, **_BLANK, parts=_named(self.task.parts)),
             data=data,
             weights=without_folders(self.weights, source),
             weights_note=without_folders(self.weights_note, source),
@@ -164,7 +169,7 @@ class BestTrial:
     commit: str | None
     """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
     hardware: str
-    """The machine in words."""
+    """The machine that the trial was on, in words; in older records the one that the search was started on."""
     search_epochs: int | None = None
     """Epochs of all trials; this and what follows is None in records from before it was counted."""
     epochs_saved: int | None = None
@@ -180,6 +185,13 @@ class BestTrial:
     not kept."""
     val_corrected: dict[str, Any] | None = None
     """The same of picking the best trial and epoch on other people than those it is scored on."""
+    node: str | None = None
+    """Machine that the trial was on, whose `hardware` this is: host name and address."""
+    nodes: dict[str, Any] | None = None
+    """Every machine that trials of the search were on: its `hardware`, and the number of its `trials`."""
+    answering: dict[str, Any] | None = None
+    """What the trial's network costs to answer, within which limits it was searched, and the Pareto front; None where
+    nobody asked (`results.records.front.answering_record`)."""
 
     def __post_init__(self) -> None:
         check_space(self.space)
@@ -282,8 +294,14 @@ def task_json(task: TaskConfig, without: tuple[str, ...] = ()) -> dict[str, Any]
         "validate_on": list(task.validate_on),
         "attributes": {name: list(by_class) for name, by_class in task.attributes.items()},
         "weights": dict(task.weights),
+        "parts": dict(task.parts) if not without else _named(task.parts),
     }
     return {name: value for name, value in values.items() if name not in without}
+
+
+def _named(parts: Mapping[str, str]) -> dict[str, str]:
+    """A file of parts by name and hash, without its text."""
+    return {key: value.rpartition("/")[2] for key, value in parts.items() if key != "source"}
 
 
 def fields_json(instance: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ else is an error. The folder of a re-training has the same logs and no `run.json
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
@@ -62,6 +63,11 @@ class RunFolder:
     def split_csv(self) -> Path:
         """The side of every picture."""
         return self.path / "split.csv"
+
+    @property
+    def parts_py(self) -> Path:
+        """A copy of the user's own parts, where there are any."""
+        return self.path / "parts.py"
 
     @property
     def trials_jsonl(self) -> Path:
@@ -246,6 +252,17 @@ def load_run(run_dir: Path) -> SearchRun:
             f"({', '.join(siblings) or 'none'}), or start a search with search/run.py"
         )
     return SearchRun.from_json(load_object(path), str(path))
+
+
+ADDRESS_FILE = "address.txt"
+"""In a folder of runs that is mirrored: where to."""
+
+
+def address_of(runs_dir: Path) -> str | None:
+    """Where a folder of runs is mirrored to, as in `s3://bucket/folder`; None for a folder like any other."""
+    with contextlib.suppress(OSError):
+        return (runs_dir / ADDRESS_FILE).read_text().strip() or None
+    return None
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

@@ -18,6 +18,8 @@ STARTED = "started"
 """Event of a trial that begins, or goes on."""
 REPEATED = "repeated"
 """Event of an epoch that is trained again after a restart, whose line is there already."""
+PLACED = "placed"
+"""Event of a trial that has trained its first epoch on a machine, with its `node`, `hardware` and process `pid`."""
 
 _REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
 _WORDS = tuple(TrialStatus)
@@ -37,12 +39,21 @@ class TrialHistory:
     """Its state, by the last thing known of it."""
     reason: str | None
     """Why it failed or was stopped, if that was said."""
+    node: str = ""
+    """Machine that it was on last: host name and address; empty where that was not said."""
+    hardware: str = ""
+    """Processor and GPUs of that machine in words."""
 
     @property
     def best(self) -> EpochReport | None:
         """The report with the highest finite macro-F1, the first of equals; None if there is none."""
         finite = (report for report in self.reports if math.isfinite(score_of(report)))
         return max(finite, key=score_of, default=None)
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether a loss was no number any more: with the same numbers it would be so again."""
+        return any(report.diverged for report in self.reports)
 
 
 def score_of(report: EpochReport) -> float:
@@ -74,6 +85,7 @@ def trials_of(epochs: Sequence[Line], events: Sequence[Line]) -> list[TrialHisto
         report = _report(line)
         reports.setdefault(line.trial_id, {})[report.epoch] = report
     statuses = statuses_of(epochs, events)
+    places = {event.trial_id: event.values for event in events if _turn(event) == PLACED}
     histories = []
     for trial_id in sorted(configs):
         status, reason = statuses.get(trial_id, (TrialStatus.RUNNING, None))
@@ -85,6 +97,8 @@ def trials_of(epochs: Sequence[Line], events: Sequence[Line]) -> list[TrialHisto
                 reports=tuple(by_epoch[epoch] for epoch in sorted(by_epoch)),
                 status=status,
                 reason=reason,
+                node=str(places.get(trial_id, {}).get("node", "")),
+                hardware=str(places.get(trial_id, {}).get("hardware", "")),
             )
         )
     return histories

@@ -1,17 +1,20 @@
-"""Macro-F1 on new people for the same minutes: a search against its own default configuration trained alone.
+"""Macro-F1 on new people for the same minutes: a search, its own default configuration alone, and the plain script.
 
     python scripts/benchmarks/per_hour.py --data DIR --minutes 5 15 --seeds 0 1 2
 
-Both have the same pictures, sides, weights, cores and wall time, from the start of the process to its end. The search
+All have the same pictures, sides, weights, cores and wall time, from the start of the process to its end. The search
 is the command that a user types, with `--time-budget`, and what is scored is the model that it leaves. The default is
 trained by our own train loop on all cores until the time is over; its best epoch on validation is what is scored, and
-with it the best so far of every minute before. They take turns, so that whatever else the machine does falls on both.
+with it the best so far of every minute before. The plain script is `plain_trial.py`, Ray's and PyTorch's documentation
+in one file, with the same network pretrained, and its best checkpoint on validation is what is scored. They take turns,
+so that whatever else the machine does falls on all.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -56,9 +59,10 @@ def compare(
     space: str = "efficientnet",
     backbones: str = "",
     image_size: int = 64,
+    plain_epochs: int = 10,
     work: Path = Path("per-hour"),
 ) -> None:
-    """Compare a search with its default configuration, and write `<out>.json` and `<out>.md`.
+    """Compare a search with its default configuration and the plain script; writes `<out>.json` and `<out>.md`.
 
     Args:
         data: Labelled pictures.
@@ -68,6 +72,7 @@ def compare(
         space: Of the search.
         backbones: Only these of the space.
         image_size: Pixels.
+        plain_epochs: Epochs of a trial of the plain script that its ASHA does not stop; 0 leaves the script out.
         work: Folder for runs, cache and records.
     """
     numbers: list[dict[str, Any]] = (
@@ -81,7 +86,10 @@ def compare(
             name = f"{data.name}-{budget:g}m-seed{seed}"
             searched = search_for(data, name, budget * 60, seed, space, backbones, image_size, work)
             alone = default_for(work / "runs" / name, budget * 60, work / f"{name}.json")
-            numbers.append({"data": data.name, "minutes": budget, "seed": seed, "search": searched, "alone": alone})
+            row = {"data": data.name, "minutes": budget, "seed": seed, "search": searched, "alone": alone}
+            if plain_epochs:
+                row["plain"] = plain_script_for(work / "runs" / name, budget * 60, plain_epochs, work / f"{name}-plain")
+            numbers.append(row)
             out.parent.mkdir(parents=True, exist_ok=True)
             out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
             out.with_suffix(".md").write_text(render(numbers))
@@ -127,6 +135,25 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:
     subprocess.run(command, check=True, env=environment)
     found: dict[str, Any] = json.loads(out.read_text())
     return found
+
+
+def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> dict[str, Any]:
+    """The plain script on the sides and with the first network of a run, one trial a core.
+
+    It has no time budget of its own but Ray's, which counts from the start of the tuning; what it takes beyond is said.
+    """
+    run = load_run(run_dir)
+    backbone = run.points[0]["backbone"]
+    score = out.with_suffix(".json")
+    command = [sys.executable, ROOT / "scripts" / "benchmarks" / "plain_trial.py", "--split", run_dir / "split.csv"]
+    command += ["--backbone", backbone, "--weights", run.task.weights.get(backbone, ""), "--epochs", epochs]
+    command += ["--image-size", run.task.image_size, "--batch-size", run.task.batch_size, "--score", score]
+    command += ["--concurrency", usable_cores(), "--storage", out, "--time-budget", f"{seconds:g}"]
+    started = time.monotonic()
+    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    found: dict[str, Any] = json.loads(score.read_text())
+    shutil.rmtree(out)  # a checkpoint an epoch
+    return {**found, "seconds": time.monotonic() - started}
 
 
 def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
@@ -178,6 +205,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
                 f"{minutes:g}",
                 str(len(chosen)),
                 f"{mean(row['alone']['f1'] for row in chosen):.3f}",
+                _mean_of("plain", chosen),
                 f"{mean(row['search']['f1'] for row in chosen):.3f}",
                 f"{mean(differences):+.3f}{_interval(differences)}",
                 f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
@@ -186,10 +214,16 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
             )
         )
     head = (
-        *("data", "minutes", "seeds", "default alone", "search", "difference [95%]"),
+        *("data", "minutes", "seeds", "default alone", "plain script", "search", "search - alone [95%]"),
         *("epochs alone", "epochs of the search", "networks in the model"),
     )
     return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{render_markdown_table(head, rows)}\n"
+
+
+def _mean_of(arm: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The mean score of an arm that not every row has."""
+    scores = [row[arm]["f1"] for row in rows if arm in row]
+    return f"{mean(scores):.3f}" if scores else ""
 
 
 def _interval(values: Sequence[float]) -> str:

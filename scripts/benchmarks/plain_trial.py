@@ -5,12 +5,14 @@
 A `Dataset` opens a file a picture, torchvision's transforms work on Pillow pictures, a `DataLoader` feeds the network,
 and Ray Tune runs `OptunaSearch` and `ASHAScheduler` at their defaults, a process a trial, a checkpoint an epoch
 (docs.ray.io "How to use Tune with PyTorch", pytorch.org "Transfer Learning Tutorial"). Nothing here is meant to be
-fast. It prints the best trial and the epochs it trained, and takes minutes where a search of ours takes one.
+fast. It prints the best trial and the epochs it trained, and takes minutes where a search of ours takes one. With
+`--score` it also writes what its best checkpoint scores on the side that nothing was trained or chosen on.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 import tempfile
@@ -44,12 +46,15 @@ def tune_trials(
     workers: int = 0,
     grace_period: Annotated[int, tyro.conf.arg(help_behavior_hint="(default: 1, as in Ray)")] = 1,
     storage: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: ~/ray_results)")] = "",
+    weights: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: random ones)")] = "",
+    time_budget: float | None = None,
+    score: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: nowhere)")] = "",
 ) -> None:
     """Tune as the documentation suggests.
 
     Args:
         split: CSV with the columns path,label,split; paths are absolute, the sides used are train and val.
-        backbone: timm name, with random weights.
+        backbone: timm name.
         image_size: Side of the square picture, in pixels.
         batch_size: Pictures in a training batch.
         epochs: Epochs of a trial that ASHA does not stop.
@@ -58,7 +63,11 @@ def tune_trials(
         workers: DataLoader processes of each of a trial's two loaders.
         grace_period: Epochs before ASHA may stop a trial.
         storage: Where Ray keeps results and checkpoints.
+        weights: File of pretrained weights for the backbone.
+        time_budget: Seconds of tuning; as many trials as fit are tried then. (default: all trials)
+        score: JSON file for what the best checkpoint scores on the test side.
     """
+    import pandas as pd
     import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
@@ -72,6 +81,7 @@ def tune_trials(
         "batch_size": batch_size,
         "epochs": epochs,
         "workers": workers,
+        "weights": weights,
     }
     space = {
         "lr": tune.loguniform(1e-4, 1e-2),
@@ -88,7 +98,9 @@ def tune_trials(
         tune_config=tune.TuneConfig(
             metric="val_f1",
             mode="max",
-            num_samples=trials,
+            num_samples=trials if time_budget is None else -1,
+            time_budget_s=time_budget,
+            max_concurrent_trials=concurrency,
             search_alg=OptunaSearch(),
             scheduler=ASHAScheduler(max_t=epochs, grace_period=grace_period),
         ),
@@ -97,16 +109,27 @@ def tune_trials(
     results = tuner.fit()
     if results.errors:
         raise results.errors[0]
+    epochs_trained = int(results.get_dataframe().get("training_iteration", pd.Series(dtype=int)).sum())
+    if not epochs_trained:
+        print("no trial came to the end of an epoch")
+        if score:
+            Path(score).write_text(json.dumps({"f1": 0.0, "epochs": 0}), encoding="utf-8")
+        return
     best = results.get_best_result()
     assert best.metrics is not None
     print(f"best macro-F1 {best.metrics['val_f1']:.4f} with {best.config}")
-    print(f"epochs trained: {int(results.get_dataframe()['training_iteration'].sum())}")
+    print(f"epochs trained: {epochs_trained}")
     ray.shutdown()
+    if score:
+        best = results.get_best_result(scope="all")
+        assert best.best_checkpoints and best.config is not None
+        checkpoint = max(best.best_checkpoints, key=lambda each: each[1]["val_f1"])[0]
+        found = {"f1": score_checkpoint(checkpoint.path, best.config, settings), "epochs": epochs_trained}
+        Path(score).write_text(json.dumps(found), encoding="utf-8")
 
 
 def train_trial(config: dict[str, Any], settings: dict[str, Any]) -> None:
     """One trial, as the tutorials write it."""
-    import timm
     import torch
     from ray import tune
     from sklearn.metrics import f1_score
@@ -123,24 +146,14 @@ def train_trial(config: dict[str, Any], settings: dict[str, Any]) -> None:
             transforms.Normalize(MEAN, STD),
         ]
     )
-    val_transform = transforms.Compose(
-        [
-            transforms.Resize(round(size * 8 / 7)),
-            transforms.CenterCrop(size),
-            transforms.ToTensor(),
-            transforms.Normalize(MEAN, STD),
-        ]
-    )
     options: dict[str, Any] = {"batch_size": settings["batch_size"], "num_workers": settings["workers"]}
     train_set: Any = Pictures(settings["split"], "train", train_transform)
-    val_set: Any = Pictures(settings["split"], "val", val_transform)
+    val_set: Any = Pictures(settings["split"], "val", evaluation_transform(size))
     train_loader: DataLoader = DataLoader(train_set, shuffle=True, drop_last=True, **options)
     val_loader: DataLoader = DataLoader(val_set, **options)
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = timm.create_model(settings["backbone"], num_classes=len(train_set.classes), drop_rate=config["dropout"]).to(
-        device
-    )
+    model = build_network(settings, len(train_set.classes), config["dropout"]).to(device)
     criterion = nn.CrossEntropyLoss(label_smoothing=config["label_smoothing"])
     optimizer = torch.optim.AdamW(model.parameters(), lr=config["lr"], weight_decay=config["weight_decay"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings["epochs"])
@@ -156,17 +169,67 @@ def train_trial(config: dict[str, Any], settings: dict[str, Any]) -> None:
             train_loss += loss.item()
         schedule.step()
         model.eval()
-        answers, truths = [], []
-        with torch.no_grad():
-            for pictures, labels in val_loader:
-                answers += model(pictures.to(device)).argmax(1).tolist()
-                truths += labels.tolist()
+        truths, answers = answer(model, val_loader, device)
         with tempfile.TemporaryDirectory() as folder:
             torch.save((model.state_dict(), optimizer.state_dict()), Path(folder) / "checkpoint.pt")
             tune.report(
                 {"val_f1": f1_score(truths, answers, average="macro"), "train_loss": train_loss / len(train_loader)},
                 checkpoint=tune.Checkpoint.from_directory(folder),
             )
+
+
+def build_network(settings: dict[str, Any], num_classes: int, dropout: float) -> Any:
+    """The network, pretrained where there is a file of weights."""
+    import timm
+
+    file = settings["weights"]
+    overlay = {"file": file} if file else None
+    return timm.create_model(
+        settings["backbone"],
+        pretrained=bool(file),
+        pretrained_cfg_overlay=overlay,
+        num_classes=num_classes,
+        drop_rate=dropout,
+    )
+
+
+def evaluation_transform(size: int) -> Any:
+    """Resize, middle, normalize: as the tutorials write it."""
+    from torchvision import transforms
+
+    return transforms.Compose(
+        [
+            transforms.Resize(round(size * 8 / 7)),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+
+
+def answer(model: Any, loader: Any, device: Any) -> tuple[list[int], list[int]]:
+    """Truths and answers of a network in evaluation mode."""
+    import torch
+
+    truths, answers = [], []
+    with torch.no_grad():
+        for pictures, labels in loader:
+            answers += model(pictures.to(device)).argmax(1).tolist()
+            truths += labels.tolist()
+    return truths, answers
+
+
+def score_checkpoint(folder: str, config: dict[str, Any], settings: dict[str, Any]) -> float:
+    """Macro-F1 of a checkpoint on the test side."""
+    import torch
+    from sklearn.metrics import f1_score
+    from torch.utils.data import DataLoader
+
+    test_set: Any = Pictures(settings["split"], "test", evaluation_transform(settings["image_size"]))
+    model = build_network({**settings, "weights": ""}, len(test_set.classes), config["dropout"])
+    model.load_state_dict(torch.load(Path(folder) / "checkpoint.pt", weights_only=True)[0])
+    truths, answers = answer(model.eval(), DataLoader(test_set, batch_size=settings["batch_size"]), "cpu")
+    return float(f1_score(truths, answers, average="macro"))
 
 
 class Pictures:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
 from trainables.checkpoints import BEST, LAST
@@ -16,7 +17,7 @@ from trainables.report import Epoch, TrialStatus
 
 
 class CheckpointKeeper(TrialListener):
-    """Deletes the checkpoints of trials that have ended, but for the best weights of the best few.
+    """Deletes the checkpoints of trials that have ended, but for the best weights of the best few, and of a front.
 
     A training without validation, whose weights are what it is for, counts as the best of all.
     """
@@ -26,6 +27,7 @@ class CheckpointKeeper(TrialListener):
         checkpoint_dir: Path | str,
         keep: int,
         earlier: Sequence[TrialHistory] = (),
+        cost_of: Callable[[Mapping[str, Any]], float] | None = None,
         *,
         may_go_on: bool = False,
     ) -> None:
@@ -35,6 +37,8 @@ class CheckpointKeeper(TrialListener):
             checkpoint_dir: Holds a folder per trial.
             keep: Trials whose best weights stay.
             earlier: Trials of earlier starts.
+            cost_of: What the network of a configuration costs to answer, where that counts beside the score: the trials
+                on the front stay beside the best few, unless none shall.
             may_go_on: Whether a trial that was stopped may still go on before the search ends: the best few then keep
                 their states as long.
         """
@@ -44,6 +48,8 @@ class CheckpointKeeper(TrialListener):
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
         self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
         self._cleared: set[str] = set()
+        self._cost_of = cost_of
+        self._costs = {trial.trial_id: cost_of(vars(trial.config)) for trial in earlier} if cost_of else {}
 
     def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Lets a trial that was stopped and goes on keep what it goes on from."""
@@ -54,6 +60,8 @@ class CheckpointKeeper(TrialListener):
         """Takes in the best score so far."""
         report = epoch.report
         self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
+        if self._cost_of is not None:
+            self._costs[trial_id] = self._cost_of(config)
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """Makes room; a trial that goes on later keeps what it goes on from."""
@@ -81,9 +89,12 @@ class CheckpointKeeper(TrialListener):
                 self._cleared.add(trial_id)
 
     def _kept(self) -> list[str]:
-        """The best few of the trials that have ended."""
+        """The best few of the trials that have ended, and those on the front."""
         scored = [(-score, trial_id) for trial_id, score in self._ended.items() if score > -math.inf]
-        return [trial_id for _, trial_id in heapq.nsmallest(self._keep, scored)]
+        best = [trial_id for _, trial_id in heapq.nsmallest(self._keep, scored)]
+        if self._cost_of is None or not self._keep:
+            return best
+        return [*best, *undominated((trial_id, -score, self._costs[trial_id]) for score, trial_id in scored)]
 
 
 def _score(trial: TrialHistory) -> float:

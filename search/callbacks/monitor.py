@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from ray.tune import Callback
@@ -28,6 +28,7 @@ def build_monitor(
     stop: StopRequest,
     earlier: Sequence[TrialHistory] = (),
     handed_out_again: Container[str] = (),
+    cost_of: Callable[[Mapping[str, Any]], float] | None = None,
 ) -> Monitor:
     """All that a run's trials leave on disk: logs first, then curves, then weights.
 
@@ -40,11 +41,12 @@ def build_monitor(
         stop: Told when something cannot be written, or when all trials fail alike.
         earlier: Trials of earlier starts, from the logs. The curves of those that go on are drawn anew.
         handed_out_again: Ray's names of trials whose worker died before they began: nothing happened yet.
+        cost_of: As in `CheckpointKeeper`.
     """
     listeners = (
         RunLog(folder, task.classes, stop, earlier),
         TensorBoard(folder, task.classes, stop, earlier),
-        CheckpointKeeper(task.checkpoint_dir, keep, earlier, may_go_on=math.isfinite(stop.seconds_left)),
+        CheckpointKeeper(task.checkpoint_dir, keep, earlier, cost_of, may_go_on=math.isfinite(stop.seconds_left)),
         FailuresAlike(stop, earlier),
     )
     return Monitor(listeners, task.epochs, stop, earlier, handed_out_again)

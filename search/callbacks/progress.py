@@ -10,13 +10,12 @@ from typing import Any
 
 from ray.tune import Callback
 from rich.console import Console, RenderableType
-from rich.live import Live
 
 from results.records.trials import TrialHistory
 from search.callbacks.listener import num_epochs, status_after
 from search.callbacks.live_table import LiveTable, Row
 from search.stop import StopRequest
-from search.terminal import clock, idle, is_quiet, is_verbose, say, started_at
+from search.terminal import clock, drawing, idle, is_verbose, say, started_at
 from trainables.classifier import split_params
 from trainables.report import Failure, NotBegun, TrialStatus, outcome_of
 
@@ -69,9 +68,7 @@ class Progress(Callback):
         self._trained_seconds = 0.0
         self._is_verbose = is_verbose(console)
         self._table = LiveTable(console, checkpoint_dir)
-        self._live: Live | None = None
-        if console.is_terminal and not is_quiet(console):
-            self._live = Live(console=console, refresh_per_second=TICKS_PER_SECOND, get_renderable=self._draw)
+        self._live = drawing(console, self._draw, per_second=TICKS_PER_SECOND)
 
     def begin(self) -> None:
         """Begins to draw the live table, where there is a terminal: it ticks from now on, whatever happens."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
-from results.records.trials import REPEATED, STARTED, TrialHistory
+from results.records.trials import PLACED, REPEATED, STARTED, TrialHistory
 from search.callbacks.listener import TrialListener
 from search.stop import StopRequest
 from trainables.report import Epoch, TrialStatus
@@ -41,6 +41,7 @@ class RunLog(TrialListener):
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Writes the line of the epoch, the first one with the configuration."""
         self._note_parts(trial_id, epoch)
+        self._note_place(trial_id, epoch)
         first = trial_id not in self._described
         self._described.add(trial_id)
         if status == TrialStatus.INTERRUPTED:  # which is the search's affair: the event says it
@@ -52,6 +53,7 @@ class RunLog(TrialListener):
     def repeats(self, trial_id: str, epoch: Epoch) -> None:
         """Notes that it happened; the line is there already."""
         self._note_parts(trial_id, epoch)
+        self._note_place(trial_id, epoch)
         self._event(trial_id, REPEATED, epoch=epoch.report.epoch)
         self._keep_confusion(trial_id, epoch)
 
@@ -65,6 +67,11 @@ class RunLog(TrialListener):
         if parts != self._parts.setdefault(trial_id, 1):
             self._parts[trial_id] = parts
             self._event(trial_id, "micro_batches", f"out of memory with whole batches, goes on in {parts} parts")
+
+    def _note_place(self, trial_id: str, epoch: Epoch) -> None:
+        """Notes the machine and process that a trial is on, with the first epoch after each start."""
+        if epoch.node:
+            self._event(trial_id, PLACED, node=epoch.node, hardware=epoch.hardware, pid=epoch.pid)
 
     def _keep_confusion(self, trial_id: str, epoch: Epoch) -> None:
         """Writes the confusion matrix of a trial's best epoch so far."""

@@ -18,16 +18,19 @@ from trainables.report import Epoch, outcome_of
 class Remember(Callback):
     """Ray Tune's callback that keeps speed and peak memory by backbone, image size, batch, precision and compiling."""
 
-    def __init__(self, task: TaskConfig, cache_dir: Path) -> None:
+    def __init__(self, task: TaskConfig, cache_dir: Path, *, one_machine: bool = True) -> None:
         """Writes into the facts of this cache folder.
 
         Args:
             task: What the trials share.
             cache_dir: Folder of the cache.
+            one_machine: Whether trials are on this machine; else each is remembered by the kind of its node.
         """
+        self._one_machine = one_machine
         self._task = task
         self._cache_dir = cache_dir
         self._took: dict[str, TrialFacts] = {}
+        self._hardware: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray pickles callbacks for a restore of its own, and a run is resumed from its logs."""
@@ -39,6 +42,8 @@ class Remember(Callback):
         """Takes in an epoch of a trial that trains whole batches through one network."""
         config, trial_id = split_params(trial.config)
         epoch = outcome_of(result)
+        if isinstance(epoch, Epoch) and epoch.hardware and not self._one_machine:
+            self._hardware[trial_id] = epoch.hardware
         if (
             not isinstance(epoch, Epoch)
             or epoch.micro_batches > 1
@@ -59,4 +64,5 @@ class Remember(Callback):
         took = self._took.pop(trial_id, None)
         if took is not None and took.images_per_second > 0:
             with suppress(OSError):  # what is not remembered is estimated
-                remember_trial(TrialSetting.of(config["backbone"], self._task), self._cache_dir, took)
+                setting = TrialSetting.of(config["backbone"], self._task, self._hardware.pop(trial_id, ""))
+                remember_trial(setting, self._cache_dir, took)

@@ -37,6 +37,8 @@ class Patience:
     """Before a trial whose process has computed nothing in all that time is ended, to go on in another."""
     stuck_seconds: float = 3600.0
     """Before a search on one machine is ended in which no trial runs."""
+    end_seconds: float = 5.0
+    """Before a search is ended that was asked to end and in which trials only wait to begin."""
     driver_seconds: float = 120.0
     """Before it is said where the search's own process is, should that not get on."""
 
@@ -124,7 +126,7 @@ class Watchdog(Callback):
         """Looks at every trial that runs; ends what cannot end.
 
         Raises:
-            StuckError: No trial has run for too long.
+            StuckError: No trial has run for too long, or the search shall end and none runs that could end with it.
         """
         self._driver.step()
         now = self._clock.tick()
@@ -134,6 +136,8 @@ class Watchdog(Callback):
         waiting = [trial for trial in trials if trial.status == Trial.PENDING]
         if running or not waiting:
             self._quiet = _Heard(now)
+        elif self._stop.reason is not None and now - self._quiet.at >= self._patience.end_seconds:
+            raise StuckError(self._stop.reason)
         else:
             self._look_at_none(waiting[0], now)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import optuna
 
+from results.records.front import answering, second_objective
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.engine.costs import EpochCosts
 from search.engine.last_steps import LastSteps
+from search.engine.pareto import SecondObjective
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
@@ -20,9 +22,16 @@ from spaces import Space
 from trainables.checkpoints import LAST
 from trainables.report import METRIC, MODE, TrialStatus
 
-DEFAULT_TRIAL = "00000"
-"""The first trial is the default configuration. It is trained to its end in every search, so that a search is measured
-by it; whoever stops it at a rung promises more than a comparison of first epochs can hold."""
+MOST_SPARED = 4
+"""Trials that are trained to their end whatever they show."""
+
+
+def second_of(run: SearchRun) -> SecondObjective | None:
+    """What counts beside the score in a run; None if nothing does."""
+    name, costs = second_objective(run), answering(run)
+    if name is None or costs is None:
+        return None
+    return SecondObjective(name, {(each.backbone, each.formulation): each.named(name) for each in costs.networks})
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,7 @@ def build_engine(
             budget, whether it is resumed with one or not: its proposals stay what they would have been.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    second = second_of(run)
     searcher = build_searcher(
         space.suggest,
         metric=METRIC,
@@ -65,6 +75,7 @@ def build_engine(
         storage=folder.study_journal,
         study_name=folder.path.name,
         costs=EpochCosts(networks or {}) if counts_seconds(run) else None,
+        second=second,
     )
     scheduler = build_scheduler(
         metric=METRIC,
@@ -72,7 +83,8 @@ def build_engine(
         max_epochs=run.task.epochs,
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
-        spared=(DEFAULT_TRIAL,),
+        spared=spared_trials(run, study),
+        cost_of=None if second is None else second.cost,
     )
     for trial in earlier:
         values = [getattr(report, METRIC) for report in trial.reports]
@@ -84,7 +96,7 @@ def build_engine(
             reason=trial.reason,
             seconds=[report.seconds for report in trial.reports],
         )
-        scheduler.adopt(trial.trial_id, values)
+        scheduler.adopt(trial.trial_id, values, vars(trial.config))
     last_steps = None
     if counts_seconds(run):
         checkpoints = Path(run.task.checkpoint_dir)
@@ -97,3 +109,13 @@ def build_engine(
 def counts_seconds(run: SearchRun) -> bool:
     """Whether a search was begun with a time budget, so that seconds are what it has to spend."""
     return run.options.get("time_budget") is not None
+
+
+def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:
+    """The trials that no rung stops: those that begin at once, if their configurations are known to be good.
+
+    The first is the default configuration, by which a search is measured. What begins beside it has nobody to be
+    compared with yet but the default at its first epochs, which says little (docs/recipe.md); together they answer
+    better than either.
+    """
+    return [f"{number:05d}" for number in range(min(study.concurrency, len(run.points), MOST_SPARED))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def build_scheduler(
     grace_period: int | None = None,
     reduction_factor: float | None = None,
     spared: Collection[str] = (),
+    cost_of: Callable[[Mapping[str, Any]], float] | None = None,
 ) -> RungScheduler:
     """Builds the scheduler of one search.
 
@@ -35,6 +36,8 @@ def build_scheduler(
         grace_period: Epochs before a trial can be stopped; by default from `max_epochs` (`default_grace_period`).
         reduction_factor: One trial in so many goes on at each rung, and rungs are that factor apart; by default 3.
         spared: Trials that count at the rungs and are not stopped there.
+        cost_of: What the network of a configuration costs to answer, where that counts: a trial is then compared only
+            with trials that are not dearer.
     """
     return RungScheduler(
         metric=metric,
@@ -43,6 +46,7 @@ def build_scheduler(
         grace_period=default_grace_period(max_epochs) if grace_period is None else grace_period,
         reduction_factor=DEFAULT_REDUCTION_FACTOR if reduction_factor is None else reduction_factor,
         spared=spared,
+        cost_of=cost_of,
     )
 
 
@@ -58,6 +62,7 @@ class RungScheduler(FIFOScheduler):
         grace_period: int,
         reduction_factor: float,
         spared: Collection[str] = (),
+        cost_of: Callable[[Mapping[str, Any]], float] | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -77,6 +82,8 @@ class RungScheduler(FIFOScheduler):
         }
         self._best: dict[str, float] = {}
         self._spared = frozenset(spared)
+        self._cost_of = cost_of
+        self._costs: dict[str, float] = {}
 
     @property
     def rungs(self) -> dict[int, dict[str, float]]:
@@ -90,6 +97,7 @@ class RungScheduler(FIFOScheduler):
         """Decides after an epoch whether the trial goes on."""
         if "training_iteration" not in result or self._metric not in result:
             return TrialScheduler.CONTINUE
+        self._note_cost(trial_name(trial), getattr(trial, "config", None))
         return self._decide(trial_name(trial), int(result["training_iteration"]), result[self._metric])
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
@@ -102,8 +110,9 @@ class RungScheduler(FIFOScheduler):
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Keeps the rungs as they are."""
 
-    def adopt(self, trial_id: str, values: Sequence[float]) -> None:
-        """Takes in the values after each epoch of a trial of an earlier start."""
+    def adopt(self, trial_id: str, values: Sequence[float], config: Mapping[str, Any] | None = None) -> None:
+        """Takes in the values after each epoch of a trial of an earlier start, and its configuration if costs count."""
+        self._note_cost(trial_id, config)
         for epoch, value in enumerate(values, start=1):
             self._decide(trial_id, epoch, value)
 
@@ -137,9 +146,20 @@ class RungScheduler(FIFOScheduler):
             return TrialScheduler.CONTINUE
         values = self._rungs[rung]
         values[trial_id] = best
+        values = self._not_dearer(trial_id, values)
         better = sum(value > best for value in values.values())
         goes_on = better < max(1, int(len(values) / self._reduction_factor))
         return TrialScheduler.CONTINUE if goes_on or trial_id in self._spared else TrialScheduler.STOP
+
+    def _note_cost(self, trial_id: str, config: Mapping[str, Any] | None) -> None:
+        if self._cost_of is not None and trial_id not in self._costs:
+            self._costs[trial_id] = self._cost_of(config or {})
+
+    def _not_dearer(self, trial_id: str, values: dict[str, float]) -> dict[str, float]:
+        """Of the trials of a rung those that a trial is compared with, itself among them."""
+        if self._cost_of is None:
+            return values
+        return {name: value for name, value in values.items() if self._costs[name] <= self._costs[trial_id]}
 
     def _rung(self, epoch: int, diverged: bool) -> int | None:
         """The rung that a trial stands on at an epoch; for a diverged one the rung it was on its way to."""

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values
+from search.engine.pareto import SecondObjective
 from search.engine.sampler import Price, Seen, propose
 from search.engine.study_journal import SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
@@ -42,6 +43,7 @@ def build_searcher(
     points: Iterable[Mapping[str, Any]] = (),
     storage: Path | str | None = None,
     study_name: str = STUDY_NAME,
+    second: SecondObjective | None = None,
     costs: EpochCosts | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
@@ -58,6 +60,7 @@ def build_searcher(
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
         storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
+        second: What counts beside the metric; None if nothing does.
         costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
     """
     return StudySearcher(
@@ -69,6 +72,7 @@ def build_searcher(
         points=points,
         storage=storage,
         study_name=study_name,
+        second=second,
         costs=costs,
     )
 
@@ -87,6 +91,7 @@ class StudySearcher(Searcher):
         points: Iterable[Mapping[str, Any]] = (),
         storage: Path | str | None = None,
         study_name: str = STUDY_NAME,
+        second: SecondObjective | None = None,
         costs: EpochCosts | None = None,
     ) -> None:
         if mode not in ("max", "min"):
@@ -103,7 +108,9 @@ class StudySearcher(Searcher):
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
         self._costs = costs
-        self._record = StudyRecord(None if storage is None else Path(storage), study_name, mode)
+        self._second = second
+        path = None if storage is None else Path(storage)
+        self._record = StudyRecord(path, study_name, mode, None if second is None else second.name)
 
     # What Ray calls
 
@@ -253,6 +260,7 @@ class StudySearcher(Searcher):
         user_attrs: dict[str, Any],
     ) -> SearchTrial:
         trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
+        trial.cost = None if self._second is None else self._second.cost(config)
         self._trials[trial_id] = trial
         return trial
 
@@ -341,7 +349,12 @@ class StudySearcher(Searcher):
         return {name: known[name] for name in ranges}, ranges, replayed.user_attrs
 
     def _sample(self, number: int) -> tuple[Any, ...]:
-        trial = propose(self._space, self._seen(), np.random.default_rng([self._seed, number]), self._price())
+        rng, seen = np.random.default_rng([self._seed, number]), self._seen()
+        if self._second is not None:
+            trials = self._trials.values()
+            failed = [trial.state == TrialStatus.FAILED for trial in trials]
+            seen = self._second.weighed(seen, [trial.config for trial in trials], failed, rng)
+        trial = propose(self._space, seen, rng, self._price())
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
         return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
 

@@ -57,6 +57,8 @@ class SearchTrial:
     reason: str | None = None
     started: datetime.datetime = field(default_factory=datetime.datetime.now)
     ended: datetime.datetime | None = None
+    cost: float | None = None
+    """Of the second objective, which is minimized; None where there is none."""
 
     @cached_property
     def placed(self) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
@@ -72,12 +74,24 @@ class StudyRecord:
     a later event writes all of it again.
     """
 
-    def __init__(self, path: Path | None, name: str, mode: str) -> None:
+    def __init__(self, path: Path | None, name: str, mode: str, second: str | None = None) -> None:
+        """Writes nothing yet.
+
+        Args:
+            path: The journal; None for memory.
+            name: Of the study.
+            mode: "max" or "min", of the metric.
+            second: Name of what is minimized beside it; None if nothing is.
+        """
         self.stale = True
         self._not_before = 0.0
         self._path = path
         self._name = name
-        self._direction = StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
+        self._directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE]
+        self._metrics = [METRIC]
+        if second is not None:
+            self._directions.append(StudyDirection.MINIMIZE)
+            self._metrics.append(second)
         self._storage: BaseStorage = InMemoryStorage()
         self._ids: dict[str, int] = {}
 
@@ -151,10 +165,10 @@ class StudyRecord:
         self.stale = False
 
     def _fill(self, storage: BaseStorage, trials: list[SearchTrial]) -> None:
-        storage.create_new_study([self._direction], self._name)
+        storage.create_new_study(self._directions, self._name)
         with warnings.catch_warnings():  # that its interface may change is for us to know
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            optuna.load_study(study_name=self._name, storage=storage).set_metric_names([METRIC])
+            optuna.load_study(study_name=self._name, storage=storage).set_metric_names(self._metrics)
         self._storage, self._ids = storage, {}
         for trial in trials:
             self._write(trial)
@@ -208,7 +222,10 @@ class UnsyncedJournal(BaseJournalBackend):
 
 
 def _frozen(trial: SearchTrial) -> FrozenTrial:
-    """A trial as the study holds it: COMPLETE with its best value, PRUNED with its last, FAIL with none."""
+    """A trial as the study holds it: COMPLETE with its best value, PRUNED with its last, FAIL with none.
+
+    A study of two objectives has the cost as the second value.
+    """
     value = None
     if trial.state == TrialStatus.FINISHED:
         value = trial.user_attrs["best_value"]
@@ -216,7 +233,7 @@ def _frozen(trial: SearchTrial) -> FrozenTrial:
         value = trial.values[max(trial.values)]
     frozen = create_trial(
         state=_STATES[trial.state],
-        value=value,
+        values=None if value is None else [value] if trial.cost is None else [value, trial.cost],
         params=trial.params,
         distributions={name: widened(found, trial.params[name]) for name, found in trial.distributions.items()},
         user_attrs=trial.user_attrs,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from search.machine.address import ClusterError, refuse_silence
 from search.machine.home import socket_folder
 from search.machine.ray_shortcuts import start_preloading
 from search.study import num_cores
-from trainables.errors import UserError
 from trainables.machine.allocator import ENVIRONMENT
 from trainables.machine.hardware import visible_gpus
 
@@ -28,18 +27,19 @@ START_ATTEMPTS = 3
 """How often Ray is started before it is given up."""
 SLOW_START = "timed out during startup"
 """In the message of Ray's own limit of 30 s for its start."""
-ANSWER_SECONDS = 10.0
-"""How long a cluster's head may take to answer at all."""
 LONGEST_FOLDER = 35
 """Characters of the folder for temporary files: a socket's path, which Ray makes of it, may have 103 to 107 (macOS,
 Linux) and adds `/ray/session_2026-11-27_16-06-08_984173_10642/sockets/plasma_store`."""
 
+SHIPPED = ("trainables", "macrotune", "spaces")
+"""Packages that nodes are sent: what trials run, and what a user's file of parts and a space in it import."""
 RAY_SETTINGS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # search.callbacks.run_log writes what they would
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # search.stop ends trials with their epoch instead
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # a run is resumed from its own logs
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # what ended a trial's process is told in our own words
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 """Environment variables; Ray reads them when it starts and when trials run, none when it is imported."""
@@ -72,12 +72,6 @@ class Cluster:
 
     num_cpus: int
     num_gpus: int
-    node_cpus: int
-    """Cores of the largest node."""
-
-
-class ClusterError(UserError):
-    """The cluster cannot be reached; names the address and the way out."""
 
 
 def prepare_environment() -> None:
@@ -96,7 +90,7 @@ def this_machine() -> Cluster:
     From then on CUDA counts the GPUs in the same order (`prepare_environment`).
     """
     prepare_environment()
-    return Cluster(num_cores(), len(visible_gpus()), num_cores())
+    return Cluster(num_cores(), len(visible_gpus()))
 
 
 @contextmanager
@@ -130,10 +124,13 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
             )
             _start_patiently(partial(start_preloading, start) if single_core_trials else start)
         else:
-            _refuse_silence(address)
+            refuse_silence(address)
             ray.init(
                 address=address,
-                runtime_env={"py_modules": [str(ROOT / "trainables")], "env_vars": dict(WORKER_ENVIRONMENT)},
+                runtime_env={
+                    "py_modules": [str(ROOT / name) for name in SHIPPED],
+                    "env_vars": dict(WORKER_ENVIRONMENT),
+                },
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
@@ -144,24 +141,9 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
         raise ClusterError(f"{what}: {error}") from error
     try:
         resources = ray.cluster_resources()
-        node_cpus = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
-        yield Cluster(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), node_cpus)
+        yield Cluster(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)))
     finally:
         ray.shutdown()
-
-
-def _refuse_silence(address: str) -> None:
-    """Raises a `ClusterError` if nobody listens at host:port: Ray itself would ask again for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # auto, local and the like are Ray's affair
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-    except OSError as error:
-        raise ClusterError(
-            f"--address {address}: nobody answers there ({error}). Is the head running (ray start --head), and may "
-            "this machine reach its port?"
-        ) from error
 
 
 def _start_patiently(start: Callable[[], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,8 +130,8 @@ def forecast_run(
 ) -> Forecast | None:
     """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
 
-    None where that cannot be known: on a cluster, whose nodes are not this machine, without pictures or facts, and
-    where each network is compiled first, for as long as that takes.
+    None where that cannot be known: on nodes of a kind that no trial has run on, without pictures or facts, and where
+    each network is compiled first, for as long as that takes.
     """
     if not num_trials or not is_foreseeable(run, study):
         return None
@@ -146,8 +146,8 @@ def forecast_run(
 
 
 def is_foreseeable(run: SearchRun, study: SettledStudy) -> bool:
-    """Whether the seconds of an epoch can be told at all: on this machine, of known sides, by networks as they are."""
-    return study.one_machine and bool(run.data.get("sides")) and not run.task.compile
+    """Whether the seconds of an epoch can be told at all: of known sides, networks as they are, known machines."""
+    return (study.one_machine or bool(study.kinds)) and bool(run.data.get("sides")) and not run.task.compile
 
 
 def epoch_seconds(
@@ -209,6 +209,8 @@ def images_per_second(
     two, and the others follow by their activations, which tell a network's time better than its multiply-adds do
     (Radosavovic et al. 2020).
     """
+    if not study.one_machine:
+        return _speeds_on_nodes(run, study, facts)
     task, device = run.task, run.task.device
     size = (task.image_size, task.batch_size)
     known = {backbone: recall_trial(TrialSetting.of(backbone, task), study.cache_path) for backbone in run.weights}
@@ -226,13 +228,37 @@ def images_per_second(
         first = run.points[0]["backbone"] if run.points else missing[0]
         timed_on = measure_throughput if device == "cpu" else time_apart  # a GPU's memory is for the trials
         speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, task.num_threads, study.cache_path)
+    return _by_activations(speeds, run.weights, facts), False
 
-    def activations(backbone: str) -> int:
-        return facts[backbone].activations
 
-    work = [speed * activations(backbone) for backbone, speed in speeds.items()]
+def _speeds_on_nodes(
+    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts]
+) -> tuple[Mapping[str, float], bool]:
+    """Training speed of each backbone in the mean over the trials at a time, by what trials took on such nodes.
+
+    Raises:
+        FactsError: No trial has run on a kind of them: what this machine would take says nothing of it.
+    """
+    total, mean, remembered = sum(study.kinds.values()), dict.fromkeys(run.weights, 0.0), True
+    for hardware, count in study.kinds.items():
+        settings = {backbone: TrialSetting.of(backbone, run.task, hardware) for backbone in run.weights}
+        took = {backbone: recall_trial(setting, study.cache_path) for backbone, setting in settings.items()}
+        speeds = {backbone: each.images_per_second for backbone, each in took.items() if each is not None}
+        if not speeds:
+            raise FactsError(f"no trial has run on {hardware}")
+        remembered &= len(speeds) == len(took)
+        for backbone, speed in _by_activations(speeds, run.weights, facts).items():
+            mean[backbone] += speed * count / total
+    return mean, remembered
+
+
+def _by_activations(
+    speeds: Mapping[str, float], backbones: Iterable[str], facts: Mapping[str, ModelFacts]
+) -> dict[str, float]:
+    """The speeds that are known, and by them and what the networks put out those of the other backbones."""
+    work = [speed * facts[backbone].activations for backbone, speed in speeds.items()]
     mean_work = sum(work) / len(work)
-    return {backbone: speeds.get(backbone) or mean_work / activations(backbone) for backbone in run.weights}, False
+    return {backbone: speeds.get(backbone) or mean_work / facts[backbone].activations for backbone in backbones}
 
 
 def time_apart(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results.records.record import SearchRun
+from search.machine.preflight import NodeFacts
 from search.study import SettledStudy
 from trainables.data.cache import stored_size
 from trainables.errors import UserError
@@ -136,6 +137,26 @@ def trials_that_fit(
         network = took or costs.training_bytes(study.batch_size, bfloat16=True)
         needed.append(sharing_bytes(num_networks * network, pictures))
     return room_for(needed, device_memory_bytes)
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """What decides how many trials have room in some memory; `trials_that_fit` says the fields."""
+
+    study: SettledStudy
+    facts: BackboneFacts
+    num_pictures: int
+    num_networks: int
+
+    def trials_in(self, device_memory_bytes: int | None) -> int | None:
+        """How many have room in so much memory of this machine, or of one GPU."""
+        return trials_that_fit(self.study, self.facts, self.num_pictures, self.num_networks, device_memory_bytes)
+
+    def trials_on(self, node: NodeFacts) -> int | None:
+        """How many have room in the memory of a node, at least one; None where they need that of its GPUs."""
+        if self.study.gpus_per_trial or not self.facts.known:
+            return None
+        return max(1, self.trials_in(node.free_memory_bytes) or 1)
 
 
 def sharing_bytes(network_bytes: int, picture_bytes: int) -> int:

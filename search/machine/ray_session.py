@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from rich.console import Console
 
 from search.machine.cluster import Cluster, connect, this_machine
+from search.machine.placement import Room
+from search.machine.preflight import NodeFacts
+from search.machine.roster import Roster
+from search.machine.scaling import wait_for_nodes
+from search.study import AskedStudy
+from search.terminal import doing, warn
 
 
 class RaySession:
@@ -20,6 +29,51 @@ class RaySession:
         self._stack = stack
         self._started = address is not None
         self.cluster: Cluster = this_machine() if address is None else stack.enter_context(connect(address))
+        self.roster: Roster | None = None
+        """The nodes of a cluster, once it was looked at them."""
+        self.copy_soon: Callable[[], None] = lambda: None
+        """Asks for a copy of the run where its storage is no folder."""
+        self._joined = address is not None
+
+    def look_at_nodes(self, asked: AskedStudy, console: Console, seconds_left: float) -> None:
+        """On a cluster: waits for nodes that a trial fits on, and asks each what it is like, once; else does nothing.
+
+        Args:
+            asked: What a trial is to have, and which folders nodes must see.
+            console: Where the waiting shows, and who is left out.
+            seconds_left: Of the time budget.
+
+        Raises:
+            UserError: There is no node that trials can run on.
+        """
+        if not self._joined or self.roster is not None:
+            return
+        self._stack.enter_context(wait_for_nodes(asked.machine, console, seconds_left))
+        doing(console, "asking the nodes what they are like")
+        places = asked.places
+        self.roster = Roster(places.runs_dir, places.cache_path, partial(warn, console))
+        self.roster.look()
+
+    def look_for_weights(self, files: Collection[str]) -> None:
+        """On a cluster: leaves out the nodes that do not have the weights; else does nothing.
+
+        Raises:
+            UserError: No node has them.
+        """
+        if self.roster is not None and files:
+            self.roster.look(files)
+
+    def rooms(self, trials_in: Callable[[NodeFacts], int | None] | None = None) -> tuple[Room, ...] | None:
+        """What the nodes of the cluster have for trials; None on this machine.
+
+        Args:
+            trials_in: How many trials have room in a node's memory; by default that is not known.
+        """
+        if self.roster is None:
+            return None
+        if trials_in is not None:
+            self.roster.trials_in = trials_in
+        return self.roster.rooms()
 
     def stay_off(self) -> None:
         """Keeps Ray from being started by this session: only what comes before it is wanted."""

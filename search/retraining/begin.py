@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,10 +17,12 @@ from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk, refuse_unwritable
 from search.hold import hold
 from search.machine.free_memory import device_memory
-from search.machine.memory_needs import facts_of, most_networks, trials_that_fit
+from search.machine.memory_needs import Sizing, facts_of, most_networks
 from search.machine.ray_session import RaySession
+from search.own_parts import use_parts_of_run, with_source
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
+from search.retraining.pick import picked
 from search.retraining.stages import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
@@ -54,7 +57,10 @@ def begin_retraining(
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked, data.data)
-    listed, control = candidates(source.trials, source.default, config.top_k, config.trial)
+    source = replace(source, task=with_source(source.task, asked.search.space))
+    use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
+    pick = None if config.pick is None else picked(source, config.pick).trial_id
+    listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
     seeds = _seeds(config, source.task.seed)
     doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
@@ -65,8 +71,10 @@ def begin_retraining(
     files = weights_to_start_from(source, backbones, asked.search.weights, places.cache_path)
     task, cluster = source.task, session.cluster
     asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
-    settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus, node_cpus=cluster.node_cpus)
-    study = settle()
+    session.look_at_nodes(asked, console, math.inf)
+    session.look_for_weights(files.values())
+    settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus)
+    study = settle(rooms=session.rooms())
     if config.device == "cuda" and not study.gpus_per_trial:
         raise UserError("--device cuda: there is no GPU here")
     logs = RunFolder(source.run_dir).retrained
@@ -77,7 +85,8 @@ def begin_retraining(
     doing(console, "measuring the networks: size, memory, speed")
     count = most_networks({candidate.config.formulation for candidate in listed}, task.attributes)
     facts = facts_of(backbones, study)
-    study = settle(trials_that_fit=trials_that_fit(study, facts, len(split.table), count, device_memory(study)))
+    sizing = Sizing(study, facts, len(split.table), count)
+    study = settle(trials_that_fit=sizing.trials_in(device_memory(study)), rooms=session.rooms(sizing.trials_on))
     check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), facts.known.values(), count)
     split.save(logs.split_csv)
     task = replace(
@@ -102,6 +111,7 @@ def begin_retraining(
         folder=folder,
         seeds=seeds,
         folds=config.folds,
+        pick=pick,
     )
 
 

@@ -23,6 +23,9 @@ class RetrainFlags:
     """Name of a run under --storage."""
     trial: Annotated[str | None, help_default("the best of them")] = None
     """With a run: this trial alone, beside the default configuration."""
+    pick: Annotated[str | None, help_default("what ranks best")] = None
+    """A point of the Pareto front of a search with --objective f1,ms: its trial, or the best within a cost, as in ms=10
+    or parameters=3M. It becomes the model, however the default configuration beside it ranks."""
     top_k: int = 3
     """Best trials of the search to rank again; the default configuration always comes along."""
     seeds: Annotated[int | None, help_default("3")] = None
@@ -52,6 +55,8 @@ class RetrainFlags:
             raise UserError(f"--folds is {self.folds}: it must be at least 2")
         if self.trial is not None and self.run is None and self.record is None:
             raise UserError("--trial names a trial of a run: say which by --run NAME")
+        if self.pick is not None and self.trial is not None:
+            raise UserError("--pick takes a point of the front, --trial any trial: give one of them")
         if self.no_final and self.final_on == "all":
             raise UserError("--final-on all trains a final model, --no-final none: give one of them")
         if self.device not in ("auto", "cpu", "cuda"):

@@ -12,6 +12,7 @@ from rich.console import Console
 from results.records.record import BestTrial, SearchRun, load_record, trial_config
 from results.records.run_folder import RunError, RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
+from search.flags import PlaceFlags
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
 from search.study import AskedStudy
@@ -64,7 +65,7 @@ def from_run(storage: Path, name: str) -> Source:
     run_dir = storage / name
     run = load_run(run_dir)
     get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
-    study, data = saved_options(storage, name)
+    study, data = saved_options(PlaceFlags(storage=storage), name)
     if not run.points:
         raise RunError(f"{RunFolder(run_dir).run_json}: points is empty, it must begin with the default configuration")
     return Source(

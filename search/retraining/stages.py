@@ -29,6 +29,7 @@ from results.statistics.ranking import Candidate, Ranked, rank
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.retraining.origin import Source
+from search.retraining.pick import picked_first
 from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
@@ -73,6 +74,8 @@ class Retraining:
     """One a training of each candidate; the first is that of the final ones."""
     folds: int | None
     """Folds of train and val people; None to train everything on the same split."""
+    pick: str | None = None
+    """The trial that becomes the model, however it ranks; None for the one that ranks best."""
 
 
 def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> list[Ranked] | None:
@@ -103,7 +106,9 @@ def rank_again(retraining: Retraining, stop: StopRequest, console: Console) -> l
         return None
     if not is_quiet(console):
         console.print(_table(ranking, how))
-    return ranking
+    if retraining.pick is None:
+        return ranking
+    return picked_first(ranking, retraining.pick) or None
 
 
 def _run(

@@ -26,11 +26,18 @@ class Places:
     """Pictures may be read below these folders alone."""
     timezone: str | None = None
     """Of the dates in the table."""
+    on_cluster: bool = False
+    """Whether a Ray cluster runs the commands: what trains then joins the cluster that it runs on."""
 
     def flags(self) -> list[str]:
         """As the commands take them."""
         timezone = [f"--timezone={self.timezone}"] if self.timezone else []
         return [f"--storage={self.storage}", f"--readme={self.readme}", f"--cache-dir={self.cache_dir}", *timezone]
+
+    @property
+    def cluster_flags(self) -> list[str]:
+        """What has a command train on the cluster that runs it."""
+        return ["--address=auto"] if self.on_cluster else []
 
     def run_dir(self, name: str) -> Path:
         """The folder of a run by its name.
@@ -54,7 +61,7 @@ class Places:
             there = path.exists()
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{asked!r} is no path") from error
-        if not any(path.is_relative_to(root) for root in self.roots):
+        if not any(path.is_relative_to(root) for root in (*self.roots, self.cache_dir)):
             raise UserError(
                 f"{path} does not lie below {', '.join(map(str, self.roots))}: the page reads nothing else. Start it "
                 "with --roots to allow more"
@@ -116,7 +123,7 @@ class AskedSearch:
 
 def search_command(asked: AskedSearch, places: Places) -> list[str]:
     """Begins a new search."""
-    return [*_script("search/run.py"), *asked.flags(places), *places.flags()]
+    return [*_script("search/run.py"), *asked.flags(places), *places.flags(), *places.cluster_flags]
 
 
 def check_command(asked: AskedSearch, places: Places) -> list[str]:
@@ -128,13 +135,13 @@ def resume_command(name: str, places: Places, add_trials: int = 0) -> list[str]:
     """Goes on with a run, with more trials if asked to."""
     places.run_dir(name)
     more = [f"--add-trials={_number('add_trials', str(add_trials))}"] if add_trials else []
-    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags()]
+    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(), *places.cluster_flags]
 
 
 def retrain_command(name: str, places: Places) -> list[str]:
     """Trains the best of a run again, and scores the pick."""
     places.run_dir(name)
-    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags()]
+    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags(), *places.cluster_flags]
 
 
 def remove_command(name: str, places: Places) -> list[str]:

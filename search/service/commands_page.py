@@ -7,7 +7,7 @@ from asyncio import to_thread
 from nicegui import ui
 
 from search.service.frame import REFRESH_SECONDS, attempt, badge, frame, heading, outlined, sheet
-from search.service.job_queue import Job, shown_command
+from search.service.jobs import Job
 from search.service.service import Service
 
 SHOWN = 30
@@ -17,17 +17,14 @@ def commands_page(service: Service) -> None:
     """All of them, the latest first."""
     with frame("Commands"):
         heading("Commands", 1)
-        ui.label(
-            "The page does nothing by itself: it starts these, one after another where they train. They go on when the "
-            "page ends."
-        ).classes("words")
+        ui.label(_how(service)).classes("words")
         note = ui.label().classes("text-weight-bold")
         body = ui.column().classes("w-full").style("gap: 10px")
     seen: list[list[Job]] = []
 
     def refresh() -> None:
         jobs = service.queue.jobs()[:SHOWN]
-        note.set_text(f"The next one waits for {service.queue.waits_for}." if service.queue.waits_for else "")
+        note.set_text(note_of(service))
         if seen and seen[0] == jobs:
             return
         seen[:] = [jobs]
@@ -42,6 +39,25 @@ def commands_page(service: Service) -> None:
     ui.timer(REFRESH_SECONDS, refresh)
 
 
+def note_of(service: Service) -> str:
+    """What is to be known of the commands: that nobody takes them, or what the next one waits for."""
+    if service.queue.problem:
+        return service.queue.problem
+    return f"The next one waits for {service.queue.waits_for}." if service.queue.waits_for else ""
+
+
+def _how(service: Service) -> str:
+    if service.cluster is None:
+        return (
+            "The page does nothing by itself: it starts these, one after another where they train. They go on when the "
+            "page ends."
+        )
+    return (
+        f"The page does nothing by itself: these are jobs of Ray at {service.cluster.address}, which keeps the list. "
+        "Their trials wait until it has room."
+    )
+
+
 def _show(job: Job, service: Service) -> None:
     with sheet():
         with ui.row().classes("w-full items-center").style("gap: 10px"):
@@ -52,7 +68,7 @@ def _show(job: Job, service: Service) -> None:
             if job.is_open:
                 words = "Stop" if job.state == "running" else "Cancel"
                 outlined(words, lambda: _cancel(job, service)).props("dense")
-        ui.label(shown_command(job.command)).classes("command")
+        ui.label(service.shown(job.command)).classes("command")
         if job.state != "waiting":
             with ui.expansion("What it said", value=job.state in ("failed", "running")).classes("w-full"):
                 log_of(job.job_id, service)
@@ -60,7 +76,7 @@ def _show(job: Job, service: Service) -> None:
 
 def log_of(job_id: str, service: Service) -> ui.label:
     """What a command says, up to date as long as it runs."""
-    log = ui.label(service.queue.log(job_id)).classes("log")
+    log = ui.label().classes("log")
 
     async def refresh() -> None:
         said = await to_thread(service.queue.log, job_id)
@@ -70,6 +86,7 @@ def log_of(job_id: str, service: Service) -> ui.label:
         if job is None or not job.is_open:
             timer.cancel()
 
+    ui.timer(0.05, refresh, once=True)
     timer = ui.timer(REFRESH_SECONDS, refresh)
     return log
 

@@ -9,73 +9,25 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 import psutil
 
 from results.records.presence import is_running
 from search.flags import ROOT
+from search.service.jobs import AS_ASKED, LOG_TAIL_BYTES, Job, JobState
 from trainables.atomic import write_whole
 from trainables.errors import UserError
 from trainables.strict_json import RecordError, check_fields, load_object
 
 JOBS_KEPT = 200
 """Commands in the list; older ones that have ended are dropped, with their logs."""
-LOG_TAIL_BYTES = 60_000
-
-
-AS_ASKED = (0, 130, 143)
-"""Exit codes of a command that is done, or that was told to end: by Ctrl-C, which the page's Stop is, or by SIGTERM."""
-
-
-class JobState(StrEnum):
-    """The state of a command."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    ENDED = "ended"
-    """It ended while no page was there to take its exit code."""
-    CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A command that the page was asked to start."""
-
-    job_id: str
-    what: str
-    """In words, as in "re-train first"."""
-    run: str
-    """Name of the run that it is about; empty where it has none yet."""
-    command: list[str]
-    trains: bool
-    """Whether it waits for others that train."""
-    asked: str
-    """When: ISO 8601 with offset."""
-    state: str = JobState.WAITING
-    pid: int | None = None
-    process_began: float | None = None
-    exit_code: int | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in (JobState.WAITING, JobState.RUNNING)
-
-
-def shown_command(command: Sequence[str]) -> str:
-    """A command as one would type it."""
-    return shlex.join(["python", *command[1:]])
 
 
 class JobQueue:
@@ -98,6 +50,8 @@ class JobQueue:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self.waits_for: str | None = None
         """What the first waiting command waits for, in words."""
+        self.problem = ""
+        """None: this machine can always be asked."""
         folder.mkdir(parents=True, exist_ok=True)
         self._jobs = self._load()
 

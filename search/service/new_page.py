@@ -11,7 +11,6 @@ from nicegui import events, ui
 from search.service.commands import AskedSearch, check_command, search_command
 from search.service.commands_page import log_of
 from search.service.frame import attempt, frame, heading, sheet
-from search.service.job_queue import shown_command
 from search.service.service import Service
 from spaces import SPACES
 
@@ -91,7 +90,7 @@ def new_page(service: Service) -> None:
             start.enable()
             hint.set_text("Start begins this search:")
             with said, sheet("The command"):
-                ui.label(shown_command(search_command(wanted, service.places))).classes("command")
+                ui.label(service.shown(search_command(wanted, service.places))).classes("command")
         else:
             hint.set_text(
                 "This cannot be searched: see what the command says." if not good else "Check again: it changed."

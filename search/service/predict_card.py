@@ -16,7 +16,7 @@ from PIL import Image
 
 from search.service.commands import predict_command
 from search.service.frame import attempt, sheet
-from search.service.job_queue import Job
+from search.service.jobs import Job
 from search.service.service import Service
 from trainables.errors import UserError
 
@@ -95,14 +95,15 @@ def _kept(content: bytes, folder: Path) -> Path:
 
 
 def _wait(service: Service, job: Job, folder: Path, answer: ui.column) -> None:
-    def look() -> None:
+    async def look() -> None:
         now = service.queue.job(job.job_id)
         if now is not None and now.is_open:
             return
         timer.cancel()
+        said = await to_thread(service.queue.log, job.job_id)
         answer.clear()
         with answer:
-            _show(folder / "answers.csv", service.queue.log(job.job_id))
+            _show(folder / "answers.csv", said)
         shutil.rmtree(folder, ignore_errors=True)
 
     timer = ui.timer(0.5, look)

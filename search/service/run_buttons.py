@@ -41,7 +41,7 @@ class RunButtons:
     def show(self, row: RunSummary) -> None:
         """Shows those that make sense for a run in this state."""
         running = row.state.is_running
-        here = running and row.presence is not None and row.presence.is_here
+        here = running and row.presence is not None and self._service.can_stop(row.presence)
         self._stop.set_visibility(here)
         self._stop_now.set_visibility(here)
         self._resume.set_visibility(not running and row.done < row.asked)

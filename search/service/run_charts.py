@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from search.service.frame import chart_options
-from search.service.run_view import RunView
-from trainables.report import METRIC
+from search.service.run_view import RunView, TrialRow
+from trainables.report import METRIC, TrialStatus
 
 COLOURS = {"finished": "#1b7f5c", "stopped": "#d98a1f", "failed": "#c0392b"}
 """State of a trial to the colour of its curve."""
@@ -43,7 +43,15 @@ def curves_options(view: RunView) -> dict[str, Any]:
                 "z": 3 if best else 2,
             }
         )
+    stops = [points[-1] for trial in view.curves() if trial.state == TrialStatus.STOPPED and (points := _known(trial))]
+    if stops:
+        mark = {"type": "scatter", "name": "stopped by ASHA", "data": stops, "color": COLOURS["stopped"], "z": 4}
+        series.append({**mark, "symbol": "triangle", "symbolRotate": 180, "symbolSize": 9})
     return chart_options(xAxis={"name": "epoch"}, series=series, legend={"show": False}, tooltip={"trigger": "item"})
+
+
+def _known(trial: TrialRow) -> list[list[float | None]]:
+    return [point for point in trial.curve(METRIC) if point[1] is not None]
 
 
 def loss_options(view: RunView) -> dict[str, Any]:

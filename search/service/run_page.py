@@ -13,7 +13,9 @@ from nicegui import ui
 
 from results.records.cost import duration
 from results.records.summary import RunSummary, size_in_words
+from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
+from search.service.front_card import FrontCard
 from search.service.leaderboard import Leaderboard
 from search.service.predict_card import predict_card
 from search.service.run_buttons import RunButtons
@@ -22,6 +24,8 @@ from search.service.run_view import RunView, TrialRow
 from search.service.service import Service
 from trainables.report import TrialStatus
 
+FIRST_SHARE = 0.02
+"""Of a run: before so much of it is done its pace says nothing of its end."""
 MARKED_ROWS = """
 <q-tr :props="props" :class="props.row.differs ? 'differs' : ''">
 <q-td v-for="column in props.cols" :key="column.name" :props="props">{{ column.value }}</q-td></q-tr>
@@ -49,6 +53,7 @@ class RunPage:
         self._name = name
         self._signature: object = None
         self._parts: object = None
+        self._found: dict[int, object] = {}
         with frame(name):
             with ui.row().classes("w-full items-center").style("gap: 10px"):
                 heading(name, 1)
@@ -71,11 +76,16 @@ class RunPage:
             with half("Macro-F1 of the trials"):
                 self._curves_words = ui.label().classes("words")
                 self._curves_chart = _chart()
+        self._front = FrontCard()
         with sheet("Trials", "Click a trial for its curves, classes and confusions. Sort by any column."):
             self._leaderboard = Leaderboard(self._name)
         self._settings = ui.column().classes("w-full")
-        with sheet("Loss of the best trial") as self._losses:
-            self._loss_chart = _chart()
+        with ui.row().classes("w-full items-stretch").style("gap: 14px"):
+            with half("Train against validation loss of the best trial") as self._losses:
+                self._loss_chart = _chart()
+            self._importance = ui.element("div").style("flex: 1 1 360px; min-width: 0; display: flex")
+        self._mistakes = ui.column().classes("w-full")
+        self._retrained = ui.column().classes("w-full")
         self._more = ui.column().classes("w-full").style("gap: 14px")
 
     async def refresh(self) -> None:
@@ -91,15 +101,17 @@ class RunPage:
         row = view.summary
         self._state.set_text(row.state)
         self._state.props(f"color={STATE_COLOURS.get(row.state, 'blue-grey-7')}")
-        self._words.set_text(_state_in_words(row, self._service.was_asked_to_stop(row.presence)))
         self._buttons.show(row)
-        self._show_running(view)
+        share = self._show_running(view)
+        self._words.set_text(_state_in_words(row, self._service.was_asked_to_stop(row.presence), share))
         if view.signature != self._signature:
             self._signature = view.signature
             self._show_body(view)
             self._body.set_visibility(True)
+            await self._show_findings(view)
 
-    def _show_running(self, view: RunView) -> None:
+    def _show_running(self, view: RunView) -> float:
+        """Shows the trials that run; returns how much of the run is done, 0 to 1."""
         row = view.summary
         running: list[tuple[TrialRow, dict[str, Any]]] = []
         if row.state.is_running:
@@ -118,7 +130,9 @@ class RunPage:
                     bar.style("width: 90px; flex: none")
                     words = f"{who}: epoch {min(done + 1, epochs)} of {epochs}, {_pulse_in_words(pulse)}"
                     ui.label(words).classes("words")
-        self._bar.set_value(round(min(1.0, (row.done + within) / max(1, row.asked)), 3))
+        share = min(1.0, (row.done + within) / max(1, row.asked))
+        self._bar.set_value(round(share, 3))
+        return share
 
     def _show_body(self, view: RunView) -> None:
         row, has_score = view.summary, math.isfinite(view.summary.best)
@@ -128,6 +142,7 @@ class RunPage:
             else "No trial has a score yet."
         )
         self._test.set_text(_test_in_words(row))
+        self._front.show(view)
         self._leaderboard.fill(view)
         self._charts.set_visibility(bool(view.best_curve))
         if view.best_curve:
@@ -148,6 +163,21 @@ class RunPage:
                 if row.has_model:
                     predict_card(self._service, self._name)
                 _links(view)
+
+    async def _show_findings(self, view: RunView) -> None:
+        """What takes longer to find out, once for each best trial, number of ended trials and re-training."""
+        best = (view.summary.best_trial, view.winner.best_epoch if view.winner else 0)
+        for part, key, draw in (
+            (self._importance, view.summary.done, lambda: importance_card(self._service, view)),
+            (self._mistakes, best, lambda: mistakes_card(view)),
+            (self._retrained, view.summary.test, lambda: retraining_card(view)),
+        ):
+            if self._found.get(part.id) == (key,):
+                continue
+            self._found[part.id] = (key,)
+            part.clear()
+            with part:
+                await draw()
 
 
 def _settings(view: RunView) -> None:
@@ -205,7 +235,7 @@ def _copy(config: dict[str, Any]) -> None:
 def _curves_in_words(view: RunView) -> str:
     trained = sum(bool(trial.epochs) for trial in view.trials.values())
     shown = len(view.curves())
-    words = "Orange: stopped by ASHA. Point at a curve for its trial."
+    words = "Orange: stopped by ASHA, where the triangle is. Point at a curve for its trial."
     return words if shown == trained else f"{words} {shown} of {trained} trials, evenly by rank, the best among them."
 
 
@@ -224,15 +254,15 @@ def _pulse_in_words(pulse: dict[str, Any]) -> str:
     return f"batch {pulse['batch']} of {pulse['batches']}{loss}"
 
 
-def _state_in_words(row: RunSummary, asked_to_stop: bool) -> str:
+def _state_in_words(row: RunSummary, asked_to_stop: bool, share: float) -> str:
     parts = [f"{row.space} on {row.data}, {row.pictures:,} pictures, {row.classes} classes"]
     parts.append(f"{row.done} of {row.asked} trials")
     if row.state.is_running and row.presence is not None:
         gone = (datetime.now().astimezone() - datetime.fromisoformat(row.presence.since)).total_seconds()
         where = "" if row.presence.is_here else f" on {row.presence.host}"
         parts.append(f"is being {row.presence.doing}{where} for {duration(gone)}")
-        if row.presence.doing == "searched" and 0 < row.done < row.asked:
-            left = row.seconds / row.done * (row.asked - row.done)
+        if row.presence.doing == "searched" and FIRST_SHARE < share < 1:
+            left = row.seconds / share * (1 - share)
             parts.append(f"about {duration(left)} to go at this pace")
         if asked_to_stop:
             parts.append("was asked to stop: running trials end with their epoch")

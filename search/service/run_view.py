@@ -24,6 +24,8 @@ from trainables.report import METRIC, TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
+WORKER = "worker"
+"""Event of a trial's first word from a process: its node and process number."""
 CURVES_SHOWN = 60
 """Curves in the picture of all trials: more hide each other, and each costs bytes."""
 KNOBS = tuple(entry.name for entry in fields(TrialConfig) if entry.name != "backbone")
@@ -39,6 +41,8 @@ class TrialRow:
     """The line of each epoch."""
     state: TrialStatus = TrialStatus.RUNNING
     reason: str = ""
+    places: list[str] = field(default_factory=list)
+    """Machine and process of each worker that trained it, where that was noted."""
 
     @property
     def best(self) -> float:
@@ -216,6 +220,11 @@ def _trials(epochs: Sequence[Line], events: Sequence[Line]) -> dict[str, TrialRo
         config = line.values.get("config")
         if isinstance(config, dict):
             trials.setdefault(line.trial_id, TrialRow(trial_id=line.trial_id, config=config))
+    for line in events:
+        if line.values.get("event") == WORKER and line.trial_id in trials:
+            where = f"{line.values.get('node', '')}, process {line.values.get('pid', '')}"
+            if where not in trials[line.trial_id].places:
+                trials[line.trial_id].places.append(where)
     for line in epochs:
         trial = trials.setdefault(line.trial_id, TrialRow(trial_id=line.trial_id))
         if isinstance(line.values.get("epoch"), int):

@@ -12,6 +12,7 @@ from nicegui import ui
 from results.records.cost import duration
 from results.records.progress import knobs, shown
 from results.records.summary import RunSummary, size_in_words
+from search.service.commands_page import note_of
 from search.service.frame import (
     PLAIN,
     REFRESH_SECONDS,
@@ -86,9 +87,8 @@ def runs_page(service: Service) -> None:
         shown_rows = [_row(row, service) for row in rows]
         if shown_rows != table.rows:
             table.rows = shown_rows
-        waiting = service.queue.waits_for
         counted = f"{len(rows)} run{'s' * (len(rows) != 1)} in {service.places.storage}"
-        note.set_text(counted + (f". The next command waits for {waiting}" if waiting else ""))
+        note.set_text(f"{counted}. {note_of(service)}")
 
     ui.timer(REFRESH_SECONDS, refresh)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -20,10 +22,14 @@ from search.service.run_page import run_page
 from search.service.runs_page import compare_page, runs_page
 from search.service.service import Service
 from search.service.trial_page import trial_page
+from trainables.data.decoding import read_upright
 from trainables.errors import UserError
 
 TICK_SECONDS = 1.0
 """How often it is looked whether a command has ended and another may begin."""
+THUMBNAIL_PX = 136
+"""Shorter side of a picture that was answered wrongly, as it is shown."""
+FOR_AN_HOUR = {"Cache-Control": "private, max-age=3600"}
 RECONNECT_SECONDS = 60.0
 """How long a browser's page waits for it: on a machine that trains, or over a bad line, a form must not be lost."""
 SANDBOX = {"Content-Security-Policy": "sandbox allow-scripts; default-src 'unsafe-inline' data:"}
@@ -56,6 +62,13 @@ def build_app(service: Service) -> FastAPI:
     def report(name: str) -> Response:
         return _of_run(
             lambda: FileResponse(RunFolder(service.places.run_dir(name)).report_html, headers=SANDBOX), "no report yet"
+        )
+
+    @app.get("/mistake/{name}/{place}", include_in_schema=False)
+    def mistake(name: str, place: int) -> Response:
+        return _of_run(
+            lambda: Response(_thumbnail(service.picture(name, place)), media_type="image/jpeg", headers=FOR_AN_HOUR),
+            "no such picture",
         )
 
     ui.page("/")(lambda: runs_page(service))
@@ -98,6 +111,22 @@ def _of_run(answer: Callable[[], Response], missing: str) -> Response:
         return found
     except UserError as error:
         return PlainTextResponse(str(error), status_code=404)
+
+
+def _thumbnail(path: Path) -> bytes:
+    """A small JPEG of a picture, drawn anew: no byte of the file itself leaves.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        picture = read_upright(str(path), THUMBNAIL_PX)[0].copy()
+        picture.thumbnail((THUMBNAIL_PX * 2, THUMBNAIL_PX * 2))
+        written = io.BytesIO()
+        picture.save(written, "JPEG", quality=80)
+        return written.getvalue()
+    except Exception as error:  # Pillow's plugins raise what they like for a broken file
+        raise UserError("this picture cannot be read") from error
 
 
 def _tick(service: Service, over: threading.Event) -> None:

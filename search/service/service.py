@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from results.records.presence import Presence, who_is_at_run
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
+from search.service.findings import Importances, validation_side
+from search.service.interrupt import interrupt
 from search.service.job_queue import JobQueue
+from search.service.jobs import Jobs, shown_command
+from search.service.ray_jobs import RayJobs, shown_as_job
 from search.service.run_view import Watcher
 from trainables.errors import UserError
 
@@ -22,17 +26,19 @@ FOLDER = ".service"
 class Service:
     """The page behind its pages."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, address: str | None = None) -> None:
         """Reads what an earlier page left.
 
         Args:
             places: Where everything is.
+            address: Of the job server of a Ray cluster that runs the commands; None where this machine does.
 
         Raises:
-            UserError: Another page serves the same runs, and would start the same commands.
+            UserError: Another page serves the same runs, and would start the same commands; or no job server answers.
         """
         self.places = places
         self.watcher = Watcher(places.storage)
+        self.importances = Importances()
         self.folder = places.storage / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self._held = FileLock(self.folder / ".lock")
@@ -40,7 +46,9 @@ class Service:
             self._held.acquire(timeout=0)
         except Timeout as error:
             raise UserError(f"another page serves {places.storage}: use that one, or end it") from error
-        self.queue = JobQueue(self.folder, self._busy_elsewhere)
+        self.cluster = None if address is None else RayJobs(address, places.storage)
+        """The cluster that runs the commands; None where this machine does."""
+        self.queue: Jobs = self.cluster or JobQueue(self.folder, self._busy_elsewhere)
         self._asked_to_stop: set[tuple[int, float]] = set()
         self._lock = threading.Lock()
 
@@ -61,7 +69,7 @@ class Service:
         presence = who_is_at_run(RunFolder(run_dir))
         if presence is None:
             raise UserError(f"{name} is not running any more")
-        if not presence.is_here:
+        if not self.can_stop(presence):
             raise UserError(f"{name} runs on {presence.host}: stop it there")
         key = (presence.pid, presence.process_began)
         with self._lock:
@@ -69,12 +77,35 @@ class Service:
             if asked_before and not at_once:
                 return f"{name} was asked to stop already: running trials end with their epoch"
             self._asked_to_stop.add(key)
-        for _ in range(1 if asked_before or not at_once else 2):
-            try:
-                os.kill(presence.pid, signal.SIGINT)
-            except ProcessLookupError as error:
-                raise UserError(f"{name} is not running any more") from error
+        job = None if self.cluster is None or asked_before else self.cluster.of_run(name, presence.pid)
+        times = 1 if asked_before or not at_once else 2
+        if self.cluster is not None and job is not None:
+            self.cluster.cancel(job.job_id)
+            times -= 1
+        if times and presence.is_here:
+            interrupt(run_dir, times)
+        elif times and self.cluster is not None:
+            self.cluster.interrupt(run_dir, times)
         return f"{name} ends at once" if at_once else f"{name} was asked to stop: running trials end with their epoch"
+
+    def picture(self, name: str, place: int) -> Path:
+        """A picture of a run's validation side, by its place there.
+
+        Raises:
+            UserError: There is none, or it lies where the page may not read.
+        """
+        side = validation_side(RunFolder(self.places.run_dir(name)))
+        if not 0 <= place < len(side):
+            raise UserError(f"{name} has no validation picture {place}")
+        return self.places.pictures(side[place].path)
+
+    def can_stop(self, presence: Presence) -> bool:
+        """Whether a process can be reached from here: one of this machine, or one where the cluster runs commands."""
+        return presence.is_here or self.cluster is not None
+
+    def shown(self, command: Sequence[str]) -> str:
+        """A command as one would type it."""
+        return shown_command(command) if self.cluster is None else shown_as_job(command, self.cluster.address)
 
     def was_asked_to_stop(self, presence: Presence | None) -> bool:
         """Whether the process was asked to stop by a page."""

@@ -7,10 +7,11 @@ from typing import Any
 
 from nicegui import ui
 
+from results.records.cost import duration
 from results.records.progress import shown
 from results.statistics.class_scores import class_scores
 from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet
-from search.service.run_view import RunView, TrialRow
+from search.service.run_view import RunView, TrialRow, number
 from search.service.service import Service
 from trainables.errors import UserError
 
@@ -87,7 +88,10 @@ def _ended(view: RunView, trial: TrialRow) -> str:
     if trial.reason:
         words += f"; {trial.reason}"
     if last:
-        words += f". {last.get('images_per_second') or 0:.0f} images/s on {view.run.hardware}"
+        words += f". Ran on {' and '.join(trial.places) or view.run.hardware}"
+        words += f", {last.get('images_per_second') or 0:.0f} images/s"
+        if seconds := sum(number(values.get("seconds")) or 0.0 for values in trial.epochs.values()):
+            words += f", {duration(seconds)} in all"
     return words
 
 

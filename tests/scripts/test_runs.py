@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from results.records.presence import Presence
 from results.records.run_folder import RunFolder
-from scripts.runs import main
+from scripts.runs import Options, main, runs
 from search.hold import hold
 from tests.records import a_record
 from tests.runs import a_line, a_run_dir, an_event
+from trainables.errors import UserError
 
 
 @pytest.fixture
@@ -89,3 +92,43 @@ def test_a_wrong_number_of_names_or_a_path_is_refused(
     with pytest.raises(SystemExit):
         run(storage, *words)
     assert (storage / "a").is_dir()
+
+
+def with_a_study(run_dir: Path, scores: list[float]) -> None:
+    """Writes the study of a run with a trial of two epochs per score."""
+    backend = JournalFileBackend(str(RunFolder(run_dir).study_journal))
+    study = optuna.create_study(storage=JournalStorage(backend), study_name=run_dir.name, direction="maximize")
+    for score in scores:
+        trial = study.ask()
+        trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+        trial.report(score / 2, 1)
+        trial.report(score, 2)
+        study.tell(trial, score)
+
+
+def test_the_studies_of_several_runs_are_put_into_one_file(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_a_study(storage / "a", [0.25, 0.5])
+    with_a_study(storage / "b", [0.75])
+    for _ in range(2):  # what is there already is written anew
+        assert run(storage, "studies") == 0
+    path = storage / "studies.journal"
+    assert f"optuna-dashboard {path}" in capsys.readouterr().out.replace("\n", "")
+    combined = JournalStorage(JournalFileBackend(str(path)))
+    found = {study.study_name: study for study in optuna.get_all_study_summaries(combined)}
+    assert {name: study.n_trials for name, study in found.items()} == {"a": 2, "b": 1}
+    study = optuna.load_study(study_name="a", storage=combined)
+    assert study.metric_names == ["val_macro_f1"]
+    assert study.best_value == 0.5
+    assert study.trials[0].intermediate_values == {1: 0.125, 2: 0.25}
+
+
+def test_a_run_without_a_study_is_left_out_and_none_at_all_is_one_message(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="no study to show"):
+        runs(Options(action="studies", storage=storage))
+    with_a_study(storage / "a", [0.25])
+    (storage / "b" / "study.journal").write_text("no journal\n")
+    assert run(storage, "studies") == 0
+    assert "b is left out" in capsys.readouterr().out
+    assert run(storage, "studies", "none") == 2

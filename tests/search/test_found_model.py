@@ -118,3 +118,46 @@ def test_a_file_of_what_was_found_that_is_none_is_named(folder: RunFolder) -> No
     folder.found_json.write_text(json.dumps({"trial_id": "00000"}))
     with pytest.raises(RecordError, match="is not what a search found"):
         load_found(folder.found_json)
+
+
+def priced(folder: RunFolder, **options: object) -> None:
+    """Gives each of its networks 3 ms and 400,000 parameters, and the search these options."""
+    values = json.loads(folder.run_json.read_text())
+    cost = {"formulation": "joint", "parameters": 400_000, "ms": 3.0, "ms_low": 2.9, "ms_high": 3.2}
+    networks = [{"backbone": f"net{number}", **cost} for number in range(4)]
+    folder.run_json.write_text(
+        json.dumps({**values, "options": options, "costs": {"where": "1 thread", "networks": networks}})
+    )
+
+
+def test_within_a_limit_only_so_many_answer_together_as_fit_into_it(folder: RunFolder) -> None:
+    priced(folder, max_ms=7.0)
+    found = found_in(folder)
+    assert len(found.members) == 2, "three take 9 ms"
+    assert found.chosen_among == "the 2 best networks that fit together, as --max-ms 7 is for the whole model: 6 ms"
+    assert "fit together" in model_in_words(found)
+    assert load_found(folder.found_json) == found
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"max_ms": 5.0}, "one network alone, as --max-ms 5 is for the whole model: 3 ms"),
+        ({"max_parameters": "700k"}, "--max-parameters 700k is for the whole model: 400k parameters"),
+        ({"objective": "f1,ms"}, "--objective f1,ms says what single networks are worth"),
+        ({"objective": "f1,parameters", "max_ms": 100.0}, "--objective f1,parameters"),
+    ],
+)
+def test_where_two_do_not_fit_or_a_front_is_sought_the_best_answers_alone(
+    options: dict[str, object], says: str, folder: RunFolder
+) -> None:
+    priced(folder, **options)
+    found = found_in(folder)
+    assert [member["trial_id"] for member in found.members] == ["00002"]
+    assert says in found.chosen_among
+
+
+def test_a_limit_with_room_for_all_changes_nothing(folder: RunFolder) -> None:
+    before = found_in(folder)
+    priced(folder, max_ms=9.0, max_parameters="1.2M")
+    assert found_in(folder) == before

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.lengths import LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, suit_lengths
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, suit_lengths
+from search.machine.forecast import END_SECONDS
 from search.study import AskedStudy, SettledStudy
 
 SLOW = {"default": 10.0, "cheap": 2.0}
@@ -29,20 +30,42 @@ def test_without_a_budget_the_pictures_decide(tmp_path: Path, pictures: int, epo
 @pytest.mark.parametrize("minutes", [1, 2, 5, 15, 60, 600])
 def test_in_a_budget_there_is_work_until_its_end(tmp_path: Path, minutes: int) -> None:
     left = 60.0 * minutes
-    found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, seconds_left=left)
-    assert found.epochs == MOST_IN_A_BUDGET
+    found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, default="default", seconds_left=left)
     least = found.grace_period * sum(SLOW.values()) / len(SLOW)  # of a trial that the first rung stops
-    assert found.trials * least >= left
+    assert found.trials * least >= left - FIRST_STEP_SECONDS - END_SECONDS
 
 
-def test_more_time_is_more_trials_of_the_same_length(tmp_path: Path) -> None:
+def test_more_time_is_longer_trials_and_more_of_them(tmp_path: Path) -> None:
     found = [
-        suit_lengths(study(tmp_path), train_pictures=3200, epoch_seconds=SLOW, seconds_left=left)
-        for left in (60.0, 300.0, 900.0, 3600.0)
+        suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, default="cheap", seconds_left=left)
+        for left in (45.0, 120.0, 300.0, 3600.0)
     ]
-    assert [each.epochs for each in found] == 4 * [30]
-    trials = [each.trials for each in found]
+    epochs, trials = [each.epochs for each in found], [each.trials for each in found]
+    assert epochs == sorted(set(epochs)) and epochs[-1] == MOST_IN_A_BUDGET
     assert trials == sorted(set(trials))
+
+
+def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) -> None:
+    found = suit_lengths(
+        study(tmp_path),
+        train_pictures=64,
+        epoch_seconds=SLOW,
+        default="default",
+        seconds_left=200.0 + FIRST_STEP_SECONDS + END_SECONDS,
+    )
+    assert (found.concurrency, found.epochs) == (2, 20)  # two that see a picture 20 times, of room for 40 epochs
+    assert found.grace_period == 7
+
+
+def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 120.0}
+    found = suit_lengths(asked, train_pictures=64, **budget)
+    assert (asked.concurrency, asked.cpus_per_trial) == (2, 1)
+    assert (found.concurrency, found.cpus_per_trial) == (1, 2)
+    assert (found.options["concurrency"], found.options["cpus_per_trial"]) == (1, 2)
+    said = suit_lengths(study(tmp_path, concurrency=2), train_pictures=64, **budget)
+    assert (said.concurrency, said.cpus_per_trial) == (2, 1)
 
 
 def test_what_the_user_says_stays(tmp_path: Path) -> None:
@@ -64,4 +87,4 @@ def test_a_space_of_one_configuration_is_tried_once(tmp_path: Path) -> None:
 
 def test_a_budget_whose_epochs_nobody_knows_is_searched_at_full_length(tmp_path: Path) -> None:
     found = suit_lengths(study(tmp_path), train_pictures=100, seconds_left=900.0)
-    assert (found.epochs, found.trials) == (MOST_IN_A_BUDGET, 12)
+    assert (found.epochs, found.trials) == (MOST_EPOCHS, 12)

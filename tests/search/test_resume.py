@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from search.resume import refuse_other_device
+from results.records.run_folder import RunFolder
+from results.records.trials import load_trials
+from search.finish import most_failed
+from search.resume import _offer_again, refuse_other_device
 from search.study import AskedStudy
+from search.tuner import trial_ids
 from tests.records import a_run
+from tests.runs import a_line, a_run_dir, an_event
+from trainables.errors import UserError
+from trainables.report import TrialStatus
 
 
 @pytest.mark.parametrize(
@@ -21,3 +29,50 @@ def test_a_run_does_not_change_between_devices(began: str, gpus: int, says: str)
     with pytest.raises(ValueError, match=says):
         refuse_other_device(run, AskedStudy().settle(4, gpus))
     refuse_other_device(run, AskedStudy().settle(4, 1 - gpus))
+
+
+def test_failed_trials_are_offered_again_and_those_that_diverged_are_not(tmp_path: Path) -> None:
+    nothing = {"val_macro_f1": None, "diverged": True}
+    folder = a_run_dir(
+        tmp_path,
+        [a_line(0, 1, 0.5), a_line(1, 1, 0.5), {**a_line(2, 1, 0.5), **nothing}],
+        [
+            an_event(0, "finished", after=9),
+            an_event(1, "failed", after=9, reason="RuntimeError: no"),
+            an_event(2, "failed", after=9, reason="diverged"),
+        ],
+    )
+    before = load_trials(folder)
+    after = _offer_again(RunFolder(folder), before)
+    assert [trial.status for trial in after] == [TrialStatus.FINISHED, TrialStatus.INTERRUPTED, TrialStatus.FAILED]
+    assert "RuntimeError: no" in (after[1].reason or "")
+    assert trial_ids(after, 1) == ["00001"]
+    assert [trial.config for trial in after] == [trial.config for trial in before]
+
+
+@pytest.mark.parametrize(
+    ("ends", "most"),
+    [
+        (["finished"], False),
+        (["failed"], True),
+        (["failed", "finished"], False),  # half of them is not most
+        (["failed", "failed", "finished"], True),
+        (["diverged", "diverged", "finished"], False),  # an answer about their configurations
+        (["failed", "failed", "running", "running"], True),  # of those that are done
+        ([], False),
+    ],
+)
+def test_a_search_of_which_most_trials_failed_is_known(ends: list[str], most: bool, tmp_path: Path) -> None:
+    nothing = {"val_macro_f1": None, "diverged": True}
+    lines = [{**a_line(number, 1, 0.5), **(nothing if end == "diverged" else {})} for number, end in enumerate(ends)]
+    events = [
+        an_event(number, "failed" if end == "diverged" else end, after=9)
+        for number, end in enumerate(ends)
+        if end != "running"
+    ]
+    assert most_failed(load_trials(a_run_dir(tmp_path, lines, events))) == most
+
+
+def test_retry_failed_is_for_a_run_that_goes_on() -> None:
+    with pytest.raises(UserError, match="--resume NAME"):
+        AskedStudy.of(retry_failed=True)

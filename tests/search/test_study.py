@@ -122,12 +122,6 @@ def test_a_space_of_one_configuration_is_one_trial() -> None:
     assert AskedStudy.of(space="baseline", trials=12).settle(2, 0, num_configs=1).trials == 1
 
 
-def test_a_trial_cannot_take_more_cores_than_the_largest_node_has() -> None:
-    assert AskedStudy.of(concurrency=1).settle(8, 0, node_cpus=4).cpus_per_trial == 4
-    with pytest.raises(ValueError, match="4 cores"):
-        AskedStudy.of(cpus_per_trial=8).settle(8, 0, node_cpus=4)
-
-
 def test_a_single_trial_has_all_cores() -> None:
     alone = AskedStudy.of(trials=1).settle(num_cpus=2, num_gpus=0)
     assert (alone.concurrency, alone.cpus_per_trial) == (1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
+from trainables.errors import NodeFaultError
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -132,15 +134,39 @@ def room_for(pictures: int) -> Iterator[None]:
         hook.remove()
 
 
-def test_a_full_disk_is_the_trials_reason(
+def test_a_full_disk_is_its_machines_fault_and_no_result(
     task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    train_trial(CONFIG, task)
-    assert "No space left on device" in reports[-1]["failure"]
+    with pytest.raises(NodeFaultError, match="No space left on device"):
+        train_trial(CONFIG, task)
+    assert not any("failure" in report for report in reports)
+
+
+@pytest.mark.parametrize("gone", ["cache_path", "split_path", "weights"])
+def test_inputs_that_are_not_there_are_its_machines_fault_and_no_result(
+    task: TaskConfig, reports: list[dict[str, Any]], tmp_path: Path, gone: str
+) -> None:
+    nowhere = str(tmp_path / "nowhere" / "file")
+    value = {"test_resnet": nowhere} if gone == "weights" else nowhere
+    with pytest.raises(NodeFaultError, match="nowhere"):
+        train_trial(CONFIG, replace(task, **{gone: value}))
+    assert not reports
+
+
+def test_a_device_that_does_not_start_is_its_machines_fault_and_travels_to_the_driver(
+    task: TaskConfig, reports: list[dict[str, Any]]
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("it starts here")
+    with pytest.raises(NodeFaultError, match="cuda:0 does not start") as caught:
+        train_trial(CONFIG, replace(task, device="cuda"))
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert (sent.reason, sent.node) == (caught.value.reason, caught.value.node)
+    assert not reports
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(task: TaskConfig, reports: list[dict[str, Any]]) -> None:

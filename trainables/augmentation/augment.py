@@ -5,13 +5,14 @@ Each operation is drawn anew for each picture and, where that saves time, comput
 What is drawn for a picture is drawn on the CPU, so a GPU is not waited for.
 
 The order: geometry (crop, flip and affine, in one pass over the pixels), light (brightness, contrast and sharpness, or
-a policy in their place), the camera (blur, noise), what stands in front (erasing), and mixing.
+a policy in their place), the camera (blur, noise), what stands in front (erasing), the user's own, and mixing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 
 import torch
@@ -20,7 +21,9 @@ from timm.data.mixup import Mixup
 from trainables.augmentation.geometry import after, draw_boxes, identity, rotation, sample, view_of
 from trainables.augmentation.policy import Policy, mean_grey, sharpen
 from trainables.config import TrialConfig
+from trainables.errors import UserError
 from trainables.networks.model import centre_crop
+from trainables.parts.registry import is_own, knobs_for, part, told_apart, where
 
 DUE = 0.5
 """Share of pictures that blur, noise, sharpness, contrast, brightness and affine are applied to: the usual even
@@ -130,7 +133,44 @@ def _operations(config: TrialConfig, image_size: int) -> list[Operation]:
         operations.append(partial(_add_noise, std=config.noise))
     if config.erasing > 0:
         operations.append(partial(_erase, share=config.erasing))
+    if is_own(config.augmentation):
+        operations.append(OwnAugmentation(config))
     return operations
+
+
+class OwnAugmentation:
+    """An augmentation of the user's own file; what it returns is looked at every time.
+
+    Raises:
+        UserError: It cannot be called with what there is; later, that it fails, or changes shape, type or device. Names
+            file and function.
+    """
+
+    def __init__(self, config: TrialConfig) -> None:
+        """Takes the function that the configuration names."""
+        self._name = config.augmentation
+        self._function = part("augmentation", config.augmentation)
+        self._knobs = knobs_for(self._function, 1, asdict(config), "augmentation")
+
+    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Maps `(B, 3, S, S) float32` to the same."""
+        with told_apart("augmentation", self._name):
+            changed = self._function(pictures, **self._knobs)
+        if not isinstance(changed, torch.Tensor):
+            raise UserError(
+                f"{where('augmentation', self._name)} returns {type(changed).__name__}: it must return the pictures"
+            )
+        for what, is_now, was in (
+            ("shape", tuple(changed.shape), tuple(pictures.shape)),
+            ("device", changed.device, pictures.device),
+            ("type", changed.dtype, pictures.dtype),
+        ):
+            if is_now != was:
+                raise UserError(
+                    f"{where('augmentation', self._name)} returns pictures of the {what} {is_now}, it was given {was}: "
+                    f"it must leave the {what} as it is"
+                )
+        return changed
 
 
 def _draw(num: int, share: float) -> torch.Tensor:

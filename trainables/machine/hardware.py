@@ -44,6 +44,18 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(map(_gpu_name, gpu_handles()))
 
 
+@cache
+def gpus_of_all() -> tuple[str, ...]:
+    """Names of all NVIDIA GPUs of this machine."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return tuple(map(_gpu_name, map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))))
+    except pynvml.NVMLError:  # no driver
+        return ()
+
+
 def _handle(visible: str) -> Any:
     """A GPU as `CUDA_VISIBLE_DEVICES` has it: an index, or a UUID, which may be cut short or of a part of a GPU."""
     import pynvml
@@ -83,8 +95,12 @@ def device_of_trials(gpus_per_trial: float) -> str:
 
 
 @cache
-def hardware_in_words() -> str:
-    """Processor and GPUs of this machine, such as `2 cores of Intel(R) Xeon(R) Processor, no GPU`."""
+def hardware_in_words(*, every_gpu: bool = False) -> str:
+    """Processor and GPUs of this machine, such as `2 cores of Intel(R) Xeon(R) Processor, no GPU`.
+
+    Args:
+        every_gpu: Also of GPUs that this process may not use: Ray shows a process its own alone.
+    """
     processor = platform.processor() or platform.machine()
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -93,6 +109,7 @@ def hardware_in_words() -> str:
                 break
     except OSError:
         pass
-    gpus = ", ".join(f"{count} x {name}" for name, count in Counter(visible_gpus()).items())
+    counts = Counter(gpus_of_all() if every_gpu else visible_gpus())
+    gpus = ", ".join(f"{count} x {name}" for name, count in counts.items())
     cores = usable_cores()
     return f"{cores} core{'s' * (cores > 1)} of {processor}, {gpus or 'no GPU'}"

@@ -19,7 +19,9 @@ from torch.nn import functional
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.attributes import attribute_values, marginal_log_probs, membership, value_of_class
+from trainables.networks.decided import Decided, undecided
 from trainables.networks.model import create_backbone, memory_format, zero_heads
+from trainables.parts.registry import decision_of, in_use
 from trainables.training.loss import Loss, build_loss
 
 
@@ -65,7 +67,14 @@ class Attributes(nn.Module):
 
 def backbones(model: nn.Module) -> list[nn.Module]:
     """The timm networks that a network of any formulation consists of."""
+    model = undecided(model)
     return list(model.networks) if isinstance(model, Attributes) else [model]
+
+
+def with_decision(model: nn.Module, num_classes: int) -> nn.Module:
+    """The network with the decision rule of the user's file behind it, should that have one."""
+    rule = decision_of(in_use())
+    return model if rule is None else Decided(model, rule, num_classes)
 
 
 def assemble(
@@ -109,6 +118,7 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
         zero_head=task.head == "zeros",
     )
     model = assemble(config.formulation, len(task.classes), task.attributes, create)
+    model = with_decision(model, len(task.classes))
     return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 

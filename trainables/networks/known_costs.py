@@ -21,6 +21,7 @@ from trainables.atomic import replacing
 from trainables.config import TaskConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words, visible_gpus
+from trainables.parts.registry import backbone_identity
 
 FACTS_VERSION = 1
 """Part of the cache's keys: raise it when what is computed here changes."""
@@ -82,7 +83,9 @@ def model_facts(backbone: str, image_size: int, cache_dir: Path | None = None) -
         )
 
     return ModelFacts(
-        **known_fact(cache_dir, f"{FACTS_VERSION} {backbone} {image_size} {library_versions()}", compute, fits)
+        **known_fact(
+            cache_dir, f"{FACTS_VERSION} {backbone_identity(backbone)} {image_size} {library_versions()}", compute, fits
+        )
     )
 
 
@@ -98,7 +101,7 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
 
         return num_parameters(backbone, drop_path=drop_path)
 
-    key = f"parameters {backbone}{' drop path' if drop_path else ''} {library_versions()}"
+    key = f"parameters {backbone_identity(backbone)}{' drop path' if drop_path else ''} {library_versions()}"
     return known_fact(cache_dir, key, compute, lambda known: type(known) is int)
 
 
@@ -130,7 +133,7 @@ def _speed(known: object) -> float | None:
 
 @dataclass(frozen=True)
 class TrialSetting:
-    """What decides how much memory a trial takes and how fast it is, but for the machine it runs on."""
+    """What decides how much memory a trial takes and how fast it is."""
 
     backbone: str
     image_size: int
@@ -141,10 +144,12 @@ class TrialSetting:
     """On a CPU; of no matter on a GPU."""
     precision: str = "auto"
     compiled: bool = False
+    hardware: str = ""
+    """The machine in the words of `hardware_in_words`; empty for this one."""
 
     @classmethod
-    def of(cls, backbone: str, task: TaskConfig) -> TrialSetting:
-        """That of a trial of this task."""
+    def of(cls, backbone: str, task: TaskConfig, hardware: str = "") -> TrialSetting:
+        """That of a trial of this task, on this machine or on that of a kind."""
         return cls(
             backbone=backbone,
             image_size=task.image_size,
@@ -153,6 +158,7 @@ class TrialSetting:
             num_threads=task.num_threads,
             precision=task.precision,
             compiled=task.compile,
+            hardware=hardware,
         )
 
 
@@ -190,12 +196,17 @@ def _trial_facts(known: object) -> TrialFacts | None:
     return TrialFacts(float(speed), memory) if fits else None
 
 
-def _speed_key(backbone: str, image_size: int, batch_size: int, device: str, num_threads: int) -> str:
+def _speed_key(
+    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, hardware: str = ""
+) -> str:
     where = f"{hardware_in_words()}, {num_threads}"
-    if device != "cpu":
+    if hardware:
+        where = _kind(hardware, device, num_threads)
+    elif device != "cpu":
         gpus, index = visible_gpus(), int(device.partition(":")[2] or 0)  # cuda, or cuda:1
         where = gpus[index] if index < len(gpus) else device
-    return f"{FACTS_VERSION} {backbone} {image_size} {batch_size} {where} {library_versions()}"
+    named = backbone_identity(backbone)
+    return f"{FACTS_VERSION} {named} {image_size} {batch_size} {where} {library_versions()}"
 
 
 def _trial_key(setting: TrialSetting) -> str:
@@ -204,7 +215,16 @@ def _trial_key(setting: TrialSetting) -> str:
         precision = "float32" if setting.device == "cpu" else "bfloat16"  # autocast's choice, see networks.model
     size = (setting.backbone, setting.image_size, setting.batch_size)
     compiled = " compiled" if setting.compiled else ""
-    return f"trial{compiled} {precision} {_speed_key(*size, setting.device, setting.num_threads)}"
+    where = (setting.device, setting.num_threads, setting.hardware)
+    return f"trial{compiled} {precision} {_speed_key(*size, *where)}"
+
+
+def _kind(hardware: str, device: str, num_threads: int) -> str:
+    """What of another machine decides about speed, as this machine would say it of itself."""
+    processor, _, gpus = hardware.rpartition(", ")
+    if device == "cpu":
+        return f"{processor}, no GPU, {num_threads}"
+    return gpus.partition(" x ")[2] or device
 
 
 @cache
@@ -223,6 +243,16 @@ def known_fact(cache_dir: Path | None, key: str, compute: Callable[[], Any], fit
     found = compute()
     _keep(cache_dir, key, lambda _: found)
     return found
+
+
+def recall_fact(cache_dir: Path, key: str) -> object:
+    """What the cache has under the key; None if nothing."""
+    return _load(cache_dir / FACTS_FILE).get(key)
+
+
+def keep_fact(cache_dir: Path, key: str, fact: Any) -> None:
+    """Puts a value of JSON under a key."""
+    _keep(cache_dir, key, lambda _: fact)
 
 
 def _keep(cache_dir: Path, key: str, joined: Callable[[object], Any]) -> None:

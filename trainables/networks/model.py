@@ -16,6 +16,7 @@ from torch import nn
 
 from trainables.data.batches import Side
 from trainables.errors import UserError
+from trainables.parts.registry import is_own_network, where
 from trainables.reason import reason_of
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
@@ -86,6 +87,10 @@ def create_backbone(
         raise _other_size(backbone, image_size, error) from error
     if (backbone, image_size) not in _SUITING:
         _refuse_size(model, backbone, image_size)
+        if is_own_network(backbone):
+            from trainables.parts.networks import refuse_output
+
+            refuse_output(model, backbone, num_classes, image_size)
         _SUITING.add((backbone, image_size))
     return model
 
@@ -153,7 +158,8 @@ def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
 
 
 def _no_drop_path(backbone: str) -> ValueError:
-    return ValueError(f"{backbone} has no drop path: set drop_path to 0")
+    named = where("network", backbone) if is_own_network(backbone) else backbone
+    return ValueError(f"{named} has no drop path: set drop_path to 0")
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from trainables.atomic import replacing
 from trainables.errors import UserError
 from trainables.networks.known_costs import known_fact, library_versions
+from trainables.parts.registry import is_own_network
 from trainables.reason import reason_of
 
 if TYPE_CHECKING:
@@ -75,18 +76,20 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
             path, source = found
             files[backbone] = str(path)
             sources[backbone] = f"{source} sha256:{_sha256(path)[:12]}"
-    missing = [backbone for backbone in backbones if backbone not in files]
+        elif is_own_network(backbone):
+            sources[backbone] = "random (a network of the user's own)"
+    missing = [backbone for backbone in backbones if backbone not in sources]
     if not missing:
         return ResolvedWeights(tuple(backbones), files, sources, "")
     where = f"in {folder}" if folder else f"here ({hub.why})" if hub.why else "here"
     names = ", ".join(missing)
     if files:
         note = f"no pretrained weights {where} for {names}: left out of the search"
-        return ResolvedWeights(tuple(files), files, sources, note)
+        return ResolvedWeights(tuple(backbone for backbone in backbones if backbone in sources), files, sources, note)
     if folder is not None:
         raise WeightsError(f"--weights {policy}: holds no file for {names} (wanted {missing[0]}.safetensors)")
     note = f"no pretrained weights {where} for {names}: ALL TRIALS START AT RANDOM"
-    return ResolvedWeights(tuple(backbones), {}, dict.fromkeys(backbones, "random (none to be had)"), note)
+    return ResolvedWeights(tuple(backbones), {}, sources | dict.fromkeys(missing, "random (none to be had)"), note)
 
 
 def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:

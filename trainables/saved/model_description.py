@@ -21,7 +21,9 @@ DESCRIPTION = "model.json"
 _AGAIN = "copy the model again, or save it anew"
 
 
-ADDED = ("formulation", "options", "members", "rule")
+PARTS = "parts.py"
+"""The copy of the user's own parts that lies beside a model which needs them."""
+ADDED = ("formulation", "options", "members", "rule", "parts_sha256")
 """Keys that a file of before they existed lacks."""
 
 
@@ -87,6 +89,8 @@ class ModelDescription:
     the first."""
     rule: Rule | None = None
     """The decision rule, where there is one; it is part of the network."""
+    parts_sha256: str = ""
+    """Of `parts.py`, in hex, the user's own parts that the network is made with; empty where there are none."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Where the network comes from, as its maker noted: scores, configuration, seeds, split, versions."""
 
@@ -98,6 +102,8 @@ class ModelDescription:
         """
         values = asdict(self)
         record = values.pop("record")
+        if not self.parts_sha256:
+            values.pop("parts_sha256")
         values |= {"preprocessing": self.preprocessing(), "use": self._use(), "record": record}
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
@@ -141,6 +147,11 @@ class ModelDescription:
         }
 
     def _use(self) -> dict[str, str]:
+        if self.parts_sha256:
+            return {
+                "network": f"macrotune's: trainables.saved.saved_model.load_model runs {PARTS}, the user's own parts",
+                "output": f"logits of shape (batch, {len(self.classes)}) in the order of classes",
+            }
         if self.members:
             return self._use_together()
         values = {attribute: list(dict.fromkeys(by_class)) for attribute, by_class in self.attributes.items()}
@@ -322,5 +333,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "weights_sha256": _is_text,
     "members": _are_members,
     "rule": _is_rule,
+    "parts_sha256": lambda value: isinstance(value, str),
     "record": lambda value: isinstance(value, dict),
 }

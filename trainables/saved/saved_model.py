@@ -17,11 +17,14 @@ from torch import nn
 
 from trainables.atomic import replacing
 from trainables.data.cache import stored_size
-from trainables.networks.formulation import Attributes, assemble
+from trainables.networks.decided import Decided
+from trainables.networks.formulation import Attributes, assemble, with_decision
 from trainables.networks.model import choose_device, memory_format, size_options
+from trainables.parts.registry import Parts, in_use, run_source, using
 from trainables.reason import reason_of
 from trainables.saved.model_description import (
     DESCRIPTION,
+    PARTS,
     TOGETHER,
     WEIGHTS,
     Member,
@@ -129,17 +132,54 @@ def _write(folder: Path, network: nn.Module, description: ModelDescription) -> M
     tensors = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in _tensors(network).items()}
     metadata = {"holds": _words(description)}  # one entry: safetensors writes more in any order
     weights = safetensors.torch.save(tensors, metadata=metadata)
-    description = replace(description, weights_sha256=hashlib.sha256(weights).hexdigest())
+    source = _parts_of()
+    description = replace(
+        description,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        parts_sha256=hashlib.sha256(source).hexdigest() if source else "",
+    )
     text = description.to_json()
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in ((WEIGHTS, weights), (DESCRIPTION, text.encode())):
+    if not source:
+        (folder / PARTS).unlink(missing_ok=True)
+    for name, content in ((PARTS, source), (WEIGHTS, weights), (DESCRIPTION, text.encode())):
+        if not content:
+            continue
         with replacing(folder / name, durable=True) as temporary:
             temporary.write_bytes(content)
     return description
 
 
+def _parts_of() -> bytes:
+    """The file of the user's own parts that is in use; empty for none."""
+    parts = in_use()
+    return b"" if parts is None else parts.source.encode()
+
+
+def load_parts(description: ModelDescription, folder: Path) -> Parts | None:
+    """Runs the user's own parts that lie beside a model which was saved with some.
+
+    Raises:
+        ModelError: They are gone, or others than it was saved with.
+    """
+    if not description.parts_sha256:
+        return None
+    path = folder / PARTS
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read ({error.strerror}): it holds the parts that the network is made with; {_AGAIN}"
+        ) from error
+    if hashlib.sha256(source).hexdigest() != description.parts_sha256:
+        raise ModelError(
+            f"{path} has changed since the model was saved (other SHA-256): bring it back as it was, or {_AGAIN}"
+        )
+    return run_source(source.decode(), str(path))
+
+
 def load_model(path: Path, device: str = "auto") -> SavedModel:
-    """Loads what `save_model` wrote; nothing in the files is ever executed.
+    """Loads what `save_model` wrote; of its files only the user's own parts, where there are any, are executed.
 
     Args:
         path: The folder, or one of its two files.
@@ -157,7 +197,8 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
             "of macrotune that saved it"
         )
     content, weights = _read_weights(folder / WEIGHTS)
-    network = _build(description, folder)
+    with using(load_parts(description, folder)):
+        network = _build(description, folder)
     if unlike := _difference(_tensors(network), weights):
         raise ModelError(
             f"{folder / WEIGHTS} holds {_holds(content)}, but {DESCRIPTION} says {_words(description)}: {unlike}; "
@@ -228,12 +269,13 @@ def _build_one(one: ModelDescription | Member, whole: ModelDescription, folder: 
     overlay = {"mean": one.mean, "std": one.std}
     try:
         with torch.random.fork_rng(devices=[]):
-            return assemble(
+            network = assemble(
                 one.formulation,
                 len(whole.classes),
                 whole.attributes,
                 lambda num: timm.create_model(one.backbone, num_classes=num, pretrained_cfg_overlay=overlay, **options),
             )
+            return with_decision(network, len(whole.classes))
     except RuntimeError as error:  # a tag that is not known
         raise ModelError(f"{unknown} ({error})") from error
 
@@ -246,6 +288,8 @@ def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
             for place, member in enumerate(network.members)
             for name, value in _tensors(member).items()
         }
+    if isinstance(network, Decided):
+        return {**_tensors(network.network), "prior": network.prior}
     own = network.state_dict()
     if isinstance(network, Attributes):
         return {name: own[inner] for name, inner in network.saved_names().items()}

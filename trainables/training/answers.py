@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.atomic import replacing
+from trainables.supply.files import Told, nobody
 from trainables.training.state import TrainState
 
 
@@ -22,14 +23,16 @@ class AnswerKeeper:
     epochs, in the order of the side. A trial that goes on from an earlier epoch forgets those after it.
     """
 
-    def __init__(self, path: Path, epoch: int) -> None:
+    def __init__(self, path: Path, epoch: int, changed: Told = nobody) -> None:
         """Reads what was kept up to an epoch.
 
         Args:
             path: The trial's file.
             epoch: Epochs that the trial has done.
+            changed: Told of the file when it was written.
         """
         self._path = path
+        self._changed = changed
         self._chosen: list[np.ndarray] = []
         self._best: np.ndarray | None = None
         self._best_epoch = 0
@@ -56,3 +59,4 @@ class AnswerKeeper:
             np.savez_compressed(
                 file, chosen=np.stack(self._chosen), probabilities=self._best, best_epoch=np.int64(self._best_epoch)
             )
+        self._changed(self._path)

@@ -17,6 +17,7 @@ from trainables.config import TaskConfig
 from trainables.data.batches import Side, TaskData
 from trainables.data.whole_batches import num_batches
 from trainables.machine.epoch_meter import Watch
+from trainables.networks.decided import set_prior
 from trainables.networks.formulation import build_criterion
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.report import EpochReport
@@ -49,6 +50,7 @@ def fit(state: TrainState, data: TaskData, pulse: Pulse = SILENT) -> Iterator[Ep
     normalize = Normalizer(state.model, state.device)
     counts = data.train.class_counts(len(state.task.classes))
     criterion = build_criterion(state.config, state.task, counts, state.device)
+    set_prior((state.model, state.scored_model), counts)
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)

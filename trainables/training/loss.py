@@ -6,12 +6,15 @@ Letters: `B` batch, `C` classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 
 import torch
 from torch.nn import functional
 
 from trainables.config import TrialConfig
+from trainables.errors import UserError
+from trainables.parts.registry import is_own, knobs_for, part, told_apart, where
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Maps logits `(B, C) float32` and targets, `(B,) int64` or shares `(B, C) float32`, to the mean loss `()`."""
@@ -25,6 +28,8 @@ def build_loss(config: TrialConfig, class_counts: Sequence[int], device: torch.d
         class_counts: Training pictures of each class; a class may have none.
         device: Where the logits are.
     """
+    if is_own(config.loss):
+        return OwnLoss(config, class_counts, device)
     counts = torch.tensor(class_counts, dtype=torch.float64)
     if config.loss == "effective_number":
         weights = effective_number_weights(counts, config.effective_beta).to(device, torch.float32)
@@ -35,6 +40,34 @@ def build_loss(config: TrialConfig, class_counts: Sequence[int], device: torch.d
         shift = (config.logit_tau * log_prior(counts)).to(device, torch.float32)
         return partial(_shifted, shift=shift, smoothing=config.label_smoothing)
     return partial(functional.cross_entropy, label_smoothing=config.label_smoothing)
+
+
+class OwnLoss:
+    """A loss of the user's own file; what it returns is looked at every time, its value not, which would be waited for.
+
+    Raises:
+        UserError: It cannot be called with what there is; later, that it fails or returns no mean. Names file and
+            function.
+    """
+
+    def __init__(self, config: TrialConfig, class_counts: Sequence[int], device: torch.device) -> None:
+        """As `build_loss`."""
+        self._name = config.loss
+        self._function = part("loss", config.loss)
+        known = asdict(config) | {"class_counts": torch.tensor(class_counts, dtype=torch.float32, device=device)}
+        self._knobs = knobs_for(self._function, 2, known, "loss")
+
+    def __call__(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean loss `()`."""
+        with told_apart("loss", self._name):
+            loss = self._function(logits, targets, **self._knobs)
+        if not isinstance(loss, torch.Tensor) or loss.ndim != 0:
+            what = f"a tensor {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise UserError(
+                f"{where('loss', self._name)} returns {what}: it must return one number, the mean over the pictures, "
+                "as .mean() gives it"
+            )
+        return loss
 
 
 def effective_number_weights(counts: torch.Tensor, beta: float) -> torch.Tensor:

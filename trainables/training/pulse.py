@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from trainables.checkpoints import PULSE
+from trainables.supply.files import Told, nobody
 from trainables.training.metrics import macro_f1
 
 BEAT_SECONDS = 1.0
@@ -26,13 +27,15 @@ BEAT_SECONDS = 1.0
 class Pulse:
     """Writes how far a trial is; without a file it does nothing."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, changed: Told = nobody) -> None:
         """Begins without a word.
 
         Args:
             path: The file, whose folder need not be there yet.
+            changed: Told of the file when it was written or taken away.
         """
         self._path = path
+        self._changed = changed
         self._next = 0.0
 
     def stage(self, words: str) -> None:
@@ -79,6 +82,7 @@ class Pulse:
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
+                self._changed(self._path)
 
     def _write(self, values: dict[str, Any]) -> None:
         if self._path is None:
@@ -89,6 +93,7 @@ class Pulse:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(values), encoding="utf-8")
             draft.replace(self._path)
+            self._changed(self._path)
 
 
 def _number(value: float) -> float | None:

@@ -24,6 +24,7 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.formulation import build_network
 from trainables.networks.model import choose_device
+from trainables.supply.files import Told, nobody
 from trainables.training.compiling import compiled
 from trainables.training.metrics import NOT_VALIDATED, Evaluation
 from trainables.training.optim import build_optimizer, build_schedule
@@ -154,12 +155,13 @@ def save_atomically(content: dict[str, Any], path: Path) -> None:
         raise
 
 
-def save_predictions(state: TrainState, folder: Path) -> None:
-    """Keeps the probabilities of the epoch just done, `<epoch>.npy` `(N, C) float32` in the order of the side."""
+def save_predictions(state: TrainState, folder: Path) -> Path:
+    """Writes the probabilities of the epoch just done, `<epoch>.npy` `(N, C) float32` in the order of the side."""
     assert state.evaluation.logits is not None
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"{state.epoch}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, state.evaluation.logits.softmax(1).cpu().numpy())
+    return folder / f"{state.epoch}.npy"
 
 
 class Checkpointer:
@@ -170,12 +172,18 @@ class Checkpointer:
     by `close`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Makes the folder."""
+    def __init__(self, folder: Path, changed: Told = nobody) -> None:
+        """Makes the folder.
+
+        Args:
+            folder: Of the trial.
+            changed: Told of each file that was written; what that takes is part of what saving takes.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for torn in folder.glob(TORN):  # of a process that was killed while it wrote
             torn.unlink(missing_ok=True)
         self._folder = folder
+        self._changed = changed
         self._best_weights: dict[str, torch.Tensor] | None = None
         self._saved_at = time.monotonic()
         self._cost_seconds = 0.0
@@ -200,6 +208,7 @@ class Checkpointer:
             started = time.monotonic()
             self.close()
             state.save(self._folder / LAST)
+            self._changed(self._folder / LAST)
             self._saved_at = time.monotonic()
             self._cost_seconds = self._saved_at - started
 
@@ -209,6 +218,7 @@ class Checkpointer:
             with suppress(OSError):  # a disk that is full, or the driver has deleted it meanwhile: it cannot go on then
                 self.close()
                 state.save(self._folder / LAST)
+                self._changed(self._folder / LAST)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE
@@ -217,4 +227,5 @@ class Checkpointer:
         """Writes the best weights that have not been written yet."""
         if self._best_weights is not None and self._folder.exists():  # a driver has no use for a bad trial's weights
             save_atomically(self._best_weights, self._folder / BEST)
+            self._changed(self._folder / BEST)
             self._best_weights = None

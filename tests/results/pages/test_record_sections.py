@@ -57,6 +57,8 @@ UNDER = {
     "focal_gamma": {"loss": "focal"},
     "logit_tau": {"loss": "logit_adjusted"},
     "policy_magnitude": {"policy": "rand"},
+    "loss_knob": {"loss": "own:mine"},
+    "augmentation_knob": {"augmentation": "own:mine"},
 }
 """What some knobs only matter under."""
 

@@ -17,11 +17,13 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from results.pages.report import render_report, write_report
-from results.pages.report_figures import LINES_SHOWN, _every_so_many, study_figures
+from results.pages.report_study import LINES_SHOWN, _every_so_many, study_figures
 from results.records.confusion import load_confusion
 from scripts.report import main
+from tests.conftest import ROOT
 from tests.records import a_report, a_run, a_task
 from trainables.config import TrialConfig
+from trainables.strict_json import load_object
 
 STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
 EVIL = '<img src=x onerror="alert(1)"> & $x'
@@ -277,7 +279,7 @@ def test_confused_classes_are_put_into_words(tmp_path: Path) -> None:
     (run_dir / "confusion").mkdir()
     (run_dir / "confusion" / "00000.csv").write_text("true\\answered,x,y\nx,3,1\ny,2,6\n")
     page = render_report(run_dir)
-    assert page.count('<img src="data:image/png;base64,') == 2
+    assert page.count('class="paper" src="data:image/png;base64,') == 2
     assert "2 of 8 y taken for x 1 of 4 x taken for y" in words_of(page)
 
 
@@ -296,12 +298,15 @@ def test_what_re_training_found_is_shown(tmp_path: Path) -> None:
     run_dir = a_run_dir(tmp_path / "again", a_trial(0, (0.5,)))
     (run_dir / "retrained").mkdir()
     path = run_dir / "retrained" / "model.json"
-    test = {"macro_f1": {"value": 0.7, "low": 0.6, "high": None}, "groups": 25}
-    record = {"test": test, "verdict": "better by .1", "trial_id": "00003", "val_macro_f1": 0.75}
-    path.write_text(json.dumps({"record": record}))
+    record = load_object(ROOT / "results" / "retrained" / "efficientnet.json")
+    record["test"]["macro_f1"] = {"value": 0.7, "low": 0.6, "high": None}
+    path.write_text(json.dumps({"record": record | {"verdict": "better by .1"}}))
     words = words_of(render_report(run_dir))
-    assert "Re-trained, 00003 has macro-F1 0.7000 on the test side (95% interval 0.6000 to ?), 25 groups" in words
-    assert "validation had said 0.7500. Against the default configuration: better by .1." in words
+    assert "Test macro-F1 .700 [.600, ?] (95% interval over 25 groups never seen" in words
+    assert "Verdict: better by .1." in words
+    assert "python scripts/retrain.py" not in words  # it has been done
+    assert f"{record['trial_id']} (picked)" in words
+    assert all(f"{entry['trial_id']} " in words for entry in record["ranking"])
     path.write_text("{}")
     assert "model.json cannot be read" in words_of(render_report(run_dir))
 

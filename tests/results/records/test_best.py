@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from results.records.best import best_trial
+from results.records.record import BestTrial
 from results.records.trials import load_trials
-from tests.runs import a_line, a_run_dir, at
+from tests.runs import a_line, a_run_dir, an_event, at
 
 
 def test_the_best_epoch_counts_and_not_the_last(tmp_path: Path) -> None:
@@ -80,3 +81,20 @@ def test_a_thousand_trials_are_read_in_seconds(tmp_path: Path) -> None:
     assert best is not None
     assert best.trials["total"] == 1000
     assert best.report.epoch == 27
+
+
+def test_the_record_has_the_machine_of_its_trial_and_all_machines(tmp_path: Path) -> None:
+    lines = [a_line(0, 1, 0.5), a_line(1, 1, 0.7), a_line(2, 1, 0.6)]
+    places = [("w", "8 cores of X, no GPU"), ("v", "4 cores of Y, no GPU"), ("w", "8 cores of X, no GPU")]
+    events = [
+        an_event(number, "placed", after=1, node=node, hardware=hardware)
+        for number, (node, hardware) in enumerate(places)
+    ]
+    best = best_trial(a_run_dir(tmp_path, lines, events))
+    assert best is not None
+    assert (best.trial_id, best.node, best.hardware) == ("00001", "v", "4 cores of Y, no GPU")
+    assert best.nodes == {
+        "v": {"hardware": "4 cores of Y, no GPU", "trials": 1},
+        "w": {"hardware": "8 cores of X, no GPU", "trials": 2},
+    }
+    assert BestTrial.from_json(best.to_json()) == best

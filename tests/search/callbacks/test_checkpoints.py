@@ -88,3 +88,19 @@ def test_in_a_time_budget_the_best_stopped_trials_keep_their_state_until_the_end
     assert load_trials(tmp_path)[1].status == "finished"
     monitor.prune()
     assert left() == ["00001/best.pt"]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(1, ["00000", "00002"]), (0, [])])
+def test_the_weights_of_a_front_stay_beside_the_best_few_unless_none_shall(
+    keep: int, left: list[str], task: TaskConfig, tmp_path: Path, stop: StopRequest
+) -> None:
+    costs = {"dear": 9.0, "middle": 5.0, "cheap": 1.0}
+    monitor = build_monitor(RunFolder(tmp_path), task, keep, stop, cost_of=lambda config: costs[config["backbone"]])
+    for number, (backbone, score) in enumerate((("dear", 0.5), ("middle", 0.3), ("cheap", 0.4), ("cheap", 0.2))):
+        trial = a_trial(f"{number:05}")
+        trial.config["backbone"] = backbone
+        folder = Path(task.checkpoint_dir) / f"{number:05}"
+        folder.mkdir(parents=True)
+        (folder / "best.pt").touch()
+        run(monitor, trial, a_result(1, score, done=True))
+    assert sorted(path.parent.name for path in Path(task.checkpoint_dir).glob("*/best.pt")) == left

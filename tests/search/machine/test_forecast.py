@@ -27,7 +27,7 @@ from search.study import AskedStudy, SettledStudy
 from tests.results.records.test_record import a_run
 from trainables.config import TaskConfig
 from trainables.errors import UserError
-from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, remember_trial
+from trainables.networks.known_costs import TrialFacts, TrialSetting, model_facts, recall_trial, remember_trial
 
 BESIDE = START_SECONDS + END_SECONDS
 
@@ -114,6 +114,21 @@ def test_nothing_is_forecast_of_what_cannot_be_known(task: TaskConfig, tmp_path:
     assert forecast_run(run, study, facts(run, study), 0) is None
     assert forecast_run(replace(run, data={}), study, facts(run, study), 8) is None
     assert forecast_run(run, replace(study, address="10.0.0.7:6379"), facts(run, study), 8) is None
+
+
+def test_on_a_cluster_it_knows_the_kinds_of_nodes_that_trials_have_run_on(task: TaskConfig, tmp_path: Path) -> None:
+    run, study = run_and_study(task, tmp_path)
+    kinds = {"8 cores of X, no GPU": 3, "4 cores of Y, no GPU": 1}
+    study = replace(study, address="10.0.0.7:6379", kinds=kinds, concurrency=4)
+    assert forecast_run(run, study, facts(run, study), 8) is None
+    for hardware, speed in zip(kinds, (1000.0, 200.0), strict=True):
+        for backbone in run.weights:
+            remember_trial(TrialSetting.of(backbone, run.task, hardware), tmp_path, TrialFacts(speed))
+    speeds, remembered = module.images_per_second(run, study, facts(run, study))
+    assert remembered
+    assert set(speeds.values()) == {800.0}  # three trials at a time on the one kind, one on the other
+    assert forecast_run(run, study, facts(run, study), 8) is not None
+    assert recall_trial(TrialSetting.of(next(iter(run.weights)), run.task), tmp_path) is None
 
 
 @pytest.mark.slow

@@ -1,14 +1,9 @@
-"""The page in a real browser: what it shows of ready-made runs, whom it stops, and how much it sends.
-
-The whole story (a search that is started from the page, stopped, resumed, extended, re-trained, and asked about a
-picture) takes minutes: `pytest tests/search/service/test_browser.py --browser-story`.
-"""
+"""The page in a real browser: what it shows of ready-made runs, whom it stops, and how much it sends."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -26,14 +21,14 @@ from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
 from tests.conftest import ROOT
 from tests.runs import a_line, a_run_dir, an_event
+from tests.served_page import CHROMIUM, NEEDS_CHROMIUM, start
 from trainables.config import TrialConfig
 
 pytest.importorskip("nicegui", reason="the page needs the extra ui")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here, and nothing may be downloaded"),
+    NEEDS_CHROMIUM,
 ]
 MARKUP = "<img src=x onerror=document.title='broken-in'>"
 HOLDING = """
@@ -57,22 +52,6 @@ class Served:
 
     address: str
     storage: Path
-
-
-def start(storage: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
-    """Serves the runs of a folder at a free port; returns the process and its address."""
-    words = ["--storage", str(storage), "--readme", str(storage.parent / "README.md"), "--port", "0"]
-    words += ["--cache-dir", str(storage.parent / "cache"), "--roots", str(storage.parent), *flags]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "search" / "serve.py"), *words],
-        cwd=storage.parent,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://\S+", process.stdout.readline())
-    assert found is not None
-    return process, found[0]
 
 
 def a_searched_run(folder: Path, trials: int, epochs: int = 3) -> Path:
@@ -183,17 +162,67 @@ def test_a_search_that_a_shell_started_is_stopped_once_by_two_browsers(served: S
             page.close()
 
 
+def test_a_run_of_another_version_and_one_that_is_deleted_meanwhile_are_words(served: Served, browser: Any) -> None:
+    run_dir = a_searched_run(served.storage / "doomed", 3)
+    page = browser.new_page()
+    page.goto(served.address + "run/doomed")
+    page.get_by_text("Best: trial 00002").wait_for(timeout=60_000)
+    values = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**values, "of_next_year": 1}))
+    page.get_by_text("of_next_year").first.wait_for(timeout=60_000)
+    shutil.rmtree(run_dir)
+    page.get_by_text("there is no run 'doomed'").first.wait_for(timeout=60_000)
+    page.close()
+
+
+@pytest.mark.parametrize(("path", "words"), [("none", "does not exist"), ("/etc/passwd", "does not lie below")])
+def test_pictures_that_are_not_there_or_not_to_be_read_are_words(
+    served: Served, browser: Any, path: str, words: str
+) -> None:
+    page = browser.new_page()
+    page.goto(served.address + "new")
+    page.get_by_label("Folder or CSV").fill(str(served.storage.parent / path))
+    page.get_by_role("button", name="Check").click()
+    page.get_by_text(words).first.wait_for(timeout=60_000)
+    assert page.get_by_role("button", name="Start", exact=True).is_disabled()
+    page.close()
+
+
 def test_attacks_get_words_and_nothing_else(served: Served) -> None:
     import httpx
 
-    with httpx.Client(base_url=served.address) as client:
-        for path in ("report/..%2f..%2fetc%2fpasswd", "report/first", "report/torn", "report/%3Cb%3E"):
+    with httpx.Client(base_url=served.address, timeout=60) as client:
+        for path in (
+            "report/..%2f..%2fetc%2fpasswd", "report/first", "report/torn", "report/%3Cb%3E", "mistake/first/0",
+            "mistake/..%2f..%2fetc/0", "mistake/first/-1", "static/..%2f..%2f..%2fetc/passwd",
+            "_nicegui/3/static/..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+        ):  # fmt: skip
             answer = client.get(path)
-            assert answer.status_code == 404, path
+            assert answer.status_code in (404, 405), path
             assert "root:" not in answer.text
-        for headers in ({"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}):
+        assert client.get("mistake/first/0.5").status_code == 422
+        for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
             assert client.post("_nicegui_ws/socket.io/?EIO=4&transport=polling", headers=headers).status_code == 403
-        assert client.get("", headers={"host": "evil.example"}).status_code == 421
+            assert client.post("_nicegui/client/x/upload/1", headers=headers, content=b"x").status_code == 403
+        for host in ("evil.example", "127.0.0.1.evil.example:80", "10.0.0.7"):
+            assert client.get("", headers={"host": host}).status_code == 421
+
+
+def test_with_a_token_only_who_has_it_comes_in(tmp_path: Path) -> None:
+    import httpx
+
+    token = "a-token-of-24-characters"
+    process, address = start(tmp_path / "runs", "--token", token)
+    try:
+        with httpx.Client(base_url=address.partition("?")[0], timeout=60) as client:
+            for headers in ({}, {"cookie": "macrotune_token=wrong"}):
+                for path in ("", "new", "report/a", "?token=wrong"):
+                    assert client.get(path, headers=headers).status_code == 401, path
+            assert client.get("", params={"token": token}).status_code == 303
+            assert client.get("").status_code == 200  # by the cookie that it was given
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -232,57 +261,3 @@ def test_a_second_page_for_the_same_runs_is_refused(served: Served) -> None:
     )  # fmt: skip
     assert done.returncode == 2
     assert "another page serves" in done.stderr
-
-
-@pytest.mark.timeout(3600)
-def test_the_whole_story(browser: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if not request.config.getoption("--browser-story"):
-        pytest.skip("takes minutes: --browser-story")
-    storage = tmp_path / "runs"
-    storage.mkdir()
-    process, address = start(storage)
-    page = browser.new_page()
-    page.set_default_timeout(600_000)
-    page.goto(address + "new")
-    for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "8")):
-        page.get_by_label(label, exact=True).fill(value)
-    page.get_by_label("Image size in pixels").fill("32")
-    page.get_by_label("Space").click()
-    page.get_by_role("option", name="toy").click()
-    page.get_by_role("button", name="Check").click()
-    page.get_by_text("Start begins this search").wait_for()
-    page.get_by_role("button", name="Start", exact=True).click()
-    page.get_by_text("search toy").first.wait_for()
-    while not (storage / "story" / "run.json").exists():
-        page.wait_for_timeout(200)
-    page.goto(address + "run/story")
-    page.get_by_text("batch ").first.wait_for()
-    process.kill()  # the page, and not the search
-    process.communicate(timeout=20)
-    process, address = start(storage)
-    page.goto(address + "run/story")
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_text("interrupted").first.wait_for()
-    page.get_by_role("button", name="Resume").click()
-    page.get_by_text("finished").first.wait_for()
-    page.get_by_role("button", name="Add trials").click()
-    page.locator(".q-dialog input").fill("1")
-    page.get_by_role("button", name="Add them").click()
-    page.get_by_text("4 of 4 trials").first.wait_for()
-    page.get_by_text("finished").first.wait_for()
-    page.get_by_role("button", name="Re-train the best").click()
-    page.get_by_text("on people never seen").wait_for()
-    picture = next((tmp_path / "cache").rglob("*.jpg"))
-    page.locator("input[type=file]").set_input_files(str(picture))
-    page.get_by_text(re.compile(r"^\d+\.\d% \S")).first.wait_for()
-    page.locator("input[type=file]").set_input_files(
-        files=[{"name": "a.png", "mimeType": "image/png", "buffer": b"no"}]
-    )
-    page.get_by_text("no picture that can be read").wait_for()
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_label("Type its name").fill("story")
-    page.locator(".q-dialog").get_by_role("button", name="Delete").click()
-    page.get_by_text("0 runs in").wait_for()
-    assert not (storage / "story").exists()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)

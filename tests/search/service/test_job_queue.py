@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search.service.job_queue import Job, JobQueue, JobState
+from search.service.job_queue import JobQueue
+from search.service.jobs import Job, JobState
 from trainables.errors import UserError
 from trainables.strict_json import RecordError
 

@@ -1,0 +1,300 @@
+"""Keeps a copy of the runs in a bucket: the local folder is the truth, and is mirrored there while a run goes on.
+
+Whatever `pyarrow.fs` opens will do: s3://, gs://, abfs://, hdfs://, file://.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from results.records.run_folder import ADDRESS_FILE, RunFolder
+from search.flags import PlaceFlags
+from trainables.atomic import replacing, write_whole
+from trainables.checkpoints import PULSE
+from trainables.errors import UserError
+from trainables.reason import reason_of
+
+T = TypeVar("T")
+ANSWER_SECONDS = 12.0
+"""How long the storage may take for its first answer; libraries ask again for minutes."""
+PUSH_SECONDS = 60.0
+"""Between two looks for what has changed, beside those after each trial."""
+SHARED = ("README.md", "results", "history.jsonl")
+"""What all runs share, beside them."""
+LEFT_OUT = ("*.tmp-*", ".lock", "*.lock", "presence.json", ".seen-*", ".starting-*", PULSE)
+"""Names of files that are of use only to processes that are at the run."""
+COPY_BYTES = 2**20
+
+
+class MirrorError(UserError):
+    """The storage cannot be reached, read or written; names it and the way out."""
+
+
+class Mirror:
+    """A folder of runs, and its copy at an address."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        """Opens the storage, without asking it anything.
+
+        Args:
+            address: With the scheme, as in `s3://bucket/macrotune`.
+            folder: The local one.
+
+        Raises:
+            MirrorError: There is no such kind of storage, or the address names nothing in it.
+        """
+        from pyarrow import fs
+
+        self.address, self.folder = address, folder
+        try:
+            self._files, base = fs.FileSystem.from_uri(address)
+        except (OSError, ValueError, NotImplementedError) as error:
+            raise MirrorError(f"--storage {address} cannot be opened: {reason_of(error)}. {_WAY_OUT}") from error
+        self._base = base.rstrip("/")
+        if not self._base:
+            raise MirrorError(f"--storage {address} names no bucket: give one, as in s3://bucket/macrotune")
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._pushing = threading.Lock()
+
+    def refuse_shut(self) -> None:
+        """Writes a file and deletes it again.
+
+        Raises:
+            MirrorError: The storage does not answer, or that is not allowed.
+        """
+        name = f"{self._base}/.seen-{time.time_ns():x}"
+
+        def write_and_delete() -> None:
+            if self._files.type_name == "local":
+                self._files.create_dir(self._base)
+            with self._files.open_output_stream(name) as stream:
+                stream.write(b"macrotune was here")
+            self._files.delete_file(name)
+
+        self._in_time(write_and_delete, "cannot be written")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a run of this name."""
+        return self._in_time(lambda: f"{name}/run.json" in self._list(name), "cannot be read")
+
+    def pull(self, name: str | None = None) -> None:
+        """Copies down what all runs share, and a run if the copy of it knows more than the local folder.
+
+        Raises:
+            MirrorError: It cannot be read.
+        """
+        for shared in SHARED:
+            for path, (size, changed) in self._in_time(partial(self._list, shared), "cannot be read").items():
+                here = self.folder / path
+                if not here.exists() or (here.stat().st_mtime < changed and here.stat().st_size != size):
+                    self._get(path)
+                elif here.stat().st_size == size:
+                    self._sent[path] = _stamp(here)
+        if name is None:
+            return
+        there = self._in_time(partial(self._list, name), "cannot be read")
+        logs = [f"{name}/{log.name}" for log in (RunFolder(Path()).trials_jsonl, RunFolder(Path()).events_jsonl)]
+        local = sum((self.folder / log).stat().st_size for log in logs if (self.folder / log).exists())
+        if sum(there[log][0] for log in logs if log in there) > local or not (self.folder / name / "run.json").exists():
+            for path in sorted(there, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
+                self._get(path)
+
+    def push(self, name: str) -> int:
+        """Copies up what has changed since the last time, of a run and of what all share; deletes what is gone.
+
+        Checkpoints go before the logs: a trial that goes on from one must find its epochs in them.
+
+        Returns:
+            How many files were copied.
+
+        Raises:
+            OSError: Something could not be copied; the rest is tried again with the next push.
+        """
+        with self._pushing:
+            paths = list(self._local(name))
+            logs = [path for path in paths if path.endswith((".jsonl", "run.json"))]
+            copied = 0
+            for path in [path for path in paths if path not in logs] + logs:
+                with contextlib.suppress(FileNotFoundError):  # a driver has deleted it meanwhile
+                    copied += self._put(path)
+            for path in [sent for sent in self._sent if sent.startswith(f"{name}/") and sent not in set(paths)]:
+                with contextlib.suppress(FileNotFoundError):
+                    self._files.delete_file(f"{self._base}/{path}")
+                del self._sent[path]
+            return copied
+
+    def _put(self, path: str) -> bool:
+        here = self.folder / path
+        stamp = _stamp(here)
+        if self._sent.get(path) == stamp:
+            return False
+        target = f"{self._base}/{path}"
+        if self._files.type_name in ("local", "hdfs"):
+            self._files.create_dir(target.rsplit("/", 1)[0])
+        with here.open("rb") as source, self._files.open_output_stream(target) as stream:
+            while part := source.read(COPY_BYTES):
+                stream.write(part)
+        self._sent[path] = stamp
+        return True
+
+    def _get(self, path: str) -> None:
+        here = self.folder / path
+        here.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with (
+                self._files.open_input_stream(f"{self._base}/{path}") as stream,
+                replacing(here) as draft,
+                draft.open("wb") as target,
+            ):
+                while part := stream.read(COPY_BYTES):
+                    target.write(part)
+        except OSError as error:
+            raise MirrorError(f"{self.address}/{path} cannot be copied: {reason_of(error)}") from error
+        self._sent[path] = _stamp(here)
+
+    def _list(self, under: str) -> dict[str, tuple[int, float]]:
+        """Files at a path or below it: their paths from the base, with bytes and when they were written."""
+        from pyarrow import fs
+
+        whole = f"{self._base}/{under}"
+        itself = self._files.get_file_info(whole)
+        found = [itself] if itself.is_file else []
+        if not found:
+            found = self._files.get_file_info(fs.FileSelector(whole, recursive=True, allow_not_found=True))
+        return {
+            each.path.removeprefix(f"{self._base}/"): (each.size, each.mtime.timestamp() if each.mtime else 0.0)
+            for each in found
+            if each.is_file
+        }
+
+    def _local(self, name: str) -> Iterator[str]:
+        for top in (name, *SHARED):
+            whole = self.folder / top
+            for path in [whole] if whole.is_file() else sorted(whole.rglob("*")):
+                inner = path.relative_to(self.folder)
+                if inner.parts[1:2] != (RunFolder(Path()).ray.name,) and path.is_file() and not _is_left_out(path.name):
+                    yield inner.as_posix()
+
+    def _in_time(self, ask: Callable[[], T], failed: str) -> T:
+        """What the storage answers; libraries would wait for minutes.
+
+        Raises:
+            MirrorError: It does not, or says no.
+        """
+        said: list[Any] = []
+
+        def run() -> None:
+            try:
+                said.append((ask(), None))
+            except Exception as error:  # each file system has its own
+                said.append((None, error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(ANSWER_SECONDS)
+        if not said:
+            raise MirrorError(f"--storage {self.address} has not answered in {ANSWER_SECONDS:.0f} s. {_WAY_OUT}")
+        answer, error = said[0]
+        if error is not None:
+            raise MirrorError(f"--storage {self.address} {failed}: {reason_of(error)}. {_WAY_OUT}") from error
+        return answer  # type: ignore[no-any-return]
+
+
+_WAY_OUT = (
+    "Give a bucket that is there, with credentials that may write to it (for s3: AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL for a server that is not Amazon's), or a folder; "
+    "docs/storage.md"
+)
+
+
+def open_mirror(places: PlaceFlags, name: str | None, resume: str | None) -> Mirror | None:
+    """The mirror of a storage that is no folder, asked for what it has; None for a folder.
+
+    Args:
+        places: Where things go.
+        name: That a new run is to have.
+        resume: Name of a run to go on with.
+
+    Raises:
+        UserError: The storage cannot be written, or has a run of the name.
+    """
+    if places.remote is None:
+        return None
+    mirror = Mirror(places.remote, places.runs_dir)
+    mirror.refuse_shut()
+    write_whole(places.runs_dir / ADDRESS_FILE, places.remote.encode())
+    if name is not None and resume is None and mirror.has(name):
+        raise UserError(
+            f"there is a run {name!r} in {places.remote}: give another --name, or go on with it by --resume {name}"
+        )
+    mirror.pull(resume)
+    return mirror
+
+
+@contextmanager
+def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """While inside, and at the end, copies what a run writes.
+
+    Args:
+        mirror: None for a storage that is a folder: nothing is copied.
+        name: Of the run.
+        tell: Warns.
+
+    Yields:
+        What asks for a copy soon; it does not wait for it.
+    """
+    if mirror is None:
+        yield lambda: None
+        return
+    soon, ended = threading.Event(), threading.Event()
+    failed = threading.Event()
+
+    def push() -> bool:
+        try:
+            mirror.push(name)
+        except Exception as error:  # each file system has its own
+            if not failed.is_set():
+                tell(f"{mirror.address} could not be written, it is tried again: {reason_of(error)}")
+            failed.set()
+            return False
+        failed.clear()
+        return True
+
+    def loop() -> None:
+        while not ended.is_set():
+            soon.wait(PUSH_SECONDS)
+            soon.clear()
+            if not ended.is_set():
+                push()
+
+    thread = threading.Thread(target=loop, name="mirror", daemon=True)
+    thread.start()
+    soon.set()
+    try:
+        yield soon.set
+    finally:
+        ended.set()
+        soon.set()
+        thread.join()
+        if not push() and not push():
+            tell(
+                f"not everything is in {mirror.address}. All of it is in {mirror.folder / name}: a --resume {name} on "
+                "this machine copies it again"
+            )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_left_out(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in LEFT_OUT)

@@ -1,0 +1,70 @@
+"""Which point of a search's Pareto front is trained again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from results.records.front import FrontPoint, cost_in_words, front_of, ms_in_words, short_count
+from results.statistics.ranking import Ranked
+from search.cost_flags import parameter_count
+from search.retraining.origin import Source
+from trainables.errors import UserError
+
+
+def picked(source: Source, words: str) -> FrontPoint:
+    """The point of the front that --pick names: a trial on it, or the best within a cost.
+
+    Args:
+        source: The search.
+        words: A trial_id, `ms=10` or `parameters=3M`.
+
+    Raises:
+        UserError: The search has no front, or no such point; says which there are.
+    """
+    front = front_of(source.run, source.trials) if source.run is not None else []
+    if not front:
+        raise UserError(
+            f"--pick {words}: the search {source.name} has no Pareto front here, which takes its run's folder and "
+            "a search with --objective f1,ms or f1,parameters; --trial takes any trial"
+        )
+    name, is_limit, number = words.partition("=")
+    if is_limit:
+        return _best_within(front, name.strip(), number, words)
+    for point in front:
+        if point.trial_id == words:
+            return point
+    raise UserError(f"--pick {words}: no such point; {_in_words(front)}. Or the best within a cost, as in ms=10")
+
+
+def picked_first(ranking: Sequence[Ranked], trial_id: str) -> list[Ranked]:
+    """The ranking with a picked trial before all others; empty if it could not be trained again."""
+    first = [ranked for ranked in ranking if ranked.candidate.name == trial_id]
+    return [*first, *(ranked for ranked in ranking if ranked not in first)] if first else []
+
+
+def _best_within(front: Sequence[FrontPoint], name: str, number: str, words: str) -> FrontPoint:
+    if name == "parameters":
+        most = float(parameter_count(number, f"--pick {name}="))
+    elif name == "ms":
+        try:
+            most = float(number)
+        except ValueError:
+            most = math.nan
+        if not 0 < most < math.inf:
+            raise UserError(f"--pick {words}: give a number of milliseconds above 0, as in ms=10")
+    else:
+        raise UserError(f"--pick {words}: give a trial on the front, ms=10 or parameters=3M")
+    within = [point for point in front if point.cost(name) <= most]
+    if not within:
+        raise UserError(f"--pick {words}: no point takes at most {cost_in_words(most, name)}; {_in_words(front)}")
+    return max(within, key=lambda point: point.val_macro_f1)
+
+
+def _in_words(front: Sequence[FrontPoint]) -> str:
+    points = "; ".join(
+        f"{point.trial_id} {point.backbone}, macro-F1 {point.val_macro_f1:.4f}, {ms_in_words(point)}, "
+        f"{short_count(point.parameters)} parameters"
+        for point in front
+    )
+    return f"the front is {points}"

@@ -1,0 +1,169 @@
+"""Calls from Python: cheap to import, the flags as keywords, the same words as the commands."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import macrotune
+from macrotune.endings import Interrupted, in_python, raise_unless_done
+from macrotune.keywords import flags_of, options_of
+from macrotune.loaded import _as_image
+from search import run as searching
+from tests.conftest import Searched
+from trainables.called import as_called, calls_from_python
+from trainables.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"space": "toy", "epochs": 1, "image_size": 32, "batch_size": 16}
+
+
+def test_an_import_loads_nothing_heavy_whatever_the_users_script_is_called(tmp_path: Path) -> None:
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import sys, macrotune\n"
+        "assert not {'torch', 'ray', 'pandas', 'tyro', 'rich'} & set(sys.modules)\n"
+        "from macrotune import load, retrain, search\n"
+        "assert not {'torch', 'ray', 'timm'} & set(sys.modules), sys.modules\n"
+        "print(search.__module__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.stdout == "macrotune.calls\n", done.stderr
+
+
+def test_another_package_of_a_rooms_name_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "__init__.py").touch()
+    code = "import results\nfrom macrotune import load"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert "of the same name was imported before it: rename that, or import macrotune first" in done.stderr
+
+
+def test_keywords_are_the_flags_and_a_wrong_one_is_told_the_nearest() -> None:
+    assert "time_budget" in inspect.signature(macrotune.search).parameters
+    assert set(inspect.signature(macrotune.search).parameters) == set(flags_of(searching.Options))
+    for given, words in (
+        ({"time_budgt": "5m"}, "search() has no argument 'time_budgt': did you mean time_budget?"),
+        ({"trials": "many"}, "search(trials='many'): it must be int | None"),
+        ({"trials": 0}, "--trials is 0: it must be at least 1"),
+        ({"formulation": "heds"}, "search(formulation='heds'): it must be Literal"),
+        ({"space": lambda trial: None}, "which is in no file"),
+        ({"quiet": True, "verbose": True}, "--quiet and --verbose contradict each other"),
+    ):
+        with pytest.raises(UserError) as error:
+            macrotune.search(**given)
+        assert words in str(error.value)
+
+
+def test_values_of_python_and_numpy_are_taken_as_they_are() -> None:
+    given = {
+        "trials": np.int64(3),
+        "time_budget": 900,
+        "backbones": ["resnet18", "resnet34"],
+        "data": "pictures",
+        "readme": Path("R.md"),
+        "attributes": ["mask", "age"],
+        "attribute_weights": {"mask": 2},
+        "space": _space,
+        "val_share": 0.25,
+    }
+    options = options_of(searching.Options(), given, "search")
+    assert (options.study.search.trials, options.study.search.time_budget_seconds) == (3, 900)
+    assert options.study.search.backbone_names == ("resnet18", "resnet34")
+    assert options.study.search.weight_of_attribute == {"mask": 2.0}
+    assert options.study.search.space == f"{__file__}:_space"
+    assert (options.data.data, options.data.attributes) == (Path("pictures"), ("mask", "age"))
+    assert (options.study.places.readme, options.study.split.val_share) == (Path("R.md"), 0.25)
+
+
+def _space(trial: object) -> None:
+    """Stands for a user's space."""
+
+
+def test_messages_speak_of_calls_while_one_runs() -> None:
+    said = (
+        "Go on with: python search/run.py --resume a-1 --storage '/my runs', then python scripts/retrain.py --run a-1. "
+        "To answer pictures: python scripts/predict.py runs/a-1 --data DIR, see python scripts/runs.py"
+    )
+    with calls_from_python():
+        assert as_called(said) == (
+            "Go on with: search(resume='a-1', storage='/my runs'), then retrain(run='a-1'). "
+            "To answer pictures: load('runs/a-1').predict('DIR'), see macrotune runs"
+        )
+    assert as_called(said) == said
+
+
+def test_ends_are_exceptions(tmp_path: Path) -> None:
+    again = "python search/run.py --resume a"
+    with pytest.raises(Interrupted, match=r"is whole, nothing is lost. Go on with: search\(resume='a'\)"), in_python():
+        raise_unless_done(130, tmp_path / "a", again)
+    with pytest.raises(Interrupted, match="before the first trial could begin"), in_python():
+        raise KeyboardInterrupt
+    with pytest.raises(SystemExit):
+        raise_unless_done(143, tmp_path, again)
+    with pytest.raises(macrotune.RunFailedError, match="nothing came of"):
+        raise_unless_done(1, tmp_path, again)
+    with pytest.raises(ZeroDivisionError):
+        raise_unless_done(1, tmp_path, again, crash=ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((8, 8)), np.zeros((8, 8, 2), np.uint8), np.zeros((2, 8, 8, 3), np.uint8), np.zeros((0, 8, 3), np.uint8)],
+)
+def test_pixels_that_are_no_picture_are_refused(pixels: np.ndarray) -> None:
+    with pytest.raises(UserError, match="picture 3 is an array of shape"):
+        _as_image(pixels, 3)
+
+
+@pytest.mark.slow
+def test_a_run_answers_files_folders_tables_and_pixels_alike(
+    searched: Searched, pictures: Path, tmp_path: Path
+) -> None:
+    run, cache = searched.folder / "runs" / "first", tmp_path / "cache"
+    result = macrotune.SearchResult(run)
+    assert result.trials["val_macro_f1"].is_monotonic_decreasing
+    assert result.best.trial_id == result.trials.index[0]
+    assert result.report.is_file() and result.model.classes == ("circle", "square", "stripes")
+    assert "validation macro-F1" in repr(result) and "<table>" in result._repr_html_()
+    files = sorted(pictures.glob("*.png"))[:6]
+    by_path = result.model.predict(files, cache_dir=cache)
+    by_table = result.model.predict_proba(pictures / "train.csv", cache_dir=cache)
+    by_folder = result.model.predict(pictures, cache_dir=cache, proba=True)
+    arrays = [np.array(Image.open(file)) for file in files]
+    by_pixels = result.model.predict([*arrays[:5], Image.open(files[5])], proba=True)
+    assert list(by_path.index) == list(map(str, files)) and list(by_folder.index[:6]) == [file.name for file in files]
+    for other in (by_folder[:6], by_pixels):
+        assert list(other["answer"]) == list(by_path["answer"])
+        np.testing.assert_allclose(other["probability"], by_path["probability"], atol=1e-5)
+    np.testing.assert_allclose(by_table.sum(axis=1), 1, atol=1e-5)
+    single = result.model.predict(np.stack(arrays))
+    assert list(single["answer"]) == list(by_path["answer"][:6])
+
+
+@pytest.mark.slow
+def test_pictures_that_cannot_be_read_are_named_or_left_empty(
+    searched: Searched, pictures: Path, tmp_path: Path
+) -> None:
+    model = macrotune.load(searched.folder / "runs" / "first")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    asked = [bad, pictures / "p00_0.png"]
+    with pytest.raises(UserError, match=r"cannot be read: \S+bad.png"):
+        model.predict(asked, cache_dir=tmp_path)
+    table = model.predict(asked, cache_dir=tmp_path, skip_bad=True)
+    assert table["answer"].isna().tolist() == [True, False]
+    with pytest.raises(UserError, match="the list is empty"):
+        model.predict([])
+    with pytest.raises(UserError, match="no such file or folder"):
+        macrotune.load(tmp_path / "gone")

@@ -1,0 +1,105 @@
+"""What the pages share: who is stopped, what waits for it, and what may be dropped on the page."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from search.service.commands import Places
+from search.service.interrupt import main
+from search.service.service import Service
+from tests.conftest import ROOT
+from tests.runs import a_run_dir
+from trainables.errors import UserError
+
+HOLDING = """
+import signal, sys, time
+from pathlib import Path
+from search.hold import hold
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not heard: time.sleep(.05)
+    time.sleep(2)
+print(len(heard), flush=True)
+"""
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Service:
+    """Of a folder with the run `a`."""
+    a_run_dir(tmp_path / "runs" / "a")
+    return Service(
+        Places(storage=tmp_path / "runs", readme=tmp_path / "README.md", cache_dir=tmp_path / "c", roots=(tmp_path,))
+    )
+
+
+@pytest.fixture
+def holder(service: Service) -> subprocess.Popen[str]:
+    """A process that is at the run, as a search of a shell, until it is interrupted and two seconds more."""
+    words = [sys.executable, "-c", HOLDING, str(service.places.storage / "a")]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_stop_and_resume_at_once_lose_nothing(service: Service, holder: subprocess.Popen[str]) -> None:
+    said: list[str] = []
+    presses = [
+        lambda: said.append(service.stop("a")),
+        lambda: said.append(service.stop("a")),
+        lambda: said.append(service.queue.submit("resume a", [sys.executable, "-c", ""], run="a").state),
+    ]
+    threads = [threading.Thread(target=press) for press in presses]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert holder.communicate(timeout=30)[0] == "1\n"  # one Ctrl-C, though two browsers pressed
+    assert sorted(said)[:2] == ["a was asked to stop already: running trials end with their epoch",
+                                "a was asked to stop: running trials end with their epoch"]  # fmt: skip
+    assert sorted(said)[2] == "waiting"  # for the search that is being stopped
+    for _ in range(300):
+        service.queue.tick()
+        if service.queue.jobs()[0].state == "done":
+            break
+        time.sleep(0.1)
+    assert service.queue.jobs()[0].state == "done"
+    with pytest.raises(UserError, match="not running any more"):
+        service.stop("a")
+
+
+def test_ctrl_c_is_sent_to_who_is_at_a_run_and_to_nobody_else(
+    service: Service, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = str(service.places.storage / "a")
+    assert main([run_dir, "1"]) == 0
+    assert holder.communicate(timeout=30)[0] == "1\n"
+    assert main([run_dir, "1"]) == 2
+    assert "not running any more" in capsys.readouterr().err
+
+
+def a_picture(kind: str) -> bytes:
+    written = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(written, kind)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"no", b"<svg onload=alert(1)>", a_picture("PNG")[:40], a_picture("PPM")])
+def test_what_is_no_picture_is_one_message_and_leaves_nothing(content: bytes, tmp_path: Path) -> None:
+    predict_card = pytest.importorskip("search.service.predict_card", reason="the page needs the extra ui")
+    with pytest.raises(UserError):
+        predict_card._kept(content, tmp_path)
+    assert not list(tmp_path.rglob("*.*"))
+    kept = predict_card._kept(a_picture("PNG"), tmp_path)
+    assert [path.name for path in kept.iterdir()] == ["picture.png"]

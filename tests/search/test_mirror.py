@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from search.flags import PlaceFlags
+from search.mirror import ANSWER_SECONDS, MirrorError, mirrored, open_mirror
+from trainables.errors import UserError
+
+BUCKET = "s3://pictures/search"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server that speaks S3, on this machine alone."""
+    started = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    yield f"http://{host}:{port}"
+    started.stop()
+
+
+@pytest.fixture(autouse=True)
+def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty bucket."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": server,
+        "XDG_CACHE_HOME": str(tmp_path / "home"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    found = boto3.resource("s3", endpoint_url=server).Bucket("pictures")
+    found.create()
+    yield
+    found.objects.all().delete()
+    found.delete()
+
+
+def places(address: str = BUCKET, **flags: Path) -> PlaceFlags:
+    return PlaceFlags(storage=Path(address), **flags).absolute()
+
+
+def a_run(runs: Path, name: str = "first", lines: int = 1) -> Path:
+    run = runs / name
+    (run / "checkpoints" / "00000").mkdir(parents=True, exist_ok=True)
+    (run / "run.json").write_text("{}")
+    (run / "trials.jsonl").write_text("line\n" * lines)
+    (run / "checkpoints" / "00000" / "last.pt").write_bytes(b"weights")
+    (run / "checkpoints" / "00000" / "last.pt.tmp-1").write_bytes(b"torn")
+    (run / ".lock").touch()
+    return run
+
+
+def keys(server: str) -> set[str]:
+    found = boto3.resource("s3", endpoint_url=server).Bucket("pictures").objects.all()
+    return {each.key for each in found if not each.key.endswith("/")}
+
+
+def test_an_address_survives_being_a_path_and_has_a_folder_and_a_table_of_its_own(tmp_path: Path) -> None:
+    asked = places()
+    assert asked.remote == BUCKET
+    assert asked.runs_dir.is_relative_to(tmp_path / "home")
+    assert asked.readme_path == asked.runs_dir / "README.md"
+    assert places(readme=tmp_path / "README.md").readme_path == tmp_path / "README.md"
+    assert places("gs://a/b").remote == "gs://a/b" and places("file:///a/b").remote == "file:///a/b"
+    assert places("runs").remote is None and places("/s3/runs").remote is None
+
+
+def test_what_has_changed_is_copied_what_is_gone_is_deleted_and_the_rest_is_left_alone(server: str) -> None:
+    mirror = open_mirror(places(), None, None)
+    assert mirror is not None
+    run = a_run(mirror.folder)
+    (mirror.folder / "README.md").write_text("table")
+    assert mirror.push("first") == 4
+    inside = {"README.md", "first/run.json", "first/trials.jsonl"}
+    assert keys(server) == {f"search/{path}" for path in (*inside, "first/checkpoints/00000/last.pt")}
+    assert mirror.push("first") == 0
+    (run / "trials.jsonl").write_text("line\nline\n")
+    (run / "checkpoints" / "00000" / "last.pt").unlink()
+    assert mirror.push("first") == 1
+    assert keys(server) == {f"search/{path}" for path in inside}
+
+
+def test_another_machine_takes_over_and_the_longer_log_is_the_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_mirror(places(), None, None)
+    assert first is not None
+    a_run(first.folder, lines=2)
+    (first.folder / "results" / "best").mkdir(parents=True)
+    (first.folder / "results" / "best" / "toy.json").write_text("record")
+    with mirrored(first, "first", pytest.fail) as copy_soon:
+        copy_soon()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    second = open_mirror(places(), None, "first")
+    assert second is not None and second.folder != first.folder
+    assert (second.folder / "first" / "checkpoints" / "00000" / "last.pt").read_bytes() == b"weights"
+    assert (second.folder / "results" / "best" / "toy.json").read_text() == "record"
+    (second.folder / "first" / "trials.jsonl").write_text("line\n" * 3)
+    assert open_mirror(places(), None, "first") is not None
+    assert (second.folder / "first" / "trials.jsonl").read_text() == "line\n" * 3  # not sent yet: it is kept
+    second.push("first")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    open_mirror(places(), None, "first")
+    assert (first.folder / "first" / "trials.jsonl").read_text() == "line\n" * 3
+
+
+def test_a_name_that_is_taken_there_is_refused() -> None:
+    mirror = open_mirror(places(), "first", None)
+    assert mirror is not None
+    a_run(mirror.folder)
+    mirror.push("first")
+    with pytest.raises(UserError, match=r"there is a run 'first' in s3://pictures/search.*--resume first"):
+        open_mirror(places(), "first", None)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("s3://nothing/search", "s3://nothing/search.*cannot be written.*bucket.*docs/storage.md"),
+        ("foo://pictures", "foo://pictures.*cannot be opened"),
+        ("s3://", "s3://"),
+    ],
+)
+def test_a_storage_that_is_not_there_is_refused_by_its_name(address: str, words: str) -> None:
+    with pytest.raises(MirrorError, match=words):
+        open_mirror(places(address), None, None)
+
+
+def test_a_storage_that_does_not_answer_is_refused_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    began = time.monotonic()
+    with pytest.raises(MirrorError, match="search"):
+        open_mirror(places(), None, None)
+    assert time.monotonic() - began < ANSWER_SECONDS + 3
+
+
+def test_a_storage_that_is_lost_meanwhile_is_said_once_and_costs_nothing(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    mirror = open_mirror(places(), None, None)
+    assert mirror is not None
+    a_run(mirror.folder)
+    with mirrored(mirror, "first", said.append):
+        boto3.resource("s3", endpoint_url=server).Bucket("pictures").objects.all().delete()
+        boto3.client("s3", endpoint_url=server).delete_bucket(Bucket="pictures")
+        (mirror.folder / "first" / "trials.jsonl").write_text("line\n" * 2)
+    boto3.client("s3", endpoint_url=server).create_bucket(Bucket="pictures")
+    assert [("tried again" in line, "--resume first" in line) for line in said][-1] == (False, True)
+    assert sum("tried again" in line for line in said) <= 1
