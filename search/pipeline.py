@@ -67,7 +67,8 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         with crashes_noted(opened.folder, resume_command(opened.folder)):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
-            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier)
+            networks = {backbone: float(known.activations) for backbone, known in opened.facts.known.items()}
+            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks)
             way_on = resume_command(opened.folder)
             with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
                 run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)

@@ -158,13 +158,17 @@ class LCBenchTask:
 
     def curve(self, config: Mapping[str, Any]) -> list[float]:
         """Validation balanced accuracy after each epoch."""
+        return self.outputs(config)[:, LCBENCH_METRIC].tolist()
+
+    def outputs(self, config: Mapping[str, Any]) -> np.ndarray:
+        """All that the surrogate says, `(epochs, 6)`; the seconds since the start come first."""
         code = json.loads((self.folder / "encoding.json").read_text())["OpenML_task_id"][self.name]
         inputs = [[epoch, *(config[name] for name in LCBENCH_INPUTS)] for epoch in range(1, self.epochs + 1)]
         feed = {
             "x_cat": np.full((self.epochs, 1), code, dtype=np.int32),
             "x_cont": np.array(inputs, dtype=np.float32),
         }
-        return _lcbench_session(self.folder).run(None, feed)[0][:, LCBENCH_METRIC].tolist()
+        return _lcbench_session(self.folder).run(None, feed)[0]
 
 
 @functools.cache

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 
@@ -11,11 +12,14 @@ from results.records.front import answering, second_objective
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
+from search.engine.costs import EpochCosts
+from search.engine.last_steps import LastSteps
 from search.engine.pareto import SecondObjective
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
 from spaces import Space
+from trainables.checkpoints import LAST
 from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
 
@@ -37,10 +41,17 @@ class Engine:
 
     searcher: StudySearcher
     scheduler: RungScheduler
+    last_steps: LastSteps | None
+    """What the end of a time budget is used for; None in a search that was begun without one."""
 
 
 def build_engine(
-    space: Space, study: SettledStudy, run: SearchRun, folder: RunFolder, earlier: Sequence[TrialHistory] = ()
+    space: Space,
+    study: SettledStudy,
+    run: SearchRun,
+    folder: RunFolder,
+    earlier: Sequence[TrialHistory] = (),
+    networks: Mapping[str, float] | None = None,
 ) -> Engine:
     """The engine of a run, which knows what happened in earlier starts as if it had seen it.
 
@@ -50,6 +61,8 @@ def build_engine(
         run: Its points come first, the default configuration before all.
         folder: Of the run, where its study lies.
         earlier: Trials of earlier starts, in the order of their proposal.
+        networks: What a step of each backbone costs, in any unit. It counts in a search that was begun with a time
+            budget, whether it is resumed with one or not: its proposals stay what they would have been.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     second = second_of(run)
@@ -63,6 +76,7 @@ def build_engine(
         storage=folder.study_journal,
         study_name=folder.path.name,
         objective=f"val_{in_words(run.task.metric).replace('-', '_').replace(' ', '_').lower()}",
+        costs=EpochCosts(networks or {}) if counts_seconds(run) else None,
         second=second,
     )
     scheduler = build_scheduler(
@@ -85,7 +99,18 @@ def build_engine(
             seconds=[report.seconds for report in trial.reports],
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
-    return Engine(searcher, scheduler)
+    last_steps = None
+    if counts_seconds(run):
+        checkpoints = Path(run.task.checkpoint_dir)
+        last_steps = LastSteps(
+            searcher, scheduler, run.task.epochs, lambda trial_id: (checkpoints / trial_id / LAST).is_file()
+        )
+    return Engine(searcher, scheduler, last_steps)
+
+
+def counts_seconds(run: SearchRun) -> bool:
+    """Whether a search was begun with a time budget, so that seconds are what it has to spend."""
+    return run.options.get("time_budget") is not None
 
 
 def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -26,6 +26,8 @@ from spaces.sampling import RecordedTrial, Space, at_share, contains, share_of
 
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
+FIRST_CANDIDATES = 32
+"""Of which one is drawn in the beginning, where trials differ in what they cost."""
 RANDOM_CANDIDATES = 300
 PARENTS = 8
 CHILDREN = 20
@@ -38,6 +40,18 @@ ABSENT = -0.5
 """Stands for a parameter that a trial does not have; those that have it lie between 0 and 1."""
 
 
+class Described(Protocol):
+    """A configuration with the ranges it is from: a candidate, or a trial."""
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """What the space suggested."""
+
+    @property
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        """The ranges it was suggested from."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """A trial as the sampler sees it."""
@@ -48,36 +62,48 @@ class Seen:
     """Value at full length, larger is better; None for a trial that runs and has none yet."""
 
 
-def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator) -> RecordedTrial:
-    """Returns a trial on which the space has been run, with the proposed values."""
+Price = Callable[[Sequence[RecordedTrial]], np.ndarray]
+"""What each of some candidates costs, `(M,)`, in the unit of a logarithm of expected improvement."""
+
+
+def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator, price: Price | None = None) -> RecordedTrial:
+    """Returns a trial on which the space has been run, with the proposed values.
+
+    Args:
+        space: To propose from.
+        seen: What is known.
+        rng: Of this proposal alone.
+        price: Taken off what is expected of a candidate; None where all cost the same.
+    """
     known = [trial for trial in seen if trial.value is not None]
     if len(known) < STARTUP_TRIALS:
-        return _random(space, rng)
+        return _random(space, rng) if price is None else _cheap(space, rng, price)
     try:
         with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
-            return _most_promising(space, seen, known, rng)
+            return _most_promising(space, seen, known, rng, price)
     except LinAlgError:  # a kernel matrix that rounding has spoiled
         return _random(space, rng)
 
 
 def _most_promising(
-    space: Space, seen: Sequence[Seen], known: Sequence[Seen], rng: np.random.Generator
+    space: Space, seen: Sequence[Seen], known: Sequence[Seen], rng: np.random.Generator, price: Price | None
 ) -> RecordedTrial:
     tried = {_key(trial.params) for trial in seen}
     candidates = [trial for trial in _candidates(space, known, rng) if _key(trial.params) not in tried]
     known = _thinned(known, rng)
     running = [trial for trial in seen if trial.value is None]
-    columns = _columns([*known, *running, *candidates])
+    columns = columns_of([*known, *running, *candidates])
     if not candidates or not columns:
         return _random(space, rng)
-    features = _encode(known, columns)
+    features = encode(known, columns)
     targets = norm.ppf((rankdata([trial.value for trial in known]) - 0.5) / len(known))
     process = GaussianProcess.fitted(features, targets)
     if running:  # as if each of them had reached just what is expected of it: the next one goes elsewhere
-        at = _encode(running, columns)
+        at = encode(running, columns)
         process = process.given(np.vstack([features, at]), np.append(targets, process.predict(at)[0]))
-    mean, deviation = process.predict(_encode(candidates, columns))
-    return candidates[int(np.argmax(_log_expected_improvement(mean, deviation, targets.max())))]
+    mean, deviation = process.predict(encode(candidates, columns))
+    gain = _log_expected_improvement(mean, deviation, targets.max())
+    return candidates[int(np.argmax(gain if price is None else gain - price(candidates)))]
 
 
 @functools.cache
@@ -89,6 +115,12 @@ def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
     trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
     space(trial)
     return trial
+
+
+def _cheap(space: Space, rng: np.random.Generator, price: Price) -> RecordedTrial:
+    """One of some random trials, the likelier the less it costs: of twice the cost is half as likely."""
+    drawn = [_random(space, rng) for _ in range(FIRST_CANDIDATES)]
+    return drawn[int(np.argmax(rng.gumbel(size=len(drawn)) - price(drawn)))]
 
 
 def _candidates(space: Space, known: Sequence[Seen], rng: np.random.Generator) -> list[RecordedTrial]:
@@ -136,7 +168,8 @@ def _thinned(known: Sequence[Seen], rng: np.random.Generator) -> list[Seen]:
     return [known[index] for index in sorted([*order[:half], *others])]
 
 
-def _columns(trials: Sequence[Seen | RecordedTrial]) -> dict[Any, int]:
+def columns_of(trials: Sequence[Described]) -> dict[Any, int]:
+    """The `D` columns that some trials have together: by the name of a number, by name and choice of a category."""
     columns: dict[Any, int] = {}
     distinct = {(name, id(found)): found for trial in trials for name, found in trial.distributions.items()}
     for (name, _), distribution in distinct.items():
@@ -148,7 +181,7 @@ def _columns(trials: Sequence[Seen | RecordedTrial]) -> dict[Any, int]:
     return columns
 
 
-def _encode(trials: Sequence[Seen | RecordedTrial], columns: Mapping[Any, int]) -> np.ndarray:
+def encode(trials: Sequence[Described], columns: Mapping[Any, int]) -> np.ndarray:
     """`(N, D) float64`: numbers as shares of their range, categories as ones and zeros."""
     encoded = np.full((len(trials), len(columns)), ABSENT)
     for row, trial in enumerate(trials):

@@ -20,9 +20,10 @@ import optuna
 from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
+from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values
 from search.engine.pareto import SecondObjective
-from search.engine.sampler import Seen, propose
+from search.engine.sampler import Price, Seen, propose
 from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
 from trainables.report import TrialStatus
@@ -44,6 +45,7 @@ def build_searcher(
     study_name: str = STUDY_NAME,
     objective: str = OBJECTIVE,
     second: SecondObjective | None = None,
+    costs: EpochCosts | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
 
@@ -61,6 +63,7 @@ def build_searcher(
         study_name: Name of the study in the storage.
         objective: Name of the metric in the study.
         second: What counts beside the metric; None if nothing does.
+        costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
     """
     return StudySearcher(
         space,
@@ -73,6 +76,7 @@ def build_searcher(
         study_name=study_name,
         objective=objective,
         second=second,
+        costs=costs,
     )
 
 
@@ -92,6 +96,7 @@ class StudySearcher(Searcher):
         study_name: str = STUDY_NAME,
         objective: str = OBJECTIVE,
         second: SecondObjective | None = None,
+        costs: EpochCosts | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -106,6 +111,7 @@ class StudySearcher(Searcher):
         self._points = [dict(point) for point in points]
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
+        self._costs = costs
         self._second = second
         path = None if storage is None else Path(storage)
         self._record = StudyRecord(path, study_name, mode, None if second is None else second.name, objective)
@@ -162,6 +168,23 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Takes over the state that `save` wrote."""
         self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
+
+    # What the end of a time budget calls
+
+    @property
+    def trials(self) -> Sequence[SearchTrial]:
+        """All trials, in the order in which they were suggested."""
+        return list(self._trials.values())
+
+    @property
+    def sign(self) -> float:
+        """1 if larger values of the metric are better, -1 if smaller ones are."""
+        return self._sign
+
+    def reopen(self, trial_id: str) -> None:
+        """Takes a trial that was stopped as one that runs: it goes on."""
+        self._trials[trial_id].state = TrialStatus.RUNNING
+        self._record.stale = True  # in Optuna what has ended stays so: its study is written anew
 
     # What a resume calls
 
@@ -335,9 +358,13 @@ class StudySearcher(Searcher):
             trials = self._trials.values()
             failed = [trial.state == TrialStatus.FAILED for trial in trials]
             seen = self._second.weighed(seen, [trial.config for trial in trials], failed, rng)
-        trial = propose(self._space, seen, rng)
+        trial = propose(self._space, seen, rng, self._price())
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
         return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
+
+    def _price(self) -> Price | None:
+        """What candidates cost, by what the trials so far took; None where time does not count."""
+        return None if self._costs is None else self._costs.price(list(self._trials.values()))
 
     def _seen(self) -> list[Seen]:
         """The trials as the sampler sees them: every value at full length, a failed trial as bad as the worst.
