@@ -31,7 +31,7 @@ from search.machine.workers import LocalWorkers
 from search.stop import StopRequest
 from search.study import SettledStudy
 from search.terminal import say, say_crash, say_error, warn
-from search.tuner import Continues, NamedSearcher, Proposer, build_tuner, fit
+from search.tuner import NamedSearcher, Proposer, build_tuner, fit
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig
 from trainables.errors import UserError
@@ -75,7 +75,6 @@ def run_trials(
     console: Console,
     trainable: Callable[..., None] = train_trial,
     patience: Patience | None = None,
-    last_steps: Continues | None = None,
 ) -> None:
     """Runs trials until all are done or `stop` says why not; what was done by then is in the folder.
 
@@ -90,9 +89,8 @@ def run_trials(
         console: For the progress.
         trainable: In the place of training, where only what is around it is looked at.
         patience: How long nothing may happen before that is said, or ended.
-        last_steps: Knows which stopped trial goes on at the end of a time budget; None lets none go on.
     """
-    searcher = NamedSearcher(proposer, stop, work.waiting, last_steps)
+    searcher = NamedSearcher(proposer, stop, work.waiting)
     limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
     monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again, work.cost_of)

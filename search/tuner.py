@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -60,16 +59,6 @@ class Proposer(Protocol):
         """Takes in the end of a trial."""
 
 
-class Continues(Protocol):
-    """What knows which trial goes on when there is no time to begin another."""
-
-    def is_new(self, trial_id: str) -> bool:
-        """Whether a trial has not been suggested yet."""
-
-    def trial_to_continue(self, seconds_left: float, *, can_begin: bool) -> str | None:
-        """The trial_id of a stopped trial that goes on; None for none."""
-
-
 def trial_ids(earlier: Sequence[TrialHistory], num_trials: int) -> list[str]:
     """Names of the trials that a search still owes: interrupted ones first, then new ones, 00000, 00001, ..."""
     waiting = [trial.trial_id for trial in earlier if not trial.status.is_over][:num_trials]
@@ -84,15 +73,12 @@ class NamedSearcher(Searcher):
     actor of the trial before it; such a trial is handed out again. So is one that `note_lost` names.
     """
 
-    def __init__(
-        self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str], last_steps: Continues | None = None
-    ) -> None:
+    def __init__(self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str]) -> None:
         super().__init__(metric=METRIC, mode=MODE)
         self._inner = inner
         self._stop = stop
         self._trial_ids: dict[str, str] = {}
         self._waiting = list(trial_ids)
-        self._last_steps = last_steps if math.isfinite(stop.seconds_left) else None
         self._live: set[str] = set()
         self._reported: set[str] = set()
         self._deaths: Counter[str] = Counter()
@@ -111,31 +97,19 @@ class NamedSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """The next configuration with its trial_id; FINISHED once the search shall end or has no time for an epoch.
 
-        None, which makes Ray ask again, while a trial that is out may still have to be handed out again, or may be
-        stopped and go on later.
+        None, which makes Ray ask again, while a trial that is out may still have to be handed out again.
         """
         if self._stop.reason is not None:
             return Searcher.FINISHED
-        can_begin = bool(self._waiting) and self._has_time_to_begin()
-        ours = self._trial_to_continue(can_begin)
-        if ours is None and can_begin:
-            ours = self._waiting.pop(0)
-        if ours is None:
-            may_come = self._live and (not self._waiting or self._last_steps is not None)
-            return None if may_come else Searcher.FINISHED
+        if not self._waiting:
+            return None if self._live else Searcher.FINISHED
+        if self._first_epochs and not self._stop.has_time_for(median(self._first_epochs)):
+            return Searcher.FINISHED
+        ours = self._waiting.pop(0)
         self._began[trial_id] = time.monotonic()
         self._trial_ids[trial_id] = ours
         self._live.add(trial_id)
         return {**self._inner.suggest(ours), "trial_id": ours}
-
-    def _has_time_to_begin(self) -> bool:
-        return not self._first_epochs or self._stop.has_time_for(median(self._first_epochs))
-
-    def _trial_to_continue(self, can_begin: bool) -> str | None:
-        """The stopped trial that goes on in the place of a new one; what was interrupted goes before both."""
-        if self._last_steps is None or (can_begin and not self._last_steps.is_new(self._waiting[0])):
-            return None
-        return self._last_steps.trial_to_continue(self._stop.seconds_left, can_begin=can_begin)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Passes an epoch on."""

@@ -58,8 +58,7 @@ def train_trial(
         task: What all trials of the study share.
         gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that.
         ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
-            `not_begun` alone: to start a worker may take longer than many an epoch. Where there is a budget, a trial
-            that is stopped leaves its state too, as it may go on at the end of it.
+            `not_begun` alone: to start a worker may take longer than many an epoch.
         line: The way to the driver's disk, for a node that does not see it.
 
     Raises:
@@ -84,7 +83,7 @@ def train_trial(
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
             use_task_parts(task.parts)
-            _train(params, task, micro_batches, gpu_share, line, may_go_on=math.isfinite(ends_at))
+            _train(params, task, micro_batches, gpu_share, line)
             failure = None
         except torch.OutOfMemoryError as error:
             failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
@@ -105,26 +104,18 @@ def train_trial(
 
 
 def _train(
-    params: Mapping[str, Any],
-    task: TaskConfig,
-    micro_batches: int,
-    gpu_share: float,
-    line: SupplyLine | None,
-    *,
-    may_go_on: bool,
+    params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float, line: SupplyLine | None
 ) -> None:
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
     files = TrialFiles(task) if line is None else line.open(task, trial_id, config.backbone)
     try:
-        _train_with(files, config, trial_id, micro_batches, gpu_share, may_go_on=may_go_on)
+        _train_with(files, config, trial_id, micro_batches, gpu_share)
     finally:
         files.close()
 
 
-def _train_with(
-    files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float, *, may_go_on: bool
-) -> None:
+def _train_with(files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float) -> None:
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
@@ -167,11 +158,7 @@ def _train_with(
             )
             where = {}  # said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
-    except SystemExit:  # by which Ray ends a stopped trial in `tune.report`
-        if may_go_on:
-            checkpointer.keep(state)
-        raise
-    finally:
+    finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
         checkpointer.close()
         pulse.close()
 

@@ -44,9 +44,8 @@ from scripts.benchmarks.regret import LCBENCH_TASKS, METRIC, WORKERS, LCBenchTas
 from scripts.benchmarks.syne_tune_policy import SyneTunePolicy
 from search.engine import sampler
 from search.engine.costs import EpochCosts
-from search.engine.last_steps import LastSteps
-from search.engine.scheduler import RungScheduler, build_scheduler
-from search.engine.searcher import StudySearcher, build_searcher
+from search.engine.scheduler import build_scheduler
+from search.engine.searcher import build_searcher
 from search.flags import help_default
 from trainables.errors import UserError
 
@@ -65,8 +64,7 @@ POLICIES = {
     "syne-cqr": "Syne Tune's ASHA-CQR",
     "syne-bohb": "Syne Tune's BOHB",
     "ours-epochs": "ours, as without a time budget",
-    "ours-price": "ours, by gain per second",
-    "ours": "ours, by gain per second, stopped trials go on at the end",
+    "ours": "ours, by gain per second",
 }
 SYNE_TUNE = {"syne-cqr": "ASHACQR", "syne-bohb": "BOHB"}
 
@@ -116,16 +114,13 @@ class Simulation:
         searcher: Proposes.
         scheduler: Stops.
         budget: Seconds that each worker has.
-        last_steps: What the end of it is used for; None if only for new trials.
     """
 
     task: Any
     searcher: Any
     scheduler: Any
     budget: float
-    last_steps: LastSteps | None = None
     trials: dict[str, Run] = field(default_factory=dict)
-    continued: int = 0
     busy: float = 0.0
     """Seconds of epochs that ended within the budget, all workers together."""
     _first: list[float] = field(default_factory=list)
@@ -177,18 +172,13 @@ class Simulation:
         """Gives a worker what it does next, if anything fits."""
         left = self.budget - now
         can_begin = not self._first or median(self._first[-FIRST_EPOCHS:]) <= left
-        again = self.last_steps and self.last_steps.trial_to_continue(left, can_begin=can_begin)
-        if again:
-            self.continued += 1
-            trial = self.trials[again]
-        elif can_begin:
-            trial_id = f"{len(self.trials):05d}"
-            config = self.searcher.suggest(trial_id)
-            trial = Run(trial_id, config, self.task.curve(config), seconds_of(self.task, config))
-            self.trials[trial_id] = trial
-            self.scheduler.on_trial_add(None, trial)
-        else:
+        if not can_begin:
             return
+        trial_id = f"{len(self.trials):05d}"
+        config = self.searcher.suggest(trial_id)
+        trial = Run(trial_id, config, self.task.curve(config), seconds_of(self.task, config))
+        self.trials[trial_id] = trial
+        self.scheduler.on_trial_add(None, trial)
         if now + trial.next_seconds <= self.budget:
             heapq.heappush(self._waiting, (now + trial.next_seconds, worker, trial.trial_id))
 
@@ -228,12 +218,7 @@ def simulation(policy: str, task: Any, seed: int, budget: float) -> Simulation:
     networks = COSTS if isinstance(task, SyntheticTask) else {}
     costs = None if policy == "ours-epochs" else EpochCosts(networks)
     searcher = build_searcher(task.space, **goal, max_epochs=task.epochs, seed=seed, costs=costs)
-    last_steps = _last_steps(searcher, scheduler, task) if policy == "ours" else None
-    return Simulation(task, searcher, scheduler, budget, last_steps)
-
-
-def _last_steps(searcher: StudySearcher, scheduler: RungScheduler, task: Any) -> LastSteps:
-    return LastSteps(searcher, scheduler, task.epochs, lambda trial_id: True)
+    return Simulation(task, searcher, scheduler, budget)
 
 
 def build_tasks(options: Options) -> list[Any]:
@@ -276,7 +261,6 @@ def run_one(policy: str, task: Any, run: int) -> dict[str, Any]:
             "regret_of_three": (best - done.best(3)) / (best - middle),
             "idle": 1 - done.busy / seconds / WORKERS,
             "trials": len(done.trials),
-            "continued": done.continued,
         }
     return line
 

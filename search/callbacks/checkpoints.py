@@ -12,7 +12,7 @@ from typing import Any
 from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
-from trainables.checkpoints import BEST, LAST
+from trainables.checkpoints import BEST
 from trainables.report import Epoch, TrialStatus
 
 
@@ -28,8 +28,6 @@ class CheckpointKeeper(TrialListener):
         keep: int,
         earlier: Sequence[TrialHistory] = (),
         cost_of: Callable[[Mapping[str, Any]], float] | None = None,
-        *,
-        may_go_on: bool = False,
     ) -> None:
         """Deletes nothing yet.
 
@@ -39,10 +37,7 @@ class CheckpointKeeper(TrialListener):
             earlier: Trials of earlier starts.
             cost_of: What the network of a configuration costs to answer, where that counts beside the score: the trials
                 on the front stay beside the best few, unless none shall.
-            may_go_on: Whether a trial that was stopped may still go on before the search ends: the best few then keep
-                their states as long.
         """
-        self._may_go_on = may_go_on
         self._checkpoint_dir = Path(checkpoint_dir)
         self._keep = keep
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
@@ -50,11 +45,6 @@ class CheckpointKeeper(TrialListener):
         self._cleared: set[str] = set()
         self._cost_of = cost_of
         self._costs = {trial.trial_id: cost_of(vars(trial.config)) for trial in earlier} if cost_of else {}
-
-    def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
-        """Lets a trial that was stopped and goes on keep what it goes on from."""
-        self._ended.pop(trial_id, None)
-        self._cleared.discard(trial_id)
 
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Takes in the best score so far."""
@@ -73,7 +63,6 @@ class CheckpointKeeper(TrialListener):
     def prunes(self) -> None:
         """Looks at all again: a worker may have written its last weights after its trial had ended for the driver."""
         self._cleared.clear()
-        self._may_go_on = False
         self._clear()
 
     def _clear(self) -> None:
@@ -82,7 +71,7 @@ class CheckpointKeeper(TrialListener):
         for trial_id in self._ended.keys() - self._cleared:
             if trial_id in kept:
                 for path in (self._checkpoint_dir / trial_id).glob("*"):
-                    if path.name != BEST and not (self._may_go_on and path.name.startswith(LAST)):
+                    if path.name != BEST:
                         path.unlink(missing_ok=True)
             else:
                 shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)

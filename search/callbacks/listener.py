@@ -13,7 +13,7 @@ class TrialListener:
     """Hears what `Monitor` hears from Ray Tune; each listener does something about what concerns it."""
 
     def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
-        """A trial begins, or goes on after it was interrupted or stopped or its worker died."""
+        """A trial begins, or goes on after it was interrupted or its worker died."""
 
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """A trial has trained an epoch, which leaves it in this state unless it has diverged."""
@@ -22,7 +22,7 @@ class TrialListener:
         """A trial has trained an epoch again after a restart, with the same numbers."""
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
-        """A trial ends: as far as is known for good, which is heard once until it goes on, or as the search does."""
+        """A trial ends: for good, which is heard once, or because the search does."""
 
     def closes(self) -> None:
         """The last trial has ended."""

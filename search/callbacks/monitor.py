@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ def build_monitor(
     listeners = (
         RunLog(folder, task.classes, stop, earlier),
         TensorBoard(folder, task.classes, stop, earlier),
-        CheckpointKeeper(task.checkpoint_dir, keep, earlier, cost_of, may_go_on=math.isfinite(stop.seconds_left)),
+        CheckpointKeeper(task.checkpoint_dir, keep, earlier, cost_of),
         FailuresAlike(stop, earlier),
     )
     return Monitor(listeners, task.epochs, stop, earlier, handed_out_again)
@@ -84,9 +83,8 @@ class Monitor(Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Tells that a trial begins, or goes on after it was interrupted or stopped or its worker died."""
+        """Tells that a trial begins, or goes on after it was interrupted or its worker died."""
         config, trial_id = split_params(trial.config)
-        self._over.discard(trial_id)
         for listener in self._listeners:
             listener.begins(trial_id, config)
 

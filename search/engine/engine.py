@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
 
@@ -13,13 +12,11 @@ from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.engine.costs import EpochCosts
-from search.engine.last_steps import LastSteps
 from search.engine.pareto import SecondObjective
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
 from spaces import Space
-from trainables.checkpoints import LAST
 from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
 
@@ -41,8 +38,6 @@ class Engine:
 
     searcher: StudySearcher
     scheduler: RungScheduler
-    last_steps: LastSteps | None
-    """What the end of a time budget is used for; None in a search that was begun without one."""
 
 
 def build_engine(
@@ -99,13 +94,7 @@ def build_engine(
             seconds=[report.seconds for report in trial.reports],
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
-    last_steps = None
-    if counts_seconds(run):
-        checkpoints = Path(run.task.checkpoint_dir)
-        last_steps = LastSteps(
-            searcher, scheduler, run.task.epochs, lambda trial_id: (checkpoints / trial_id / LAST).is_file()
-        )
-    return Engine(searcher, scheduler, last_steps)
+    return Engine(searcher, scheduler)
 
 
 def counts_seconds(run: SearchRun) -> bool:

@@ -116,10 +116,6 @@ class RungScheduler(FIFOScheduler):
         for epoch, value in enumerate(values, start=1):
             self._decide(trial_id, epoch, value)
 
-    def spare(self, trial_id: str) -> None:
-        """Stops a trial at no rung from now on."""
-        self._spared |= {trial_id}
-
     def debug_string(self) -> str:
         """One line about the rungs."""
         return "Rungs: " + " | ".join(f"epoch {epoch}: {len(values)} trials" for epoch, values in self._rungs.items())

@@ -169,23 +169,6 @@ class StudySearcher(Searcher):
         """Takes over the state that `save` wrote."""
         self.__dict__.update(pickle.loads(Path(checkpoint_path).read_bytes()))
 
-    # What the end of a time budget calls
-
-    @property
-    def trials(self) -> Sequence[SearchTrial]:
-        """All trials, in the order in which they were suggested."""
-        return list(self._trials.values())
-
-    @property
-    def sign(self) -> float:
-        """1 if larger values of the metric are better, -1 if smaller ones are."""
-        return self._sign
-
-    def reopen(self, trial_id: str) -> None:
-        """Takes a trial that was stopped as one that runs: it goes on."""
-        self._trials[trial_id].state = TrialStatus.RUNNING
-        self._record.stale = True  # in Optuna what has ended stays so: its study is written anew
-
     # What a resume calls
 
     def adopt(

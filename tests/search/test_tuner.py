@@ -227,37 +227,3 @@ def test_a_trial_that_ends_without_a_report_has_failed(inner: StudySearcher, sto
     searcher.suggest("ray0")
     searcher.on_trial_complete("ray0", {"done": True, "trial_id": "ray0", "time_total_s": 1.0})  # by Ray's own hand
     assert inner.study.trials[0].state == TrialState.FAIL
-
-
-class Going:
-    """Lets one stopped trial go on once there is no time to begin another."""
-
-    def __init__(self, trial_id: str) -> None:
-        self._trial_ids = [trial_id]
-
-    def is_new(self, trial_id: str) -> bool:
-        return trial_id != "00000"
-
-    def trial_to_continue(self, seconds_left: float, *, can_begin: bool) -> str | None:
-        return None if can_begin or not self._trial_ids else self._trial_ids.pop()
-
-
-def test_in_a_time_budget_a_stopped_trial_goes_on_under_its_own_name(inner: StudySearcher) -> None:
-    searcher = NamedSearcher(inner, StopRequest(60), trial_ids([], 1), Going("00000"))
-    first = searcher.suggest("ray0")
-    searcher.on_trial_complete("ray0", result(1, 0.5))
-    assert inner.trials[0].state == "stopped"
-    inner.reopen("00000")
-    assert searcher.suggest("ray1") == first
-    assert searcher.suggest("ray2") is None  # it may be stopped, and go on
-    searcher.on_trial_result("ray1", result(2, 0.6))
-    searcher.on_trial_complete("ray1", result(EPOCHS, 0.7))
-    assert searcher.suggest("ray3") == Searcher.FINISHED
-    assert [trial.state for trial in inner.study.trials] == [TrialState.COMPLETE]
-
-
-def test_without_a_time_budget_nothing_that_was_stopped_goes_on(inner: StudySearcher, stop: StopRequest) -> None:
-    searcher = NamedSearcher(inner, stop, trial_ids([], 1), Going("00000"))
-    searcher.suggest("ray0")
-    searcher.on_trial_complete("ray0", result(1, 0.5))
-    assert searcher.suggest("ray1") == Searcher.FINISHED

@@ -7,7 +7,6 @@ import math
 import random
 import shutil
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,14 +214,6 @@ class Checkpointer:
             self._changed(self._folder / LAST)
             self._saved_at = time.monotonic()
             self._cost_seconds = self._saved_at - started
-
-    def keep(self, state: TrainState) -> None:
-        """Saves the state of a trial that ends before its last epoch, unless its folder is gone: nobody wants it."""
-        if state.epoch < state.task.num_epochs and self._folder.exists():
-            with suppress(OSError):  # a disk that is full, or the driver has deleted it meanwhile: it cannot go on then
-                self.close()
-                state.save(self._folder / LAST)
-                self._changed(self._folder / LAST)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE

@@ -29,7 +29,6 @@ def test_no_policy_spends_more_than_its_budget(policy: str) -> None:
     assert 0 < done.busy <= WORKERS * seconds
     assert done.busy == pytest.approx(sum(sum(run.seconds[: len(run.values)]) for run in done.trials.values()))
     assert 0 < done.best(3) <= done.best() <= 1
-    assert done.continued == 0 or policy == "ours"
 
 
 def test_a_comparison_goes_on_where_it_was_and_ends_with_a_table(

@@ -66,30 +66,6 @@ def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(
     assert [path.parent.name for path in folder.glob("*/best.pt")] == ["00000"]
 
 
-def test_in_a_time_budget_the_best_stopped_trials_keep_their_state_until_the_end(
-    task: TaskConfig, tmp_path: Path
-) -> None:
-    monitor = build_monitor(RunFolder(tmp_path), task, 1, StopRequest(600))
-    checkpoints = Path(task.checkpoint_dir)
-    for trial_id in ("00000", "00001"):
-        (checkpoints / trial_id).mkdir(parents=True)
-        for name in ("last.pt", "best.pt"):
-            (checkpoints / trial_id / name).touch()
-
-    def left() -> list[str]:
-        return sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/*"))
-
-    run(monitor, a_trial("00000"), a_result(1, 0.3, done=True))
-    run(monitor, a_trial("00001"), a_result(1, 0.5, done=True))
-    assert left() == ["00001/best.pt", "00001/last.pt"]
-    run(monitor, a_trial("00001"), a_result(2, 0.6))  # it goes on
-    assert load_trials(tmp_path)[1].status == "running"
-    run(monitor, a_trial("00001"), a_result(3, 0.7))
-    assert load_trials(tmp_path)[1].status == "finished"
-    monitor.prune()
-    assert left() == ["00001/best.pt"]
-
-
 @pytest.mark.parametrize(("keep", "left"), [(1, ["00000", "00002"]), (0, [])])
 def test_the_weights_of_a_front_stay_beside_the_best_few_unless_none_shall(
     keep: int, left: list[str], task: TaskConfig, tmp_path: Path, stop: StopRequest

@@ -170,32 +170,6 @@ def test_the_checkpointer_restores_the_last_epoch_and_keeps_the_best_weights(tas
     assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt"]
 
 
-def test_what_is_kept_of_a_stopped_trial_gives_the_numbers_that_it_would_have_given(
-    task: TaskConfig, tmp_path: Path
-) -> None:
-    state, data = start(TOY, task)
-    whole = [report.val_macro_f1 for report in fit(state, data)]
-    state, data = start(TOY, task)
-    reports = fit(state, data)
-    next(reports)
-    Checkpointer(tmp_path / "00000").keep(state)
-    reports.close()
-    again, data = start(TOY, task)
-    Checkpointer(tmp_path / "00000").restore(again)
-    assert [report.val_macro_f1 for report in fit(again, data)] == whole[1:]
-
-
-def test_nothing_is_kept_of_a_trial_whose_folder_is_gone(task: TaskConfig, tmp_path: Path) -> None:
-    state, data = start(TOY, task)
-    checkpointer = Checkpointer(tmp_path / "00000")
-    reports = fit(state, data)
-    next(reports)
-    (tmp_path / "00000").rmdir()
-    checkpointer.keep(state)
-    reports.close()
-    assert not (tmp_path / "00000").exists()
-
-
 def test_a_broken_checkpoint_is_named(task: TaskConfig, tmp_path: Path) -> None:
     state, _ = start(TOY, task)
     (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
