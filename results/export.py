@@ -9,7 +9,7 @@ README elsewhere, or a table that was edited by hand. The page of the records li
 
 There is a record for each space and data set, its best: a new one takes its place if its split differs, so that the
 scores cannot be compared, or if its macro-F1 on the same split is as high or higher. Otherwise the old one stays. A
-data set is known by the name of its folder and by its classes.
+data set is known by its place, its name and its classes, or, wherever it has gone, by its very pictures.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from results.pages.record_sections import render_records
 from results.pages.table import render_table, splice
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel, load_retrained
-from results.records.shelf import load_checked, paths_of, place_of
+from results.records.shelf import all_paths, load_checked, paths_of, place_of
 from trainables.atomic import write_whole
+from trainables.metric_names import in_words
 from trainables.strict_json import RecordError
 
 README = Path("README.md")
@@ -192,7 +193,7 @@ def _changed(readme: Path, records_dir: Path, timezone: str | None) -> list[tupl
     Both are made before one is written, so that broken markers in either leave both as they were.
     """
     retrained = [load_retrained(path) for path in sorted(_retrained_dir(records_dir).glob("*.json"))]
-    records = [load_checked(path) for path in sorted(records_dir.glob("*.json"))]
+    records = [load_checked(path) for path in all_paths(records_dir)]
     page = _page(records_dir)
     link = Path(os.path.relpath(page.resolve(), readme.parent.resolve())).as_posix()
     pages = [
@@ -219,14 +220,20 @@ def _spliced(path: Path, sections: Sequence[tuple[str, str]]) -> list[tuple[Path
 
 
 def _outranks(old: BestTrial, new: BestTrial) -> bool:
-    return old.split_hash == new.split_hash and old.report.val_macro_f1 > new.report.val_macro_f1
+    return (
+        old.split_hash == new.split_hash
+        and old.task.metric == new.task.metric
+        and old.report.val_score > new.report.val_score
+    )
 
 
 def _sentence(new: BestTrial, old: BestTrial | None, path: Path, kept: bool) -> str:
-    score = f"macro-F1 {new.report.val_macro_f1:.4f} of run {new.run}"
+    score = f"{in_words(new.task.metric)} {new.report.val_score:.4f} of run {new.run}"
     if old is None:
         return f"{path} is new: {score}."
-    before = f"{old.report.val_macro_f1:.4f} of run {old.run}"
+    before = f"{old.report.val_score:.4f} of run {old.run}"
+    if old.task.metric != new.task.metric:
+        return f"{path} now holds {score}; before it was {in_words(old.task.metric)} {before}."
     if kept:
         return f"{path} keeps {before}, which is higher than {score} on the same split."
     why = "on the same split" if old.split_hash == new.split_hash else "on another split"

@@ -78,14 +78,38 @@ def draw(options: Options) -> int:
         raise UserError(f"{len(options.pictures)} pictures: give {NUM_PICTURES}, or none for the built-in data")
     if not 16 <= options.image_size <= 1024:
         raise UserError(f"--image-size is {options.image_size}: it must be between 16 and 1024")
-    stored = read_pictures(options.pictures, options.image_size)
-    rows = [augmented(title, config, stored, options) for title, config in augmentations()]
-    sheet = compose(rows, options.image_size)
+    sheet = draw_sheet(options.pictures, options.image_size)
+    write_whole(options.out, sheet.png)
+    print(f"{options.out}: {sheet.rows} rows, {sheet.width} x {sheet.height}")
+    return 0
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All augmentations on four pictures."""
+
+    png: bytes
+    rows: int
+    width: int
+    height: int
+
+
+def draw_sheet(paths: Sequence[Path], image_size: int) -> Sheet:
+    """Draws the sheet.
+
+    Args:
+        paths: Four pictures; empty for some of the built-in data.
+        image_size: Side of the square picture the network sees, in pixels.
+
+    Raises:
+        UserError: A file is no picture that can be read.
+    """
+    stored = read_pictures(paths, image_size)
+    rows = [augmented(title, config, stored, image_size) for title, config in augmentations()]
+    sheet = compose(rows, image_size)
     content = io.BytesIO()
     sheet.quantize(COLOURS).save(content, "PNG", optimize=True)
-    write_whole(options.out, content.getvalue())
-    print(f"{options.out}: {len(rows)} rows, {sheet.width} x {sheet.height}")
-    return 0
+    return Sheet(content.getvalue(), len(rows), sheet.width, sheet.height)
 
 
 def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
@@ -135,7 +159,7 @@ def augmentations() -> Iterator[tuple[str, TrialConfig]]:
         yield f"policy {policy}{strength}", replace(off, policy=policy, policy_magnitude=magnitude)
 
 
-def augmented(title: str, config: TrialConfig, stored: torch.Tensor, options: Options) -> Row:
+def augmented(title: str, config: TrialConfig, stored: torch.Tensor, image_size: int) -> Row:
     """All pictures with an augmentation, each drawn until it is changed; of mixed ones the labels are said."""
     import numpy as np
     import torch
@@ -145,8 +169,8 @@ def augmented(title: str, config: TrialConfig, stored: torch.Tensor, options: Op
 
     torch.manual_seed(0)
     np.random.seed(0)
-    augment = Augment(config, options.image_size, len(stored))
-    plain = centre_crop(stored, options.image_size).float().div(255)
+    augment = Augment(config, image_size, len(stored))
+    plain = centre_crop(stored, image_size).float().div(255)
     result = plain.clone()
     left = set(range(len(stored))) if title != "as it is" else set()
     shares = []
@@ -161,7 +185,7 @@ def augmented(title: str, config: TrialConfig, stored: torch.Tensor, options: Op
         if not left:
             break
     if left:
-        title += f"\nnot seen at {options.image_size} px"
+        title += f"\nnot seen at {image_size} px"
     if shares:
         title += f"\nlabels: {sum(shares) / len(shares):.0%}\nof another"
     return Row(title, result.clamp(0, 1))

@@ -29,6 +29,7 @@ import tyro
 
 from results.records.run_folder import RunFolder
 from scripts.terminal import progress, run_command, voiced
+from search.flags import help_default
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
@@ -67,7 +68,7 @@ class Options:
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
-    readme: Path = Path("README.md")
+    readme: Annotated[Path | None, help_default("that of the model's run; else README.md")] = None
     """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
     """Average over each picture and its mirror image."""
@@ -104,8 +105,9 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     from results.pages.report_folder import refuse_foreign_folder
     from results.records.models import model_folders
     from results.statistics.evaluation import evaluate_answers
+    from trainables.parts.loading import using
     from trainables.saved.predict import load_models, predict_probabilities
-    from trainables.saved.saved_model import refuse_other_classes
+    from trainables.saved.saved_model import load_parts, refuse_other_classes
 
     doing(console, "loading the network")
     models = load_models(model_folders(options.models), options.device)
@@ -133,7 +135,8 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
         raise bad_pictures_error(dict(predictions.bad))
     doing(console, "computing scores and intervals, drawing the report")
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
-    evaluation = evaluate_answers(answers)
+    with using(load_parts(models[0].description, models[0].path)):
+        evaluation = evaluate_answers(answers)
     warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad), *predictions.warnings]
     save_evaluation(out, evaluation, _facts(options, models), warnings)
     console.idle()
@@ -145,6 +148,7 @@ def _answers(
     model: SavedModel, pictures: LabelledPictures, paths: tuple[str, ...], probabilities: np.ndarray
 ) -> Answers:
     from results.statistics.evaluation import Answers
+    from results.statistics.measure import Measure
 
     readable, described = pictures.only(set(paths)), model.description
     index = {name: place for place, name in enumerate(described.classes)}
@@ -155,6 +159,7 @@ def _answers(
         probabilities=probabilities,
         groups=readable.groups,
         attributes=described.attributes,
+        measure=Measure(described.metric),
     )
 
 
@@ -191,7 +196,7 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mappi
     Returns:
         How many models have been scored on a test side by now; where the models have several, on the one of most.
     """
-    from results.records.scorings import note_scoring, side_hash
+    from results.records.scorings import ledger_of, note_scoring, side_hash
 
     times: dict[str, int] = {}
     for model in models if seen.get("test") else ():
@@ -201,7 +206,7 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mappi
             continue
         side = side_hash((row.path, row.label, row.group) for row in rows)
         times[side] = note_scoring(
-            options.readme.expanduser().resolve().parent / "results" / "test_scores.csv",
+            ledger_of(model.path, options.readme),
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             test_side=side,
             weights_sha256=model.description.weights_sha256,
@@ -245,6 +250,8 @@ def _say(evaluation: Evaluation, warnings: Sequence[str], out: Path) -> None:
     scores = evaluation.scores
     print(f"{len(evaluation.answers.paths):,} pictures")
     print(f"macro-F1 {scores.macro_f1}, accuracy {scores.accuracy}, loss {evaluation.loss}")
+    if evaluation.other is not None:
+        print(f"{evaluation.answers.measure.words} {evaluation.other}, which it was searched for")
     for name, part in evaluation.attributes.items():
         print(f"  {name}: macro-F1 {part.macro_f1}")
     for pair in confused_pairs(scores.confusion.tolist(), scores.names, top=3):

@@ -2,8 +2,9 @@
 
     python scripts/explore.py --data pictures/
 
-Writes report.md and its figures into runs/explore-<name of the data>. The built-in data (840 pictures) take about
-a minute on one core without a GPU, 5,000 pictures three to four, most of it for embeddings and probes.
+Writes report.html, one page that can be mailed, and the same as report.md with its figures into
+runs/explore-<name of the data>. The built-in data (840 pictures) take about a minute on one core without a GPU, 5,000
+pictures three to four, most of it for embeddings and probes.
 """
 
 from __future__ import annotations
@@ -42,11 +43,14 @@ if TYPE_CHECKING:
     from results.statistics.exploration import Exploration
     from results.statistics.probe import Flattery
     from search.prepare import Prepared
+    from trainables.data.rows import SplitRow
     from trainables.networks.weights import ResolvedWeights
 
 PREFERRED = "tf_efficientnet_lite0"
 """Its weights come as a package, and it is the fastest of the space without a GPU."""
 NUM_SEEDS = 5
+MOST_CLASSES, PER_CLASS = 60, 8
+"""Classes on the page, and pictures of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +87,12 @@ def explore(options: Options, console: Console) -> int:
     at_least("image_size", options.image_size, 16)
     at_least("seed", options.seed, 0)
     out = _out_dir(options)
-    from results.pages.exploration_report import save_exploration
+    from results.pages.exploration_report import PAGE, save_exploration
+    from results.pages.report_pictures import sample_pictures
     from results.statistics.exploration import Exploration, advice, class_facts, group_facts
     from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
+    from trainables.data.rows import COLUMNS, SplitRow
     from trainables.data.split import render_split
     from trainables.networks.embeddings import embed_pictures
 
@@ -133,11 +139,17 @@ def explore(options: Options, console: Console) -> int:
     )
     for line in [*prepared.cache.remarks, *prepared.cache.warnings]:
         console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)
-    save_exploration(out, found, draw(found, prepared, chosen, positions))
+    figures = draw(found, prepared, chosen, positions)
+    doing(console, "drawing pictures of every class, and augmentations")
+    rows = [SplitRow(*values) for values in table[list(COLUMNS)].itertuples(index=False)]
+    samples = sample_pictures(manifest.classes, rows, MOST_CLASSES, PER_CLASS)
+    sheet = draw_augmentations(rows, options.image_size)
+    doing(console, "writing the page and the report")
+    save_exploration(out, found, figures, samples, sheet)
     idle(console)
     for line in advice(found):
         console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{out / 'report.md'}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{out / PAGE}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -263,6 +275,23 @@ def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: 
         where = "in different groups or on different sides" if apart else "all within one group and side"
         drawn["duplicates"] = figures.pairs_figure(pairs, f"The same picture, or nearly, {where}")
     return drawn
+
+
+def draw_augmentations(rows: Sequence[SplitRow], image_size: int) -> bytes | None:
+    """What each augmentation does to a picture of each of the four largest classes, or to four pictures of fewer.
+
+    Returns:
+        A PNG; None where there are not four pictures to train on.
+    """
+    from scripts.draw_augmentations import NUM_PICTURES, draw_sheet
+
+    train = [row for row in rows if row.split == "train"]
+    largest = [name for name, _ in Counter(row.label for row in train).most_common(NUM_PICTURES)]
+    firsts = [next(row.path for row in train if row.label == name) for name in largest]
+    chosen = [*firsts, *(row.path for row in train if row.path not in firsts)][:NUM_PICTURES]
+    if len(chosen) < NUM_PICTURES:
+        return None
+    return draw_sheet([Path(path) for path in chosen], image_size).png
 
 
 def _out_dir(options: Options) -> Path:

@@ -92,8 +92,10 @@ def show_space(options: Options, console: Console) -> int:
     from spaces import get_space
     from trainables.data.cache import default_cache_dir
     from trainables.networks.model import choose_device
+    from trainables.parts.loading import use
 
     space = get_space(options.name or "")
+    use(space.parts)
     device = choose_device(options.device)
     cache_dir = (options.cache_dir or default_cache_dir()).expanduser()
     rows = backbone_rows(space.backbones, options, device, cache_dir)

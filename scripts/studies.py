@@ -12,6 +12,7 @@ again, it goes on where it was; more --seeds add to what is there.
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -29,7 +30,8 @@ import tyro
 from rich.console import Console
 
 from scripts.terminal import run_command, voiced
-from search.flags import CacheFlags, LocalFlags, help_default
+from search.flags import CacheFlags, MachineFlags, help_default
+from search.machine.address import given_address
 from search.study import AskedStudy
 from search.terminal import VoiceFlags
 from trainables.data.manifest import DataConfig
@@ -37,6 +39,7 @@ from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from scripts.study.study_list import Study
+    from search.machine.ray_session import RaySession
 
 QUICK_SEEDS, SEEDS = 3, 10
 QUICK_EPOCHS, QUICK_IMAGE_SIZE = 4, 48
@@ -96,7 +99,7 @@ class Options:
     """Try again what a competition's team tried, with intervals."""
 
     studies: tyro.conf.OmitArgPrefixes[StudiesConfig] = field(default_factory=StudiesConfig)
-    machine: tyro.conf.OmitArgPrefixes[LocalFlags] = field(default_factory=LocalFlags)
+    machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
     cache: tyro.conf.OmitArgPrefixes[CacheFlags] = field(default_factory=CacheFlags)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
@@ -135,6 +138,14 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def run(options: Options, data: DataConfig, command: str, console: Console) -> int:
+    """Joins the cluster, if there is one, and runs the pipeline there."""
+    from search.machine.ray_session import ray_session
+
+    with ray_session(given_address(options.machine.address)) as session:
+        return study_all(options, data, command, session, console)
+
+
+def study_all(options: Options, data: DataConfig, command: str, session: RaySession, console: Console) -> int:
     """The pipeline: studies, pictures, weights, trainings, pages."""
     from scripts.study.study_list import FAMILIES, all_studies, default_config
 
@@ -143,17 +154,16 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
     base = default_config(config.backbone)
     name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
-    asked = options.asked(name)
+    asked = options.asked(name).where_told()
 
     from search.checks import check_device
     from search.hold import hold
-    from search.machine.cluster import this_machine
     from search.prepare import prepare_data, refuse_leaks
     from search.stop import StopRequest
     from search.terminal import say, warn
 
-    cluster = this_machine()
-    study = asked.settle(cluster.num_cpus, cluster.num_gpus)
+    session.look_at_nodes(asked, console, math.inf)
+    study = asked.settle(session.cluster.num_cpus, session.cluster.num_gpus, rooms=session.rooms())
     check_device(study)
     prepared = prepare_data(
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
@@ -190,7 +200,7 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
     stop = StopRequest()
     with hold(folder, "studied"):
         for plan in plans:
-            page = run_study(plan, setting, stop, console)
+            page = run_study(plan, setting, session, stop, console)
             if page is None:
                 warn(console, f"{stop.reason}: the same command goes on where this ended")
                 return 1

@@ -17,7 +17,9 @@ from search.machine.memory_needs import largest_trial, most_networks
 from search.start import OpenRun
 from search.study import SettledStudy
 from search.terminal import say, warn
+from trainables.config import TaskConfig
 from trainables.data.split import load_split, render_split
+from trainables.metric_names import in_words
 from trainables.networks.known_costs import ModelFacts
 
 CURVES_ADDRESS = "http://localhost:6006/?tagFilter=%5E(macro_f1%7Closs)#timeseries"
@@ -50,7 +52,7 @@ def describe(opened: OpenRun, console: Console) -> None:
         console,
         f"Search: space {run.space}, {how_many(run.trials_asked, study)} of up to {task.epochs} "
         f"epoch{'s' * (task.epochs > 1)} at {task.image_size} px, "
-        f"batches of {task.batch_size}, seed {task.seed}, {run.hardware}",
+        f"batches of {task.batch_size}, seed {task.seed}, {_metric(task)}{run.hardware}",
     )
     if largest := largest_trial(run, opened.facts.known):
         say(console, largest)
@@ -68,6 +70,10 @@ def describe(opened: OpenRun, console: Console) -> None:
         say(console, f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}")
         return
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
+
+
+def _metric(task: TaskConfig) -> str:
+    return "" if task.metric == "macro_f1" else f"for {in_words(task.metric)}, "
 
 
 def kept_weights(study: SettledStudy, facts: Mapping[str, ModelFacts], num_networks: int) -> str:

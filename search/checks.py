@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import netrc
+import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 
 from search.flags import PlaceFlags
 from search.study import SettledStudy
+from search.track_flags import TrackFlags
 from spaces import Space
 from spaces.sampling import RecordedTrial, at_share
 from trainables.config import TrialConfig
@@ -22,6 +26,8 @@ from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_w
 
 LEAST_BUDGET_SECONDS = 10
 """Before the first step of a search, on two cores: Ray, and the imports of its workers."""
+WANDB_HOST = "api.wandb.ai"
+"""Where `wandb login` logs in."""
 LOG_BYTES = 200_000
 """Logs, curves and study of a trial of 27 epochs and 18 classes, generously."""
 
@@ -47,6 +53,31 @@ def refuse_unwritable(places: PlaceFlags) -> None:
 
 
 _EXAMPLES = {"--storage": "~/macrotune/runs", "--readme": "~/macrotune/README.md"}
+
+
+def refuse_absent_trackers(flags: TrackFlags) -> None:
+    """Makes sure, before any picture is read, that what was asked for can be had.
+
+    Raises:
+        UserError: A library is not installed, or nobody is logged in.
+    """
+    for name, asked in (("wandb", flags.wandb), ("mlflow", flags.mlflow)):
+        if asked is not None and importlib.util.find_spec(name) is None:
+            raise UserError(f'--{name} needs the library: pip install -e ".[{name}]", or leave the flag out')
+    if flags.wandb is not None and not _logged_in():
+        raise UserError(
+            "--wandb: nobody is logged in at Weights & Biases: run wandb login, set WANDB_API_KEY, or set "
+            "WANDB_MODE=offline to keep everything on this machine"
+        )
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled") or os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators(WANDB_HOST) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def refuse_formulations(space: Space, manifest: Manifest, weighted: Collection[str] = ()) -> None:

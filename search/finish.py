@@ -14,15 +14,18 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
+from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
 from results.records.trials import TrialHistory, load_trials
+from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.say_front import say_front
 from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
+from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 
@@ -83,7 +86,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         return stop.exit_code or CRASH
     say_result(
         console,
-        f"Best: trial {best.trial_id}, {best.config.backbone}, validation macro-F1 {best.report.val_macro_f1:.4f} "
+        f"Best: trial {best.trial_id}, {best.config.backbone}, {_score(best)} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
     )
     if found is not None and (worth := worth_in_words(found)):
@@ -92,7 +95,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     if said:
         say(console, said)
     say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
-    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}, then {CURVES_ADDRESS}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if report is not None:
         say_result(console, f"Report: {report}")
@@ -106,6 +109,12 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"How good it really is: {retrain}")
     say_front(run, trials, retrain, console)
     return CRASH if stop.crash is not None else stop.exit_code
+
+
+def _score(best: BestTrial) -> str:
+    """The score that it is best by, and macro-F1 where that is another."""
+    words = f"validation {in_words(best.task.metric)} {best.report.val_score:.4f}"
+    return words if best.task.metric == "macro_f1" else f"{words} (macro-F1 {best.report.val_macro_f1:.4f})"
 
 
 def most_failed(trials: Sequence[TrialHistory]) -> bool:

@@ -19,13 +19,14 @@ from trainables.config import FORMULATIONS, METRICS, OWN, is_own_name
 from trainables.data.cache import default_cache_dir
 from trainables.errors import UserError
 from trainables.machine.home import own_folder
+from trainables.saved.model_description import DESCRIPTION, WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What a run may be called: it is the name of a folder."""
-SCHEME = re.compile(r"([a-z][a-z0-9+]+):/+")
+SCHEME = re.compile(r"([a-z][a-z0-9+]+):(?:/+|$)")
 """How an address begins that is no path."""
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 """Environment variable that Ray sets for the command of a job."""
@@ -75,7 +76,8 @@ class SearchFlags:
     reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
     weights: str = "auto"
-    """auto (hub cache, package, hub; else left out), none (random), or a folder of <timm name>.safetensors."""
+    """auto (hub cache, package, hub; else left out), none (random), or a folder: of <timm name>.safetensors, or of a
+    run or model of yours (runs/NAME/retrained), whose network is gone on with, under a new classifier."""
     history: Annotated[str, help_default("history.jsonl beside the runs")] = "auto"
     """Earlier searches to start from and to add this one to: a file or a folder, or none."""
     seed: int = 0
@@ -162,7 +164,21 @@ class SearchFlags:
         metric = self.metric if self.metric_file is None else f"{self.metric_file}:{self.metric.rpartition(':')[2]}"
         parts = None if self.parts is None else self.parts.expanduser().resolve()
         space = absolute_space(self.space)
-        return replace(self, space=space, parts=parts, metric=metric, weights=weights, history=history)
+        return replace(self, space=space, parts=parts, metric=metric, weights=_model_of_run(weights), history=history)
+
+
+def _model_of_run(weights: str) -> str:
+    """Where weights are those of a run, the folder of its best model; a file of a model stands for its folder.
+
+    Raises:
+        UserError: The run has no model.
+    """
+    if weights in ("auto", "none"):
+        return weights
+    from results.records.models import model_folder
+
+    path = Path(weights)
+    return str(model_folder(path.parent if path.name in (WEIGHTS, DESCRIPTION) else path)[0])
 
 
 @dataclass(frozen=True, kw_only=True)

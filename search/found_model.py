@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,15 @@ from results.records.found import Found
 from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
-from results.statistics.bootstrap import Interval, group_counts, score_interval
+from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.ensemble import Selection, select
+from results.statistics.measure import Measure
 from search.model_limits import may_answer_together
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
+from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 
@@ -48,10 +50,11 @@ def find_model(
         OSError: Neither can it, or `found.json` cannot be written.
     """
     answers = load_answers(folder, trials, run.task.classes)
-    interval, corrected = _honest(answers, best)
+    measure = Measure(run.task.metric)
+    interval, corrected = _honest(answers, best, measure)
     there = sorted((trial for trial in trials if _has_weights(folder, trial)), key=_score, reverse=True)
     allowed, chosen_among = may_answer_together(run, there)
-    shares, selection = _choose(answers, allowed, single=single)
+    shares, selection = _choose(answers, allowed, measure, single=single)
     members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     found = Found(
@@ -66,7 +69,7 @@ def find_model(
                 "trial_id": trial.trial_id,
                 "backbone": trial.config.backbone,
                 "share": shares[trial.trial_id],
-                "val_macro_f1": _score(trial),
+                "val_score": _score(trial),
             }
             for trial in members
         ],
@@ -136,7 +139,7 @@ def leaving_model(
 
 
 def _honest(
-    answers: ValidationAnswers, best: BestTrial
+    answers: ValidationAnswers, best: BestTrial, measure: Measure
 ) -> tuple[dict[str, float | None] | None, dict[str, float | None] | None]:
     """The best score's interval over people, and what picking it is worth; None each without its answers."""
     by_id = {each.trial.trial_id: each for each in answers.trials}
@@ -144,13 +147,14 @@ def _honest(
         return None, None
     classes = len(answers.prior)
     chosen = by_id[best.trial_id].chosen[best.report.epoch - 1]
-    interval = score_interval(group_counts(answers.labels.tolist(), chosen.tolist(), answers.groups.tolist(), classes))
+    counts = measure.by_group(answers.labels.tolist(), chosen.tolist(), answers.groups.tolist(), classes)
+    interval = score_interval(counts, measure.score)
     every = [row for each in answers.trials for row in each.chosen]
-    return interval.to_json(), corrected_score(answers.labels, answers.groups, every, classes).to_json()
+    return interval.to_json(), corrected_score(answers.labels, answers.groups, every, classes, measure).to_json()
 
 
 def _choose(
-    answers: ValidationAnswers, there: Sequence[TrialHistory], *, single: bool
+    answers: ValidationAnswers, there: Sequence[TrialHistory], measure: Measure, *, single: bool
 ) -> tuple[dict[str, float], Selection | None]:
     """The share of each trial that is to answer, of those whose weights are there, and how it was chosen."""
     kept = {each.trial.trial_id: each for each in answers.trials}
@@ -158,14 +162,21 @@ def _choose(
     if not able or able[0].trial.trial_id != there[0].trial_id:  # none, or the best is of before answers were kept
         return ({there[0].trial_id: 1.0} if there else {}), None
     selection = select(
-        np.stack([each.probabilities for each in able]), answers.labels, answers.groups, answers.prior, single=single
+        np.stack([each.probabilities for each in able]),
+        answers.labels,
+        answers.groups,
+        answers.prior,
+        single=single,
+        measure=measure,
     )
+    if decision_of(in_use()) is not None:  # the answers have been decided on by the user's own rule
+        selection = replace(selection, tau=0.0)
     shares = {each.trial.trial_id: share for each, share in zip(able, selection.weights, strict=True) if share > 0}
     return shares, selection
 
 
 def _score(trial: TrialHistory) -> float:
-    return trial.best.val_macro_f1 if trial.best is not None else -1.0
+    return trial.best.val_score if trial.best is not None else -1.0
 
 
 def _weights(folder: RunFolder, trial: TrialHistory) -> Path:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from results.records.run_folder import RunFolder
-from search.flags import SearchFlags
+from search.checks import proposals
+from search.flags import ROOT, SearchFlags
 from spaces import Space
-from trainables.config import OWN, TaskConfig, TrialConfig
+from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
-from trainables.parts.registry import Parts, is_own, part, run_source, sha256_of, use, use_task_parts
+from trainables.parts.loading import run_source, use, use_task_parts
+from trainables.parts.registry import Parts, is_own, is_own_network, part, sha256_of
+
+MISTAKE = 2
+"""Exit code by which a trial of parts says that its last line is for the user."""
 
 
 def use_own_parts(flags: SearchFlags, space: Space) -> Parts | None:
@@ -46,6 +56,52 @@ def refuse_unknown_parts(configs: Iterable[TrialConfig]) -> None:
     for kind, name in sorted(named):
         if is_own(name):
             part(kind, name)
+
+
+def try_parts(task: TaskConfig, space: Space) -> None:
+    """Runs one real step with each of the user's own parts on two pictures, in a process of its own.
+
+    Args:
+        task: With the parts, the classes, the image size, the metric and the device.
+        space: What is to be searched.
+
+    Raises:
+        UserError: A part does not do what it is for; names file, function and way out.
+    """
+    if not task.parts:
+        return
+    what = {"task": asdict(task), "configs": [asdict(config) for config in _of_each_part(space)]}
+    with TemporaryDirectory(prefix="macrotune-parts-") as aside:  # where nothing lies that a worker would not have
+        done = subprocess.run(
+            [sys.executable, "-m", "trainables.parts.check"],
+            input=json.dumps(what),
+            capture_output=True,
+            cwd=aside,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+        )
+    if done.returncode == MISTAKE:
+        raise UserError(done.stderr.strip().splitlines()[-1])
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
+        raise UserError(f"{task.parts['file']}: a step with these parts fails: {last}. Mend the file\n{done.stderr}")
+
+
+def _of_each_part(space: Space) -> list[TrialConfig]:
+    """Configurations in which every part, as it will be used, occurs at least once."""
+    seen: set[tuple[object, ...]] = set()
+    kept = []
+    for config in proposals(space) or space.starting_points[:1]:
+        mixed = config.cutmix > 0 or config.mixup > 0
+        uses = {
+            ("network", config.backbone if is_own_network(config.backbone) else "", config.drop_path > 0),
+            ("loss", config.loss, mixed, config.formulation) if is_own(config.loss) else (),
+            ("augmentation", config.augmentation) if is_own(config.augmentation) else (),
+        }
+        if not uses <= seen:
+            seen |= uses
+            kept.append(config)
+    return kept
 
 
 def use_parts_of_run(parts: Mapping[str, str], folder: RunFolder) -> None:
@@ -98,8 +154,3 @@ def parts_in_words(parts: Parts) -> str:
         kinds.insert(0, ("network", [*parts.timm_networks]))
     held = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds) or "functions"
     return f"Your own parts: {parts.file} ({held}), SHA-256 {parts.sha256[:12]}"
-
-
-def named_in_words(name: str) -> str:
-    """A part as a page names it."""
-    return name.removeprefix(OWN)

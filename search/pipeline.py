@@ -15,7 +15,8 @@ from results.pages.run_index import write_run_index
 from results.records.run_folder import RunFolder
 from results.records.summary import summaries
 from search.announce import announce, describe
-from search.checks import refuse_taken_name, refuse_unwritable
+from search.callbacks.trackers import build_trackers
+from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine, second_of
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
@@ -103,6 +104,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
     if asked.run.resume is not None:
         raise UserError("--check is for a new search: a run that goes on has been checked")
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     if asked.places.remote is not None:
         Mirror(asked.places.remote, asked.places.runs_dir).refuse_shut()
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
@@ -140,5 +142,6 @@ def workload(opened: OpenRun) -> Workload:
         keep=study.keep,
         cost_of=None if second is None else second.cost,
         mean_epochs=study_epochs(study, run.trials_asked),
+        trackers=build_trackers(study.track, run.name, opened.folder.path),
         single_core_trials=opened.single_core_trials,
     )

@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from results.records import shelf
+from results.records.shelf import BUILT_IN
 from search.flags import SplitFlags
 from search.terminal import count, doing, idle, is_quiet, say
 from trainables.atomic import write_whole
@@ -169,7 +171,8 @@ def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: 
         for rows in [table[table["split"] == side]]
     }
     return {
-        "source": str(config.data.expanduser().resolve()) if config.data else "built-in demo set",
+        "source": str(config.data.expanduser().resolve()) if config.data else BUILT_IN,
+        **({} if config.data is None else shelf.data_facts(config.data)),
         "layout": manifest.layout,
         "understood": manifest.understood,
         "pictures": len(table),

@@ -14,7 +14,7 @@ from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
-from search.checks import check_device, refuse_short_budget, refuse_unwritable
+from search.checks import check_device, refuse_absent_trackers, refuse_short_budget, refuse_unwritable
 from search.flags import PlaceFlags, flag
 from search.hold import hold
 from search.machine.address import given_address
@@ -32,12 +32,13 @@ from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
+from trainables.networks.weights import refuse_changed_files
 from trainables.report import TrialStatus
 from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "retry_failed", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "wandb", "mlflow"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
@@ -108,6 +109,7 @@ def resume_run(
     """
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
@@ -141,6 +143,7 @@ def resume_run(
     run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):
         refuse_spent_budget(stop or StopRequest())
+        refuse_changed_files(saved.task.weights, saved.weights)
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     return OpenRun(

@@ -19,6 +19,7 @@ from results.records.trials import TrialHistory
 from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
+from search.callbacks.trackers import shown_name
 from search.callbacks.trial_ends import TrialEnds
 from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
@@ -59,6 +60,8 @@ class Workload:
     """What the network of a configuration costs to answer, where that counts beside the score."""
     mean_epochs: float | None = None
     """Epochs that a trial is expected to train in the mean; None for all of the task's."""
+    trackers: Sequence[Callback] = ()
+    """Who else is told of each epoch: Ray's own callbacks."""
     single_core_trials: int | None = None
     """As in `connect`: workers that may import what a trial needs before it begins."""
 
@@ -101,9 +104,11 @@ def run_trials(
         again,
         mean_epochs=work.mean_epochs,
         checkpoint_dir=Path(work.task.checkpoint_dir),
+        metric=work.task.metric,
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]
+    callbacks += work.trackers
     callbacks.append(TrialEnds(session.copy_soon))
     roster = session.roster or Roster(work.folder.path, work.study.cache_path, partial(warn, console))
     places = Places(roster, work.study, stop, searcher.note_lost, work.folder.append_event)
@@ -128,6 +133,7 @@ def run_trials(
                     trainable=trainable,
                     line=line,
                     places=places,
+                    name_of=shown_name if work.trackers else None,
                 )
                 fit(tuner, stop, one_node=work.study.one_machine)
         finally:

@@ -25,6 +25,7 @@ from search.checks import (
     check_device,
     check_disk,
     proposals,
+    refuse_absent_trackers,
     refuse_formulations,
     refuse_short_budget,
     refuse_taken_name,
@@ -49,7 +50,7 @@ from search.machine.memory_needs import (
 from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
-from search.own_parts import parts_in_words, refuse_unknown_parts, use_own_parts
+from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
@@ -119,6 +120,7 @@ def begin_run(
     stop = stop or StopRequest()
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
+    refuse_absent_trackers(asked.track)
     space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
     parts = use_own_parts(asked.search, space)
     if parts is not None:
@@ -143,6 +145,9 @@ def begin_run(
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
+    if parts is not None:
+        doing(console, "trying your own parts on two pictures")
+        try_parts(_task(study, prepared, RunFolder(study.runs_dir), {}), space)
     free = device_memory(study)
     weights, priced = _priced(space, study, prepared, weights, console)
     workers = workers_to_come(asked, study, session)

@@ -14,6 +14,7 @@ from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period
 from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitFlags
 from search.machine.address import given_address
 from search.machine.placement import Room, kinds_of, share_of_machine, share_on_nodes
+from search.track_flags import TrackFlags
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
@@ -31,6 +32,7 @@ class AskedStudy:
     run: tyro.conf.OmitArgPrefixes[RunFlags] = field(default_factory=RunFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)
     places: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
+    track: tyro.conf.OmitArgPrefixes[TrackFlags] = field(default_factory=TrackFlags)
 
     @classmethod
     def of(cls, **flags: Any) -> AskedStudy:
@@ -62,7 +64,7 @@ class AskedStudy:
 
     def absolute(self) -> AskedStudy:
         """The same settings wherever they are read: every path absolute."""
-        return replace(self, search=self.search.absolute(), places=self.places.absolute())
+        return replace(self, search=self.search.absolute(), places=self.places.absolute(), track=self.track.absolute())
 
     def where_told(self) -> AskedStudy:
         """The same settings on the cluster that the environment names, where no `--address` is given.
@@ -146,6 +148,7 @@ class AskedStudy:
             timezone=self.places.timezone,
             cache_path=self.places.cache_path,
             history_path=self.history_path,
+            track=self.track,
             concurrency_open=self.machine.concurrency == "auto",
             kinds=kinds_of(rooms or (), share),
             options={**self.flat(), **settled, **({"concurrency": "auto"} if follows else {})},
@@ -168,6 +171,7 @@ _GROUPS: dict[str, type] = {
     "run": RunFlags,
     "machine": MachineFlags,
     "places": PlaceFlags,
+    "track": TrackFlags,
 }
 _GROUP_OF = {entry.name: group for group, cls in _GROUPS.items() for entry in fields(cls)}
 """Flag to the group that holds it."""
@@ -239,6 +243,8 @@ class SettledStudy:
     cache_path: Path
     history_path: Path | None
     """Where earlier searches are remembered; None if they shall not be."""
+    track: TrackFlags
+    """Where else to tell of each epoch."""
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
 

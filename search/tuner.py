@@ -221,13 +221,15 @@ def build_tuner(
     trainable: Callable[..., None] = train_trial,
     line: SupplyLine | None = None,
     places: Places | None = None,
+    name_of: Callable[[Any], str] | None = None,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
     `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
-    only what is around it is looked at (scripts/benchmarks/scale.py).
+    only what is around it is looked at (scripts/benchmarks/scale.py), and
+    `name_of` says what Ray calls a trial towards callbacks of its own.
     """
     more = {} if line is None else {"line": line}
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
@@ -240,6 +242,7 @@ def build_tuner(
             scheduler=StoppableScheduler(scheduler, stop, places),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
+            trial_name_creator=name_of,
         ),
         run_config=tune.RunConfig(
             name=RunFolder(run_dir).ray.name,

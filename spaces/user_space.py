@@ -21,7 +21,8 @@ from optuna.trial import FixedTrial
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.parts.registry import Parts, line_of, run_source
+from trainables.parts.loading import run_source
+from trainables.parts.registry import Parts, line_of
 
 SAMPLES = 100
 """Drawn for the check; a mistake behind a condition that is rarer than this may stay unseen."""

@@ -33,7 +33,9 @@ def a_job_server() -> Iterator[str]:
             yield address
         finally:
             head.send_signal(signal.SIGTERM)
-            head.communicate(timeout=60)
+            with suppress(subprocess.TimeoutExpired):
+                head.wait(60)
+            end(head)
 
 
 def a_head(folder: str) -> tuple[subprocess.Popen[str], str] | None:
@@ -47,10 +49,12 @@ def a_head(folder: str) -> tuple[subprocess.Popen[str], str] | None:
         ],
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
         env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"},
     )
     assert head.stdout is not None
-    if not any("runtime started" in line for line in head.stdout):  # it has ended
+    if not any("runtime started" in line for line in head.stdout):  # it has ended, and left some of its processes
+        end(head)
         return None
     address = f"http://127.0.0.1:{ports[1]}"
     for _ in range(300):
@@ -58,6 +62,13 @@ def a_head(folder: str) -> tuple[subprocess.Popen[str], str] | None:
             return head, address
         time.sleep(1)
     raise AssertionError(f"{address} does not answer")
+
+
+def end(head: subprocess.Popen[str]) -> None:
+    """Ends what is left of a head."""
+    with suppress(ProcessLookupError):
+        os.killpg(head.pid, signal.SIGKILL)
+    head.communicate()
 
 
 def a_free_port() -> int:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
+from search.machine.placement import Room
 from search.machine.ray_session import RaySession, ray_session
 from search.run_trials import Workload, run_trials
 from search.stop import TIME_BUDGET, StopRequest
@@ -27,7 +28,7 @@ from search.tuner import trial_ids
 from tests.conftest import ROOT, places
 from tests.records import a_report, a_task
 from trainables.config import TrialConfig
-from trainables.errors import NodeFaultError
+from trainables.errors import NodeFaultError, UserError
 from trainables.report import TrialStatus
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(560)]
@@ -212,3 +213,22 @@ def test_a_search_goes_on_when_a_node_is_killed_and_a_resume_goes_on_after_it(
     after = load_trials(run.path)
     assert len(after) == 5 and all(trial.status.is_over for trial in after)
     assert after[:4] == before
+
+
+def test_a_search_waits_in_sight_for_a_node_that_a_trial_fits_on(cluster: Cluster, tmp_path: Path) -> None:
+    said, joined = io.StringIO(), []
+    console = Console(file=said, width=1000)
+    asked = AskedStudy.of(address="auto", storage=tmp_path, cache_dir=tmp_path / "cache", cpus_per_trial=2)
+    with ray_session(cluster.address) as session:
+        with pytest.raises(UserError, match=r"no nodes with room for 1 trial with 2 cores .* have come in 2 s"):
+            session.look_at_nodes(asked.replace(wait_for_nodes="2s"), console, BUDGET)
+        with pytest.raises(UserError, match="2 cores and 0 GPUs fits on no node"):  # which does not change by itself
+            asked.settle(0, 0, rooms=[Room(1), Room(1)])
+        join = meanwhile(
+            lambda: said.getvalue().count("Waiting for nodes with room for 1 trial with 2 cores") == 2,
+            lambda: joined.append(cluster.add_node(num_cpus=2, wait=False, **STORE)),
+        )
+        session.look_at_nodes(asked.replace(wait_for_nodes="4m"), console, BUDGET)
+        join.join()
+        assert asked.settle(0, 0, rooms=session.rooms()).concurrency == 1
+    cluster.remove_node(joined[0])

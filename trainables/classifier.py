@@ -68,7 +68,7 @@ def train_trial(
     import torch
 
     from trainables.machine.epoch_meter import limit_gpu_memory
-    from trainables.parts.registry import use_task_parts
+    from trainables.parts.loading import use_task_parts
 
     task = replace(task, **params.get("task", {}))
     if time.time() >= ends_at:

@@ -1,4 +1,4 @@
-"""What a trial says after every epoch, the states it goes through, and the one metric that a search maximizes."""
+"""What a trial says after every epoch, the states it goes through, and the one number that a search maximizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-METRIC = "val_macro_f1"
+METRIC = "val_score"
+"""The field that a search maximizes: the task's metric on validation."""
 MODE = "max"
 
 
@@ -60,9 +61,9 @@ class EpochReport:
     class_f1: tuple[float, ...]
     """F1 of each class in the order of `TaskConfig.classes`; 0 for a class never right or absent."""
     best_val_macro_f1: float
-    """Highest `val_macro_f1` of the trial so far; NaN if there is none."""
+    """`val_macro_f1` of the best epoch so far; NaN if there is none."""
     best_epoch: int
-    """Epoch of `best_val_macro_f1`, the first of equals; 0 if there is none."""
+    """Epoch of `best_val_score`, the first of equals; 0 if there is none."""
     lr: float
     """Learning rate at the end of the epoch."""
     images_per_second: float
@@ -82,6 +83,17 @@ class EpochReport:
     attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)
     """For classes that are products of attributes: attribute to macro-F1 over its values, where the answer is the
     value with the largest probability, summed over the classes that have it."""
+    val_score: float = math.nan
+    """The task's metric over the whole validation side, 0 to 1; `val_macro_f1` where that is the metric, or where it
+    is not given."""
+    best_val_score: float = math.nan
+    """Highest `val_score` of the trial so far; NaN if there is none."""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.val_score):
+            object.__setattr__(self, "val_score", self.val_macro_f1)
+        if math.isnan(self.best_val_score):
+            object.__setattr__(self, "best_val_score", self.best_val_macro_f1)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EpochReport:
@@ -99,6 +111,11 @@ class EpochReport:
     def to_json(self) -> dict[str, Any]:
         """The report as strict JSON values: numbers that are not finite become null."""
         return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def score_in(values: Mapping[str, Any]) -> Any:
+    """The metric in the line of an epoch; of a run from before there were others than macro-F1, that."""
+    return values.get(METRIC, values.get("val_macro_f1"))
 
 
 @dataclass(frozen=True, kw_only=True)

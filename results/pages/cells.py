@@ -8,6 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from results.records.record import BestTrial
@@ -15,6 +16,15 @@ from trainables.config import TaskConfig, TrialConfig, is_own_name
 from trainables.errors import UserError
 
 _SPECIAL = re.compile(r"[&<>|`*\[\]\\~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_JOINTS = re.compile(r"[^_/@-]*[_/@-]+|[^_/@-]+")
+"""Parts of a name, each with the joint behind it."""
+LONGEST_WHOLE = 12
+"""Signs of a word that a column has room for in one line."""
+LONGEST_PIECE, LONGEST_PIECE_OF_LONG = 15, 9
+"""Signs between two places to break: of most names (`efficientnetv2_`), and of those longer than `LONG_NAME`."""
+LONG_NAME = 26
+LONGEST_NAME = 32
+"""Signs of a data set's name in the table; of a longer one the middle is left out."""
 _ERRNO = re.compile(r"\[Errno -?\d+\] ?")
 _MISSED = re.compile(
     r"no pretrained weights (?:here|in (?P<folder>\S+))(?: \((?P<why>.*?)\))? for (?P<names>[^:;]+): "
@@ -65,7 +75,8 @@ def key_settings(record: BestTrial) -> str:
     words += [f"{record.data['pictures']:,} pictures"] if isinstance(record.data.get("pictures"), int) else []
     loud = ["**random init**"] if record.weights.split(" ")[0] == "random" else []
     loud += ["**split by picture: flattered**"] if by_picture(record.data) else []
-    return ", ".join([escape(", ".join(words)), *loud])
+    text = escape(", ".join(words)).replace("Augment", "<wbr>Augment")  # the longest word of a narrow column
+    return ", ".join([text, *loud])
 
 
 def by_picture(data: Mapping[str, Any]) -> bool:
@@ -189,5 +200,32 @@ def duration(seconds: float) -> str:
 
 def escape(value: object) -> str:
     """The value as one line of plain text in a Markdown cell, whatever is in it."""
-    text = "".join(sign if sign.isprintable() else " " for sign in str(value))
-    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", _one_line(value))
+
+
+def _one_line(value: object) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in str(value)).split())
+
+
+def breakable(value: object) -> str:
+    """As `escape`, and a narrow column may break long names: behind their joints, and in pieces of what is longer.
+
+    `<wbr>` shows nothing, and what is copied from the page is the name.
+    """
+    return " ".join(map(_breakable, _one_line(value).split(" ")))
+
+
+def _breakable(word: str) -> str:
+    if len(word) <= LONGEST_WHOLE:
+        return escape(word)
+    longest = LONGEST_PIECE if len(word) <= LONG_NAME else LONGEST_PIECE_OF_LONG
+    signs = iter(re.findall(r"&#\d+;|.", escape(word)))  # one for each of the word
+    parts = [
+        piece[place : place + longest] for piece in _JOINTS.findall(word) for place in range(0, len(piece), longest)
+    ]
+    return "<wbr>".join("".join(islice(signs, len(part))) for part in parts)
+
+
+def shortened(name: str) -> str:
+    """A name of at most `LONGEST_NAME` signs: its middle is left out, the record has it in full."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[1 - LONGEST_NAME // 2 :]}"

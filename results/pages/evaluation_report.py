@@ -108,7 +108,11 @@ def _score_table(evaluation: Evaluation) -> str:
     rows += [(name, str(part.macro_f1), str(part.accuracy), "") for name, part in evaluation.attributes.items()]
     if evaluation.joint is not None:
         rows.append(("attributes together", str(evaluation.joint.macro_f1), str(evaluation.joint.accuracy), ""))
-    return render_markdown_table(("answer", "macro-F1", "accuracy", "loss"), rows)
+    if evaluation.other is None:
+        return render_markdown_table(("answer", "macro-F1", "accuracy", "loss"), rows)
+    head = ("answer", "macro-F1", "accuracy", "loss", evaluation.answers.measure.words)
+    others = [str(evaluation.other), *[""] * (len(rows) - 1)]
+    return render_markdown_table(head, [(*row, other) for row, other in zip(rows, others, strict=True)])
 
 
 def _class_table(scores: LabelScores) -> str:

@@ -23,12 +23,16 @@ def found_section(folder: RunFolder) -> dict[str, Any]:
         "found": found,
         "found_words": _worth(found),
         "found_members": [
-            (each["trial_id"], each["backbone"], f"{each['share']:.0%}", f"{each['val_macro_f1']:.4f}")
+            (each["trial_id"], each["backbone"], f"{each['share']:.0%}", f"{_own_score(each):.4f}")
             for each in found.members
         ],
         "found_methods": _methods(found),
         "found_model": _model(found),
     }
+
+
+def _own_score(member: Mapping[str, Any]) -> float:
+    return member["val_score"] if "val_score" in member else member["val_macro_f1"]  # of before there were others
 
 
 def _worth(found: Found) -> list[str]:

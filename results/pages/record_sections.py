@@ -27,6 +27,7 @@ from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
 from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
+from trainables.metric_names import in_words
 
 Lines = list[tuple[str, str]]
 """What a line of a section is about, and what it says, in plain text."""
@@ -42,8 +43,8 @@ def render_records(
     shifted = clock(timezone)
     if not records:
         return "No records yet: `python search/run.py` writes the first one."
-    records = in_order(records)
     anchors = anchors_of(records)
+    records = in_order(records)
     finals = {(final.space, final.run): final for final in retrained}
     sections = (
         _section(record, finals.get((record.space, record.run)), shifted, anchors[record.run, record.space])
@@ -70,7 +71,7 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
         ("backbone", record.config.backbone),
         (
             "validation",
-            f"macro-F1 {number(report.val_macro_f1)}, accuracy {number(report.val_accuracy)}, "
+            f"{_searched(record)}macro-F1 {number(report.val_macro_f1)}, accuracy {number(report.val_accuracy)}, "
             f"loss {number(report.val_loss)}",
         ),
         *_worth(record),
@@ -93,11 +94,21 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
     ]
 
 
+def _searched(record: BestTrial) -> str:
+    """The metric that was searched for, where that is another than macro-F1."""
+    metric = record.task.metric
+    return "" if metric == "macro_f1" else f"{in_words(metric)} {number(record.report.val_score)} (searched for), "
+
+
+def _other(final: RetrainedModel) -> str:
+    return f"; {in_words(final.task.metric)} {interval(final.test['score'])}" if "score" in final.test else ""
+
+
 def _worth(record: BestTrial) -> Lines:
     """What the best validation score is worth, where the answers behind it were kept."""
     lines = []
     if record.val_interval is not None:
-        lines.append(("validation macro-F1 [95%]", interval(record.val_interval)))
+        lines.append((f"validation {in_words(record.task.metric)} [95%]", interval(record.val_interval)))
     if record.val_corrected is not None:
         words = f"{interval(record.val_corrected)}, as picked on other people than those it is scored on"
         lines.append(("corrected for the choice", words))
@@ -122,12 +133,12 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
     if final.config != record.config:
         lines += [(f"{name} of the pick", words) for name, words in _settings(final.config, final.task)]
     if final.out_of_fold is not None:
-        lines.append(("out of fold macro-F1 [95%]", interval(final.out_of_fold)))
+        lines.append((f"out of fold {in_words(final.task.metric)} [95%]", interval(final.out_of_fold)))
     return [
         *lines,
         (
             "test macro-F1 [95%]",
-            f"{interval(final.test['macro_f1'])}; the validation score over seeds or folds was "
+            f"{interval(final.test['macro_f1'])}{_other(final)}; the validation score over seeds or folds was "
             f"{three(final.val_macro_f1)} (gap {three(final.gap)})",
         ),
         ("test accuracy [95%]", interval(final.test["accuracy"])),
@@ -137,7 +148,7 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
             f"{final.test['pictures']:,} pictures of {final.test['groups']:,} groups, {final.test_side}{times}",
         ),
         *([("classes without a test picture", ", ".join(missing))] if missing else []),
-        ("default configuration, test macro-F1 [95%]", interval(final.default_test)),
+        (f"default configuration, test {in_words(final.task.metric)} [95%]", interval(final.default_test)),
         ("verdict", final.verdict),
         ("weights of the pick", f"{final.weights}; trained file sha256:{final.weights_sha256[:12]}"),
         ("cost of re-training", _final_cost(final)),

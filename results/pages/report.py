@@ -23,6 +23,7 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RUNS
 from results.records.trials import TrialHistory, load_trials
 from trainables.atomic import write_whole
+from trainables.metric_names import in_words
 
 PARAMS_SHOWN = 4
 """Hyper-parameters in the leaderboard."""
@@ -49,6 +50,8 @@ OPTIONS_NOT_SHOWN = {
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",
     "address": "a place on one network",
+    "wandb": "who else is told changes no number",
+    "mlflow": "who else is told changes no number",
     "timezone": "how the table writes its dates",
 }
 """Options that the command line goes without, and why."""
@@ -93,9 +96,10 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
     from results.pages.report_winner import winner_parts
     from results.pages.report_workers import workers_figure
 
-    figures, ranked = study_figures(run_dir)
+    metric = in_words(run.task.metric)
+    figures, ranked = study_figures(run_dir, metric)
     params = [name for name in ranked or USUAL_PARAMS if name != "backbone"][:PARAMS_SHOWN]
-    curves = curves_figure(trials, best.trial_id if best else None)
+    curves = curves_figure(trials, best.trial_id if best else None, metric)
     winner = winner_parts(run, best, trials, run_dir)
     workers = workers_figure(RunFolder(run_dir), trials, run.started)
     drawn = (curves, *figures, winner["best_so_far"], winner["losses"], workers)
@@ -103,6 +107,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         "report.html.j2",
         run=run,
         best=best,
+        metric=metric,
         started=datetime.fromisoformat(run.started).isoformat(" ", "minutes"),
         plotly_js=plotly_js() if any(figure.html for figure in drawn) else "",
         curves=curves,
@@ -116,7 +121,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **sides_part(run),
-        **leaders_part(trials, params),
+        **leaders_part(trials, params, metric),
         **confusion_part(best, run_dir),
         **pictures_part(run, best, trials, run_dir, with_pictures=with_pictures),
         **winner,

@@ -57,7 +57,7 @@ def plotly_js() -> str:
     return str(get_plotlyjs())
 
 
-def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportFigure:
+def curves_figure(trials: Sequence[TrialHistory], winner: str | None, metric: str = SCORE) -> ReportFigure:
     """Macro-F1 of all trials over epochs: one line a trial, one trace a state, so that 1,000 trials are few traces."""
     import plotly.graph_objects as go
 
@@ -75,7 +75,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
         names: list[str] = []
         for trial in group:
             x += [*(report.epoch for report in trial.reports), None]
-            y += [*(_finite(report.val_macro_f1) for report in trial.reports), None]
+            y += [*(_finite(report.val_score) for report in trial.reports), None]
             names += [_short_name(trial)] * (len(trial.reports) + 1)
         line = {"color": colour, "width": 1.2}
         template = f"%{{text}}<br>epoch %{{x}}: %{{y:.4f}}<extra>{state}</extra>"
@@ -87,7 +87,7 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
         ends = [(trial, report) for trial in group if (report := _last_scored(trial)) is not None]
         figure.add_scatter(
             x=[report.epoch for _, report in ends],
-            y=[report.val_macro_f1 for _, report in ends],
+            y=[report.val_score for _, report in ends],
             text=[_full_name(trial) for trial, _ in ends],
             mode="markers", marker={"color": colour, "size": 7, "symbol": symbol},
             legendgroup=state, showlegend=False, hovertemplate=template,
@@ -96,18 +96,18 @@ def curves_figure(trials: Sequence[TrialHistory], winner: str | None) -> ReportF
     if best is not None and best.best is not None:
         figure.add_scatter(
             x=[report.epoch for report in best.reports],
-            y=[_finite(report.val_macro_f1) for report in best.reports],
+            y=[_finite(report.val_score) for report in best.reports],
             mode="lines", line={"color": WINNER, "width": 3}, name="the best trial", text=_short_name(best),
             hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=[best.best.epoch], y=[best.best.val_macro_f1], mode="markers", showlegend=False, text=[_full_name(best)],
+            x=[best.best.epoch], y=[best.best.val_score], mode="markers", showlegend=False, text=[_full_name(best)],
             marker={"color": WINNER, "size": 15, "symbol": "star"},
             hovertemplate="%{text}<br>epoch %{x}: %{y:.4f}<extra>best</extra>",
         )  # fmt: skip
     most = max(trial.reports[-1].epoch for trial in with_reports)
     figure.update_xaxes(title="epoch", rangemode="tozero", tickformat="d", **({"dtick": 1} if most <= 12 else {}))
-    figure.update_yaxes(title=f"validation {SCORE}", rangemode="tozero")
+    figure.update_yaxes(title=f"validation {metric}", rangemode="tozero")
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}, hovermode="closest")
     return ReportFigure(
         title=title,

@@ -84,19 +84,28 @@ def pictures_part(
     return {"samples": samples, "samples_words": words, **_mistakes(run, best, trials, folder, rows)}
 
 
-def sample_pictures(classes: Sequence[str], rows: Sequence[SplitRow]) -> list[Sample]:
-    """A few pictures of each class from the train side, the same each time; of many classes the largest."""
+def sample_pictures(
+    classes: Sequence[str], rows: Sequence[SplitRow], most: int = CLASSES_SHOWN, per_class: int = PER_CLASS
+) -> list[Sample]:
+    """A few pictures of each class from the train side, the same each time; of many classes the largest.
+
+    Args:
+        classes: Names of the classes.
+        rows: The split.
+        most: Classes that are shown.
+        per_class: Pictures of each.
+    """
     of_class: dict[str, list[SplitRow]] = {name: [] for name in classes}
     for row in rows:
         if row.split == "train" and row.label in of_class:
             of_class[row.label].append(row)
-    largest = sorted(of_class, key=lambda name: -len(of_class[name]))[:CLASSES_SHOWN]
+    largest = sorted(of_class, key=lambda name: -len(of_class[name]))[:most]
     samples = []
     for name in (name for name in classes if name in largest and of_class[name]):
         found = of_class[name]
         by_group = {row.group: row for row in reversed(found)}
-        chosen = list(by_group.values()) if len(by_group) >= PER_CLASS else found
-        picked = chosen[:: max(1, len(chosen) // PER_CLASS)][:PER_CLASS]
+        chosen = list(by_group.values()) if len(by_group) >= per_class else found
+        picked = chosen[:: max(1, len(chosen) // per_class)][:per_class]
         pictures = tuple(Shown(uri=thumbnail(row.path), name=Path(row.path).name) for row in picked)
         samples.append(Sample(name=name, count=len(found), pictures=pictures))
     return samples

@@ -77,17 +77,17 @@ def sides_part(run: SearchRun) -> dict[str, Any]:
     }
 
 
-def leaders_part(trials: list[TrialHistory], params: list[str]) -> dict[str, Any]:
+def leaders_part(trials: list[TrialHistory], params: list[str], metric: str = "macro-F1") -> dict[str, Any]:
     """The best trials, with these of their hyper-parameters."""
     from results.pages.report_figures import COLOURS, NOT_ENDED
 
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
-    scored.sort(key=lambda trial: -trial.best.val_macro_f1 if trial.best else 0)
+    scored.sort(key=lambda trial: -trial.best.val_score if trial.best else 0)
     rows = [
         {
             "trial_id": trial.trial_id,
             "backbone": trial.config.backbone,
-            "score": f"{trial.best.val_macro_f1:.4f}",
+            "score": f"{trial.best.val_score:.4f}",
             "epochs": f"{trial.best.epoch}/{trial.reports[-1].epoch}",
             "state": trial.status,
             "colour": COLOURS.get(trial.status, COLOURS[NOT_ENDED]),
@@ -102,7 +102,7 @@ def leaders_part(trials: list[TrialHistory], params: list[str]) -> dict[str, Any
         if len(scored) > len(rows)
         else "All trials with a score"
     )
-    words += ", by validation macro-F1 in the best epoch (epoch: best/trained; time: h:mm:ss). "
+    words += f", by validation {metric} in the best epoch (epoch: best/trained; time: h:mm:ss). "
     words += "Differences in the third digit are often chance."
     return {"leaders": rows, "leaders_words": words}
 

@@ -28,7 +28,7 @@ PARAMS_SHOWN = 8
 """Hyper-parameters in the parallel coordinates and the slices: the most important ones."""
 
 
-def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
+def study_figures(run_dir: Path, metric: str = SCORE) -> tuple[list[ReportFigure], list[str]]:
     """What Optuna's figures say of the hyper-parameters, and the hyper-parameters by importance, if it can be told."""
     import optuna
 
@@ -53,7 +53,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     every = [field.name for field in fields(TrialConfig) if field.name in searched]
     apart = ", ".join(name for name in every if name not in shared)
     left_out = f" Left out, as not all trials have them, or not in the same range: {apart}." if apart else ""
-    importance, names = _importance(study, titles[0], counted, left_out)
+    importance, names = _importance(study, titles[0], counted, left_out, metric)
     ranked = names or every
     axes = [name for name in ranked if name in shared][:PARAMS_SHOWN]
     sliced = ranked[:PARAMS_SHOWN]
@@ -63,7 +63,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[1],
         f"Each line is a trial, grey the worst and blue the best, from its score on the left through its values: "
         f"{drawn}. Point at a line for them.{left_out}",
-        lambda: _parallel(_study_of(lines), axes),
+        lambda: _parallel(_study_of(lines), axes, metric),
         num_trials=len(trials),
         num_params=len(axes),
         width=105,
@@ -72,7 +72,7 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
         titles[2],
         f"Each dot is a trial, grey the first and blue the last: {counted}. A cloud that rises to one side says "
         "where to search further.",
-        lambda: _slices(study, sliced),
+        lambda: _slices(study, sliced, metric),
         num_trials=len(trials),
         num_params=len(sliced),
         width=210,
@@ -80,22 +80,22 @@ def study_figures(run_dir: Path) -> tuple[list[ReportFigure], list[str]]:
     return [importance, parallel, slices], names
 
 
-def _slices(study: optuna.Study, params: list[str]) -> Any:
+def _slices(study: optuna.Study, params: list[str], metric: str) -> Any:
     """Optuna's slices, with the numbers of logarithmic axes so far apart that they do not overlap."""
     import optuna
 
-    figure = optuna.visualization.plot_slice(study, params=params, target_name=SCORE)
+    figure = optuna.visualization.plot_slice(study, params=params, target_name=metric)
     figure.for_each_xaxis(lambda axis: axis.update(dtick="D2") if axis.type == "log" else None)
     figure.update_traces(marker={"colorscale": FROM_GREY_TO_BLUE, "line": {"width": 0}, "size": 7})
     return figure
 
 
-def _parallel(study: optuna.Study, params: list[str]) -> Any:
+def _parallel(study: optuna.Study, params: list[str], metric: str) -> Any:
     """Optuna's parallel coordinates, in colours for light and for dark paper."""
     import optuna
     from plotly.colors import sample_colorscale
 
-    figure = optuna.visualization.plot_parallel_coordinate(study, params=params, target_name=SCORE)
+    figure = optuna.visualization.plot_parallel_coordinate(study, params=params, target_name=metric)
     lines = [trace for trace in figure.data if trace.mode == "lines"]
     heights = [trace.y[0] for trace in lines]  # on the axis of the score
     low, high = min(heights), max(heights)
@@ -186,7 +186,9 @@ def _every_so_many(trials: Sequence[optuna.trial.FrozenTrial]) -> list[optuna.tr
     return sorted(ranked[::step] if step else [], key=lambda trial: trial.number)
 
 
-def _importance(study: optuna.Study, title: str, counted: str, left_out: str) -> tuple[ReportFigure, list[str]]:
+def _importance(
+    study: optuna.Study, title: str, counted: str, left_out: str, metric: str
+) -> tuple[ReportFigure, list[str]]:
     import optuna
     import plotly.graph_objects as go
 
@@ -214,7 +216,7 @@ def _importance(study: optuna.Study, title: str, counted: str, left_out: str) ->
     figure.update_xaxes(title="share of variance (fANOVA)")
     figure.update_yaxes(autorange="reversed")
     html_text = figure_html(figure, "importance", height=110 + 26 * len(names))
-    words = f"How much of the differences in macro-F1 between trials each hyper-parameter explains, over {counted}. "
+    words = f"How much of the differences in {metric} between trials each hyper-parameter explains, over {counted}. "
     words += f"With a few dozen trials this is a rough hint. It does not say which value is good.{left_out}"
     return ReportFigure(title=title, words=words, html=html_text), names
 

@@ -19,6 +19,7 @@ from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from results.statistics.class_scores import class_scores
+from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.strict_json import RecordError
 
@@ -54,7 +55,7 @@ def winner_parts(
     return {
         "changed": changed,
         "same": same,
-        "best_so_far": _best_so_far(trials, run_dir),
+        "best_so_far": _best_so_far(trials, run_dir, in_words(run.task.metric)),
         "losses": _losses(best, trials),
         "class_rows": _class_rows(run, best, run_dir),
     }
@@ -75,7 +76,7 @@ def _setting(knob: Knob) -> Setting:
     return Setting(name=knob.name, default=shown(knob.first), best=shown(knob.second))
 
 
-def _best_so_far(trials: Sequence[TrialHistory], run_dir: Path) -> ReportFigure:
+def _best_so_far(trials: Sequence[TrialHistory], run_dir: Path, metric: str) -> ReportFigure:
     import plotly.graph_objects as go
 
     title = "Best so far"
@@ -89,7 +90,7 @@ def _best_so_far(trials: Sequence[TrialHistory], run_dir: Path) -> ReportFigure:
         line={"color": WINNER, "width": 2.5, "shape": "hv"}, hovertemplate="%{x} epochs: %{y:.4f}<extra></extra>",
     )  # fmt: skip
     whole_epochs(figure, points[-1][0], "epochs spent, all trials added up")
-    figure.update_yaxes(title="best validation macro-F1")
+    figure.update_yaxes(title=f"best validation {metric}")
     words = (
         "The best validation score over the epochs spent. A line that has been flat for long says that more trials of "
     )

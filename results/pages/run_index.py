@@ -58,7 +58,7 @@ def _cells(row: RunSummary, storage: Path) -> dict[str, Any]:
         "space": row.space,
         "backbone": row.backbone,
         "data": f"{row.data}, {row.pictures:,} pictures, {row.classes} classes" if row.data else "",
-        "best": f"{row.best:.4f}" if math.isfinite(row.best) else "",
+        "best": row.best_in_words,
         "test": str(row.test) if row.test else "",
         "test_value": row.test.value if row.test else -1,
         "trials": f"{row.done} of {row.asked}" if row.asked else "",

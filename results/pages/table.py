@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from results.pages.cells import (
     TableError,
+    breakable,
     clock,
     duration,
     escape,
@@ -17,12 +18,14 @@ from results.pages.cells import (
     key_settings,
     missed_weights,
     number,
+    shortened,
     three,
     trials,
 )
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
 from results.records.shelf import data_name
+from trainables.metric_names import in_words
 
 BEGIN = "<!-- macrotune:results:begin -->"
 END = "<!-- macrotune:results:end -->"
@@ -41,8 +44,9 @@ def render_table(
 ) -> str:
     """Renders records as a Markdown table, sorted by space, data set and then by descending macro-F1.
 
-    It has ten columns, which fit on a page of 1,012 px; each row links to the section of `page` that says the rest
-    (`results.pages.record_sections`). Every cell is escaped, so no path or name can break the table. What a search
+    It has ten columns, which fit into the 950 px that a page has for a table, whatever the names in it. Each row links
+    to the section of `page` that says the rest (`results.pages.record_sections`). Every cell is escaped, so no path or
+    name can break the table. What a search
     missed for want of weights is said below the table.
 
     Args:
@@ -58,8 +62,8 @@ def render_table(
     shifted = clock(timezone)
     if not records:
         return "No results yet: `python search/run.py` writes the first row."
-    records = in_order(records)
     anchors = anchors_of(records)
+    records = in_order(records)
     finals = {(final.space, final.run): final for final in retrained}
 
     def date(record: BestTrial) -> str:
@@ -67,10 +71,10 @@ def render_table(
         return f"[{day}]({quote(page)}#{anchors[record.run, record.space]})"
 
     columns: dict[str, Callable[[BestTrial], str]] = {
-        "date" if timezone in (None, "local") else f"date ({escape(timezone)})": date,
-        "space": lambda record: escape(record.space),
-        "data": lambda record: escape(data_name(record)),
-        "backbone": lambda record: escape(record.config.backbone),
+        "date" if timezone in (None, "local") else f"date ({breakable(timezone)})": date,
+        "space": lambda record: breakable(record.space),
+        "data": lambda record: breakable(shortened(data_name(record))),
+        "backbone": lambda record: breakable(record.config.backbone),
         "train loss": lambda record: number(record.report.train_loss),
         "val loss": lambda record: number(record.report.val_loss),
         "val macro-F1": _validation,
@@ -88,17 +92,21 @@ def render_table(
 
 def in_order(records: Sequence[BestTrial]) -> list[BestTrial]:
     """Records as the table has them: by space, by data set, and then by descending macro-F1."""
-    return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_macro_f1, one.date))
+    return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_score, one.date))
 
 
 def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, str], str]:
-    """Where each record's section begins on its page, by run and space: numbered from the second of a space on."""
+    """Where each record's section begins on its page, by run and space: its space and data set.
+
+    Data sets of one name are numbered in the order given, that of their files, so that a new one moves none.
+    """
     seen: Counter[str] = Counter()
     anchors = {}
     for record in records:
-        seen[record.space] += 1
-        number = seen[record.space]
-        anchors[record.run, record.space] = f"record-{record.space}" + f"-{number}" * (number > 1)
+        words = re.sub(r"[^A-Za-z0-9_.-]+", "-", data_name(record)).strip("-.") or "data"
+        name = f"record-{record.space}-{words}"
+        seen[name] += 1
+        anchors[record.run, record.space] = name + f"-{seen[name]}" * (seen[name] > 1)
     return anchors
 
 
@@ -169,6 +177,10 @@ def _validation(record: BestTrial) -> str:
     """The best validation score, and where it is known what it is worth without the luck of having been picked."""
     corrected = (record.val_corrected or {}).get("value")
     words = number(record.report.val_macro_f1)
+    if record.task.metric != "macro_f1":
+        score = f"{escape(in_words(record.task.metric))} {number(record.report.val_score)}"
+        score += "" if corrected is None else f", corrected {three(corrected)}"
+        return f"{words}; searched for {score}"
     return words if corrected is None else f"{words}; corrected {three(corrected)}"
 
 
@@ -176,8 +188,11 @@ def _test(record: BestTrial, final: RetrainedModel | None) -> str:
     """The score on people never seen and what it is worth; by what, if re-training picked another trial."""
     if final is None:
         return ""
-    words = interval(final.test["macro_f1"])
+    words = escape(interval(final.test["macro_f1"]))
+    if "score" in final.test:
+        words += f"; {breakable(in_words(final.task.metric))} {escape(interval(final.test['score']))}"
     if final.trial_id != record.trial_id:
-        words += f" by {final.trial_id}, {final.config.backbone}"
-    words += f": {final.verdict}" if final.verdict else ""
-    return escape(words + (f" (test side scored {final.times_scored} times)" if final.times_scored > 1 else ""))
+        words += f" by {breakable(final.trial_id)}, {breakable(final.config.backbone)}"
+    if final.verdict:
+        words += f": {escape(final.verdict).replace('distinguishable', 'distinguish<wbr>able')}"
+    return words + (f" (test side scored {final.times_scored} times)" if final.times_scored > 1 else "")

@@ -20,7 +20,7 @@ class Found:
     trial_id: str
     """The best trial."""
     val_interval: dict[str, Any] | None
-    """Its validation macro-F1, with the 95% interval over people; None where its answers were not kept."""
+    """Its validation score, with the 95% interval over people; None where its answers were not kept."""
     val_corrected: dict[str, Any] | None
     """The same for having picked the best trial and epoch: chosen on other people than those it is scored on."""
     people: int
@@ -30,7 +30,7 @@ class Found:
     epochs: int
     """Epochs of them all."""
     members: Sequence[Mapping[str, Any]]
-    """`trial_id`, `backbone`, `share` and `val_macro_f1` of each trial that answers, the largest share first; none
+    """`trial_id`, `backbone`, `share` and `val_score` of each trial that answers, the largest share first; none
     where no weights were kept."""
     selection: Mapping[str, Any] | None
     """What cross-fitting said (`results.statistics.ensemble.Selection`); None where no answers were kept."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from results.records.record import SearchRun, trial_config
 from results.records.run_folder import Line
 from trainables.config import TrialConfig
-from trainables.report import METRIC
+from trainables.report import score_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tu
         if key in seen:
             continue
         seen.add(key)
-        score = line.values.get(METRIC)
+        score = score_in(line.values)
         if isinstance(score, (int, float)) and line.trial_id not in failed:
             best = max(best, float(score))
         if math.isfinite(best):

@@ -56,18 +56,19 @@ class RetrainedModel:
     """Every candidate, best first: `trial_id`, `backbone`, `search` (the search's score or null), `scores` (one a
     seed or fold at the best epoch of their mean), `mean`, `std`, `epoch`."""
     val_macro_f1: float
-    """The pick's mean over seeds or folds, at the epoch where the mean is highest."""
+    """The pick's score by the metric of the search: the mean over seeds or folds at the epoch where it is highest."""
     out_of_fold: dict[str, float | None] | None
-    """With folds, macro-F1 over the answers to all train and val people, each by a network that had not seen them:
+    """With folds, the score over the answers to all train and val people, each by a network that had not seen them:
     `value`, `low`, `high`."""
     test: dict[str, Any]
-    """On the test side: `SCORES`, and `pictures`, `groups` and `missing`, the classes that have no picture there."""
+    """On the test side: `SCORES`; `score`, where the search had another metric; and `pictures`, `groups` and `missing`,
+    the classes that have no picture there."""
     gap: float
-    """`val_macro_f1` less the test side's: how much the validation score flattered."""
+    """`val_macro_f1` less the test side's score: how much the validation score flattered."""
     default_test: dict[str, float | None]
-    """The default configuration's macro-F1 on the test side: `value`, `low`, `high`."""
+    """The default configuration's score on the test side: `value`, `low`, `high`."""
     difference: dict[str, float | None]
-    """The pick's macro-F1 less the default's on the same test people: `value`, `low`, `high`."""
+    """The pick's score less the default's on the same test people: `value`, `low`, `high`."""
     verdict: str
     """That difference in words."""
     test_side: str

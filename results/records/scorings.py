@@ -12,9 +12,11 @@ import filelock
 
 from trainables.atomic import write_whole
 from trainables.csv_text import csv_text
-from trainables.strict_json import RecordError
+from trainables.strict_json import RecordError, load_object
 
 COLUMNS = ("date", "test_side", "weights_sha256", "run", "model")
+LEDGER = "test_scores.csv"
+"""In the folder `results` beside a project's README."""
 LOCK_SECONDS = 60.0
 
 
@@ -24,6 +26,27 @@ def side_hash(pictures: Iterable[tuple[str, str, str]]) -> str:
     for label, group, name in sorted((label, group, Path(path).name) for path, label, group in pictures):
         digest.update(f"{label}\0{group}\0{name}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:12]
+
+
+def ledger_of(model_dir: Path, readme: Path | None = None) -> Path:
+    """The list of a project's scorings: one, whichever command scores, and from whichever folder.
+
+    Args:
+        model_dir: Folder of the model, which may lie in that of its run: that names the README of its project.
+        readme: As asked for; None for that one, or else README.md in the current folder.
+    """
+    if readme is None:
+        folder = model_dir.resolve()
+        run = next((each for each in (folder, *list(folder.parents)[:2]) if (each / "run.json").is_file()), None)
+        readme = None if run is None else _readme_of(run)
+    return (readme or Path("README.md")).expanduser().resolve().parent / "results" / LEDGER
+
+
+def _readme_of(run_dir: Path) -> Path | None:
+    """The README that a run's row is in, if its folder is still there."""
+    named = load_object(run_dir / "run.json").get("options", {}).get("readme")
+    readme = run_dir.parent / "README.md" if named is None else Path(named)
+    return readme if readme.parent.is_dir() else None
 
 
 def note_scoring(path: Path, *, date: str, test_side: str, weights_sha256: str, run: str, model: str) -> int:

@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from results.records.record import BestTrial, load_record
+from trainables.errors import UserError
 from trainables.strict_json import RecordError
 
 BUILT_IN = "built-in demo set"
 """Source of the pictures that macrotune draws itself."""
+SAYING_NOTHING = frozenset(
+    ("train", "training", "data", "dataset", "images", "imgs", "pictures", "photos", "labels", "all", "raw", "index")
+)
+"""Names of folders and files that many data sets have."""
+
+
+def data_facts(source: Path) -> dict[str, str]:
+    """What a record says of where its data set is, without saying where: its name, and a hash of its place.
+
+    A name that says nothing, such as `train` or `labels.csv`, has that of the folder above before it.
+    """
+    path = source.expanduser().resolve()
+    words = path.parts[-2:] if path.stem.lower() in SAYING_NOTHING else path.parts[-1:]
+    return {"name": "/".join(word.strip("/") for word in words), "place": place_hash(path)}
+
+
+def place_hash(source: Path) -> str:
+    """Stands for the place of a data set; the same on one machine alone."""
+    return hashlib.sha256(os.fsencode(source.expanduser().resolve())).hexdigest()[:12]
 
 
 def data_name(record: BestTrial) -> str:
-    """What a data set is called: its folder or file without its parents."""
-    source = str(record.data.get("source") or "pictures").rstrip("/").rpartition("/")[2]
-    return "built-in" if source == BUILT_IN else source
+    """What a data set is called: its folder or file without its parents, where that says something."""
+    source = str(record.data.get("name") or record.data.get("source") or "pictures").rstrip("/")
+    name = source if record.data.get("name") else source.rpartition("/")[2]
+    return "built-in" if name == BUILT_IN else name
 
 
 def same_data(one: BestTrial, other: BestTrial) -> bool:
-    """Whether two records are of one data set: of one name and with the same classes.
+    """Whether two records are of one data set: the very same split, or one name, the same classes and one place.
 
-    The number of pictures may differ, as data sets grow; so may the folder, as they move.
+    The number of pictures may differ, as data sets grow. So may the folder, as they move, where the pictures are the
+    same; two folders of one name in different places are two. Records from before places were noted have none.
     """
-    return data_name(one) == data_name(other) and set(one.task.classes) == set(other.task.classes)
+    if one.split_hash == other.split_hash and data_name(one) == data_name(other):
+        return True
+    places = {one.data.get("place"), other.data.get("place")} - {None}
+    alike = set(one.task.classes) == set(other.task.classes)
+    return alike and len(places) < 2 and _last(one) == _last(other)
+
+
+def _last(record: BestTrial) -> str:
+    """The name without the folder above, as records from before it was noted have it."""
+    return data_name(record).rpartition("/")[2]
 
 
 def load_checked(path: Path) -> BestTrial:
@@ -44,7 +76,12 @@ def load_checked(path: Path) -> BestTrial:
 
 def paths_of(records_dir: Path, space: str) -> list[Path]:
     """The records of a space, that of the first data set before all."""
-    return sorted(path for path in records_dir.glob("*.json") if _space_of(path) == space)
+    return [path for path in all_paths(records_dir) if _space_of(path) == space]
+
+
+def all_paths(records_dir: Path) -> list[Path]:
+    """Every record, in an order in which a new one changes no other's place within its space and name."""
+    return sorted(records_dir.glob("*.json"), key=lambda path: (_space_of(path), len(path.stem), path.stem))
 
 
 def place_of(records_dir: Path, record: BestTrial) -> Path:
@@ -60,16 +97,26 @@ def place_of(records_dir: Path, record: BestTrial) -> Path:
     return next(path for path in _names(records_dir, record) if not path.exists())
 
 
-def latest_of(records_dir: Path, space: str, data: Path | None = None) -> Path | None:
-    """The record of the last search of a space, on the data set of this name if there is one; None without any.
+def record_of(records_dir: Path, space: str, data: Path | None = None) -> Path | None:
+    """The record of a space, on the data set at a place, or of its name, where that is said; None without any.
 
     Raises:
+        UserError: There are several, and it is not said which; names them.
         RecordError: A record of the space is corrupt.
         OSError: One cannot be read.
     """
     records = {path: load_checked(path) for path in paths_of(records_dir, space)}
-    named = {path for path, record in records.items() if data is not None and data_name(record) == data.name}
-    return max(named or records, key=lambda path: datetime.fromisoformat(records[path].date), default=None)
+    if data is not None:
+        here = [path for path, record in records.items() if record.data.get("place") == place_hash(data)]
+        named = [path for path, record in records.items() if _last(record) == data.name]
+        records = {path: records[path] for path in here or named or records}
+    if len(records) > 1:
+        listed = "; ".join(f"{data_name(record)} (run {record.run}, {path})" for path, record in records.items())
+        raise UserError(
+            f"--space {space} has a record on each of {len(records)} data sets: {listed}. Say which by --run, --record "
+            "or --data"
+        )
+    return next(iter(records), None)
 
 
 def _names(records_dir: Path, record: BestTrial) -> Iterator[Path]:

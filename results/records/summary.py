@@ -22,7 +22,8 @@ from results.records.record import TRIAL_ENDS, SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.trials import statuses_of
 from trainables.errors import UserError
-from trainables.report import METRIC, TrialStatus
+from trainables.metric_names import in_words
+from trainables.report import TrialStatus, score_in
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError, load_object
 
@@ -95,7 +96,9 @@ class RunSummary:
     ends: tuple[tuple[str, int], ...] = ()
     """How many ended in which state."""
     best: float = math.nan
-    """Best validation macro-F1; NaN while there is none."""
+    """Best validation score; NaN while there is none."""
+    metric: str = "macro-F1"
+    """What it is a score by, in words."""
     best_trial: str = ""
     backbone: str = ""
     """Of the best trial."""
@@ -108,6 +111,13 @@ class RunSummary:
     has_report: bool = False
     has_model: bool = False
     """Whether it can answer pictures."""
+
+    @property
+    def best_in_words(self) -> str:
+        """The best score, by name where it is not macro-F1; empty while there is none."""
+        if not math.isfinite(self.best):
+            return ""
+        return f"{self.best:.4f}" + ("" if self.metric == "macro-F1" else f" {self.metric}")
 
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
@@ -180,6 +190,7 @@ def _summary(
         done=done,
         ends=tuple((str(end), counts[end]) for end in TRIAL_ENDS),
         best=best,
+        metric=in_words(run.task.metric),
         best_trial=trial_id,
         backbone=_backbone(epochs, events, trial_id),
         test=test_score(folder),
@@ -229,7 +240,7 @@ def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float
     """The highest finite score and its trial, the first of equals; failed trials do not count."""
     best: tuple[float, str] = (math.nan, "")
     for line in epochs:
-        score = line.values.get(METRIC)
+        score = score_in(line.values)
         if isinstance(score, (int, float)) and states.get(line.trial_id) != TrialStatus.FAILED:
             ahead = not score <= best[0] or (score == best[0] and line.trial_id < best[1])
             best = (float(score), line.trial_id) if ahead else best

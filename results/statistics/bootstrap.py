@@ -24,6 +24,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.stats import t
 
+from trainables.scores import accuracy as accuracy
+from trainables.scores import macro_f1 as macro_f1
+
 NUM_RESAMPLES = 1000
 """Enough for a standard error, which they give to 2%."""
 LEVEL = 0.95
@@ -69,19 +72,6 @@ def group_counts(labels: Sequence[int], answers: Sequence[int], groups: Sequence
     return counts
 
 
-def macro_f1(counts: np.ndarray) -> np.ndarray:
-    """Macro-F1 of counts `(..., 3, C)`, over the classes in truth or answers, as `EpochReport` has it."""
-    both = counts[..., 1, :] + counts[..., 2, :]
-    present = both > 0
-    f1 = np.divide(2.0 * counts[..., 0, :], both, out=np.zeros(both.shape), where=present)
-    return f1.sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
-
-
-def accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of right answers of counts `(..., 3, C)`."""
-    return counts[..., 0, :].sum(axis=-1) / np.maximum(counts[..., 1, :].sum(axis=-1), 1)
-
-
 def score_interval(
     counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] = macro_f1, seed: int = 0
 ) -> Interval:
@@ -102,12 +92,13 @@ def score_interval(
 def difference_interval(
     first: np.ndarray, second: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray] = macro_f1, seed: int = 0
 ) -> Interval:
-    """How much better the first of two models is on the same groups, counts `(G, 3, C)` each, with its interval.
+    """How much better the first of two models is on the same groups, counts `(G, D, C)` each, with its interval.
 
     Each resample is of the same people for both, so what is hard for both does not blur the difference.
     """
     pair = np.concatenate([first, second], axis=1)
-    return _symmetric(pair, lambda counts: statistic(counts[..., :3, :]) - statistic(counts[..., 3:, :]), seed)
+    num = first.shape[1]
+    return _symmetric(pair, lambda counts: statistic(counts[..., :num, :]) - statistic(counts[..., num:, :]), seed)
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str], seed: int = 0) -> Interval:

@@ -13,20 +13,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from results.statistics.bootstrap import Interval, group_counts, macro_f1, score_interval
+from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.folds import fold_of_pictures
+from results.statistics.measure import MACRO_F1, Measure
 
 
 def corrected_score(
-    labels: np.ndarray, groups: np.ndarray, answers: Sequence[np.ndarray], num_classes: int
+    labels: np.ndarray,
+    groups: np.ndarray,
+    answers: Sequence[np.ndarray],
+    num_classes: int,
+    measure: Measure = MACRO_F1,
 ) -> Interval:
-    """Macro-F1 of picking the best of several answers, with its interval over people who did not pick.
+    """The score of picking the best of several answers, with its interval over people who did not pick.
 
     Args:
         labels: True classes `(N,)`.
         groups: Person of each picture `(N,)`.
         answers: Class indices `(N,)` of each epoch of each trial.
         num_classes: Classes.
+        measure: The metric.
 
     Returns:
         The score pooled over all repeats; NaN throughout with fewer than two people.
@@ -35,19 +41,27 @@ def corrected_score(
     num_folds = int(folds.max()) + 1
     if num_folds < 2:
         return Interval(np.nan, np.nan, np.nan)
-    kept = np.stack([_outside(labels, each, num_classes, folds, num_folds) for each in answers])  # (M, R, F, 3, C)
-    picked = macro_f1(kept).argmax(axis=0)  # (R, F), the first of equals
+    outside = (_outside(labels, each, num_classes, folds, num_folds, measure) for each in answers)
+    picked = np.stack([measure.score(each) for each in outside]).argmax(axis=0)  # (R, F), the first of equals
     total = sum(
-        group_counts(labels.tolist(), _answers_of(answers, picked[repeat], fold).tolist(), groups.tolist(), num_classes)
+        measure.by_group(
+            labels.tolist(), _answers_of(answers, picked[repeat], fold).tolist(), groups.tolist(), num_classes
+        )
         for repeat, fold in enumerate(folds)
     )
-    return score_interval(np.asarray(total))
+    return score_interval(np.asarray(total), measure.score)
 
 
 def _outside(
-    labels: np.ndarray, answers: np.ndarray, num_classes: int, folds: np.ndarray, num_folds: int
+    labels: np.ndarray, answers: np.ndarray, num_classes: int, folds: np.ndarray, num_folds: int, measure: Measure
 ) -> np.ndarray:
-    """Counts `(R, F, 3, C)` of all people but those of a fold."""
+    """Counts `(R, F, ...)` of all people but those of a fold."""
+    if measure != MACRO_F1:
+        every = [
+            [measure.of_pictures(labels, answers, num_classes, 1.0 * (fold != number)) for number in range(num_folds)]
+            for fold in folds
+        ]
+        return np.array(every)
     right = labels == answers
     inside = np.empty((len(folds), num_folds, 3, num_classes))
     for repeat, fold in enumerate(folds):

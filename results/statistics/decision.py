@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from results.statistics.bootstrap import macro_f1
-from results.statistics.folds import class_counts
+from results.statistics.measure import MACRO_F1, Measure
 
 TAUS = tuple(round(0.1 * step, 1) for step in range(11))
 """Powers that are tried."""
@@ -23,14 +22,13 @@ def decide(probabilities: np.ndarray, prior: np.ndarray, tau: float) -> np.ndarr
     return (probabilities / prior**tau).argmax(axis=1)
 
 
-def best_tau(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> float:
-    """The power with the highest macro-F1 on these pictures, smoothed over its neighbours; of equals the smallest.
+def best_tau(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray, measure: Measure = MACRO_F1) -> float:
+    """The power with the highest score on these pictures, smoothed over its neighbours; of equals the smallest.
 
     A single power may be best by a picture or two: each counts as the mean of itself and those beside it.
     """
-    ones = np.ones(len(labels))
     answers = (decide(probabilities, prior, tau) for tau in TAUS)
-    scores = macro_f1(np.stack([class_counts(labels, each, len(prior), ones) for each in answers]))
+    scores = measure.score(np.stack([measure.of_pictures(labels, each, len(prior)) for each in answers]))
     padded = np.pad(scores, 1, mode="edge")
     smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     return TAUS[int(np.argmax(smooth > smooth.max() - 1e-12))]

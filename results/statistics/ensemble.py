@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from results.statistics.bootstrap import Interval, difference_interval, group_counts, macro_f1, score_interval
+from results.statistics.bootstrap import Interval, difference_interval, score_interval
 from results.statistics.decision import best_tau, decide
-from results.statistics.folds import fold_of_pictures, score_of
+from results.statistics.folds import fold_of_pictures
+from results.statistics.measure import MACRO_F1, Measure
 
 SINGLE, BEST_K, GREEDY = "single best", "mean of the best", "greedy ensemble"
 MOST_STEPS = 10
@@ -40,9 +42,9 @@ class Selection:
     tau: float
     """Power of the prior that probabilities are divided by; 0 for none."""
     validation: float
-    """Macro-F1 on the people it was chosen on, without the rule: flattered."""
+    """The score on the people it was chosen on, without the rule: flattered."""
     crossfit: Mapping[str, Interval]
-    """Macro-F1 of each method on people who did not choose, without the rule."""
+    """The score of each method on people who did not choose, without the rule."""
     gain: Interval
     """Of the better of the two over the single best, on people who did not choose."""
     rule_gain: Interval
@@ -65,7 +67,13 @@ class Selection:
 
 
 def select(
-    probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray, prior: np.ndarray, *, single: bool = False
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    prior: np.ndarray,
+    *,
+    single: bool = False,
+    measure: Measure = MACRO_F1,
 ) -> Selection:
     """Chooses what answers: one trial, or several together, with the decision rule or without.
 
@@ -78,28 +86,30 @@ def select(
         groups: Person of each picture `(N,)`.
         prior: Share of each class in what was trained on, `(C,)`, none of it 0.
         single: Whether the best trial shall answer alone.
+        measure: The metric.
     """
     folds = fold_of_pictures(groups)[: int(np.clip(WORK / 2 / probabilities.size, 1, MOST_BAGS))]
     alone = single or len(probabilities) < 2 or int(folds.max()) < 1
-    methods = {SINGLE: single_best, **({} if alone else {BEST_K: best_k, GREEDY: greedy})}
-    judge = _Judge(probabilities, labels, groups, prior, folds)
+    choices = {SINGLE: single_best, **({} if alone else {BEST_K: best_k, GREEDY: greedy})}
+    methods = {name: partial(choose, measure=measure) for name, choose in choices.items()}
+    judge = _Judge(probabilities, labels, groups, prior, folds, measure)
     judged = {name: judge.counts(choose) for name, choose in methods.items()}
     plain = {name: counts for name, (counts, _) in judged.items()}
-    scores = {name: float(macro_f1(counts.sum(axis=0))) for name, counts in plain.items()}
+    scores = {name: float(measure.score(counts.sum(axis=0))) for name, counts in plain.items()}
     method = max(scores, key=scores.__getitem__)  # of equals the first: the simplest
     rival = max((name for name in scores if name != SINGLE), key=scores.__getitem__, default=SINGLE)
     ruled = judged[method][1]
-    rule_gain = difference_interval(ruled, plain[method])
+    rule_gain = difference_interval(ruled, plain[method], measure.score)
     weights = methods[method](probabilities, labels, np.ones(len(labels)), groups)
     mixed = np.tensordot(weights, probabilities, axes=1)
-    tau = best_tau(mixed, labels, prior)
+    tau = best_tau(mixed, labels, prior, measure)
     return Selection(
         method=method,
         weights=tuple(float(weight) for weight in weights),
         tau=tau if rule_gain.low > 0 else 0.0,
-        validation=score_of(labels, mixed.argmax(axis=1), len(prior)),
-        crossfit={name: score_interval(counts) for name, counts in plain.items()},
-        gain=difference_interval(plain[rival], plain[SINGLE]),
+        validation=measure.score_of(labels, mixed.argmax(axis=1), len(prior)),
+        crossfit={name: score_interval(counts, measure.score) for name, counts in plain.items()},
+        gain=difference_interval(plain[rival], plain[SINGLE], measure.score),
         rule_gain=rule_gain,
         rule_tau=tau,
     )
@@ -109,25 +119,43 @@ Choice = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """From probabilities `(T, N, C)`, labels `(N,)`, weights `(N,)` of the pictures and groups `(N,)` to shares `(T,)`."""
 
 
-def single_best(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """All weight to the trial with the highest macro-F1, the first of equals."""
+def single_best(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    pictures: np.ndarray,
+    groups: np.ndarray,
+    measure: Measure = MACRO_F1,
+) -> np.ndarray:
+    """All weight to the trial with the highest score, the first of equals."""
     shares = np.zeros(len(probabilities))
-    shares[_order(probabilities, labels, pictures)[0]] = 1.0
+    shares[_order(probabilities, labels, pictures, measure)[0]] = 1.0
     return shares
 
 
-def best_k(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def best_k(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    pictures: np.ndarray,
+    groups: np.ndarray,
+    measure: Measure = MACRO_F1,
+) -> np.ndarray:
     """Equal weight to the best few trials, as many as score highest together; of equals the fewest."""
-    order = _order(probabilities, labels, pictures)
+    order = _order(probabilities, labels, pictures, measure)
     sums = np.cumsum(probabilities[order], axis=0)
-    scores = [score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in sums]
+    scores = [measure.score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in sums]
     count = int(np.argmax(scores)) + 1
     shares = np.zeros(len(probabilities))
     shares[order[:count]] = 1 / count
     return shares
 
 
-def greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def greedy(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    pictures: np.ndarray,
+    groups: np.ndarray,
+    measure: Measure = MACRO_F1,
+) -> np.ndarray:
     """Caruana's selection with repetition, in bags of people drawn with replacement; the mean of the bags' shares."""
     names, place = np.unique(groups, return_inverse=True)
     bags = int(np.clip(WORK / (probabilities.size * MOST_STEPS), 2, MOST_BAGS))
@@ -135,17 +163,18 @@ def greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, 
     shares = np.zeros(len(probabilities))
     for _ in range(bags):
         drawn = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        shares += _greedy(probabilities, labels, pictures * drawn[place]) / bags
+        shares += _greedy(probabilities, labels, pictures * drawn[place], measure) / bags
     return shares
 
 
-def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, measure: Measure) -> np.ndarray:
     """The shares `(T,)` at the step with the highest score of all, the first of equals."""
     num_classes = probabilities.shape[2]
     total, taken = np.zeros(probabilities.shape[1:], probabilities.dtype), np.zeros(len(probabilities))
     best_score, best = -1.0, taken
     for _ in range(MOST_STEPS):
-        scores = [score_of(labels, (total + each).argmax(axis=1), num_classes, pictures) for each in probabilities]
+        mixed = [(total + each).argmax(axis=1) for each in probabilities]
+        scores = [measure.score_of(labels, each, num_classes, pictures) for each in mixed]
         pick = int(np.argmax(scores))
         total, taken = total + probabilities[pick], taken.copy()
         taken[pick] += 1
@@ -154,9 +183,9 @@ def _greedy(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray)
     return best / best.sum()
 
 
-def _order(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+def _order(probabilities: np.ndarray, labels: np.ndarray, pictures: np.ndarray, measure: Measure) -> np.ndarray:
     """Trials from the best to the worst, equals in their order."""
-    scores = [score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in probabilities]
+    scores = [measure.score_of(labels, each.argmax(axis=1), probabilities.shape[2], pictures) for each in probabilities]
     return np.argsort(-np.asarray(scores), kind="stable")
 
 
@@ -169,11 +198,11 @@ class _Judge:
     groups: np.ndarray
     prior: np.ndarray
     folds: np.ndarray
+    measure: Measure
 
     def counts(self, choose: Choice) -> tuple[np.ndarray, np.ndarray]:
-        """Counts `(G, 3, C)` over all repeats, of plain answers and of those by the rule fitted on those who chose."""
-        shape = (len(np.unique(self.groups)), 3, len(self.prior))
-        plain, ruled = np.zeros(shape), np.zeros(shape)
+        """Counts `(G, ...)` over all repeats, of plain answers and of those by the rule fitted on those who chose."""
+        plain, ruled = np.zeros(()), np.zeros(())
         for fold in self.folds:
             answers = np.empty((2, len(fold)), dtype=np.int64)
             for number in range(int(fold.max()) + 1):
@@ -183,11 +212,11 @@ class _Judge:
                     self.probabilities[:, chose], self.labels[chose], np.ones(int(chose.sum())), self.groups[chose]
                 )
                 mixed = np.tensordot(shares, self.probabilities, axes=1)
-                tau = best_tau(mixed[chose], self.labels[chose], self.prior)
+                tau = best_tau(mixed[chose], self.labels[chose], self.prior, self.measure)
                 answers[0, inside] = mixed[inside].argmax(axis=1)
                 answers[1, inside] = decide(mixed[inside], self.prior, tau)
             plain, ruled = plain + self._by_group(answers[0]), ruled + self._by_group(answers[1])
         return plain, ruled
 
     def _by_group(self, answers: np.ndarray) -> np.ndarray:
-        return group_counts(self.labels.tolist(), answers.tolist(), self.groups.tolist(), len(self.prior))
+        return self.measure.by_group(self.labels.tolist(), answers.tolist(), self.groups.tolist(), len(self.prior))

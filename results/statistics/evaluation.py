@@ -13,6 +13,7 @@ import numpy as np
 
 from results.records.predictions import marginal
 from results.statistics.bootstrap import Interval, accuracy, group_counts, log_losses, mean_interval, score_interval
+from results.statistics.measure import MACRO_F1, Measure
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Answers:
     """`(N, C) float32`."""
     groups: tuple[str, ...] | None = None
     """The group (person) of each picture; None where the data name none."""
+    measure: Measure = MACRO_F1
+    """What the network was searched for."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Attribute name to its value for each class, in class order."""
 
@@ -87,6 +90,8 @@ class Evaluation:
     mistakes: tuple[int, ...]
     """Pictures answered wrongly, the most confident first."""
     wrong_groups: tuple[WrongGroup, ...]
+    other: Interval | None = None
+    """What the network was searched for, where that is another than macro-F1."""
 
 
 def evaluate_answers(answers: Answers, seed: int = 0) -> Evaluation:
@@ -107,6 +112,10 @@ def evaluate_answers(answers: Answers, seed: int = 0) -> Evaluation:
         together = [by_values.get(kinds, "/".join(kinds)) for kinds in zip(*values.values(), strict=True)]
         every = tuple(dict.fromkeys([*answers.classes, *sorted(together)]))
         joint = label_scores(names[answers.labels], together, units, every, seed)
+    other = None
+    if answers.measure != MACRO_F1:
+        counts = answers.measure.by_group(answers.labels.tolist(), chosen.tolist(), units, len(names))
+        other = score_interval(counts, answers.measure.score, seed)
     wrong = np.flatnonzero(chosen != answers.labels)
     confidence = answers.probabilities[wrong, chosen[wrong]]
     return Evaluation(
@@ -119,6 +128,7 @@ def evaluate_answers(answers: Answers, seed: int = 0) -> Evaluation:
         wrong_groups=tuple(
             groups_wrong_throughout(names[answers.labels], names[chosen], answers.groups) if answers.groups else ()
         ),
+        other=other,
     )
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from results.statistics.bootstrap import macro_f1
-
 NUM_FOLDS = 5
 """Four fifths of the people choose, the others judge."""
 NUM_REPEATS = 5
@@ -37,9 +35,3 @@ def class_counts(labels: np.ndarray, answers: np.ndarray, num_classes: int, weig
             np.bincount(answers, weights, num_classes),
         ]
     )
-
-
-def score_of(labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None = None) -> float:
-    """Macro-F1 of answers `(N,)`, each picture counted by its weight `(N,)`; by default as 1."""
-    weights = np.ones(len(labels)) if weights is None else weights
-    return float(macro_f1(class_counts(labels, answers, num_classes, weights)))

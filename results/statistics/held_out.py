@@ -22,6 +22,7 @@ from results.statistics.bootstrap import (
     score_interval,
     verdict,
 )
+from results.statistics.measure import MACRO_F1, Measure
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,22 @@ class TestScore:
     accuracy: Interval
     loss: Interval
     default: Interval
-    """Macro-F1 of the default configuration; NaN if it could not be trained."""
+    """The score of the default configuration; NaN if it could not be trained."""
     difference: Interval
-    """Macro-F1 of the pick less that of the default, on the same people; NaN likewise."""
+    """The score of the pick less that of the default, on the same people; NaN likewise."""
     verdict: str
     """The difference in words."""
     pictures: int
     groups: int
     missing: tuple[str, ...]
     """Classes without a picture here: the score says nothing of them."""
+    other: Interval | None = None
+    """The metric of the search, where that is another than macro-F1."""
+
+    @property
+    def score(self) -> Interval:
+        """By the metric of the search."""
+        return self.macro_f1 if self.other is None else self.other
 
     def to_json(self) -> dict[str, Any]:
         """As in `RetrainedModel.test`."""
@@ -53,6 +61,7 @@ class TestScore:
             "pictures": self.pictures,
             "groups": self.groups,
             "missing": list(self.missing),
+            **({} if self.other is None else {"score": self.other.to_json()}),
         }
 
 
@@ -62,6 +71,7 @@ def score_test(
     labels: Sequence[str],
     groups: Sequence[str],
     classes: Sequence[str],
+    measure: Measure = MACRO_F1,
 ) -> TestScore:
     """Scores two models on the same pictures.
 
@@ -72,17 +82,22 @@ def score_test(
         labels: True class of each picture.
         groups: Group (person) of each picture.
         classes: Names of the classes, in order.
+        measure: The metric of the search.
     """
     truth = [list(classes).index(label) for label in labels]
-    counts = group_counts(truth, probabilities.argmax(1).tolist(), groups, len(classes))
+    chosen, num = probabilities.argmax(1).tolist(), len(classes)
+    counts = group_counts(truth, chosen, groups, num)
+    measured = measure.by_group(truth, chosen, groups, num)
+    score = score_interval(measured, measure.score)
     unknown = Interval(math.nan, math.nan, math.nan)
     if isinstance(default, str):
         other, difference, words = unknown, unknown, f"the default could not be trained ({default})"
     elif default is probabilities:
-        other, difference, words = score_interval(counts), Interval(0.0, 0.0, 0.0), "it is the default configuration"
+        other, difference, words = score, Interval(0.0, 0.0, 0.0), "it is the default configuration"
     else:
-        others = group_counts(truth, default.argmax(1).tolist(), groups, len(classes))
-        other, difference = score_interval(others), difference_interval(counts, others)
+        others = measure.by_group(truth, default.argmax(1).tolist(), groups, num)
+        other = score_interval(others, measure.score)
+        difference = difference_interval(measured, others, measure.score)
         words = verdict(difference, "the default")
     return TestScore(
         macro_f1=score_interval(counts),
@@ -94,4 +109,5 @@ def score_test(
         pictures=len(truth),
         groups=len(set(groups)),
         missing=tuple(name for name in classes if name not in set(labels)),
+        other=None if measure == MACRO_F1 else score,
     )

@@ -133,4 +133,4 @@ def rank(
 
 def _best(trial: TrialHistory) -> float:
     assert trial.best is not None
-    return trial.best.val_macro_f1
+    return trial.best.val_score

@@ -33,7 +33,7 @@ from results.statistics.bootstrap import Interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.decision import decide
 from results.statistics.ensemble import BEST_K, GREEDY, SINGLE, best_k, greedy, select, single_best
-from results.statistics.folds import score_of
+from results.statistics.measure import MACRO_F1
 from scripts.terminal import run_command
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
@@ -123,9 +123,11 @@ def judge(path: Path, device: str) -> Row:
         name: np.tensordot(choose(val, answers.labels, ones, answers.groups), test, axes=1)
         for name, choose in METHODS.items()
     }
-    scores = {name: score_of(labels, each.argmax(1), len(answers.prior)) for name, each in mixed.items()}
+    scores = {name: MACRO_F1.score_of(labels, each.argmax(1), len(answers.prior)) for name, each in mixed.items()}
     rival = max((BEST_K, GREEDY), key=lambda name: selection.crossfit[name].value)
-    ruled = score_of(labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior))
+    ruled = MACRO_F1.score_of(
+        labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior)
+    )
     every = [row for each in answers.trials for row in each.chosen]
     return Row(
         run=path.name,

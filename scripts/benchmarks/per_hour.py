@@ -33,7 +33,7 @@ import tyro
 
 from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder, load_run
-from results.statistics.folds import score_of
+from results.statistics.measure import MACRO_F1
 from results.statistics.probe import t_interval
 from search.terminal import exit_code
 from trainables.config import TrialConfig
@@ -125,7 +125,7 @@ def score_on_test(folder: RunFolder) -> float:
     task = load_run(folder.path).task
     rows = [row for row in read_split(folder.split_csv) if row.split == "test"]
     labels = np.array([task.classes.index(row.label) for row in rows])
-    return score_of(labels, answer_side(folder.model, task, "test").argmax(axis=1), len(task.classes))
+    return MACRO_F1.score_of(labels, answer_side(folder.model, task, "test").argmax(axis=1), len(task.classes))
 
 
 def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from scripts.study.study_list import Arm, Study
 from search.checks import check_disk
 from search.machine.memory_needs import facts_of, most_networks
 from search.machine.provenance import provenance
-from search.machine.ray_session import ray_session
+from search.machine.ray_session import RaySession
 from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
@@ -122,7 +122,7 @@ def settle_weights(study: Study, setting: Setting, console: Console) -> Plan:
     return Plan(study=study, files={}, sources=random, note=note)
 
 
-def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console) -> Path | None:
+def run_study(plan: Plan, setting: Setting, session: RaySession, stop: StopRequest, console: Console) -> Path | None:
     """Trains what is not trained yet, compares, and writes page and figure.
 
     Returns:
@@ -145,8 +145,7 @@ def run_study(plan: Plan, setting: Setting, stop: StopRequest, console: Console)
             finished.remove(job.name)
     waiting = sum(job.name not in finished for job in jobs)
     say(console, f"{plan.study.title}: {len(jobs)} trainings, {waiting} of them to be done, in {setting.folder}")
-    with ray_session() as session:
-        done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, session, stop, console)
+    done = run_jobs(jobs, _task(plan, setting), setting.study, setting.folder, session, stop, console)
     if stop.reason is not None:
         return None
     rows = {}

@@ -49,7 +49,7 @@ class CheckpointKeeper(TrialListener):
     def reports(self, trial_id: str, config: Mapping[str, Any], epoch: Epoch, status: TrialStatus) -> None:
         """Takes in the best score so far."""
         report = epoch.report
-        self._scores[trial_id] = report.best_val_macro_f1 if report.class_f1 else math.inf
+        self._scores[trial_id] = report.best_val_score if report.class_f1 else math.inf
         if self._cost_of is not None:
             self._costs[trial_id] = self._cost_of(config)
 
@@ -90,4 +90,4 @@ def _score(trial: TrialHistory) -> float:
     if trial.reports and not trial.reports[-1].class_f1 and trial.status != TrialStatus.FAILED:
         return math.inf
     unscored = trial.best is None or trial.status == TrialStatus.FAILED
-    return -math.inf if unscored or trial.best is None else trial.best.val_macro_f1
+    return -math.inf if unscored or trial.best is None else trial.best.val_score

@@ -22,6 +22,10 @@ from trainables.report import TrialStatus
 STALE_SECONDS = 120.0
 """A pulse older than this is no longer believed."""
 BAR_WIDTH = 12
+NAME_WIDTH = 6
+"""Signs of a trial's name that stay, whatever the width."""
+WIDE = 100
+"""Columns of a terminal from which a trial's bar has its whole width."""
 STYLES = {
     TrialStatus.FINISHED: "green",
     TrialStatus.STOPPED: "yellow",
@@ -98,12 +102,12 @@ class LiveTable:
         width = max(10, min(40, self._console.width - 50))
         over = sum(row.state.is_over for row in rows.values())
         bar = ProgressBar(total=max(1, num_trials), completed=done, width=width)
-        head.add_row(Text("search", style="bold"), bar, f"{over}/{num_trials} trials")
-        parts: list[RenderableType] = [head, Text(summary, no_wrap=True, overflow="ellipsis")]
+        head.add_row(Text("in all", style="bold"), bar, f"{over}/{num_trials} trials")
+        parts: list[RenderableType] = [head, Text(summary)]
         parts.append(Text(f"★ {best}" if best else "no score yet", style="bold" if best else "dim"))
         parts.append(self._running(running, pulses) if running else self._waiting(bool(rows)))
         others = sorted((item for item in rows.items() if item[1].state != TrialStatus.RUNNING), key=_by_best)
-        room = max(3, self._console.height - 9 - len(running))
+        room = max(3, self._console.height - 10 - len(running))
         if others:
             parts.append(self._still(others[:room]))
         if len(others) > room:
@@ -122,8 +126,8 @@ class LiveTable:
     def _running(self, running: Sequence[tuple[str, Row]], pulses: Mapping[str, dict[str, Any]]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
         for name in ("trial", "backbone", "epoch", "", "batch", "loss", "F1", "best F1"):
-            is_number = name not in ("trial", "backbone", "")
-            table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+            _add_column(table, name, is_number=name not in ("trial", "backbone", ""))
+        width = BAR_WIDTH if self._console.width >= WIDE else BAR_WIDTH // 2
         for trial_id, row in running:
             pulse = pulses[trial_id]
             if pulse.get("batches"):
@@ -131,10 +135,10 @@ class LiveTable:
             else:
                 batch = str(pulse.get("stage", "starting its worker"))
             table.add_row(
-                trial_id,
-                Text(row.backbone),
+                _name(trial_id),
+                _name(row.backbone),
                 f"{min(row.epoch + 1, row.epochs)}/{row.epochs}",
-                ProgressBar(total=1.0, completed=row.share(pulse), width=BAR_WIDTH),
+                ProgressBar(total=1.0, completed=row.share(pulse), width=width),
                 Text(batch),
                 _number(pulse.get("loss")),
                 _number(pulse.get("macro_f1")),
@@ -152,18 +156,33 @@ class LiveTable:
     def _ended(self, rows: Sequence[tuple[str, Row]]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
         for name in ("trial", "backbone", "epoch", "best F1", "seconds", "state"):
-            is_number = name not in ("trial", "backbone", "state")
-            table.add_column(name, justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+            _add_column(table, name, is_number=name not in ("trial", "backbone", "state"))
         for trial_id, row in rows:
             table.add_row(
-                trial_id,
-                Text(row.backbone),
+                _name(trial_id),
+                _name(row.backbone),
                 f"{row.epoch}/{row.epochs}",
                 _number(row.best),
                 f"{row.seconds:.0f}",
                 Text(row.state, style=STYLES.get(row.state, "")),
             )
         return table
+
+
+def _add_column(table: Table, name: str, *, is_number: bool) -> None:
+    """Adds a column; where the terminal is narrow the names get shorter, and no number does."""
+    is_name = name in ("trial", "backbone")
+    table.add_column(
+        name,
+        justify="right" if is_number else "left",
+        no_wrap=not is_name,
+        overflow="ellipsis",
+        min_width=NAME_WIDTH if name == "trial" else None,
+    )
+
+
+def _name(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _number(value: object) -> str:

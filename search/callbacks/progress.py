@@ -17,6 +17,7 @@ from search.callbacks.live_table import LiveTable, Row
 from search.stop import StopRequest
 from search.terminal import clock, drawing, idle, is_verbose, say, started_at
 from trainables.classifier import split_params
+from trainables.metric_names import in_words
 from trainables.report import Failure, NotBegun, TrialStatus, outcome_of
 
 TICKS_PER_SECOND = 1
@@ -41,6 +42,7 @@ class Progress(Callback):
         handed_out_again: Container[str] = (),
         mean_epochs: float | None = None,
         checkpoint_dir: Path | None = None,
+        metric: str = "macro_f1",
     ) -> None:
         """Shows nothing until `begin`; trials of earlier starts stand in the table from then on.
 
@@ -54,8 +56,10 @@ class Progress(Callback):
             handed_out_again: Ray's names of trials whose worker died before they began.
             mean_epochs: Epochs that a trial is expected to train in the mean; by default `max_epochs`.
             checkpoint_dir: Where running trials tell how far within an epoch they are.
+            metric: What is maximized, as in `TaskConfig`.
         """
         self._console = console
+        self._metric = in_words(metric)
         self._handed_out_again = handed_out_again
         self._num_trials = num_trials
         self._max_epochs = max_epochs
@@ -100,7 +104,7 @@ class Progress(Callback):
             row.state = TrialStatus.INTERRUPTED
             return self._show(f"trial {trial_id} had no time to begin")
         report = outcome.report
-        row.epoch, row.score, row.best = report.epoch, report.val_macro_f1, report.best_val_macro_f1
+        row.epoch, row.score, row.best = report.epoch, report.val_score, report.best_val_score
         row.seconds += report.seconds
         row.since = time.monotonic()
         if self._first_epoch_began is None:
@@ -111,7 +115,7 @@ class Progress(Callback):
         epochs = num_epochs(trial.config, self._max_epochs)
         row.state = status_after(outcome, trial.config, self._max_epochs, self._stop)
         note = "" if row.state == TrialStatus.RUNNING else f", {row.state}"
-        score = f"macro-F1 {row.score:.4f} (best {row.best:.4f})"
+        score = f"{self._metric} {row.score:.4f} (best {row.best:.4f})"
         if not report.class_f1:  # nothing is validated on
             score = f"train macro-F1 {report.train_macro_f1:.4f}"
         speed = f"{report.images_per_second:.0f} images/s"
@@ -196,7 +200,7 @@ class Progress(Callback):
 
 
 def _row(trial: TrialHistory, epochs: int) -> Row:
-    best = trial.best.val_macro_f1 if trial.best is not None else math.nan
+    best = trial.best.val_score if trial.best is not None else math.nan
     epoch = trial.reports[-1].epoch if trial.reports else 0
     seconds = sum(report.seconds for report in trial.reports)
     return Row(trial.config.backbone, epochs, epoch, best, best, seconds, trial.status)

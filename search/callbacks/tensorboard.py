@@ -114,6 +114,8 @@ class TensorBoard(TrialListener):
 
     def _draw(self, trial_id: str, report: EpochReport) -> None:
         values = {tag: getattr(report, name) for name, tag in SCALARS.items()}
+        if report.best_val_score != report.best_val_macro_f1 and report.best_epoch:  # another metric is searched for
+            values |= {"score/val": report.val_score, "score/best": report.best_val_score}
         if report.class_f1:
             values |= {f"class_f1/{name}": f1 for name, f1 in zip(self._classes, report.class_f1, strict=True)}
             values |= {f"attribute_macro_f1/{name}": f1 for name, f1 in report.attribute_macro_f1.items()}
@@ -161,10 +163,14 @@ class TensorBoard(TrialListener):
 
 
 def title_of(config: Mapping[str, Any]) -> str:
-    """What a trial is about, in the few words that fit beside a curve's colour: `efficientnet_lite0 lr 1.7e-3`."""
-    backbone = re.sub(r"[^\w.+-]+", "_", str(config.get("backbone", ""))).removeprefix("tf_")
+    """What a trial is about, in the few words that fit beside a curve's colour: `lite0 lr 1.7e-3`."""
+    backbone = re.sub(r"[^\w.+-]+", "_", str(config.get("backbone", "")))
+    backbone = backbone.removeprefix("tf_").removeprefix("efficientnet_")
     lr = config.get("lr")
-    return f"{backbone} lr {lr:.2g}" if isinstance(lr, float) else backbone
+    if not isinstance(lr, float):
+        return backbone
+    digits, _, exponent = f"{lr:.1e}".partition("e")
+    return f"{backbone} lr {digits.removesuffix('.0')}e{int(exponent)}"
 
 
 def _event(summary: Summary, step: int) -> Event:

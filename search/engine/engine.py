@@ -16,6 +16,7 @@ from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
 from spaces import Space
+from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
 
 MOST_SPARED = 4
@@ -61,6 +62,7 @@ def build_engine(
         points=run.points,
         storage=folder.study_journal,
         study_name=folder.path.name,
+        objective=f"val_{in_words(run.task.metric).replace('-', '_').replace(' ', '_').lower()}",
         second=second,
     )
     scheduler = build_scheduler(

@@ -25,7 +25,7 @@ def first_points(space: Space, study: SettledStudy) -> tuple[list[dict[str, Any]
     """
     own = [asdict(point) for point in space.starting_points]
     path = study.history_path
-    studies = load_history(path, space.name, metric=METRIC) if path is not None else []
+    studies = load_history(path, space.name, metric=f"val_{study.metric}") if path is not None else []
     known = [
         [(config, values) for config, values in earlier if config.get("backbone") in space.backbones]
         for earlier in studies
@@ -54,7 +54,7 @@ def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy
                 config=asdict(trial.config),
                 values=[getattr(report, METRIC) for report in trial.reports],
                 state=trial.status,
-                metric=METRIC,
+                metric=f"val_{run.task.metric}",
                 mode=MODE,
                 epochs=run.task.epochs,
                 seconds=sum(report.seconds for report in trial.reports),

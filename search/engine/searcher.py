@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from search.engine.curves import extended_values
 from search.engine.pareto import SecondObjective
 from search.engine.sampler import Seen, propose
-from search.engine.study_journal import SearchTrial, StudyRecord
+from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
 from trainables.report import TrialStatus
 
@@ -42,6 +42,7 @@ def build_searcher(
     points: Iterable[Mapping[str, Any]] = (),
     storage: Path | str | None = None,
     study_name: str = STUDY_NAME,
+    objective: str = OBJECTIVE,
     second: SecondObjective | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
@@ -58,6 +59,7 @@ def build_searcher(
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
         storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
+        objective: Name of the metric in the study.
         second: What counts beside the metric; None if nothing does.
     """
     return StudySearcher(
@@ -69,6 +71,7 @@ def build_searcher(
         points=points,
         storage=storage,
         study_name=study_name,
+        objective=objective,
         second=second,
     )
 
@@ -87,6 +90,7 @@ class StudySearcher(Searcher):
         points: Iterable[Mapping[str, Any]] = (),
         storage: Path | str | None = None,
         study_name: str = STUDY_NAME,
+        objective: str = OBJECTIVE,
         second: SecondObjective | None = None,
     ) -> None:
         if mode not in ("max", "min"):
@@ -104,7 +108,7 @@ class StudySearcher(Searcher):
         self._outside: set[str] = set()
         self._second = second
         path = None if storage is None else Path(storage)
-        self._record = StudyRecord(path, study_name, mode, None if second is None else second.name)
+        self._record = StudyRecord(path, study_name, mode, None if second is None else second.name, objective)
 
     # What Ray calls
 

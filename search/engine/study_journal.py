@@ -24,10 +24,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spaces.sampling import has_place, widened
 from trainables.atomic import TORN, replacing
-from trainables.report import METRIC, TrialStatus
+from trainables.report import TrialStatus
 
 _logger = logging.getLogger(__name__)
 
+OBJECTIVE = "val_macro_f1"
+"""Name of the number that is maximized, unless another is given."""
 RETRY_SECONDS = 10.0
 """How long a study that could not be written is left alone."""
 
@@ -74,7 +76,9 @@ class StudyRecord:
     a later event writes all of it again.
     """
 
-    def __init__(self, path: Path | None, name: str, mode: str, second: str | None = None) -> None:
+    def __init__(
+        self, path: Path | None, name: str, mode: str, second: str | None = None, objective: str = OBJECTIVE
+    ) -> None:
         """Writes nothing yet.
 
         Args:
@@ -82,13 +86,14 @@ class StudyRecord:
             name: Of the study.
             mode: "max" or "min", of the metric.
             second: Name of what is minimized beside it; None if nothing is.
+            objective: Name of the metric.
         """
         self.stale = True
         self._not_before = 0.0
         self._path = path
         self._name = name
         self._directions = [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE]
-        self._metrics = [METRIC]
+        self._metrics = [objective]
         if second is not None:
             self._directions.append(StudyDirection.MINIMIZE)
             self._metrics.append(second)

@@ -51,7 +51,6 @@ class Roster:
         self._left_out: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
         self._faults: Counter[str] = Counter()
-        self._names: dict[str, str] = {}
         self._met: dict[str, set[str]] = {}
         self._asked: dict[Any, Mapping[str, Any]] = {}
         self._asked_at = self._looked = -LOOK_SECONDS
@@ -175,7 +174,6 @@ class Roster:
             Why the search cannot go on, or None.
         """
         self._faults[node_id] += 1
-        self._names[node_id] = name
         self._met.setdefault(trial_id, set()).add(node_id)
         said = f"trial {trial_id}: node {name} is at fault, not the trial, which goes on: {reason}"
         if self._faults[node_id] == MAX_FAULTS:

@@ -11,6 +11,7 @@ from typing import Any
 from search.machine.preflight import NodeFacts, marked
 from search.machine.roster import Roster
 from trainables.config import TaskConfig
+from trainables.errors import UserError
 from trainables.reason import reason_of
 from trainables.supply.line import ANSWER_SECONDS, SupplyLine
 
@@ -110,7 +111,11 @@ def _ask(facts: NodeFacts, line: SupplyLine, task: TaskConfig) -> Any:
 
 
 def _start_keeper(cache_dir: Path) -> Any:
-    """The actor on this node that reads and writes for others; begun anew if its process dies."""
+    """The actor on this node that reads and writes for others; begun anew if its process dies.
+
+    Raises:
+        UserError: Ray does not start it.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -118,7 +123,7 @@ def _start_keeper(cache_dir: Path) -> Any:
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(Keeper)
-    return actor.options(
+    keeper = actor.options(
         num_cpus=0,
         max_restarts=-1,
         max_task_retries=3,
@@ -126,6 +131,15 @@ def _start_keeper(cache_dir: Path) -> Any:
         scheduling_strategy=here,
         name=f"macrotune keeper {time.time_ns()}",
     ).remote(str(cache_dir))
+    try:
+        ray.get(keeper.quiet_seconds.remote(), timeout=ANSWER_SECONDS)
+    except ray.exceptions.RayError as error:
+        raise UserError(
+            "on this node Ray has not started the process that reads and writes for nodes without its disk "
+            f"({reason_of(error)}): the node may be too busy. Try again, or give --storage and --cache-dir folders on "
+            "a disk that all nodes share"
+        ) from error
+    return keeper
 
 
 def _wait_for_last_files(keeper: Any) -> None:

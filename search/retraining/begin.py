@@ -12,7 +12,7 @@ from rich.console import Console
 
 from results.export import is_stale
 from results.records.run_folder import RunFolder
-from results.records.shelf import latest_of
+from results.records.shelf import record_of
 from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk, refuse_unwritable
 from search.hold import hold
@@ -116,12 +116,12 @@ def begin_retraining(
 
 
 def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Source:
-    """The search whose best are trained again: of several of a space that on these pictures, or the last."""
+    """The search whose best are trained again: of several of a space that on these pictures."""
     if config.run is not None:
         return from_run(asked.places.runs_dir, config.run)
     space = asked.search.space
     records_dir, name = asked.places.records_dir, space_name(space)
-    record = config.record or latest_of(records_dir, name, data) or records_dir / f"{name}.json"
+    record = config.record or record_of(records_dir, name, data) or records_dir / f"{name}.json"
     if not record.exists():
         raise UserError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
     return from_record(record, asked)

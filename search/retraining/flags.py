@@ -15,8 +15,8 @@ class RetrainFlags:
     """What to train again, how often, and where."""
 
     space: Annotated[str | None, help_default("efficientnet")] = None
-    """Search space whose record in results/best names the search, the last one if there are several (one per data set);
-    or path/to/file.py:function."""
+    """Search space whose record in results/best names the search (of several data sets: with --data); or
+    path/to/file.py:function."""
     record: Annotated[Path | None, help_default("that of --space")] = None
     """Record of a search, such as results/best/efficientnet.json."""
     run: Annotated[str | None, help_default("that of the record")] = None

@@ -173,6 +173,8 @@ def weights_to_start_from(source: Source, backbones: Sequence[str], policy: str,
     wanted = [name for name in backbones if not source.weights[name].startswith("random")]
     if not wanted:
         return {}
+    if policy == "auto":  # the search may have been told
+        policy = source.study.search.weights
     found = resolve_weights(wanted, policy, cache_dir)
     for backbone in wanted:
         was, now = source.weights[backbone], found.sources.get(backbone, "none to be had")

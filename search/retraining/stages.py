@@ -23,8 +23,9 @@ from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
 from results.records.scorings import note_scoring, side_hash
 from results.records.trials import TrialHistory, load_trials
-from results.statistics.bootstrap import Interval, group_counts, score_interval
+from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.held_out import TestScore, score_test
+from results.statistics.measure import Measure
 from results.statistics.ranking import Candidate, Ranked, rank
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
@@ -41,6 +42,7 @@ from trainables.csv_text import csv_text
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split, load_split
 from trainables.data.whole_batches import images_per_epoch
+from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
@@ -205,6 +207,7 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
         list(rows["label"]),
         list(rows["group"]),
         retraining.task.classes,
+        Measure(retraining.task.metric),
     )
     _save_answers(retraining, rows, answers[0], retraining.folder / "test_predictions.csv")
     record = _record(retraining, ranking, jobs[0], score, now, test_side, times, models[0].weights_sha256)
@@ -255,7 +258,7 @@ def _record(
         val_macro_f1=pick.mean,
         out_of_fold=out_of_fold,
         test=score.to_json(),
-        gap=pick.mean - score.macro_f1.value,
+        gap=pick.mean - score.score.value,
         default_test=score.default.to_json(),
         difference=score.difference.to_json(),
         verdict=score.verdict,
@@ -321,9 +324,10 @@ def _out_of_fold(retraining: Retraining, pick: Ranked) -> Interval:
         answers.append(np.load(path))
     rows, probabilities = pandas.concat(tables), np.concatenate(answers)
     _save_answers(retraining, rows, probabilities, retraining.folder / "out_of_fold.csv")
-    classes = list(retraining.task.classes)
+    classes, measure = list(retraining.task.classes), Measure(retraining.task.metric)
     truth = [classes.index(label) for label in rows["label"]]
-    return score_interval(group_counts(truth, probabilities.argmax(1).tolist(), list(rows["group"]), len(classes)))
+    counts = measure.by_group(truth, probabilities.argmax(1).tolist(), list(rows["group"]), len(classes))
+    return score_interval(counts, measure.score)
 
 
 def _save_answers(retraining: Retraining, rows: pandas.DataFrame, probabilities: np.ndarray, path: Path) -> None:
@@ -372,14 +376,16 @@ def export(retraining: Retraining, result: RetrainedModel, console: Console) -> 
 
 def summarize(retraining: Retraining, result: RetrainedModel, said: str, console: Console) -> None:
     """Says what came out of it, and where it is."""
-    test = result.test["macro_f1"]
-    score = Interval.from_json(test)
+    score = Interval.from_json(result.test["macro_f1"])
+    other = ""
+    if "score" in result.test:
+        other = f", {in_words(result.task.metric)} {Interval.from_json(result.test['score'])},"
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
     say_result(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val. Test macro-F1 "
-        f"{score} on {result.test['pictures']} pictures{whose} never seen",
+        f"{score}{other} on {result.test['pictures']} pictures{whose} never seen",
     )
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"

@@ -114,6 +114,17 @@ def retraining(folder: RunFolder) -> Mapping[str, Any]:
 
 def _importance(journal: Path) -> list[tuple[str, float]]:
     import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # that a study was read or made is no news
+    try:
+        return _fanova(journal)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _fanova(journal: Path) -> list[tuple[str, float]]:
+    import optuna
     from optuna.storages.journal import JournalFileBackend, JournalStorage
     from optuna.trial import TrialState, create_trial
 

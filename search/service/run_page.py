@@ -137,7 +137,7 @@ class RunPage:
     def _show_body(self, view: RunView) -> None:
         row, has_score = view.summary, math.isfinite(view.summary.best)
         self._best.set_text(
-            f"Best: trial {row.best_trial}, {row.backbone}, validation macro-F1 {row.best:.4f}"
+            f"Best: trial {row.best_trial}, {row.backbone}, validation {row.metric} {row.best:.4f}"
             if has_score
             else "No trial has a score yet."
         )

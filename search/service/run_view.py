@@ -20,7 +20,7 @@ from results.records.trials import statuses_of
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.report import METRIC, TrialStatus
+from trainables.report import TrialStatus, score_in
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
@@ -53,11 +53,11 @@ class TrialRow:
     def best_epoch(self) -> int:
         """Where it was reached first; 0 if it never was."""
         best = self.best
-        return next((epoch for epoch in sorted(self.epochs) if self.epochs[epoch].get(METRIC) == best), 0)
+        return next((epoch for epoch in sorted(self.epochs) if score_in(self.epochs[epoch]) == best), 0)
 
     def scores(self) -> list[float]:
         """The finite scores."""
-        return [value for values in self.epochs.values() if (value := number(values.get(METRIC))) is not None]
+        return [value for values in self.epochs.values() if (value := number(score_in(values))) is not None]
 
     def curve(self, name: str) -> list[list[float | None]]:
         """A number of its lines over the epochs, as points; None where it was no number."""

@@ -161,7 +161,7 @@ def _facts(row: RunSummary) -> list[tuple[str, str]]:
         ("space", row.space),
         ("data", f"{row.data}, {row.pictures:,} pictures, {row.classes} classes"),
         (
-            "best validation macro-F1",
+            f"best validation {row.metric}",
             f"{row.best:.4f} by {row.best_trial}, {row.backbone}" if _known(row) else "none yet",
         ),
         ("test macro-F1 [95%]", str(row.test) if row.test else "not re-trained yet"),

@@ -121,9 +121,9 @@ def _thumbnail(path: Path) -> bytes:
     """
     try:
         picture = read_upright(str(path), THUMBNAIL_PX)[0].copy()
-        picture.thumbnail((THUMBNAIL_PX * 2, THUMBNAIL_PX * 2))
+        picture.thumbnail((THUMBNAIL_PX * 3 // 2,) * 2)
         written = io.BytesIO()
-        picture.save(written, "JPEG", quality=80)
+        picture.save(written, "JPEG", quality=75)
         return written.getvalue()
     except Exception as error:  # Pillow's plugins raise what they like for a broken file
         raise UserError("this picture cannot be read") from error

@@ -65,12 +65,12 @@ def test_an_export_writes_the_record_and_a_readme_that_was_missing(place: dict[s
 def test_the_row_links_to_the_section_of_a_page_beside_the_records(place: dict[str, Any]) -> None:
     export_best(a_record(), **place)
     page = place["records_dir"].parent / "README.md"
-    assert "](results/README.md#record-toy)" in place["readme"].read_text()
-    assert '<a id="record-toy"></a>' in page.read_text()
+    assert "](results/README.md#record-toy-pictures)" in place["readme"].read_text()
+    assert '<a id="record-toy-pictures"></a>' in page.read_text()
     elsewhere = place["readme"].parent / "docs" / "table.md"
     elsewhere.parent.mkdir()
     export_all(records_dir=place["records_dir"], readme=elsewhere)
-    assert "](../results/README.md#record-toy)" in elsewhere.read_text()
+    assert "](../results/README.md#record-toy-pictures)" in elsewhere.read_text()
 
 
 def test_the_page_of_records_keeps_what_stands_around_its_markers(place: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ def test_one_page_can_hold_the_table_and_the_records(place: dict[str, Any]) -> N
     both = {"records_dir": place["records_dir"], "readme": place["records_dir"].parent / "README.md"}
     export_best(a_record(), **both)
     text = both["readme"].read_text()
-    assert text.index("](README.md#record-toy)") < text.index('<a id="record-toy"></a>')
+    assert text.index("](README.md#record-toy-pictures)") < text.index('<a id="record-toy-pictures"></a>')
     assert not is_stale(**both)
     assert not export_all(**both)
 

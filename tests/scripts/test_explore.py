@@ -28,7 +28,11 @@ def test_a_small_set_with_a_bad_picture_is_explored(
     assert {"classes.png", "groups.png", "sizes.png", "embedding.png", "flattery.png"} <= {
         p.name for p in out.iterdir()
     }
-    assert "report.md" in capsys.readouterr().out
+    assert "report.html" in capsys.readouterr().out
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg") > 10 and "Augmentations" in page
+    assert all(f"<h3>{name} " in page for name in ("circle", "square", "stripes"))
+    assert "p03_2.png" in page and 'src="http' not in page
 
 
 @pytest.mark.parametrize(

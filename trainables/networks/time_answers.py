@@ -21,7 +21,7 @@ from torch import nn
 
 from trainables.networks.formulation import assemble
 from trainables.networks.model import autocast, create_backbone, memory_format
-from trainables.parts.registry import use_task_parts
+from trainables.parts.loading import use_task_parts
 from trainables.reason import reason_of
 
 AT_A_TIME = 10

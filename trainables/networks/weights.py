@@ -7,19 +7,20 @@ import importlib.util
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trainables.atomic import replacing
 from trainables.errors import UserError
 from trainables.networks.known_costs import known_fact, library_versions
 from trainables.parts.registry import is_own_network
 from trainables.reason import reason_of
+from trainables.saved.model_description import DESCRIPTION, WEIGHTS, ModelError, read_description
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,7 +55,8 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
 
     Args:
         backbones: timm names, as in the space.
-        policy: `auto`, `none` (random initialization), or a folder of `<timm name>.safetensors|.pth|.pt|.bin`.
+        policy: `auto`, `none` (random initialization), a folder of `<timm name>.safetensors|.pth|.pt|.bin`, or the
+            folder of a model of ours, whose classifier is left aside.
         cache_dir: Where weights are kept that had to be converted.
 
     Raises:
@@ -65,13 +67,18 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
     folder = None if policy == "auto" else Path(policy).expanduser().resolve()
     if folder is not None and not folder.is_dir():
         raise WeightsError(
-            f"--weights {policy}: no such folder. Give auto, none, or a folder of <timm name>.safetensors"
+            f"--weights {policy}: no such folder. Give auto, none, a folder of <timm name>.safetensors, or the folder "
+            "of a run or of its model"
         )
+    own = "" if folder is None else refuse_unfit_model(folder, backbones)
     files: dict[str, str] = {}
     sources: dict[str, str] = {}
     hub = Hub()
     for backbone in backbones:
-        found = _in_folder(backbone, folder) if folder else find_pretrained_file(backbone, cache_dir, hub)
+        if own:
+            found = (cast(Path, folder) / WEIGHTS, _of_model(cast(Path, folder))) if backbone == own else None
+        else:
+            found = _in_folder(backbone, folder) if folder else find_pretrained_file(backbone, cache_dir, hub)
         if found is not None:
             path, source = found
             files[backbone] = str(path)
@@ -90,6 +97,70 @@ def resolve_weights(backbones: Sequence[str], policy: str, cache_dir: Path) -> R
         raise WeightsError(f"--weights {policy}: holds no file for {names} (wanted {missing[0]}.safetensors)")
     note = f"no pretrained weights {where} for {names}: ALL TRIALS START AT RANDOM"
     return ResolvedWeights(tuple(backbones), {}, sources | dict.fromkeys(missing, "random (none to be had)"), note)
+
+
+def refuse_unfit_model(folder: Path, backbones: Sequence[str]) -> str:
+    """Looks whether a folder is that of a model of ours, which trials can start from.
+
+    Args:
+        folder: With a `model.json`, or without.
+        backbones: Of the space.
+
+    Returns:
+        The model's backbone; empty where there is no model.
+
+    Raises:
+        WeightsError: Its networks are several, or none that the space has; or a file of it is missing or broken.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        return ""
+    try:
+        model = read_description(folder / DESCRIPTION)
+    except ModelError as error:
+        raise WeightsError(f"--weights: {error}") from error
+    if model.members or model.formulation == "separate":
+        held = f"{len(model.members)} networks" if len(model.members) > 1 else "more than one plain network"
+        held = "a network for each attribute" if model.formulation == "separate" else held
+        raise WeightsError(
+            f"--weights {folder}: the model is {held} ({model.name}), and a trial starts from one: give that of a "
+            "search with --single, or of a re-training (runs/NAME/retrained)"
+        )
+    if model.backbone not in backbones:
+        listed = ", ".join(backbones[:10]) + (f" and {len(backbones) - 10} more" if len(backbones) > 10 else "")
+        raise WeightsError(
+            f"--weights {folder}: the model is a {model.backbone}, which is not among the backbones that are searched "
+            f"({listed}): take a --space that has it, or leave --backbones out"
+        )
+    if not (folder / WEIGHTS).is_file():
+        raise WeightsError(f"--weights {folder}: there is no {WEIGHTS} beside {DESCRIPTION}; copy the model again")
+    return model.backbone
+
+
+def refuse_changed_files(files: Mapping[str, str], sources: Mapping[str, str]) -> None:
+    """Makes sure that trials of a run that goes on start from what those before them started from.
+
+    Args:
+        files: Backbone to its file.
+        sources: Backbone to words about its weights, as `resolve_weights` gave them.
+
+    Raises:
+        WeightsError: A file is gone, or holds something else by now; names it.
+    """
+    for backbone, file in files.items():
+        was = sources.get(backbone, "").rpartition("sha256:")[2]
+        if not Path(file).is_file():
+            raise WeightsError(f"{file}, from which the run's trials start {backbone}, is gone: bring it back")
+        now = _sha256(Path(file))[:12]
+        if was and now != was:
+            raise WeightsError(
+                f"{file} is not what the run's trials started {backbone} from (SHA-256 {now}, it was {was}): it has "
+                "been written anew, as a resume or a re-training does; bring the old one back, or begin a new run"
+            )
+
+
+def _of_model(folder: Path) -> str:
+    run = read_description(folder / DESCRIPTION).record.get("run", "")
+    return f"own model {folder.name}{f' of run {run}' if run else ''}"
 
 
 def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:

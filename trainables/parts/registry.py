@@ -1,20 +1,14 @@
-"""The file of a user's own parts: run once a process from its source, which travels with the task.
-
-No torch here: a driver reads such a file as well.
-"""
+"""A user's own parts by kind and name, and how they are called. No torch here."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import inspect
-import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -56,7 +50,7 @@ class Parts:
 
     def to_task(self) -> dict[str, str]:
         """As `TaskConfig.parts` has it."""
-        return {} if self.is_empty else {"file": self.file, "sha256": self.sha256, "source": self.source}
+        return {"file": self.file, "sha256": self.sha256, "source": self.source}
 
 
 def sha256_of(source: str) -> str:
@@ -66,12 +60,8 @@ def sha256_of(source: str) -> str:
 
 _loading: Parts | None = None
 """The file that is being run."""
-_loaded: dict[tuple[str, str], Parts] = {}
-"""Files that hold parts and have been run, by name and hash."""
 _in_use: Parts | None = None
 """The file whose parts are looked up."""
-_ours_in_timm: set[str] = set()
-"""Names of timm's that files of this process have taken."""
 
 
 def offer(kind: str, function: Function) -> Function:
@@ -91,115 +81,23 @@ def offer(kind: str, function: Function) -> Function:
     return function
 
 
-def run_source(source: str, file: str, *, folder: Path | None = None) -> Parts:
-    """Runs a file of parts, or finds what running it made before.
-
-    Args:
-        source: Its text.
-        file: Its path or name.
-        folder: Where modules beside it may be imported from; None where the file has to do alone.
-
-    Raises:
-        UserError: It does not run; names the file, the line and the way out.
-    """
+def set_loading(parts: Parts | None) -> Parts | None:
+    """Says which file is being run; gives back what was said before."""
     global _loading
-    known = _loaded.get((file, sha256_of(source)))
-    if known is not None:
-        return known
-    module = ModuleType(f"macrotune_parts_{sha256_of(file + source)[:12]}")
-    module.__file__ = file
-    parts = Parts(file, source, module)
-    sys.modules[module.__name__] = module  # dataclasses, pickle and timm look modules up by name
     before, _loading = _loading, parts
-    taken: list[warnings.WarningMessage] = []
-    try:
-        with warnings.catch_warnings(record=True) as taken:
-            warnings.simplefilter("default")
-            if folder is not None:
-                sys.path.append(str(folder))  # last: the file may import its neighbours, which hide nothing of ours
-            exec(compile(source, file, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        sys.modules.pop(module.__name__, None)
-        raise _does_not_run(error, file, folder) from error
-    finally:
-        _loading = before
-        if folder is not None and str(folder) in sys.path:
-            sys.path.remove(str(folder))
-    _note_timm(parts, [str(each.message) for each in taken])
-    for each in taken:
-        if not _is_overwriting(str(each.message)):
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    if not parts.is_empty:
-        _loaded[file, sha256_of(source)] = parts
-    return parts
+    return before
 
 
-def _does_not_run(error: BaseException, file: str, folder: Path | None) -> UserError:
-    if isinstance(error, UserError):
-        return error
-    line = error.lineno if isinstance(error, SyntaxError) else line_of(error, file)
-    where = f" in line {line}" if line else ""
-    way = ""
-    if folder is None and isinstance(error, ImportError):
-        way = ". Workers see this file alone: put what it imports from beside it into it, or install that as a package"
-    return UserError(f"{file} does not run: {type(error).__name__}{where}: {error}{way}")
+def set_in_use(parts: Parts | None) -> None:
+    """Says whose parts are looked up from now on."""
+    global _in_use
+    _in_use = parts
 
 
 def line_of(error: BaseException, file: str) -> int | None:
     """The last line of a file that an error passed through."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return lines[-1] if lines else None
-
-
-def _is_overwriting(message: str) -> bool:
-    return message.startswith("Overwriting ") and "in registry" in message
-
-
-def _note_timm(parts: Parts, said: list[str]) -> None:
-    """Finds what a file registered with timm, and refuses names that are taken."""
-    if "timm" not in sys.modules:
-        return
-    import timm
-
-    names = timm.list_models(module=parts.module.__name__, include_tags=False)
-    parts.timm_networks = {name: timm.model_entrypoint(name) for name in names}
-    overwritten = {message.split()[1] for message in said if _is_overwriting(message)} - _ours_in_timm
-    taken = overwritten or (set(parts.timm_networks) & set(parts.found["network"]))
-    if taken:
-        name = min(taken)
-        raise UserError(f"{parts.file}: there are two networks {name!r}, timm's or one of yours: give it another name")
-    _ours_in_timm.update(names)
-
-
-def use(parts: Parts | None) -> None:
-    """Makes the parts of a file those that are looked up from now on; None for none.
-
-    Raises:
-        UserError: A network has the name of one of timm's.
-    """
-    global _in_use
-    _in_use = parts
-    if parts is None or not parts.networks:
-        return
-    from trainables.parts.networks import register
-
-    register(parts, _ours_in_timm)
-
-
-@contextmanager
-def using(parts: Parts | None) -> Iterator[None]:
-    """Uses the parts of a file inside, and those of before after it."""
-    before = _in_use
-    use(parts)
-    try:
-        yield
-    finally:
-        use(before)
-
-
-def use_task_parts(task_parts: Mapping[str, str]) -> None:
-    """Uses the parts that travel with a task (`TaskConfig.parts`); none if it has none."""
-    use(run_source(task_parts["source"], task_parts["file"]) if task_parts.get("source") else None)
 
 
 def in_use() -> Parts | None:

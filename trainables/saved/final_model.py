@@ -46,6 +46,7 @@ def save_trained(
         image_size=task.image_size,
         formulation=config.formulation,
         record=record,
+        metric=task.metric,
     )
 
 
@@ -89,6 +90,7 @@ def save_trained_together(
         attributes=task.attributes,
         image_size=task.image_size,
         record=record,
+        metric=task.metric,
     )
 
 

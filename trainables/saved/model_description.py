@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from trainables.config import FORMULATIONS
+from trainables.config import FORMULATIONS, METRICS, is_own_name
 from trainables.errors import UserError
 
 FORMAT = 1
@@ -23,7 +23,7 @@ _AGAIN = "copy the model again, or save it anew"
 
 PARTS = "parts.py"
 """The copy of the user's own parts that lies beside a model which needs them."""
-ADDED = ("formulation", "options", "members", "rule", "parts_sha256")
+ADDED = ("formulation", "options", "members", "rule", "parts_sha256", "metric")
 """Keys that a file of before they existed lacks."""
 
 
@@ -91,6 +91,8 @@ class ModelDescription:
     """The decision rule, where there is one; it is part of the network."""
     parts_sha256: str = ""
     """Of `parts.py`, in hex, the user's own parts that the network is made with; empty where there are none."""
+    metric: str = "macro_f1"
+    """What it was searched for, as in `TaskConfig`."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Where the network comes from, as its maker noted: scores, configuration, seeds, split, versions."""
 
@@ -104,6 +106,8 @@ class ModelDescription:
         record = values.pop("record")
         if not self.parts_sha256:
             values.pop("parts_sha256")
+        if self.metric == "macro_f1":
+            values.pop("metric")
         values |= {"preprocessing": self.preprocessing(), "use": self._use(), "record": record}
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
@@ -334,5 +338,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "members": _are_members,
     "rule": _is_rule,
     "parts_sha256": lambda value: isinstance(value, str),
+    "metric": lambda value: value in METRICS or is_own_name(value),
     "record": lambda value: isinstance(value, dict),
 }

@@ -103,7 +103,7 @@ def main() -> int:
 
 
 def _save(what: Mapping[str, Any]) -> None:
-    from trainables.parts.registry import use_task_parts
+    from trainables.parts.loading import use_task_parts
     from trainables.saved.final_model import save_trained, save_trained_together
 
     task, folder = TaskConfig.from_json(what["task"]), Path(what["folder"])

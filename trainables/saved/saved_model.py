@@ -20,7 +20,8 @@ from trainables.data.cache import stored_size
 from trainables.networks.decided import Decided
 from trainables.networks.formulation import Attributes, assemble, with_decision
 from trainables.networks.model import choose_device, memory_format, size_options
-from trainables.parts.registry import Parts, in_use, run_source, using
+from trainables.parts.loading import run_source, using
+from trainables.parts.registry import Parts, in_use
 from trainables.reason import reason_of
 from trainables.saved.model_description import (
     DESCRIPTION,
@@ -61,6 +62,7 @@ def save_model(
     image_size: int,
     record: Mapping[str, Any],
     formulation: str = "joint",
+    metric: str = "macro_f1",
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
 
@@ -83,6 +85,7 @@ def save_model(
         mean=mean,
         std=std,
         weights_sha256="",
+        metric=metric,
         record=dict(record),
     )
     return _write(folder, model, description)
@@ -98,6 +101,7 @@ def save_together(
     attributes: Mapping[str, Sequence[str]],
     image_size: int,
     record: Mapping[str, Any],
+    metric: str = "macro_f1",
 ) -> ModelDescription:
     """Writes networks that answer together, or one with a decision rule, as one model; as `save_model` otherwise.
 
@@ -110,6 +114,7 @@ def save_together(
         attributes: As in `ModelDescription`.
         image_size: Side in pixels, of all.
         record: What the description says of how it was made.
+        metric: What they were searched for.
     """
     description = ModelDescription(
         format=TOGETHER,
@@ -123,6 +128,7 @@ def save_together(
         weights_sha256="",
         members=tuple(members),
         rule=rule,
+        metric=metric,
         record=dict(record),
     )
     return _write(folder, Together(networks, members, rule), description)

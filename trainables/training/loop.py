@@ -21,6 +21,7 @@ from trainables.networks.decided import set_prior
 from trainables.networks.formulation import build_criterion
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.report import EpochReport
+from trainables.scores import score_confusion
 from trainables.training.compiling import CompileWatch
 from trainables.training.loss import Loss
 from trainables.training.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
@@ -72,7 +73,9 @@ def fit(state: TrainState, data: TaskData, pulse: Pulse = SILENT) -> Iterator[Ep
             val_accuracy=val.accuracy,
             class_f1=val.class_f1,
             attribute_macro_f1=val.attribute_macro_f1,
+            val_score=math.nan if diverged else val.score,
             best_val_macro_f1=state.best_val_macro_f1,
+            best_val_score=state.best_val_score,
             best_epoch=state.best_epoch,
             lr=peak_lr(state.optimizer),
             images_per_second=train.num_images / (train_seconds - compiling.seconds),
@@ -150,4 +153,8 @@ def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation
         with autocast(state.device, state.task.precision):
             logits.append(model(pictures.contiguous(memory_format=layout)).float())
     every = torch.cat(logits)
-    return replace(score(every, side.labels, state.task.attributes), logits=every)
+    scored = replace(score(every, side.labels, state.task.attributes), logits=every)
+    metric = state.task.metric
+    if metric == "macro_f1" or not math.isfinite(scored.loss):
+        return scored
+    return replace(scored, other_score=score_confusion(metric, scored.confusion))

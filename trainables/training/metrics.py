@@ -35,6 +35,13 @@ class Evaluation:
     """Of each attribute, over its values; the answer is the value of the largest probability over its classes."""
     logits: torch.Tensor | None = None
     """`(N, C) float32` in the order of the side, where they were kept."""
+    other_score: float | None = None
+    """The task's metric, where that is another than macro-F1."""
+
+    @property
+    def score(self) -> float:
+        """What is maximized."""
+        return self.macro_f1 if self.other_score is None else self.other_score
 
 
 NOT_VALIDATED = Evaluation(loss=math.nan, macro_f1=math.nan, accuracy=math.nan, class_f1=(), confusion=())

@@ -58,6 +58,7 @@ class TrainState:
     """Parts in which a batch goes through the network; their gradients add up to those of the whole batch."""
     epoch: int = 0
     best_val_macro_f1: float = math.nan
+    best_val_score: float = math.nan
     best_epoch: int = 0
     evaluation: Evaluation = NOT_VALIDATED
     """Of the epoch just done."""
@@ -101,8 +102,9 @@ class TrainState:
         self.evaluation = evaluation
         if not diverged and not self.task.validate_on:
             self.best_epoch = self.epoch
-        elif not diverged and not evaluation.macro_f1 <= self.best_val_macro_f1:
-            self.best_val_macro_f1, self.best_epoch = evaluation.macro_f1, self.epoch
+        elif not diverged and not evaluation.score <= self.best_val_score:
+            self.best_val_score, self.best_val_macro_f1 = evaluation.score, evaluation.macro_f1
+            self.best_epoch = self.epoch
 
     def save(self, path: Path) -> None:
         """Writes the state atomically."""
@@ -115,6 +117,7 @@ class TrainState:
                 "micro_batches": self.micro_batches,
                 "epoch": self.epoch,
                 "best_val_macro_f1": self.best_val_macro_f1,
+                "best_val_score": self.best_val_score,
                 "best_epoch": self.best_epoch,
                 **({} if self.ema is None else {"ema": self.ema.module.state_dict()}),
             },
@@ -136,6 +139,7 @@ class TrainState:
             self.schedule.load_state_dict(saved["schedule"])
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
             self.best_val_macro_f1 = saved["best_val_macro_f1"]
+            self.best_val_score = saved.get("best_val_score", self.best_val_macro_f1)
             self.micro_batches = max(self.micro_batches, saved["micro_batches"])
             if self.micro_batches > 1:
                 self.compiled = None

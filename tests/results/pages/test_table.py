@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from results.pages.cells import TableError
+from results.pages.record_sections import render_records
 from results.pages.table import BEGIN, END, render_table, splice
 from results.records.record import BestTrial
 from tests import records
@@ -41,7 +42,7 @@ def rows(table: str) -> list[dict[str, str]]:
 def test_a_row_has_ten_columns_and_links_to_the_section_that_says_the_rest() -> None:
     assert rows(render_table([a_record()])) == [
         {
-            "date": "[2026-10-24 14:03+09:00](results/README.md#record-toy)",
+            "date": "[2026-10-24 14:03+09:00](results/README.md#record-toy-pictures)",
             "space": "toy",
             "data": "pictures",
             "backbone": "resnet18",
@@ -71,7 +72,7 @@ def test_another_pick_than_the_best_trial_and_a_test_side_scored_again_are_said(
 
 def test_a_page_elsewhere_is_linked_as_a_browser_wants_it() -> None:
     (row,) = rows(render_table([a_record()], page="../my results/README.md"))
-    assert row["date"].endswith("](../my%20results/README.md#record-toy)")
+    assert row["date"].endswith("](../my%20results/README.md#record-toy-pictures)")
 
 
 def test_rows_are_sorted_by_space_and_then_by_descending_score() -> None:
@@ -137,8 +138,8 @@ def test_no_name_can_break_the_table(name: str) -> None:
     table = render_table([record, a_record(space="z")])
     assert len(table.splitlines()) == 6  # head, rule, two rows, blank, note
     row = rows(table)[0]
-    assert " ".join(name.split()) == unescape(row["backbone"])
-    assert not set("<>`*[]\\") & set(row["backbone"])
+    assert " ".join(name.split()) == unescape(row["backbone"].replace("<wbr>", ""))
+    assert not set("<>`*[]\\") & set(row["backbone"].replace("<wbr>", ""))
     readme = splice("# Title\n", table)
     assert splice(readme, table) == readme
     assert readme.count(END) == 1
@@ -146,7 +147,17 @@ def test_no_name_can_break_the_table(name: str) -> None:
 
 def test_an_ordinary_name_stays_readable_in_the_source() -> None:
     config = TrialConfig(backbone="tf_efficientnet_lite0.in1k")
-    assert "| tf_efficientnet_lite0.in1k |" in render_table([a_record(config=config)])
+    assert "| tf_<wbr>efficientnet_<wbr>lite0.in1k |" in render_table([a_record(config=config)])
+
+
+def test_no_piece_of_a_name_is_wider_than_its_column() -> None:
+    name = "the-data-set-of-the-year/" + "x" * 60
+    config = TrialConfig(backbone="vit_base_patch16_clip_quickgelu_224.openai_ft_in12k_in1k")
+    record = a_record(space="a" * 40, config=config, data={"name": name, "pictures": 9})
+    (row,) = rows(render_table([record]))
+    for column in ("space", "data", "backbone"):
+        assert max(map(len, row[column].split("<wbr>"))) <= 9
+    assert "…" in row["data"] and name in render_records([record])
 
 
 def test_dates_move_to_the_time_zone_asked_for() -> None:

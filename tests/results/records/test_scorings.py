@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from results.records.scorings import note_scoring, side_hash
+from results.records.scorings import ledger_of, note_scoring, side_hash
 from trainables.strict_json import RecordError
 
 PICTURES = [("/a/p1.jpg", "cat", "anna"), ("/a/p2.jpg", "dog", "ben")]
@@ -35,3 +36,18 @@ def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="is no list of scorings"):
         note(path, "a")
     assert path.read_text() == "mine\n"
+
+
+def test_a_project_has_one_list_whichever_folder_a_model_of_it_is_scored_from(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "first"
+    for folder in (run / "model", run / "retrained" / "model", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+    (run / "run.json").write_text(json.dumps({"options": {"readme": str(tmp_path / "README.md")}}))
+    expected = tmp_path / "results" / "test_scores.csv"
+    assert ledger_of(run) == ledger_of(run / "model") == ledger_of(run / "retrained" / "model") == expected
+    assert ledger_of(run, tmp_path / "elsewhere" / "README.md").parent.parent == tmp_path / "elsewhere"
+    assert ledger_of(tmp_path / "elsewhere").parent.parent == Path.cwd()
+    (run / "run.json").write_text(json.dumps({"options": {"readme": None}}))  # beside runs that are kept in a bucket
+    assert ledger_of(run) == tmp_path / "runs" / "results" / "test_scores.csv"
+    (run / "run.json").write_text(json.dumps({"options": {"readme": str(tmp_path / "gone" / "README.md")}}))
+    assert ledger_of(run).parent.parent == Path.cwd()

@@ -10,9 +10,10 @@ import pytest
 from results.export import export_best, export_retrained
 from results.records.record import BestTrial
 from results.records.retrained import load_retrained
-from results.records.shelf import data_name, latest_of, paths_of, place_of
+from results.records.shelf import all_paths, data_facts, data_name, paths_of, place_of, record_of
 from tests.final_models import a_final
 from tests.records import a_record
+from trainables.errors import UserError
 from trainables.strict_json import RecordError
 
 
@@ -33,8 +34,7 @@ def test_two_data_sets_have_two_rows_and_each_row_its_own_section(tmp_path: Path
     assert "| cats |" in rows[0]
     assert "| dogs &#38; more |" in rows[1]
     page = (tmp_path / "results" / "README.md").read_text()
-    for number, row in enumerate(rows, start=1):
-        anchor = "record-toy" if number == 1 else f"record-toy-{number}"
+    for anchor, row in zip(("record-toy-cats", "record-toy-dogs-more"), rows, strict=True):
         assert f"#{anchor})" in row
         assert page.count(f'<a id="{anchor}"></a>') == 1
 
@@ -48,23 +48,57 @@ def test_a_data_set_that_moved_or_grew_keeps_its_row(tmp_path: Path) -> None:
 
 
 def test_other_classes_under_one_name_are_another_data_set(tmp_path: Path) -> None:
-    first = on("train", "a")
-    other = replace(on("train", "b"), task=replace(first.task, classes=("u", "v")))
+    first = on("train", "a", split_hash="1")
+    other = replace(on("train", "b", split_hash="2"), task=replace(first.task, classes=("u", "v")))
     export(tmp_path, first)
     export(tmp_path, other)
-    export(tmp_path, replace(other, run="c", task=replace(other.task, classes=("u", "w"))))
+    export(tmp_path, replace(other, run="c", split_hash="3", task=replace(other.task, classes=("u", "w"))))
     names = [path.name for path in paths_of(tmp_path / "results" / "best", "toy")]
-    assert names == ["toy.json", "toy@train-2.json", "toy@train.json"]
+    assert names == ["toy.json", "toy@train.json", "toy@train-2.json"]
 
 
-def test_the_last_search_is_meant_or_that_on_the_pictures_that_are_named(tmp_path: Path) -> None:
+def test_two_folders_of_one_name_in_different_places_are_two_data_sets(tmp_path: Path) -> None:
+    best = tmp_path / "results" / "best"
+    for folder, run in (("a", "one"), ("b", "two"), ("c", "three")):
+        facts = data_facts(tmp_path / folder / "train")
+        record = on("train", run, split_hash=run)
+        export(tmp_path, replace(record, data={**record.data, **facts}))
+    rows = [line.split(" | ")[2] for line in (tmp_path / "README.md").read_text().splitlines() if line[:3] == "| ["]
+    assert rows == ["a/train", "b/train", "c/train"]
+    assert len(paths_of(best, "toy")) == 3
+    grown = on("train", "four", split_hash="grown")
+    export(tmp_path, replace(grown, data={**grown.data, **data_facts(tmp_path / "b" / "train")}))
+    assert len(paths_of(best, "toy")) == 3
+    assert str(tmp_path) not in (best / "toy.json").read_text()
+
+
+def test_a_new_data_set_moves_the_link_of_no_other(tmp_path: Path) -> None:
+    links: set[str] = set()
+    for number, source in enumerate(("pets", "ants", "pets", "zoo")):
+        record = on(source, f"run-{number}", split_hash=f"{number}")
+        export(tmp_path, replace(record, task=replace(record.task, classes=("x", f"y{number}"))))
+        now = {
+            line.split("](")[1].split(")")[0]
+            for line in (tmp_path / "README.md").read_text().splitlines()
+            if "](" in line
+        }
+        assert links < now
+        links = now
+    assert len(links) == 4
+    assert all_paths(tmp_path / "results" / "best")[0].name == "toy.json"
+
+
+def test_of_several_data_sets_it_is_asked_which_is_meant(tmp_path: Path) -> None:
     best = tmp_path / "results" / "best"
     export(tmp_path, on("cats", "a", date="2026-11-02T10:00:00+00:00"))
+    assert record_of(best, "toy") == best / "toy.json"
+    assert record_of(best, "toy", Path("/elsewhere/mice")) == best / "toy.json"
     export(tmp_path, on("dogs", "b", date="2026-11-01T10:00:00+00:00"))
-    assert latest_of(best, "toy") == best / "toy.json"
-    assert latest_of(best, "toy", Path("/elsewhere/dogs")) == best / "toy@dogs.json"
-    assert latest_of(best, "toy", Path("/elsewhere/mice")) == best / "toy.json"
-    assert latest_of(best, "resnet") is None
+    assert record_of(best, "toy", Path("/elsewhere/dogs")) == best / "toy@dogs.json"
+    for data in (None, Path("/elsewhere/mice")):
+        with pytest.raises(UserError, match=r"each of 2 data sets: cats \(run a, .*dogs \(run b, .*Say which by --run"):
+            record_of(best, "toy", data)
+    assert record_of(best, "resnet") is None
 
 
 def test_a_test_score_lies_beside_the_record_of_its_search(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_trial_is_called_by_what_it_is(monitor: Monitor, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "tensorboard").iterdir() if path.is_dir()] == [
         f"00000 {title_of(asdict(CONFIG))}"
     ]
-    assert title_of({"backbone": "tf_efficientnet_lite0", "lr": 0.0017}) == "efficientnet_lite0 lr 0.0017"
+    assert title_of({"backbone": "tf_efficientnet_lite0", "lr": 0.0017}) == "lite0 lr 1.7e-3"
     assert title_of({"backbone": "hf-hub:me/net"}) == "hf-hub_me_net"
 
 

@@ -34,10 +34,6 @@ def a_roster(said: list[str], tmp_path: Path, *nodes: NodeFacts) -> Roster:
         ({"fault": "it died"}, "did not say what it is like (it died)"),
         ({"versions": {**HERE, "timm": "0.9"}}, f"timm 0.9 (here {HERE['timm']})"),
         ({"versions": {**HERE, "python": "3.9.1"}}, "python 3.9.1"),
-        ({"sees_storage": False}, "does not see the folder of --storage"),
-        ({"sees_cache": False}, "does not see the folder of --cache-dir"),
-        ({"sees_storage": False, "sees_cache": False}, "does not see the folders of --storage and --cache-dir"),
-        ({"lacks_weights": ("/w/a.safetensors",)}, "has not the file of weights /w/a.safetensors"),
     ],
 )
 def test_a_node_is_left_out_with_the_reason(more: dict[str, object], why: str, tmp_path: Path) -> None:
@@ -49,6 +45,25 @@ def test_a_node_is_left_out_with_the_reason(more: dict[str, object], why: str, t
     assert len(said) == bool(why)
     roster._take(node)  # asked again
     assert len(said) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"sees_storage": False}, "the folder of --storage"),
+        ({"sees_storage": False, "sees_cache": False}, "the folders of --storage and --cache-dir"),
+        ({"lacks_weights": ("/w/a.safetensors",)}, "the folder of --weights"),
+    ],
+)
+def test_a_node_that_does_not_see_a_folder_takes_trials_and_that_is_said_once(
+    more: dict[str, object], what: str, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    node = a_node("a", **more)
+    roster = a_roster(said, tmp_path, node, node)
+    assert roster.usable == (node,)
+    [line] = said
+    assert f"does not see {what}" in line
 
 
 def test_a_trial_keeps_off_the_node_that_it_met_a_fault_on_and_all_keep_off_after_two(tmp_path: Path) -> None:
@@ -66,7 +81,7 @@ def test_a_trial_keeps_off_the_node_that_it_met_a_fault_on_and_all_keep_off_afte
 
 
 def test_a_node_that_is_left_out_gets_no_trial(tmp_path: Path) -> None:
-    roster = a_roster([], tmp_path, a_node("a"), a_node("b", sees_cache=False))
+    roster = a_roster([], tmp_path, a_node("a"), a_node("b", fault="it died"))
     assert roster.selector("00000") == {NODE_ID: "!in(b)"}
 
 

@@ -1,0 +1,220 @@
+"""A user's own parts: found by their names, run once a process, tried before a search, refused with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.config import TaskConfig, TrialConfig
+from trainables.parts.check import check
+from trainables.parts.loading import run_source, use, use_task_parts
+from trainables.parts.registry import part, sha256_of
+from trainables.saved.saved_model import load_model, save_model
+from trainables.scores import score_confusion
+from trainables.training.loss import build_loss
+
+HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import functional\nfrom macrotune import parts\n"
+GOOD = (
+    HEAD
+    + """
+@parts.network
+def thin():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+@parts.loss
+def doubled(logits, targets, loss_knob, class_counts):
+    return loss_knob * functional.cross_entropy(logits, targets)
+
+@parts.augmentation
+def darker(pictures, augmentation_knob=0.5):
+    return pictures * augmentation_knob
+
+@parts.metric
+def least_recall(truth, answers):
+    return min((answers[truth == one] == one).mean() for one in set(truth.tolist()))
+
+@parts.decision
+def only_first(probabilities, prior):
+    return torch.zeros_like(probabilities).index_fill(1, torch.tensor([0]), 1.0)
+"""
+)
+CONFIG = TrialConfig(backbone="thin", loss="own:doubled", loss_knob=2.0, augmentation="own:darker", cutmix=0.5)
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_use() -> Iterator[None]:
+    """Leaves no file in use behind."""
+    yield
+    use(None)
+
+
+def task_of(source: str, **other: object) -> TaskConfig:
+    given = {"file": "my.py", "sha256": sha256_of(source), "source": source}
+    values = {"cache_path": "", "split_path": "", "checkpoint_dir": "", "classes": ("a", "b", "c"), "image_size": 32}
+    return TaskConfig(**{**values, "batch_size": 2, "device": "cpu", "parts": given, **other})  # type: ignore[arg-type]
+
+
+def test_a_file_of_parts_is_run_once_and_each_part_does_what_it_is_for() -> None:
+    task = task_of(GOOD, metric="own:least_recall")
+    check([CONFIG], task)
+    assert run_source(GOOD, "my.py") is run_source(GOOD, "my.py")
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 1, 2, 2])
+    loss = build_loss(CONFIG, [1, 1, 2], torch.device("cpu"))
+    plain = build_loss(replace(CONFIG, loss="cross_entropy"), [1, 1, 2], torch.device("cpu"))
+    assert loss(logits, labels).item() == pytest.approx(2 * plain(logits, labels).item())
+    assert score_confusion("own:least_recall", [[2, 0, 0], [0, 1, 1], [0, 0, 3]]) == 0.5
+
+
+def test_the_known_metrics_are_those_of_scikit_learn() -> None:
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, f1_score
+
+    rng = np.random.default_rng(0)
+    truth, answers = rng.choice(4, 200, p=[0.6, 0.2, 0.15, 0.05]), rng.integers(4, size=200)
+    confusion = confusion_matrix(truth, answers)
+    assert score_confusion("accuracy", confusion) == pytest.approx(accuracy_score(truth, answers))
+    assert score_confusion("balanced_accuracy", confusion) == pytest.approx(balanced_accuracy_score(truth, answers))
+    assert score_confusion("weighted_f1", confusion) == pytest.approx(f1_score(truth, answers, average="weighted"))
+    assert score_confusion("macro_f1", confusion) == pytest.approx(f1_score(truth, answers, average="macro"))
+
+
+def test_a_saved_model_holds_its_parts_and_refuses_changed_ones(tmp_path: Path) -> None:
+    from trainables.networks.formulation import build_network
+
+    use_task_parts(task_of(GOOD).parts)
+    task = task_of(GOOD)
+    network = build_network(CONFIG, task, torch.device("cpu")).eval()
+    pictures = torch.rand(5, 3, 32, 32)
+    with torch.no_grad():
+        before = network(pictures)
+    save_model(
+        tmp_path,
+        network,
+        backbone="thin",
+        classes=task.classes,
+        attributes={},
+        image_size=32,
+        record={},
+        metric="own:least_recall",
+    )
+    use(None)
+    model = load_model(tmp_path, "cpu")
+    assert model.description.metric == "own:least_recall"
+    with torch.no_grad():
+        assert torch.equal(model.network(pictures), before)
+    assert before.argmax(1).tolist() == [0] * 5
+    (tmp_path / "parts.py").write_text(GOOD + "\n# another\n")
+    with pytest.raises(ValueError, match=r"parts.py has changed since the model was saved .*bring it back as it was"):
+        load_model(tmp_path, "cpu")
+    (tmp_path / "parts.py").unlink()
+    with pytest.raises(ValueError, match=r"parts.py cannot be read .*the parts that the network is made with"):
+        load_model(tmp_path, "cpu")
+
+
+LOSS = HEAD + "@parts.loss\ndef mine(logits, targets):\n    "
+PICTURES = HEAD + "@parts.augmentation\ndef mine(pictures):\n    "
+NETWORK = HEAD + "@parts.network\ndef mine():\n    "
+DECISION = HEAD + "@parts.decision\ndef mine(probabilities, prior):\n    "
+METRIC = HEAD + "@parts.metric\ndef mine(truth, answers):\n    "
+USES = {
+    LOSS: {"loss": "own:mine"},
+    PICTURES: {"augmentation": "own:mine"},
+    NETWORK: {"backbone": "mine"},
+    DECISION: {},
+    METRIC: {},
+}
+BAD = [
+    (
+        LOSS,
+        "return functional.cross_entropy(logits, targets, reduction='none')",
+        r"loss 'mine' returns a tensor \(2,\)",
+    ),
+    (LOSS, "return logits.sum() / 0 * 0", "loss 'mine' gives nan on two pictures .*division by 0"),
+    (LOSS, "return functional.cross_entropy(logits, targets).detach()", "does not depend on the logits"),
+    (LOSS, "return logits.nothing", "loss 'mine' fails: AttributeError in line 7: .*Mend the function"),
+    (PICTURES, "return pictures[:, :, 1:]", r"augmentation 'mine' returns pictures of the shape \(2, 3, 31, 32\)"),
+    (
+        PICTURES,
+        "return pictures.to('meta')",
+        "of a GPU to the meta|of the device meta",
+    ),
+    (PICTURES, "return pictures.cpu()", "takes pictures of a GPU to the cpu: it must leave them on their device"),
+    (PICTURES, "return None", "augmentation 'mine' returns NoneType: it must return the pictures"),
+    (NETWORK, "return nn.Conv2d(3, 8, 3)", r"network 'mine' makes \(2, 8, 62, 62\) of 2 pictures: .*pooled features"),
+    (NETWORK, "return 5", "network 'mine' returns int: it must return a torch.nn.Module"),
+    (
+        DECISION,
+        "return probabilities[:, :2]",
+        r"'mine' returns \(2, 2\): it must return a score of each",
+    ),
+    (DECISION, "return probabilities * float('nan')", "decision 'mine' gives scores that are no numbers"),
+    (METRIC, "return 7", "metric 'mine' gives 7 for .*it must be a number from 0 to 1"),
+    (
+        METRIC,
+        "return (truth[truth != 0] == 1).mean() if (truth != 0).any() else 1 / 0",
+        "'mine' fails: ZeroDivisionError",
+    ),
+]
+
+
+@pytest.mark.parametrize(("head", "body", "message"), BAD, ids=[message[:30] for *_, message in BAD])
+def test_what_a_part_does_wrong_is_told_with_file_and_function(head: str, body: str, message: str) -> None:
+    config = TrialConfig(**{"backbone": "test_resnet", **USES[head]})  # type: ignore[arg-type]
+    task = task_of(head + body, metric="own:mine" if head == METRIC else "macro_f1")
+    with pytest.raises(ValueError, match=message) as found:
+        check([config], task)
+    print(found.value)
+    assert "my.py" in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import my_neighbour", r"my.py does not run: ModuleNotFoundError in line 1: .*Workers see this file alone"),
+        ("def f(:", "my.py does not run: SyntaxError in line 1"),
+        (
+            2 * (LOSS + "return 0\n").replace(HEAD, "from macrotune import parts\n"),
+            "two parts of one name, the loss 'mine'",
+        ),
+        (
+            DECISION + "return 0\n@parts.decision\ndef other(a, b):\n    return a",
+            "two decision rules, 'mine' and 'other'",
+        ),
+        (NETWORK.replace("mine", "resnet18") + "return nn.Flatten()", "timm has a network 'resnet18' of its own"),
+        (
+            HEAD + "import timm\n@timm.models.register_model\ndef vgg11(**_):\n    return nn.Flatten()",
+            "there are two networks 'vgg11', timm's or one of yours: give it another name",
+        ),
+        (LOSS.replace("targets", "targets, los_knob") + "return 0", "'los_knob', .*did you mean 'loss_knob'"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as found:
+        check([TrialConfig(backbone="test_resnet", loss="own:mine")], task_of(source))
+    print(found.value)
+
+
+def test_a_network_without_the_knob_that_is_asked_for_is_named() -> None:
+    source = NETWORK + "return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())"
+    with pytest.raises(ValueError, match=r"my.py: the network 'mine' has no drop path: let the function take"):
+        check([TrialConfig(backbone="mine", drop_path=0.1)], task_of(source))
+    fixed = "import timm\n@timm.models.register_model\ndef two_only(num_classes=9, **_):\n    return Two()\n"
+    two = "class Two(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    two += "        self.fc = nn.Linear(3, 2)\n"
+    two += "    def get_classifier(self):\n        return self.fc\n"
+    two += "    def forward(self, x):\n        return self.fc(x.mean((2, 3)))\n"
+    with pytest.raises(ValueError, match=r"'two_only' makes \(1, 2\) of a picture and 3 classes: it must be \(1, 3\)"):
+        check([TrialConfig(backbone="two_only")], task_of(HEAD + fixed + two))
+
+
+def test_a_name_that_there_is_not_gets_the_nearest() -> None:
+    use_task_parts(task_of(GOOD).parts)
+    with pytest.raises(ValueError, match=r"my.py has no loss 'double': did you mean 'doubled'"):
+        part("loss", "own:double")
+    with pytest.raises(ValueError, match=r"it must be one of cross_entropy, .*or own:NAME for one of your own"):
+        TrialConfig(backbone="thin", loss="doubled")
