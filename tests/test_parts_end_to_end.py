@@ -70,7 +70,7 @@ def test_own_parts_go_all_the_way_and_a_file_that_has_changed_is_refused(
     before = (tmp_path / "my.py").read_text()
     (tmp_path / "my.py").write_text(before + "\n# changed\n")
     for command in (("search/run.py", "--resume", "one"), ("scripts/retrain.py", "--run", "one")):
-        said = run_command(*command, folder=tmp_path, code=2)
+        said = " ".join(run_command(*command, folder=tmp_path, code=2).split())
         assert "my.py has changed since the run one began" in said
         assert "runs/one/parts.py" in said
     (tmp_path / "my.py").unlink()

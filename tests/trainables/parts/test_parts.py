@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from search.machine.cluster import SHIPPED
 from trainables.config import TaskConfig, TrialConfig
 from trainables.parts.check import check
 from trainables.parts.loading import run_source, use, use_task_parts
@@ -18,6 +24,7 @@ from trainables.saved.saved_model import load_model, save_model
 from trainables.scores import score_confusion
 from trainables.training.loss import build_loss
 
+ROOT = Path(__file__).resolve().parents[3]
 HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import functional\nfrom macrotune import parts\n"
 GOOD = (
     HEAD
@@ -113,6 +120,37 @@ def test_a_saved_model_holds_its_parts_and_refuses_changed_ones(tmp_path: Path) 
     (tmp_path / "parts.py").unlink()
     with pytest.raises(ValueError, match=r"parts.py cannot be read .*the parts that the network is made with"):
         load_model(tmp_path, "cpu")
+
+
+AS_ON_ANOTHER_NODE = """
+import json, sys
+*shipped, task = sys.argv[1:]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
+sys.path[:0] = shipped
+import torch
+from trainables.config import TaskConfig, TrialConfig
+from trainables.networks.formulation import build_network
+from trainables.parts.loading import use_task_parts
+task = TaskConfig.from_json(json.loads(task))
+use_task_parts(task.parts)
+network = build_network(TrialConfig(backbone="thin"), task, torch.device("cpu"))
+print(tuple(network(torch.rand(2, 3, 32, 32)).shape), "results" in sys.modules)
+"""
+
+
+def test_a_node_that_sees_neither_file_nor_checkout_has_the_parts(tmp_path: Path) -> None:
+    for name in SHIPPED:  # each in a folder of its own, as Ray unpacks them
+        shutil.copytree(ROOT / name, tmp_path / f"at-{name}" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    source = GOOD + "\nfrom spaces.suggest import suggest_loss\nfrom trainables.config import TrialConfig\n"
+    shipped = [str(tmp_path / f"at-{name}") for name in SHIPPED]
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ON_ANOTHER_NODE, *shipped, json.dumps(asdict(task_of(source)))],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "(2, 3) False\n", done.stderr
 
 
 LOSS = HEAD + "@parts.loss\ndef mine(logits, targets):\n    "
