@@ -126,7 +126,7 @@ def a_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", SECRET)
     context = ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield Path(context["session_dir"])
+    yield Path(context.address_info["session_dir"])
     ray.shutdown()
 
 
