@@ -16,7 +16,7 @@ from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.record import SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.summary import RunSummary, run_names, summary
-from results.records.trials import statuses_of
+from results.records.trials import PLACED, statuses_of
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -24,8 +24,6 @@ from trainables.report import TrialStatus, score_in
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
-WORKER = "worker"
-"""Event of a trial's first word from a process: its node and process number."""
 CURVES_SHOWN = 60
 """Curves in the picture of all trials: more hide each other, and each costs bytes."""
 KNOBS = tuple(entry.name for entry in fields(TrialConfig) if entry.name != "backbone")
@@ -221,7 +219,7 @@ def _trials(epochs: Sequence[Line], events: Sequence[Line]) -> dict[str, TrialRo
         if isinstance(config, dict):
             trials.setdefault(line.trial_id, TrialRow(trial_id=line.trial_id, config=config))
     for line in events:
-        if line.values.get("event") == WORKER and line.trial_id in trials:
+        if line.values.get("event") == PLACED and line.trial_id in trials:
             where = f"{line.values.get('node', '')}, process {line.values.get('pid', '')}"
             if where not in trials[line.trial_id].places:
                 trials[line.trial_id].places.append(where)

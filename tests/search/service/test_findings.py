@@ -25,7 +25,7 @@ from trainables.saved.model_description import DESCRIPTION
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """A run of one trial whose best epoch, the second, answered four validation pictures, two of them wrongly."""
-    events = [an_event(0, "worker", after=1, node="gpu1", pid=7), an_event(0, "finished", after=3)]
+    events = [an_event(0, "placed", after=1, node="gpu1", pid=7), an_event(0, "finished", after=3)]
     run_dir = a_run_dir(
         tmp_path / "runs" / "a", [a_line(0, epoch, 0.1 * epoch, after=epoch) for epoch in (1, 2)], events
     )
