@@ -220,7 +220,8 @@ def _trials(epochs: Sequence[Line], events: Sequence[Line]) -> dict[str, TrialRo
             trials.setdefault(line.trial_id, TrialRow(trial_id=line.trial_id, config=config))
     for line in events:
         if line.values.get("event") == PLACED and line.trial_id in trials:
-            where = f"{line.values.get('node', '')}, process {line.values.get('pid', '')}"
+            pid = line.values.get("pid")
+            where = str(line.values.get("node", "")) + (f", process {pid}" if pid else "")
             if where not in trials[line.trial_id].places:
                 trials[line.trial_id].places.append(where)
     for line in epochs:
