@@ -78,7 +78,8 @@ class SyneTunePolicy:
 
 def _flat_space(task: Any) -> dict[str, Any]:
     space = importlib.import_module("syne_tune.config_space")
-    rng, found = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    found: dict[str, Any] = {}
     for _ in range(DRAWS):
         trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
         task.space(trial)
