@@ -66,8 +66,7 @@ def __getattr__(name: str) -> object:
     from macrotune.rooms import import_rooms
 
     import_rooms()
-    home = import_module(_HOMES[name])
-    return getattr(home, name) if hasattr(home, name) else import_module(f"{_HOMES[name]}.{name}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
