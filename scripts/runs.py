@@ -65,7 +65,7 @@ WIDE = 110
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Show the runs there are: list, show NAME, compare A B, rm NAME, open NAME, studies [A B ...]."""
+    """Show the runs there are: list, show NAME, compare A B, rm NAME, open, studies."""
 
     action: Annotated[tyro.conf.Positional[Action], tyro.conf.arg(metavar="WHAT")] = "list"
     """What to do: list, show, compare, rm, open or studies."""

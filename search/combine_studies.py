@@ -10,10 +10,9 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from results.records.run_folder import RunFolder
-from search.engine.study_journal import UnsyncedJournal
+from search.engine.study_journal import OBJECTIVE, UnsyncedJournal
 from trainables.atomic import replacing
 from trainables.errors import UserError
-from trainables.report import METRIC
 
 COMBINED = "studies.journal"
 """The file, in the folder of the runs."""
@@ -52,12 +51,17 @@ def combine_studies(storage: Path, names: Sequence[str]) -> tuple[Path, dict[str
             study_id = combined.create_new_study(study.directions, name)
             with warnings.catch_warnings():  # that its interface may change is for us to know
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                optuna.load_study(study_name=name, storage=combined).set_metric_names([METRIC])
+                optuna.load_study(study_name=name, storage=combined).set_metric_names(_objectives(study))
             trials = study.get_trials(deepcopy=False)
             for trial in trials:
                 combined.create_new_trial(study_id, trial)
             counts[name] = len(trials)
     return path, counts, left_out
+
+
+def _objectives(study: optuna.Study) -> list[str]:
+    """What a study is about, by name; those of before had none."""
+    return study.metric_names or [OBJECTIVE]
 
 
 def _study_in(path: Path) -> optuna.Study:

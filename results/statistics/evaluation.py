@@ -28,10 +28,10 @@ class Answers:
     """`(N, C) float32`."""
     groups: tuple[str, ...] | None = None
     """The group (person) of each picture; None where the data name none."""
-    measure: Measure = MACRO_F1
-    """What the network was searched for."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Attribute name to its value for each class, in class order."""
+    measure: Measure = MACRO_F1
+    """What the network was searched for."""
 
     @property
     def chosen(self) -> np.ndarray:

@@ -22,6 +22,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import NodeFaultError
+from trainables.report import METRIC
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -98,7 +99,7 @@ def living_networks() -> int:
 def test_an_exception_is_the_trials_result_with_its_reason(task: TaskConfig, reports: list[dict[str, Any]]) -> None:
     train_trial({**CONFIG, "backbone": "no_such_network"}, task)
     [report] = reports
-    assert math.isnan(report["val_macro_f1"])
+    assert math.isnan(report[METRIC])
     assert "no_such_network" in report["failure"]
     assert "Traceback" in report["traceback"]
 

@@ -6,8 +6,11 @@ Letters: `B` batch, `S` image size in pixels.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import timm
@@ -63,9 +66,12 @@ def create_backbone(
         drop_path: timm's `drop_path_rate`.
 
     Raises:
+        FileNotFoundError: There is no such file.
         RuntimeError: timm does not know the backbone, or the weights do not fit it.
         UserError: The backbone has no drop path, or cannot take pictures of this size.
     """
+    if file is not None and not Path(file).is_file():  # timm's own word for it names no file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
     with_drop_path: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path > 0 else {}
     try:
         model = timm.create_model(

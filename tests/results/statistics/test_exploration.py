@@ -87,9 +87,9 @@ def test_a_report_is_written_whole_and_replaces_only_its_like(tmp_path: Path) ->
         "embedding": embedding_figure(Map(np.zeros((42, 2)), list(TABLE["label"]), list(TABLE["group"])), "map"),
     }
     for _ in range(2):
-        save_exploration(out, FOUND, figures)
+        save_exploration(out, FOUND, figures, [], None)
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        ["report.md", "exploration.json", *(f"{name}.png" for name in figures)]
+        ["report.md", "report.html", "exploration.json", *(f"{name}.png" for name in figures)]
     )
     assert [path.name for path in tmp_path.iterdir()] == ["explore"]
     foreign = tmp_path / "mine"

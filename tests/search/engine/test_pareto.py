@@ -20,6 +20,7 @@ from search.engine.pareto import SecondObjective
 from search.engine.sampler import Seen
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
+from search.engine.study_journal import OBJECTIVE
 from trainables.report import METRIC, TrialStatus
 
 EPOCHS = 9
@@ -128,7 +129,7 @@ def test_the_study_says_two_directions_and_shows_the_front_and_every_epoch(tmp_p
     searcher.close()
     study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(path))))
     assert study.directions == [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-    assert study.metric_names == [METRIC, "ms"]
+    assert study.metric_names == [OBJECTIVE, "ms"]
     assert [trial.number for trial in study.best_trials] == [2]
     assert [trial.values[1] for trial in study.trials] == [10.0, 1.0, 1.0, 3.0]
     for trial, values in zip(study.trials, told.values(), strict=True):

@@ -225,8 +225,8 @@ def test_what_a_part_does_wrong_is_told_with_file_and_function(head: str, body: 
         ),
         (NETWORK.replace("mine", "resnet18") + "return nn.Flatten()", "timm has a network 'resnet18' of its own"),
         (
-            HEAD + "import timm\n@timm.models.register_model\ndef vgg11(**_):\n    return nn.Flatten()",
-            "there are two networks 'vgg11', timm's or one of yours: give it another name",
+            HEAD + "import timm\n@timm.models.register_model\ndef vgg13(**_):\n    return nn.Flatten()",
+            "there are two networks 'vgg13', timm's or one of yours: give it another name",
         ),
         (LOSS.replace("targets", "targets, los_knob") + "return 0", "'los_knob', .*did you mean 'loss_knob'"),
     ],
