@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def import_rooms() -> None:
     Raises:
         ImportError: Something else of such a name has been imported before; names the file and the way out.
     """
+    warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm in a notebook: nothing here draws by it
     sys.path.insert(0, str(ROOT))
     try:
         for name in ROOMS:
