@@ -37,7 +37,7 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=400, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [str(output) for cell in notebook.cells for output in cell.get("outputs", ())]
     assert any("validation macro-F1" in text and "<table>" in text for text in shown)
-    assert any(text.count("finished") == 3 for text in shown)  # result.trials
+    assert any(text.count("finished") >= 3 for text in shown)  # result.trials
     assert any("test macro-F1" in text for text in shown)
     assert not [text for text in shown if "python search/run.py" in text or "ipywidgets" in text]
     work = tmp_path / "macrotune-notebook"
