@@ -15,6 +15,21 @@ from trainables.config import TrialConfig
 
 STARTED = datetime.fromisoformat("2026-10-24T14:03:00+09:00")
 
+HOLDING = """
+import signal, sys, time
+from pathlib import Path
+from search.hold import hold
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not heard: time.sleep(.05)
+    time.sleep(float(sys.argv[2]))
+print(len(heard), flush=True)
+"""
+"""A process that is at a run, as a search of a shell, until it is interrupted and more: folder, seconds more."""
+
 
 def at(seconds: float) -> str:
     """The time so many seconds after the start."""

@@ -20,7 +20,7 @@ import pytest
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
 from tests.conftest import ROOT
-from tests.runs import a_line, a_run_dir, an_event
+from tests.runs import HOLDING, a_line, a_run_dir, an_event
 from tests.served_page import CHROMIUM, NEEDS_CHROMIUM, start
 from trainables.config import TrialConfig
 
@@ -31,19 +31,6 @@ pytestmark = [
     NEEDS_CHROMIUM,
 ]
 MARKUP = "<img src=x onerror=document.title='broken-in'>"
-HOLDING = """
-import signal, sys, time
-from pathlib import Path
-from search.hold import hold
-heard = []
-signal.signal(signal.SIGINT, lambda *_: heard.append(1))
-with hold(Path(sys.argv[1])):
-    print("held", flush=True)
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not heard: time.sleep(.05)
-    time.sleep(3)
-print(len(heard), flush=True)
-"""
 
 
 @dataclass(frozen=True)
@@ -145,7 +132,7 @@ def test_a_run_of_a_thousand_trials_is_there_at_once_and_its_refreshes_are_small
 def test_a_search_that_a_shell_started_is_stopped_once_by_two_browsers(served: Served, browser: Any) -> None:
     run_dir = served.storage / "first"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDING, str(run_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDING, str(run_dir), "3"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -16,22 +16,8 @@ from search.service.commands import Places
 from search.service.interrupt import main
 from search.service.service import Service
 from tests.conftest import ROOT
-from tests.runs import a_run_dir
+from tests.runs import HOLDING, a_run_dir
 from trainables.errors import UserError
-
-HOLDING = """
-import signal, sys, time
-from pathlib import Path
-from search.hold import hold
-heard = []
-signal.signal(signal.SIGINT, lambda *_: heard.append(1))
-with hold(Path(sys.argv[1])):
-    print("held", flush=True)
-    end = time.monotonic() + 60
-    while time.monotonic() < end and not heard: time.sleep(.05)
-    time.sleep(2)
-print(len(heard), flush=True)
-"""
 
 
 @pytest.fixture
@@ -46,7 +32,7 @@ def service(tmp_path: Path) -> Service:
 @pytest.fixture
 def holder(service: Service) -> subprocess.Popen[str]:
     """A process that is at the run, as a search of a shell, until it is interrupted and two seconds more."""
-    words = [sys.executable, "-c", HOLDING, str(service.places.storage / "a")]
+    words = [sys.executable, "-c", HOLDING, str(service.places.storage / "a"), "2"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
