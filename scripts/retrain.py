@@ -29,7 +29,7 @@ from scripts.terminal import run_command, voiced
 from search.flags import MachineFlags, PlaceFlags
 from search.retraining.flags import RetrainFlags
 from search.study import AskedStudy
-from search.terminal import VoiceFlags
+from search.terminal import VoiceFlags, started_at
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
@@ -94,8 +94,11 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from search.machine.ray_session import ray_session
     from search.pipeline import show_all_runs
     from search.retraining.begin import begin_retraining
+    from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
-    from search.retraining.stages import clear, export, rank_again, score_finals, summarize, train_finals
+    from search.retraining.finals import score_finals, train_finals
+    from search.retraining.rank_again import rank_again
+    from search.retraining.summary import clear, export, summarize
     from search.run_trials import crashes_noted
     from search.stop import StopRequest
 
@@ -103,10 +106,16 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
         stack.callback(show_all_runs, asked.places.runs_dir, console)
         retraining = begin_retraining(config, asked, data, session, stack, console)
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
+            ends = started_at(console) + config.time_budget_seconds
+            durations = Durations(retraining, ends, everyone=config.final_on == "all", ranks_only=config.no_final)
+            retraining = durations.retraining = fit_into_time(durations, console)
             stop = StopRequest()
-            ranking = rank_again(retraining, stop, console)
-            if ranking is None or config.no_final:
-                return Ended(stop.exit_code or int(ranking is None), retraining.folder, ranking=ranking or ())
+            ranked = rank_again(retraining, durations, stop, console)
+            if ranked is None:
+                return Ended(stop.exit_code or 1, retraining.folder)
+            retraining, ranking = ranked
+            if config.no_final:
+                return Ended(stop.exit_code, retraining.folder, ranking=ranking)
             finals = ranking[:1] + [one for one in ranking[1:] if one.candidate == retraining.control]
             jobs = train_finals(retraining, finals, stop, console)
             if jobs is None:

@@ -23,7 +23,7 @@ from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.say_front import say_front
 from search.start import OpenRun
-from search.stop import StopRequest
+from search.stop import TIME_BUDGET, StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus
@@ -43,12 +43,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
     done = sum(trial.status.is_over for trial in trials)
-    if done < run.trials_asked:
-        warn(
-            console,
-            f"{done} of {run.trials_asked} trials are done ({stop.why or 'interrupted'}). Go on with: "
-            f"{resume_command(folder)}",
-        )
+    _say_what_is_left(opened, trials, stop, console)
     doing(console, "writing the record, the table and the report")
     best = None if most_failed(trials) else best_trial(run_dir)
     said, report = None, None
@@ -109,6 +104,26 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     say(console, f"How good it really is: {retrain}")
     say_front(run, trials, retrain, console)
     return CRASH if stop.crash is not None else stop.exit_code
+
+
+def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], stop: StopRequest, console: Console) -> None:
+    """Says how to go on with a search that has not done all of its trials."""
+    done, asked = sum(trial.status.is_over for trial in trials), opened.run.trials_asked
+    if done == asked:
+        return
+    if opened.study.trials_open and stop.why == TIME_BUDGET:  # which was there to be filled
+        cut, budget = len(trials) - done, opened.study.options["time_budget"]
+        words = f", {cut} of them ended by it" if cut else ""
+        say(
+            console,
+            f"The time budget is used: {len(trials)} trial{'s' if len(trials) != 1 else ''}{words}. More of it: "
+            f"{resume_command(opened.folder)} --time-budget {budget}",
+        )
+        return
+    warn(
+        console,
+        f"{done} of {asked} trials are done ({stop.why or 'interrupted'}). Go on with: {resume_command(opened.folder)}",
+    )
 
 
 def _score(best: BestTrial) -> str:

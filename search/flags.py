@@ -146,12 +146,7 @@ class SearchFlags:
     @property
     def time_budget_seconds(self) -> float:
         """`time_budget` in seconds; infinite where there is none."""
-        if self.time_budget is None:
-            return math.inf
-        seconds = seconds_of("time_budget", self.time_budget)
-        if not seconds:
-            raise UserError(f"--time-budget {self.time_budget!r}: it must be more than nothing, as in 15m")
-        return seconds
+        return budget_seconds(self.time_budget)
 
     def absolute(self) -> SearchFlags:
         """The same settings wherever they are read."""
@@ -334,6 +329,20 @@ class PlaceFlags(CacheFlags):
             return replace(self, cache_dir=self.cache_path)
         storage = self.runs_dir if self.remote is None else self.storage
         return replace(self, storage=storage, readme=self.readme_path, cache_dir=self.cache_path)
+
+
+def budget_seconds(text: str | None) -> float:
+    """Seconds of a --time-budget as it was typed; infinite for None.
+
+    Raises:
+        UserError: It is malformed, or nothing.
+    """
+    if text is None:
+        return math.inf
+    seconds = seconds_of("time_budget", text)
+    if not seconds:
+        raise UserError(f"--time-budget {text!r}: it must be more than nothing, as in 15m")
+    return seconds
 
 
 def seconds_of(name: str, value: str) -> float:

@@ -11,6 +11,7 @@ from results.records.front import FrontPoint, answering, front_of, ms_in_words, 
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.terminal import say, say_result
+from trainables.metric_names import in_words
 
 
 def say_front(run: SearchRun, trials: Sequence[TrialHistory], retrain: str, console: Console) -> None:
@@ -25,25 +26,26 @@ def say_front(run: SearchRun, trials: Sequence[TrialHistory], retrain: str, cons
     front, costs = front_of(run, trials), answering(run)
     if not front or costs is None:
         return
+    metric = in_words(run.task.metric)
     say_result(
         console,
-        f"Pareto front of validation macro-F1 and {second_objective(run)}, {len(front)} of {len(trials)} trials; one "
+        f"Pareto front of validation {metric} and {second_objective(run)}, {len(front)} of {len(trials)} trials; one "
         f"picture on {costs.where}:",
     )
-    console.print(front_table(front))
+    console.print(front_table(front, metric))
     say(console, f"To take a point: {retrain} --pick {front[0].trial_id}, or the best within a cost: --pick ms=10")
 
 
-def front_table(front: Sequence[FrontPoint]) -> Table:
+def front_table(front: Sequence[FrontPoint], metric: str) -> Table:
     """The points in rows."""
     table = Table("trial", "backbone", box=None)
-    for name in ("macro-F1", "ms (spread)", "parameters"):
+    for name in (metric, "ms (spread)", "parameters"):
         table.add_column(name, justify="right")
     for point in front:
         table.add_row(
             point.trial_id,
             named(point),
-            f"{point.val_macro_f1:.4f}",
+            f"{point.val_score:.4f}",
             ms_in_words(point).replace(" ms", ""),
             short_count(point.parameters),
         )

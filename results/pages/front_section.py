@@ -22,8 +22,10 @@ from results.records.front import (
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
-from results.statistics.bootstrap import Interval, group_counts, score_interval
+from results.statistics.bootstrap import Interval, score_interval
+from results.statistics.measure import Measure
 from trainables.errors import UserError
+from trainables.metric_names import in_words
 from trainables.strict_json import RecordError
 
 AXES = {"ms": "milliseconds of one picture", "parameters": "parameters"}
@@ -45,7 +47,8 @@ def front_section(run: SearchRun, trials: Sequence[TrialHistory], folder: RunFol
     return {
         "answering": {
             "words": _words(costs.where, limits, second, len(front), len(points), _chosen_among(folder)),
-            "figure": _figure(front, points, second) if front and second else "",
+            "metric": in_words(run.task.metric),
+            "figure": _figure(front, points, second, in_words(run.task.metric)) if front and second else "",
             "front": _rows(front, _intervals(front, trials, run, folder)),
             "networks": [
                 (
@@ -94,11 +97,12 @@ def _intervals(
     except (UserError, OSError):
         return {}
     labels, groups, classes = answers.labels.tolist(), answers.groups.tolist(), len(run.task.classes)
-    found = {}
+    found, measure = {}, Measure(run.task.metric)
     for each in answers.trials:
         if each.trial.best is not None:
             chosen = each.chosen[each.trial.best.epoch - 1].tolist()
-            found[each.trial.trial_id] = score_interval(group_counts(labels, chosen, groups, classes))
+            counts = measure.by_group(labels, chosen, groups, classes)
+            found[each.trial.trial_id] = score_interval(counts, measure.score)
     return found
 
 
@@ -108,12 +112,12 @@ def _rows(front: Sequence[FrontPoint], intervals: Mapping[str, Interval]) -> lis
     for point in front:
         interval = intervals.get(point.trial_id)
         ends = "" if interval is None else f"[{three(interval.low)}, {three(interval.high)}]"
-        score = f"{point.val_macro_f1:.4f}"
+        score = f"{point.val_score:.4f}"
         rows.append((point.trial_id, named(point), score, ends, ms_in_words(point), short_count(point.parameters)))
     return rows
 
 
-def _figure(front: Sequence[FrontPoint], points: Sequence[FrontPoint], second: str) -> str:
+def _figure(front: Sequence[FrontPoint], points: Sequence[FrontPoint], second: str, metric: str) -> str:
     """Score over cost: every trial a dot, the front a staircase of what is reached for at most so much."""
     import plotly.graph_objects as go
 
@@ -128,9 +132,9 @@ def _figure(front: Sequence[FrontPoint], points: Sequence[FrontPoint], second: s
         ]
         figure.add_scatter(
             x=[point.cost(second) for point in group],
-            y=[point.val_macro_f1 for point in group],
+            y=[point.val_score for point in group],
             customdata=[html.escape(text) for text in texts],
-            hovertemplate="%{customdata} parameters<br>macro-F1 %{y:.4f}<extra></extra>",
+            hovertemplate=f"%{{customdata}} parameters<br>{metric} %{{y:.4f}}<extra></extra>",
             **look,
         )
 
@@ -151,7 +155,7 @@ def _figure(front: Sequence[FrontPoint], points: Sequence[FrontPoint], second: s
         **({"error_x": _spread(front)} if second == "ms" else {}),
     )
     figure.update_xaxes(title=AXES[second], rangemode="tozero")
-    figure.update_yaxes(title="validation macro-F1")
+    figure.update_yaxes(title=f"validation {metric}")
     figure.update_layout(legend={"orientation": "h", "y": 1.12})
     return figure_html(figure, "front", height=420)
 

@@ -50,10 +50,11 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
 def _words(record: RetrainedModel) -> list[str]:
     test = record.test
     how = f"{record.folds} folds" if record.folds else f"{len(record.seeds)} seeds"
+    together = f", {record.networks} networks of as many seeds together" if record.networks > 1 else ""
     words = [
         f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {test['groups']:,} groups never seen, "
         f"{test['pictures']:,} pictures), accuracy {interval(test['accuracy'])}: {record.trial_id}, "
-        f"{record.config.backbone}, trained on train and val for {record.epochs} epochs.",
+        f"{record.config.backbone}, trained on train and val for {record.epochs} epochs{together}.",
         f"The default configuration has {interval(record.default_test)} on the same people, a difference of "
         f"{_signed(record.difference)}. Verdict: {record.verdict}.",
         f"Validation had said {three(record.val_macro_f1)} over {how}: it flattered by {three(record.gap)}.",

@@ -10,7 +10,7 @@ from datetime import datetime
 from results.pages.report_figures import COLOURS, NOT_ENDED, ReportFigure, figure_html, state_of
 from results.records.cost import duration
 from results.records.run_folder import Line, RunFolder
-from results.records.trials import PLACED, STARTED, TrialHistory
+from results.records.trials import PLACED, STARTED, TrialHistory, score_of
 from trainables.report import TrialStatus
 
 PAUSE_SECONDS = 60.0
@@ -161,7 +161,7 @@ def _words(span: Span, trial: TrialHistory | None) -> str:
     if trial is not None:
         lines.append(f"{trial.config.backbone}, {len(trial.reports)} epochs")
         if trial.best is not None:
-            lines.append(f"best macro-F1 {trial.best.val_macro_f1:.4f}")
+            lines.append(f"best score {score_of(trial.best):.4f}")
         lines.append(f"{trial.status}: {trial.reason}" if trial.status == TrialStatus.FAILED else str(trial.status))
     lines.append(f"{span.begin:%Y-%m-%d %H:%M:%S} to {span.end:%H:%M:%S}, {duration(_length(span))}")
     if span.node:

@@ -23,8 +23,8 @@ class FrontPoint:
     trial_id: str
     backbone: str
     formulation: str
-    val_macro_f1: float
-    """Of its best epoch: flattered, as every best."""
+    val_score: float
+    """By the metric of the search, of its best epoch: flattered, as every best."""
     parameters: int
     ms: float
     ms_low: float
@@ -78,7 +78,7 @@ def points_of(run: SearchRun, scored: Iterable[tuple[str, Mapping[str, Any], flo
                     trial_id=trial_id,
                     backbone=cost.backbone,
                     formulation=cost.formulation,
-                    val_macro_f1=score,
+                    val_score=score,
                     **values,
                 )
             )
@@ -91,7 +91,7 @@ def on_front(run: SearchRun, points: Sequence[FrontPoint]) -> list[FrontPoint]:
     if second is None:
         return []
     by_name = {point.trial_id: point for point in points}
-    names = undominated((name, point.val_macro_f1, point.cost(second)) for name, point in by_name.items())
+    names = undominated((name, point.val_score, point.cost(second)) for name, point in by_name.items())
     return [by_name[name] for name in names]
 
 

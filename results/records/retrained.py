@@ -93,6 +93,8 @@ class RetrainedModel:
     """Commit of the code, with +dirty if the tree had changes; None outside a repository."""
     hardware: str
     """The machine in words."""
+    networks: int = 1
+    """Networks of the model, one a seed from the first on, whose answers are averaged."""
     images_trained: int | None = None
     """Pictures that went through the networks to train them; None in records from before it was counted."""
     energy_joules: float | None = None

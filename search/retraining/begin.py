@@ -23,7 +23,7 @@ from search.own_parts import use_parts_of_run, with_source
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
 from search.retraining.pick import picked
-from search.retraining.stages import Retraining
+from search.retraining.plan import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
 from spaces import space_name
@@ -87,7 +87,9 @@ def begin_retraining(
     facts = facts_of(backbones, study)
     sizing = Sizing(study, facts, len(split.table), count)
     study = settle(trials_that_fit=sizing.trials_in(device_memory(study)), rooms=session.rooms(sizing.trials_on))
-    check_disk(replace(study, keep=2, trials=len(seeds) * len(listed)), facts.known.values(), count)
+    check_disk(
+        replace(study, keep=2 * config.final_seeds, trials=len(seeds) * len(listed)), facts.known.values(), count
+    )
     split.save(logs.split_csv)
     task = replace(
         task,
@@ -112,6 +114,8 @@ def begin_retraining(
         seeds=seeds,
         folds=config.folds,
         pick=pick,
+        final_seeds=config.final_seeds,
+        cores_open=study.cores_open,
     )
 
 

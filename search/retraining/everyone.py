@@ -17,7 +17,8 @@ from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
 from results.statistics.bootstrap import Interval
 from results.statistics.ranking import Ranked
-from search.retraining.stages import Retraining, final_job, train_jobs
+from search.retraining.finals import save_final, train_jobs
+from search.retraining.plan import Retraining, final_jobs
 from search.stop import StopRequest
 from search.terminal import say, say_result
 from trainables.data.rows import SIDES
@@ -41,16 +42,12 @@ def train_everyone(
     Returns:
         Whether it is there; if not, a word to the user says why.
     """
-    job = final_job(retraining, pick, SIDES, "everyone")
-    if train_jobs(retraining, [job], "all people, those of the test side too", stop, console) is None:
+    jobs = final_jobs(retraining, pick, SIDES, "everyone")
+    if not train_jobs(retraining, jobs, "all people, those of the test side too", stop, console):
         return False
-
-    from trainables.saved.final_model import save_trained
-
     target = retraining.folder / EVERYONE
     shutil.rmtree(target, ignore_errors=True)
-    checkpoint = RunFolder(retraining.folder).checkpoints / job.name
-    save_trained(checkpoint, job.config, replace(retraining.task, **job.task), target, _record(result, SIDES))
+    save_final(retraining, jobs, target, _record(result, SIDES))
     seen = retraining.split.table.assign(split="train")  # evaluate.py then says that it has seen them
     replace(retraining.split, table=seen).save(RunFolder(target).split_csv)
     score = Interval.from_json(result.test["macro_f1"])

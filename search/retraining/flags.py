@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from search.flags import at_least, help_default
+from search.flags import at_least, budget_seconds, help_default
 from trainables.errors import UserError
 
 
@@ -32,6 +32,11 @@ class RetrainFlags:
     """Seeds to train each of them with; none may be that of the search."""
     folds: Annotated[int | None, help_default("seeds on the search's split")] = None
     """Rank over so many folds of train and val people instead, for small sets."""
+    final_seeds: int = 1
+    """Seeds to train the final model with: of more than one, the networks answer together, with their mean."""
+    time_budget: Annotated[str | None, help_default("no limit")] = None
+    """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
+    out before it begins: seeds first, then the candidates that the search ranked last. What has begun is finished."""
     no_final: bool = False
     """Only rank; the test side is not touched and nothing is written into the README."""
     final_on: Literal["train-and-val", "all"] = "train-and-val"
@@ -45,7 +50,7 @@ class RetrainFlags:
     """Where the weights of the search are: auto, or a folder of <timm name>.safetensors."""
 
     def __post_init__(self) -> None:
-        for name, low in (("top_k", 1), ("seeds", 1), ("seed", 0)):
+        for name, low in (("top_k", 1), ("seeds", 1), ("final_seeds", 1), ("seed", 0)):
             at_least(name, getattr(self, name), low)
         if sum(value is not None for value in (self.space, self.record, self.run)) > 1:
             raise UserError("--space, --record and --run each name the search: give one of them")
@@ -57,7 +62,13 @@ class RetrainFlags:
             raise UserError("--trial names a trial of a run: say which by --run NAME")
         if self.pick is not None and self.trial is not None:
             raise UserError("--pick takes a point of the front, --trial any trial: give one of them")
+        self.time_budget_seconds  # noqa: B018 - raises for a malformed one
         if self.no_final and self.final_on == "all":
             raise UserError("--final-on all trains a final model, --no-final none: give one of them")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(f"--device is {self.device!r}: it must be auto, cpu or cuda (which: CUDA_VISIBLE_DEVICES)")
+
+    @property
+    def time_budget_seconds(self) -> float:
+        """`time_budget` in seconds; infinite where there is none."""
+        return budget_seconds(self.time_budget)

@@ -58,12 +58,12 @@ def _best_within(front: Sequence[FrontPoint], name: str, number: str, words: str
     within = [point for point in front if point.cost(name) <= most]
     if not within:
         raise UserError(f"--pick {words}: no point takes at most {cost_in_words(most, name)}; {_in_words(front)}")
-    return max(within, key=lambda point: point.val_macro_f1)
+    return max(within, key=lambda point: point.val_score)
 
 
 def _in_words(front: Sequence[FrontPoint]) -> str:
     points = "; ".join(
-        f"{point.trial_id} {point.backbone}, macro-F1 {point.val_macro_f1:.4f}, {ms_in_words(point)}, "
+        f"{point.trial_id} {point.backbone}, score {point.val_score:.4f}, {ms_in_words(point)}, "
         f"{short_count(point.parameters)} parameters"
         for point in front
     )

@@ -53,7 +53,7 @@ class Importances:
         self._known: dict[str, tuple[int, list[tuple[str, float]]]] = {}
 
     def of(self, view: RunView) -> list[tuple[str, float]]:
-        """Knobs and the shares of the differences in macro-F1 that they explain, the largest first.
+        """Knobs and the shares of the differences in score that they explain, the largest first.
 
         Empty where it cannot be told: few trials, no study, nothing that varies.
         """

@@ -23,7 +23,7 @@ def importance_options(shares: list[tuple[str, float]]) -> dict[str, Any]:
     label = {"show": True, "position": "right", "color": GREY}
     options = chart_options(
         yAxis={"type": "category", "inverse": True, "data": [name for name, _ in shares]},
-        xAxis={"name": "share of the differences in macro-F1", "minInterval": 0, "splitNumber": 3},
+        xAxis={"name": "share of the differences in score", "minInterval": 0, "splitNumber": 3},
         series=[{"type": "bar", "color": BEST, "data": data, "label": label}],
         legend={"show": False},
         grid={"left": 150, "right": 50, "top": 8, "bottom": 46},

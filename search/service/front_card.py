@@ -13,7 +13,7 @@ from search.service.run_view import RunView
 from trainables.report import TrialStatus
 
 FRONT, OTHER = "#2f6fd0", "#7f8c9b"
-COLUMNS = {"trial": "trial", "network": "network", "score": "macro-F1", "ms": "one picture", "size": "parameters"}
+COLUMNS = {"trial": "trial", "network": "network", "score": "score", "ms": "one picture", "size": "parameters"}
 
 
 class FrontCard:
@@ -51,7 +51,7 @@ class FrontCard:
             {
                 "trial": point.trial_id,
                 "network": named(point),
-                "score": f"{point.val_macro_f1:.4f}",
+                "score": f"{point.val_score:.4f}",
                 "ms": ms_in_words(point),
                 "size": short_count(point.parameters),
             }
@@ -65,7 +65,7 @@ def front_options(front: list[FrontPoint], points: list[FrontPoint], second: str
 
     def at(point: FrontPoint) -> dict[str, Any]:
         name = f"{point.trial_id} {named(point)}, {ms_in_words(point)}, {short_count(point.parameters)} parameters"
-        return {"value": [point.cost(second), round(point.val_macro_f1, 4)], "name": name}
+        return {"value": [point.cost(second), round(point.val_score, 4)], "name": name}
 
     stairs = {"type": "line", "step": "end", "symbolSize": 10, "lineStyle": {"width": 2}}
     return chart_options(

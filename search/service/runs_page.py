@@ -128,7 +128,7 @@ def _compared(first: RunView, second: RunView) -> None:
             for (name, one), (_, other) in zip(_facts(first.summary), _facts(second.summary), strict=True)
         ]
         ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN)
-    with sheet("Best validation macro-F1 over the epochs spent"):
+    with sheet("Best validation score over the epochs spent"):
         series = [
             {
                 "type": "line", "name": view.summary.name, "step": "end", "showSymbol": False,

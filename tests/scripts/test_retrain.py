@@ -96,12 +96,12 @@ def test_the_same_command_again_trains_the_same_network_and_counts_no_second_sco
 
 
 @pytest.mark.slow
-def test_a_record_alone_is_enough_and_folds_answer_everybody_once(
+def test_a_record_alone_is_enough_folds_answer_everybody_once_and_two_networks_together(
     retrained: tuple[Path, str], pictures: Path, tmp_path: Path
 ) -> None:
     folder, _ = retrained
     shutil.copytree(folder / "results", tmp_path / "results")
-    flags = ("--folds", "2", "--top-k", "1", "--data", str(pictures))
+    flags = ("--folds", "2", "--top-k", "1", "--data", str(pictures), "--final-seeds", "2", "--time-budget", "1h")
     run_command("scripts/retrain.py", "--space", "toy", *flags, folder=tmp_path)
     final = load_retrained(tmp_path / "results" / "retrained" / "toy.json")
     assert final.folds == 2
@@ -111,9 +111,14 @@ def test_a_record_alone_is_enough_and_folds_answer_everybody_once(
         answered = [row["path"] for row in csv.DictReader(file)]
     asked = [row.path for row in read_split(tmp_path / "runs/first/retrained/split.csv") if row.split != "test"]
     assert sorted(answered) == sorted(asked)
-    seeds = load_retrained(folder / "results" / "retrained" / "toy.json")
-    # Trained for as many epochs it is the network of the seeds, and the same model twice is one scoring.
-    assert final.times_scored == len({seeds.weights_sha256, final.weights_sha256})
+    assert final.times_scored == 2  # another model than that of the seeds
+    model = load_model(tmp_path / "runs" / "first" / "retrained", "cpu")
+    assert final.networks == len(model.description.members) == 2
+    assert [member.trial_id[-1] for member in model.description.members] == ["4", "5"]
+    with (tmp_path / "runs" / "first" / "retrained" / "test_predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    score = f1_score([row["label"] for row in rows], [row["answer"] for row in rows], average="macro", zero_division=0)
+    assert final.test["macro_f1"]["value"] == pytest.approx(score)
 
 
 def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> str:

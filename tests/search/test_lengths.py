@@ -59,7 +59,7 @@ def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) ->
 
 def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:
     asked = study(tmp_path)
-    budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 120.0}
+    budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 80.0}
     found = suit_lengths(asked, train_pictures=64, **budget)
     assert (asked.concurrency, asked.cpus_per_trial) == (2, 1)
     assert (found.concurrency, found.cpus_per_trial) == (1, 2)

@@ -50,7 +50,7 @@ def test_a_point_is_named_by_its_trial_or_by_its_cost(words: str, trial: str, tm
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("00002", "no such point; the front is 00001 net1, macro-F1 0.6000, 2 ms"),
+        ("00002", "no such point; the front is 00001 net1, score 0.6000, 2 ms"),
         ("ms=1", "no point takes at most 1 ms; the front is 00001"),
         ("ms=fast", "number of milliseconds"),
         ("parameters=5X", "as in 5M"),

@@ -1,0 +1,156 @@
+"""How long the trainings of a re-training take, by what the search's epochs took, and how many fit into a budget."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+
+from results.records.cost import duration
+from results.records.trials import TrialHistory
+from results.statistics.ranking import Candidate
+from search.machine.forecast import END_SECONDS, EVALUATION_SPEED, KNOWN_SPREAD, START_SECONDS, Forecast
+from search.machine.provenance import provenance
+from search.retraining.plan import Retraining
+from search.terminal import say
+from trainables.errors import UserError
+
+ROUND_SECONDS = 6.0
+"""From the end of one round of trainings to the first step of the next: workers that end and begin."""
+
+
+@dataclass
+class Durations:
+    """Seconds that a re-training takes when nothing else runs on the machine.
+
+    A training's time is counted as its share of the whole machine, whatever runs beside it: a search and its
+    re-training both fill all cores or GPUs.
+    """
+
+    retraining: Retraining
+    ends: float = math.inf
+    """When the time budget is over, by `time.monotonic`; infinite without one."""
+    everyone: bool = False
+    """Whether a model of all people is trained too."""
+    ranks_only: bool = False
+    """Whether there are no final trainings."""
+    pace: float = 1.0
+    """Seconds that trainings took, per second of what the search's epochs had told."""
+
+    @property
+    def have_end(self) -> bool:
+        """Whether there is a time budget."""
+        return math.isfinite(self.ends)
+
+    @property
+    def are_known(self) -> bool:
+        """Whether the search ran on a machine like this one."""
+        run = self.retraining.source.run
+        return run is not None and run.hardware == provenance()["hardware"]
+
+    def epoch_seconds(self, candidate: Candidate) -> float:
+        """Seconds of an epoch of a candidate in the search; of its backbone, or of all, where it was not trained."""
+        trials = [trial for trial in self.retraining.source.trials if trial.reports]
+        for alike in (
+            [trial for trial in trials if trial.config == candidate.config],
+            [trial for trial in trials if trial.config.backbone == candidate.config.backbone],
+            trials,
+        ):
+            if alike:
+                return statistics.fmean(report.seconds for trial in alike for report in trial.reports)
+        return 0.0
+
+    def round_seconds(self, candidates: Sequence[Candidate]) -> float:
+        """Of one training of each candidate."""
+        return ROUND_SECONDS + self.retraining.task.epochs * sum(map(self._machine_seconds, candidates)) * self.pace
+
+    def final_seconds(self, candidates: Sequence[Candidate]) -> float:
+        """Of the final trainings of the pick and the default, for all epochs: which are best is not known before."""
+        if self.ranks_only:
+            return END_SECONDS
+        sides = self.retraining.split.table["split"].value_counts()
+        train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
+        size = (train + val) * 2 + (train + val + test) * self.everyone
+        mean = statistics.fmean(map(self._machine_seconds, candidates)) * self.pace
+        epoch = mean / (train + val / EVALUATION_SPEED)  # of a picture
+        rounds = (1 + self.everyone) * ROUND_SECONDS
+        return END_SECONDS + rounds + epoch * size * self.retraining.task.epochs * self.retraining.final_seeds
+
+    def total_seconds(self, candidates: Sequence[Candidate], num_rounds: int) -> float:
+        """Of everything that is left to do."""
+        return START_SECONDS + num_rounds * self.round_seconds(candidates) + self.final_seconds(candidates)
+
+    def have_time_for_round(self, done: Iterable[TrialHistory]) -> bool:
+        """Whether another round, and the final trainings after it, would end in the time budget.
+
+        Args:
+            done: The trainings so far, whose pace is taken for that of the rest.
+        """
+        candidates, study = self.retraining.candidates, self.retraining.study
+        beside = min(study.concurrency, len(candidates))
+        by_config = {candidate.config: candidate for candidate in candidates}
+        took = told = 0.0
+        for trial in done:
+            took += sum(report.seconds for report in trial.reports) / beside
+            told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
+        self.pace = took / told if told else self.pace
+        return time.monotonic() + self.round_seconds(candidates) + self.final_seconds(candidates) <= self.ends
+
+    def _machine_seconds(self, candidate: Candidate) -> float:
+        """Of an epoch, as if it had the machine for itself."""
+        run = self.retraining.source.run
+        beside = run.options.get("concurrency") if run is not None else None
+        return self.epoch_seconds(candidate) / (
+            beside if isinstance(beside, int) else self.retraining.study.concurrency
+        )
+
+
+def fit_into_time(durations: Durations, console: Console) -> Retraining:
+    """Says how long a re-training takes, and leaves out what a time budget has no room for.
+
+    Seeds are left out first, down to two, then the candidates that the search ranked last, then the second seed.
+
+    Raises:
+        UserError: Not even the pick and the default would fit.
+    """
+    retraining = durations.retraining
+    if not durations.are_known or not durations.epoch_seconds(retraining.control):
+        return retraining
+    left = durations.ends - time.monotonic()
+    shapes = list(_smaller(retraining))
+    for listed, num_rounds in shapes:
+        seconds = durations.total_seconds(listed, num_rounds)
+        if seconds <= left:
+            break
+    else:
+        if seconds / KNOWN_SPREAD > left:
+            raise UserError(
+                f"{' and '.join(candidate.name for candidate in listed)} alone take about {duration(seconds)} to train "
+                f"again, the time budget ends in {duration(max(left, 0))}: give a longer --time-budget"
+            )
+    forecast = Forecast(seconds, seconds / KNOWN_SPREAD, seconds * KNOWN_SPREAD)
+    say(console, f"Forecast: {forecast}")
+    if (listed, num_rounds) != shapes[0]:
+        out = [candidate.name for candidate in retraining.candidates if candidate not in listed]
+        words = f"{num_rounds} of {shapes[0][1]} seeds" if num_rounds < shapes[0][1] else ""
+        without = f"without {', '.join(out)}" if out else ""
+        say(console, f"The time budget has room for less: {', '.join(filter(None, (words, without)))}")
+    seeds = retraining.seeds if retraining.folds is not None else retraining.seeds[:num_rounds]
+    return replace(retraining, candidates=listed, seeds=seeds)
+
+
+def _smaller(retraining: Retraining) -> Iterable[tuple[list[Candidate], int]]:
+    """What may be ranked, with rounds of it, from all that was asked for to the least."""
+    listed, most = list(retraining.candidates), len(retraining.seeds)
+    fixed = retraining.folds is not None
+    fewest = most if fixed else min(2, most)
+    yield from ((list(listed), number) for number in range(most, fewest - 1, -1))
+    while others := [one for one in listed[1:] if one != retraining.control and one.name != retraining.pick]:
+        listed.remove(others[-1])
+        yield list(listed), fewest
+    if fewest > 1 and not fixed:
+        yield list(listed), 1

@@ -1,0 +1,68 @@
+"""The end of a re-training: record, table, report, and what came out of it in words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+
+from results.export import export_retrained
+from results.pages.report import write_report
+from results.records.experiments import note_retrained
+from results.records.retrained import RetrainedModel
+from results.records.run_folder import RunFolder
+from results.statistics.bootstrap import Interval
+from search.retraining.plan import Retraining
+from search.terminal import say, say_if_it_fails, say_result, warn
+from trainables.metric_names import in_words
+
+
+def export(retraining: Retraining, result: RetrainedModel, console: Console) -> str:
+    """Writes record, table, the line among the experiments and the run's report; says what became of the record."""
+    study, source = retraining.study, retraining.source
+    said = export_retrained(result, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+    score, experiments = result.test["macro_f1"], study.records_dir.parent / "experiments.csv"
+    ends = (score["value"], score["low"], score["high"])
+    with say_if_it_fails(console, f"{experiments} could not be written"):
+        note_retrained(experiments, source.name, source.started, result.trial_id, *ends)
+    if source.run is not None:
+        with say_if_it_fails(console, f"the report of {source.run_dir} could not be written"):
+            write_report(source.run_dir)
+    return said
+
+
+def summarize(retraining: Retraining, result: RetrainedModel, said: str, console: Console) -> None:
+    """Says what came out of it, and where it is."""
+    score = Interval.from_json(result.test["macro_f1"])
+    other = ""
+    if "score" in result.test:
+        other = f", {in_words(result.task.metric)} {Interval.from_json(result.test['score'])},"
+    together = f", {result.networks} networks together" if result.networks > 1 else ""
+    alone = result.test["groups"] == result.test["pictures"]
+    whose = "" if alone else f" of {result.test['groups']} groups"
+    say_result(
+        console,
+        f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val{together}. "
+        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen",
+    )
+    search = result.ranking[0]["search"]
+    before = "" if search is None else f"; the search had said {search:.3f}"
+    say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{before}")
+    say_result(console, f"Against the default configuration: {result.verdict}")
+    if result.test["missing"]:
+        warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
+    if alone:
+        warn(console, "every picture is its own group: the interval takes them for different people")
+    if result.times_scored > 1:
+        warn(
+            console,
+            f"{result.times_scored} models have been scored on this test side by now: the more, the less it is a "
+            "test. Who chooses between them by it needs new people for an honest score",
+        )
+    say(console, f"{said}\nTable: {retraining.study.readme_path}\nModel: {retraining.folder}")
+
+
+def clear(folder: Path) -> None:
+    """Deletes what only the trainings needed."""
+    shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)
