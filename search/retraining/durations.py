@@ -19,8 +19,8 @@ from search.retraining.plan import Retraining
 from search.terminal import say
 from trainables.errors import UserError
 
-ROUND_SECONDS = 6.0
-"""From the end of one round of trainings to the first step of the next: workers that end and begin."""
+ROUND_SECONDS = 15.0
+"""From the end of one round of trainings to the first step of the next: what it left is saved, workers end and begin."""
 
 
 @dataclass

@@ -97,7 +97,7 @@ def test_without_a_budget_nothing_is_left_out_and_the_time_is_said() -> None:
     retraining, said = fitted(float("inf"))
     assert len(retraining.candidates) == 4
     assert retraining.seeds == [1, 2, 3]
-    assert said.startswith("Forecast: about 6 min (4 to 8)"), said
+    assert said.startswith("Forecast: about 6 min (4 to 9)"), said
 
 
 @pytest.mark.parametrize(
