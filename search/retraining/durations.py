@@ -20,7 +20,7 @@ from search.terminal import say
 from trainables.errors import UserError
 
 ROUND_SECONDS = 15.0
-"""From the end of one round of trainings to the first step of the next: what it left is saved, workers end and begin."""
+"""From the end of one round of trainings to the first step of the next: models are saved, workers end and begin."""
 
 
 @dataclass

@@ -58,7 +58,7 @@ class RunButtons:
 
     async def _submit(self, what: str, command: list[str], *, trains: bool = True) -> None:
         async def submit() -> str:
-            job = await to_thread(lambda: self._service.queue.submit(what, command, run=self._name, trains=trains))
+            job = await to_thread(lambda: self._service.submit(what, command, self._name, trains=trains))
             waits = self._service.queue.waits_for
             return f"{what}: waits for {waits}" if job.state == "waiting" and waits else f"{what}: {job.state}"
 

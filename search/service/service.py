@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from search.service.commands import Places
 from search.service.findings import Importances, validation_side
 from search.service.interrupt import interrupt
 from search.service.job_queue import JobQueue
-from search.service.jobs import Jobs, shown_command
+from search.service.jobs import Job, Jobs, JobState, shown_command
 from search.service.ray_jobs import RayJobs, shown_as_job
 from search.service.run_view import Watcher
 from trainables.errors import UserError
 
 FOLDER = ".service"
 """Of the list of commands, in the folder of the runs."""
+LEAVING_SECONDS = 20.0
+"""How long a command that is done with its run may take to leave: it takes two or three."""
+LOOK_SECONDS = 0.2
 
 
 class Service:
@@ -87,6 +91,23 @@ class Service:
         elif times and self.cluster is not None:
             self.cluster.interrupt(run_dir, times)
         return f"{name} ends at once" if at_once else f"{name} was asked to stop: running trials end with their epoch"
+
+    def submit(self, what: str, command: Sequence[str], name: str, *, trains: bool = True) -> Job:
+        """Has a command of a run started, once what was at the run before has left: it lets go of it seconds earlier.
+
+        Raises:
+            UserError: As `Jobs.submit`.
+        """
+        given_up = time.monotonic() + LEAVING_SECONDS
+        while self._is_leaving(name) and time.monotonic() < given_up:
+            time.sleep(LOOK_SECONDS)
+            self.queue.tick()
+        return self.queue.submit(what, command, run=name, trains=trains)
+
+    def _is_leaving(self, name: str) -> bool:
+        """Whether a command of a run still runs, but is no longer at it."""
+        runs = any(job.run == name and job.state == JobState.RUNNING for job in self.queue.jobs())
+        return runs and who_is_at_run(RunFolder(self.places.run_dir(name))) is None
 
     def picture(self, name: str, place: int) -> Path:
         """A picture of a run's validation side, by its place there.

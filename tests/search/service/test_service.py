@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from results.records.presence import who_is_at_run
+from results.records.run_folder import RunFolder
 from search.service.commands import Places
 from search.service.interrupt import main
 from search.service.service import Service
@@ -39,6 +41,13 @@ def holder(service: Service) -> subprocess.Popen[str]:
     return process
 
 
+def all_end(service: Service) -> None:
+    """Waits until no command runs."""
+    while any(job.is_open for job in service.queue.jobs()):
+        service.queue.tick()
+        time.sleep(0.1)
+
+
 def test_stop_and_resume_at_once_lose_nothing(service: Service, holder: subprocess.Popen[str]) -> None:
     said: list[str] = []
     presses = [
@@ -63,6 +72,26 @@ def test_stop_and_resume_at_once_lose_nothing(service: Service, holder: subproce
     assert service.queue.jobs()[0].state == "done"
     with pytest.raises(UserError, match="not running any more"):
         service.stop("a")
+
+
+def test_a_command_follows_the_very_same_that_is_just_leaving(service: Service, tmp_path: Path) -> None:
+    leaving = [sys.executable, "-c", "import time; time.sleep(2)"]  # runs, and is at no run any more
+    first = service.submit("resume a", leaving, "a")
+    second = service.submit("resume a", leaving, "a")
+    assert second.job_id != first.job_id
+    assert [job.state for job in service.queue.jobs() if job.job_id == first.job_id] == ["done"]
+    all_end(service)
+
+
+def test_a_command_that_is_at_its_run_is_not_started_twice(service: Service) -> None:
+    holding = [sys.executable, "-c", HOLDING, str(service.places.storage / "a"), "0"]
+    job = service.submit("resume a", holding, "a")
+    while who_is_at_run(RunFolder(service.places.storage / "a")) is None:
+        time.sleep(0.1)
+    with pytest.raises(UserError, match="resume a is running already"):
+        service.submit("resume a", holding, "a")
+    service.queue.cancel(job.job_id)
+    all_end(service)
 
 
 def test_ctrl_c_is_sent_to_who_is_at_a_run_and_to_nobody_else(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from tests.served_page import CHROMIUM, NEEDS_CHROMIUM, start
 pytest.importorskip("nicegui", reason="the page needs the extra ui")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600), NEEDS_CHROMIUM]
+
+Serve = Callable[..., tuple[subprocess.Popen[str], str]]
+PATIENCE_MS = 240_000
+"""How long one step may take."""
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +38,7 @@ def page() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
-        page.set_default_timeout(600_000)
+        page.set_default_timeout(PATIENCE_MS)
         yield page
 
 
@@ -44,15 +49,31 @@ def cluster() -> Iterator[str]:
         yield address
 
 
-def tell(page: Any, tmp_path: Path, *flags: str) -> None:
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Begins to serve a folder of runs; what still serves in the end is killed."""
+    processes = []
+
+    def begin(storage: Path, *flags: str) -> tuple[subprocess.Popen[str], str]:
+        process, address = start(storage, *flags)
+        processes.append(process)
+        return process, address
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=20)
+
+
+def tell(page: Any, serve: Serve, tmp_path: Path, *flags: str) -> None:
     """Goes through all that the page is for."""
     storage = tmp_path / "runs"
     storage.mkdir()
-    process, address = start(storage, *flags)
+    process, address = serve(storage, *flags)
     page.goto(address + "new")
-    for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "8")):
+    for label, value in (("Name of the run", "story"), ("Trials", "3"), ("Epochs of a trial", "10")):
         page.get_by_label(label, exact=True).fill(value)
-    page.get_by_label("Image size in pixels").fill("32")
+    page.get_by_label("Image size in pixels").fill("128")  # an epoch takes seconds: there is something to watch
     page.get_by_label("Space").click()
     page.get_by_role("option", name="toy").click()
     page.get_by_role("button", name="Check").click()
@@ -64,8 +85,8 @@ def tell(page: Any, tmp_path: Path, *flags: str) -> None:
     page.goto(address + "run/story")
     page.get_by_text("batch ").first.wait_for()
     process.kill()  # the page, and not the search
-    process.communicate(timeout=20)
-    process, address = start(storage, *flags)
+    process.wait(timeout=20)
+    process, address = serve(storage, *flags)
     page.goto(address + "commands")
     page.get_by_text("search toy").first.wait_for()
     page.goto(address + "run/story")
@@ -79,7 +100,7 @@ def tell(page: Any, tmp_path: Path, *flags: str) -> None:
     page.get_by_text("finished").first.wait_for()
     extend(page)
     page.get_by_role("button", name="Re-train the best").click()
-    page.get_by_text("on people never seen").first.wait_for()
+    page.get_by_text("on people never seen").first.wait_for(timeout=3 * PATIENCE_MS)
     picture = next((tmp_path / "cache").rglob("*.jpg"))
     page.locator("input[type=file]").set_input_files(str(picture))
     page.get_by_text(re.compile(r"^\d+\.\d% \S")).first.wait_for()
@@ -93,7 +114,7 @@ def tell(page: Any, tmp_path: Path, *flags: str) -> None:
     page.get_by_text("0 runs in").wait_for()
     assert not (storage / "story").exists()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.wait(timeout=20)
 
 
 def extend(page: Any) -> None:
@@ -104,12 +125,12 @@ def extend(page: Any) -> None:
     page.get_by_text("finished").first.wait_for()
 
 
-def test_on_this_machine(page: Any, tmp_path: Path) -> None:
-    tell(page, tmp_path)
+def test_on_this_machine(page: Any, serve: Serve, tmp_path: Path) -> None:
+    tell(page, serve, tmp_path)
 
 
-def test_on_a_cluster_through_ray_jobs(page: Any, cluster: str, tmp_path: Path) -> None:
-    tell(page, tmp_path, "--address", cluster)
+def test_on_a_cluster_through_ray_jobs(page: Any, serve: Serve, cluster: str, tmp_path: Path) -> None:
+    tell(page, serve, tmp_path, "--address", cluster)
     from ray.job_submission import JobSubmissionClient
 
     jobs = JobSubmissionClient(cluster).list_jobs()
