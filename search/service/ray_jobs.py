@@ -56,6 +56,8 @@ class RayJobs:
         self._storage = str(storage)
         self._lock = threading.RLock()
         self._jobs: list[Job] = []
+        self._submitted: dict[str, Job] = {}
+        """Commands that Ray has taken and not listed yet: a list may have been asked for before they came."""
         self.waits_for: str | None = None
         self.problem = ""
         self.address = address
@@ -94,10 +96,11 @@ class RayJobs:
                     metadata=told,
                 )
             )
+            job = Job(job_id=job_id, what=what, run=run, command=list(command), trains=trains, asked=_moment(None))
+            self._submitted[job_id] = job
+            self._jobs = [job, *self._jobs]
             self.tick()
-            return self.job(job_id) or Job(
-                job_id=job_id, what=what, run=run, command=list(command), trains=trains, asked=_moment(None)
-            )
+            return self.job(job_id) or job
 
     def cancel(self, job_id: str) -> None:
         """Has Ray stop a command, as one Ctrl-C would.
@@ -138,6 +141,9 @@ class RayJobs:
             self.problem = _silence(self.address, error)
             return
         with self._lock:
+            listed = {job.job_id for job in found}
+            self._submitted = {name: job for name, job in self._submitted.items() if name not in listed}
+            found += self._submitted.values()
             self._jobs = sorted(found, key=lambda job: (job.asked, job.job_id), reverse=True)
             self.problem = ""
             waiting = any(job.state == JobState.WAITING for job in found)

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,46 @@ def test_ray_starts_lists_follows_and_stops_commands(tmp_path: Path) -> None:
     assert len(jobs.jobs()) == 2
     with pytest.raises(UserError, match="does not take commands"):
         jobs.submit("resume b", [sys.executable, "-c", ""])
+
+
+class SlowServer:
+    """A job server whose list is of before the last command came."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+        self.listed: list[Any] = []
+
+    def submit_job(self, *, submission_id: str, metadata: dict[str, str], **_: Any) -> None:
+        self.submitted.append(
+            SimpleNamespace(
+                submission_id=submission_id,
+                metadata=metadata,
+                status=SimpleNamespace(value="SUCCEEDED"),
+                driver_exit_code=0,
+                driver_info=None,
+                start_time=1000,
+            )
+        )
+
+    def list_jobs(self) -> list[Any]:
+        return self.listed
+
+
+def test_a_command_that_is_not_listed_yet_is_not_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = SlowServer()
+    monkeypatch.setattr("search.service.ray_jobs._client", lambda address: server)
+    jobs = RayJobs("http://head:8265", tmp_path)
+    job = jobs.submit("check a search", ["true"])
+    for _ in range(2):
+        jobs.tick()
+        found = jobs.job(job.job_id)
+        assert found is not None and found.is_open  # whoever waits for its end goes on waiting
+    server.listed = server.submitted
+    jobs.tick()
+    assert [each.state for each in jobs.jobs()] == ["done"]
+    server.listed = []
+    jobs.tick()
+    assert not jobs.jobs()  # Ray has forgotten it, and so does the page
 
 
 def test_an_address_without_a_job_server_is_one_message(tmp_path: Path) -> None:
