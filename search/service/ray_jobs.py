@@ -54,7 +54,9 @@ class RayJobs:
             UserError: No job server answers there.
         """
         self._storage = str(storage)
-        self._lock = threading.RLock()
+        self._one_submits, self._one_lists = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
+        """Of the lists alone: held while Ray is asked something, it would stop the pages that only read them."""
         self._jobs: list[Job] = []
         self._submitted: dict[str, Job] = {}
         """Commands that Ray has taken and not listed yet: a list may have been asked for before they came."""
@@ -81,9 +83,9 @@ class RayJobs:
         Raises:
             UserError: The very same runs already, or another that is about the same run; or Ray does not take it.
         """
-        with self._lock:
+        with self._one_submits:
             self.tick()
-            for other in self._jobs:
+            for other in self.jobs():
                 if other.is_open and (other.command == list(command) or (run and other.run == run)):
                     raise UserError(f"{other.what} is {other.state} already: wait for it, or stop it")
             job_id = f"macrotune-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -97,8 +99,9 @@ class RayJobs:
                 )
             )
             job = Job(job_id=job_id, what=what, run=run, command=list(command), trains=trains, asked=_moment(None))
-            self._submitted[job_id] = job
-            self._jobs = [job, *self._jobs]
+            with self._lock:
+                self._submitted[job_id] = job
+                self._jobs = [job, *self._jobs]
             self.tick()
             return self.job(job_id) or job
 
@@ -135,11 +138,15 @@ class RayJobs:
 
     def tick(self) -> None:
         """Lists what Ray has; that it does not answer is a problem to be told, and no end."""
-        try:
-            found = [job for details in self._client.list_jobs() if (job := self._job(details)) is not None]
-        except Exception as error:  # whatever requests, Ray's client and a proxy between may raise
-            self.problem = _silence(self.address, error)
-            return
+        with self._one_lists:  # of two lists the later one counts
+            try:
+                found = [job for details in self._client.list_jobs() if (job := self._job(details)) is not None]
+            except Exception as error:  # whatever requests, Ray's client and a proxy between may raise
+                self.problem = _silence(self.address, error)
+                return
+            self._take(found)
+
+    def _take(self, found: list[Job]) -> None:
         with self._lock:
             listed = {job.job_id for job in found}
             self._submitted = {name: job for name, job in self._submitted.items() if name not in listed}
