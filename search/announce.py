@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -66,7 +65,7 @@ def describe(opened: OpenRun, console: Console) -> None:
     say(console, f"Starts from {run.history}")
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trial{'s' * (len(opened.earlier) > 1)} of before")
-    if fills_its_budget(study):
+    if study.fills_its_budget:
         say(console, f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}")
         return
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
@@ -99,15 +98,10 @@ def at_a_time(study: SettledStudy) -> str:
     return f"At a time: {trials} trial{'s' * (trials > 1)} with {' and '.join(parts)}{' each' * (trials > 1)}"
 
 
-def fills_its_budget(study: SettledStudy) -> bool:
-    """Whether there are more trials than the time budget has room for, so that it is what ends the search."""
-    return study.trials_open and math.isfinite(study.time_budget_seconds)
-
-
 def how_many(num_trials: int, study: SettledStudy) -> str:
     """The number of trials in words."""
     trials = f"{num_trials} trial{'s' * (num_trials > 1)}"
-    return f"as many trials as fit into the time, at most {num_trials}," if fills_its_budget(study) else trials
+    return "as many trials as fit into the time," if study.fills_its_budget else trials
 
 
 def say_forecast(forecast: Forecast | None, time_budget_seconds: float, console: Console) -> None:

@@ -111,7 +111,7 @@ def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], stop: Sto
     done, asked = sum(trial.status.is_over for trial in trials), opened.run.trials_asked
     if done == asked:
         return
-    if opened.study.trials_open and stop.why == TIME_BUDGET:  # which was there to be filled
+    if opened.study.fills_its_budget and stop.why == TIME_BUDGET:
         cut, budget = len(trials) - done, opened.study.options["time_budget"]
         words = f", {cut} of them ended by it" if cut else ""
         say(

@@ -24,6 +24,8 @@ between one long training and many short ones (docs/recipe.md)."""
 EPOCHS_BESIDE = 8
 """Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, one network that has
 seen more is better than two that have seen less, though two side by side make 1.4 times its epochs (docs/recipe.md)."""
+MORE_THAN_FIT = 3
+"""Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3
 """Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
 say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
@@ -46,8 +48,9 @@ def suit_lengths(
 
     The default configuration comes first and is never stopped early, so its length decides what a search promises: not
     to be worse than that configuration, trained alone for the same time. In a time budget the length is the one at
-    which several networks together are worth most, and there are as many trials as would fit if all were stopped at
-    the first look. A budget that is too short for several at a time gives all cores to one after another.
+    which several networks together are worth most, and there are more trials than fit even if all were stopped at the
+    first look, so that the time is what ends it. A budget that is too short for several at a time gives all cores to
+    one after another.
 
     Args:
         study: Settled, but for that.
@@ -70,7 +73,7 @@ def suit_lengths(
     found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
     if not study.trials_open:
         return found
-    fitting = max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
+    fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
     trials = min(fitting, most_trials or fitting)
     return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})
 

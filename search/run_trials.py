@@ -105,6 +105,7 @@ def run_trials(
         mean_epochs=work.mean_epochs,
         checkpoint_dir=Path(work.task.checkpoint_dir),
         metric=work.task.metric,
+        fills_its_budget=work.study.fills_its_budget,
     )
     watchdog = Watchdog(partial(warn, console), stop, LocalWorkers() if work.study.one_machine else None, patience)
     callbacks: list[Callback] = [monitor, progress, LostTrials(searcher, limited), watchdog]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -247,6 +248,11 @@ class SettledStudy:
     """Where else to tell of each epoch."""
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
+
+    @property
+    def fills_its_budget(self) -> bool:
+        """Whether there are more trials than the time budget has room for, so that it is what ends the search."""
+        return self.trials_open and math.isfinite(self.time_budget_seconds)
 
     @property
     def one_machine(self) -> bool:

@@ -86,7 +86,9 @@ class LiveTable:
         self._drawn_for: tuple[Any, ...] = ()
         self._drawn = Segments([])
 
-    def draw(self, rows: Mapping[str, Row], num_trials: int, summary: str, best: str) -> RenderableType:
+    def draw(
+        self, rows: Mapping[str, Row], num_trials: int, summary: str, best: str, time_share: float | None = None
+    ) -> RenderableType:
         """The table as it stands now.
 
         Args:
@@ -94,6 +96,7 @@ class LiveTable:
             num_trials: Trials that there shall be in the end.
             summary: How many are in which state, and the time gone and left.
             best: The best so far, in words.
+            time_share: How much of the time budget is gone, where that is what ends the search.
         """
         running = [(trial_id, row) for trial_id, row in rows.items() if row.state == TrialStatus.RUNNING]
         pulses = {trial_id: read_pulse(self._checkpoint_dir, trial_id) for trial_id, _ in running}
@@ -101,8 +104,12 @@ class LiveTable:
         head = Table.grid(padding=(0, 1))
         width = max(10, min(40, self._console.width - 50))
         over = sum(row.state.is_over for row in rows.values())
-        bar = ProgressBar(total=max(1, num_trials), completed=done, width=width)
-        head.add_row(Text("in all", style="bold"), bar, f"{over}/{num_trials} trials")
+        if time_share is None:
+            bar = ProgressBar(total=max(1, num_trials), completed=done, width=width)
+            head.add_row(Text("in all", style="bold"), bar, f"{over}/{num_trials} trials")
+        else:
+            bar = ProgressBar(total=1, completed=time_share, width=width)
+            head.add_row(Text("time", style="bold"), bar, f"{time_share:.0%}")
         parts: list[RenderableType] = [head, Text(summary)]
         parts.append(Text(f"★ {best}" if best else "no score yet", style="bold" if best else "dim"))
         parts.append(self._running(running, pulses) if running else self._waiting(bool(rows)))

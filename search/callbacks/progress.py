@@ -43,6 +43,7 @@ class Progress(Callback):
         mean_epochs: float | None = None,
         checkpoint_dir: Path | None = None,
         metric: str = "macro_f1",
+        fills_its_budget: bool = False,
     ) -> None:
         """Shows nothing until `begin`; trials of earlier starts stand in the table from then on.
 
@@ -57,7 +58,9 @@ class Progress(Callback):
             mean_epochs: Epochs that a trial is expected to train in the mean; by default `max_epochs`.
             checkpoint_dir: Where running trials tell how far within an epoch they are.
             metric: What is maximized, as in `TaskConfig`.
+            fills_its_budget: Whether there are more trials than the time budget has room for.
         """
+        self._fills_its_budget = fills_its_budget
         self._console = console
         self._metric = in_words(metric)
         self._handed_out_again = handed_out_again
@@ -147,6 +150,8 @@ class Progress(Callback):
         states = [row.state for row in self._rows.values()]
         counts = ", ".join(f"{states.count(state)} {state}" for state in COUNTED)
         gone = time.monotonic() - self._started
+        if self._fills_its_budget:
+            return f"{counts} | {clock(gone)} gone, {clock(self._stop.seconds_left)} to go"
         return f"{counts} of {self._num_trials} | {clock(gone)} gone, {self._eta()}"
 
     def _best(self) -> str:
@@ -196,7 +201,10 @@ class Progress(Callback):
             say(self._console, f"{line} | {self.summary()}")
 
     def _draw(self) -> RenderableType:
-        return self._table.draw(self._rows, self._num_trials, self._counts_and_time(), self._best())
+        share, gone = None, time.monotonic() - self._started
+        if self._fills_its_budget:
+            share = gone / (gone + self._stop.seconds_left)
+        return self._table.draw(self._rows, self._num_trials, self._counts_and_time(), self._best(), share)
 
 
 def _row(trial: TrialHistory, epochs: int) -> Row:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.announce import at_a_time, fills_its_budget, how_many, say_forecast
+from search.announce import at_a_time, how_many, say_forecast
 from search.machine.forecast import Forecast
 from search.study import AskedStudy
 
@@ -48,9 +48,9 @@ def test_a_forecast_minds_the_time_budget(budget: float, words: str) -> None:
 def test_a_search_that_fills_its_time_says_so(tmp_path: Path) -> None:
     asked = AskedStudy.of(storage=tmp_path / "runs", readme=tmp_path / "README.md", time_budget="15m")
     open_study = asked.settle(num_cpus=2, num_gpus=0)
-    assert fills_its_budget(open_study)
-    assert how_many(40, open_study) == "as many trials as fit into the time, at most 40,"
+    assert open_study.fills_its_budget
+    assert how_many(40, open_study) == "as many trials as fit into the time,"
     said = asked.replace(trials=4).settle(num_cpus=2, num_gpus=0)
-    assert not fills_its_budget(said)
+    assert not said.fills_its_budget
     assert how_many(4, said) == "4 trials"
-    assert not fills_its_budget(asked.replace(time_budget=None).settle(num_cpus=2, num_gpus=0))
+    assert not asked.replace(time_budget=None).settle(num_cpus=2, num_gpus=0).fills_its_budget

@@ -55,6 +55,7 @@ def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) ->
     )
     assert (found.concurrency, found.epochs) == (2, 20)  # two that see a picture 20 times, of room for 40 epochs
     assert found.grace_period == 7
+    assert found.trials > 2 * 40 / found.grace_period  # twice too slow an estimate would leave no time unused
 
 
 def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:

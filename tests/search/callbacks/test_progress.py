@@ -56,6 +56,17 @@ def train(shown: Progress, clock: Clock, number: int, epochs: int, beside: float
         shown.on_trial_result(0, [], a_trial(number), epoch(count, done=count == epochs))
 
 
+def test_what_fills_its_budget_tells_the_time_and_no_number_of_trials(clock: Clock) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=120)
+    shown = Progress(console, 90, 9, 1, StopRequest(100.0), fills_its_budget=True)
+    train(shown, clock, 0, 3)
+    assert shown.summary().endswith("0 failed | best 0.5000 by 00000 | 0:30 gone, 1:10 to go")
+    console.print(shown._draw())
+    assert "30%" in out.getvalue()
+    assert "90" not in out.getvalue()
+
+
 def test_nothing_is_known_before_the_first_epoch(clock: Clock) -> None:
     shown = progress(10)
     shown.on_trial_start(0, [], a_trial(0))
