@@ -76,7 +76,7 @@ def send_ahead(roster: Roster, line: SupplyLine, task: TaskConfig, tell: Callabl
     parcels = [line.describe(path) for path in (task.cache_path, task.split_path)]
     size = sum(parcel.num_bytes for parcel in parcels if parcel is not None)
     names = ", ".join(facts.name for facts in lacking[:3]) + ", ..." * (len(lacking) > 3)
-    tell(f"Sending the pictures, {size / 1e6:.1f} MB, to {_nodes(lacking)} without a copy of them or a disk shared")
+    tell(f"Pictures for {_nodes(lacking)} without the shared disk: {size / 1e6:.1f} MB each, unless a copy is there")
     asked = {_ask(facts, line, task): facts for facts in lacking}
     done, late = ray.wait(list(asked), num_returns=len(asked), timeout=SENDING_SECONDS)
     for reference in late:
@@ -88,10 +88,8 @@ def send_ahead(roster: Roster, line: SupplyLine, task: TaskConfig, tell: Callabl
         except Exception as error:  # of its disk, of its process, or of Ray
             roster.leave_out(asked[reference], f"could not take the pictures: {_reason(error)}")
     roster.refuse_none()
-    tell(
-        f"The pictures are on {names}: {new} of {len(lacking)} had no copy from an earlier search, "
-        f"{time.monotonic() - began:.1f} s"
-    )
+    took = time.monotonic() - began
+    tell(f"The pictures are on {names}: sent to {new}, found on {len(lacking) - new}, in {took:.1f} s")
 
 
 def _nodes(lacking: Sequence[NodeFacts]) -> str:

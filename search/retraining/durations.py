@@ -74,7 +74,8 @@ class Durations:
             return END_SECONDS
         sides = self.retraining.split.table["split"].value_counts()
         train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
-        size = (train + val) * 2 + (train + val + test) * self.everyone
+        models = min(2, len(candidates))  # the default may be all there is
+        size = (train + val) * models + (train + val + test) * self.everyone
         mean = statistics.fmean(map(self._machine_seconds, candidates)) * self.pace
         epoch = mean / (train + val / EVALUATION_SPEED)  # of a picture
         rounds = (1 + self.everyone) * ROUND_SECONDS

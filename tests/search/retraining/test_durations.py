@@ -152,3 +152,11 @@ def test_trainings_that_are_slower_than_told_leave_out_later_seeds() -> None:
     slower = [trained(f"{one.name}-seed-1", one.config.lr, 1.5 * EPOCH_SECONDS) for one in candidates]
     assert not durations.have_time_for_round(slower)
     assert durations.pace == pytest.approx(1.5)
+
+
+def test_the_default_alone_is_trained_once_more_and_not_twice() -> None:
+    durations = Durations(a_retraining())
+    both = durations.final_seconds(durations.retraining.candidates[:2])
+    alone = durations.final_seconds(durations.retraining.candidates[:1])
+    fixed = 4 + ROUND_SECONDS
+    assert both - fixed == pytest.approx(2 * (alone - fixed))
