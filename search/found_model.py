@@ -32,6 +32,10 @@ from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 
+FIT_TO_ANSWER = 0.75
+"""Share of the best score that a trial must have to answer with the best: what the time cut off after an epoch or two
+knows nothing, and a weight that it is given is noise."""
+
 
 def find_model(
     run: SearchRun, folder: RunFolder, best: BestTrial, trials: Sequence[TrialHistory], *, single: bool
@@ -158,7 +162,8 @@ def _choose(
 ) -> tuple[dict[str, float], Selection | None]:
     """The share of each trial that is to answer, of those whose weights are there, and how it was chosen."""
     kept = {each.trial.trial_id: each for each in answers.trials}
-    able = [kept[trial.trial_id] for trial in there if trial.trial_id in kept]
+    fit = [trial for trial in there if _score(trial) >= FIT_TO_ANSWER * _score(there[0])]
+    able = [kept[trial.trial_id] for trial in fit if trial.trial_id in kept]
     if not able or able[0].trial.trial_id != there[0].trial_id:  # none, or the best is of before answers were kept
         return ({there[0].trial_id: 1.0} if there else {}), None
     selection = select(

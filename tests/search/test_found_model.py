@@ -161,3 +161,13 @@ def test_a_limit_with_room_for_all_changes_nothing(folder: RunFolder) -> None:
     before = found_in(folder)
     priced(folder, max_ms=9.0, max_parameters="1.2M")
     assert found_in(folder) == before
+
+
+def test_a_trial_that_the_time_cut_off_at_its_beginning_does_not_answer(folder: RunFolder) -> None:
+    assert "00001" in {member["trial_id"] for member in found_in(folder).members}
+    lines = [json.loads(line) for line in folder.trials_jsonl.read_text().splitlines()]
+    for line in lines:
+        if line["trial_id"] == "00001":
+            line.update(val_score=0.1, val_macro_f1=0.1, best_val_macro_f1=0.1)
+    folder.trials_jsonl.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "00001" not in {member["trial_id"] for member in found_in(folder).members}
