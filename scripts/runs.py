@@ -53,6 +53,7 @@ COLOURS = {
     RunState.HERE: "bold cyan",
     RunState.ELSEWHERE: "cyan",
     RunState.FINISHED: "green",
+    RunState.TIME_USED: "green",
     RunState.INTERRUPTED: "yellow",
     RunState.FAILED: "red",
     RunState.UNREADABLE: "red",
@@ -143,7 +144,7 @@ def _list(storage: Path, console: Console) -> None:
     for row in rows:
         if row.state in (RunState.FAILED, RunState.UNREADABLE):
             say(console, f"{row.name} {row.state}: {row.problem}")
-        elif row.state == RunState.INTERRUPTED:
+        elif row.state in (RunState.INTERRUPTED, RunState.TIME_USED):
             say(console, f"Go on with {row.name}: {row.next_command(storage)}")
     total = size_in_words(sum(row.size_bytes for row in rows))
     say(console, f"{len(rows)} run{'s' * (len(rows) > 1)}, {total}. More of one: python scripts/runs.py show NAME")

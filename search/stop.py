@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from results.records.trials import TIME_BUDGET
 from trainables.called import as_called
-
-TIME_BUDGET = "time budget"
 
 
 class StopRequest:

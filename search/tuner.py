@@ -16,12 +16,12 @@ from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.trainable import wrap_function
 
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
+from results.records.trials import TIME_BUDGET, TrialHistory
 from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
 from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
-from search.stop import TIME_BUDGET, StopRequest
+from search.stop import StopRequest
 from search.study import SettledStudy
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig

@@ -18,11 +18,11 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
-from results.records.trials import load_trials
+from results.records.trials import TIME_BUDGET, load_trials
 from search.machine.placement import Room
 from search.machine.ray_session import RaySession, ray_session
 from search.run_trials import Workload, run_trials
-from search.stop import TIME_BUDGET, StopRequest
+from search.stop import StopRequest
 from search.study import AskedStudy
 from search.tuner import trial_ids
 from tests.conftest import ROOT, places

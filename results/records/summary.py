@@ -20,7 +20,7 @@ from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
-from results.records.trials import statuses_of
+from results.records.trials import STARTED, TIME_BUDGET, statuses_of
 from trainables.errors import UserError
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus, score_in
@@ -29,6 +29,10 @@ from trainables.strict_json import RecordError, load_object
 
 RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
+
+
+LAST_WORDS = (*TRIAL_ENDS, TrialStatus.INTERRUPTED)
+"""Events after which a trial does not run."""
 
 
 class RunState(StrEnum):
@@ -40,6 +44,8 @@ class RunState(StrEnum):
     """A process of another machine that sees the folder is at it."""
     FINISHED = "finished"
     """All its trials have ended, and there is a best one."""
+    TIME_USED = "time used"
+    """Its time budget is over, and there is a best trial; more time would train more."""
     INTERRUPTED = "interrupted"
     """Trials are left, and nobody is at it."""
     FAILED = "failed"
@@ -124,9 +130,11 @@ class RunSummary:
         flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(str(storage))}"
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
-        if self.done < self.asked:
+        if self.state == RunState.TIME_USED and self.test is not None:
+            return f"python search/run.py --resume {self.name} --time-budget 15m{flag}"
+        if self.done < self.asked and self.state != RunState.TIME_USED:
             return f"python search/run.py --resume {self.name}{flag}"
-        if self.state == RunState.FINISHED and self.test is None:
+        if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
             return f"python scripts/retrain.py --run {self.name}{flag}"
         return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
 
@@ -266,5 +274,19 @@ def _state(
         return (RunState.FINISHED, "") if has_score else (RunState.FAILED, "no trial has a score")
     if crash is not None and not later:
         return RunState.FAILED, str(crash.values.get("reason") or "its driver crashed")
+    if has_score and _used_its_time(run, events):
+        return RunState.TIME_USED, ""
     reasons = [event.values.get("reason") for event in events if event.values.get("event") == TrialStatus.INTERRUPTED]
     return RunState.INTERRUPTED, str(reasons[-1]) if reasons and reasons[-1] else "ended early"
+
+
+def _used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
+    """Whether the time budget was what ended it: its last trials, or the beginning of more."""
+    last = {event.trial_id: event.values for event in events if event.values.get("event") in (STARTED, *LAST_WORDS)}
+    states = {values["event"] for values in last.values()}
+    if STARTED in states:  # and nobody is at it
+        return False
+    if TrialStatus.INTERRUPTED not in states:
+        return bool(run.options.get("time_budget"))
+    cut = [values for values in last.values() if values["event"] == TrialStatus.INTERRUPTED]
+    return all(values.get("reason") == TIME_BUDGET for values in cut)

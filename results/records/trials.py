@@ -14,6 +14,8 @@ from trainables.config import TrialConfig
 from trainables.report import METRIC, EpochReport, TrialStatus
 from trainables.strict_json import RecordError
 
+TIME_BUDGET = "time budget"
+"""Reason of trials that the time budget ended."""
 STARTED = "started"
 """Event of a trial that begins, or goes on."""
 REPEATED = "repeated"

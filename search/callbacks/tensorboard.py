@@ -13,6 +13,7 @@ from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb, hparams_pb
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -29,8 +30,8 @@ from trainables.strict_json import RecordError
 
 HPARAMS_METRICS = ("macro_f1/best", "loss/val", "accuracy/val", "progress/images_per_second")
 """What HParams shows of a trial."""
-FIRST_HPARAMS = ("backbone", "lr", "dropout", "flip", "crop", "policy", "cutmix", "mixup")
-"""Columns that HParams opens on, the others behind them."""
+FIRST_HPARAMS = ("backbone", "cutmix", "dropout", "lr", "policy")
+"""Columns that HParams opens on, which are five, the others behind them."""
 FLUSH_SECONDS = 1
 """How late a curve may be in TensorBoard."""
 SCALARS = {
@@ -107,9 +108,7 @@ class TensorBoard(TrialListener):
         if not any(folder.glob("events.*")):
             folder.mkdir(parents=True, exist_ok=True)
             board = EventFileWriter(str(folder))
-            rest = [field.name for field in fields(TrialConfig) if field.name not in FIRST_HPARAMS]
-            names = [HParam(name) for name in (*FIRST_HPARAMS, *rest)]
-            board.add_event(_event(hparams_config_pb(names, [Metric(tag) for tag in HPARAMS_METRICS]), step=0))
+            board.add_event(_event(_hparams_config(), step=0))
             board.close()
 
     def _draw(self, trial_id: str, report: EpochReport) -> None:
@@ -175,6 +174,18 @@ def title_of(config: Mapping[str, Any]) -> str:
 
 def _event(summary: Summary, step: int) -> Event:
     return Event(wall_time=time.time(), step=step, summary=summary)
+
+
+def _hparams_config() -> Any:
+    """What HParams shows. It sorts what differs before the rest, and opens on the first five."""
+    names = [HParam(field.name) for field in fields(TrialConfig)]
+    summary = hparams_config_pb(names, [Metric(tag) for tag in HPARAMS_METRICS])
+    told = summary.value[0].metadata.plugin_data
+    config = HParamsPluginData.FromString(told.content)
+    for info in config.experiment.hparam_infos:
+        info.differs = info.name in FIRST_HPARAMS
+    told.content = config.SerializeToString()
+    return summary
 
 
 def _words(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ STATE_COLOURS = {
     "running elsewhere": "blue-8",
     "running": "blue-8",
     "finished": "green-9",
+    "time used": "green-9",
     "done": "green-9",
     "stopped": "amber-10",
     "interrupted": "amber-10",
@@ -37,7 +38,8 @@ body { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fo
 .body--light { background: #f3f5f8; }
 .nicegui-content { padding: 0; }
 .words { color: var(--soft); overflow-wrap: anywhere; }
-.q-table td.wrap, .q-table th.wrap { white-space: normal; }
+.q-table td.wrap, .q-table th.wrap { white-space: normal; overflow-wrap: anywhere; }
+@media (max-width: 600px) { .narrow .q-table th, .narrow .q-table td { padding: 4px 5px; font-size: 12px; } }
 .q-table th { color: var(--soft); }
 .sheet { width: 100%; border: 1px solid var(--line); border-radius: 10px; box-shadow: none; gap: .5rem; }
 .log, .command { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; white-space: pre-wrap;

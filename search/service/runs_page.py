@@ -33,8 +33,16 @@ COLUMNS: list[dict[str, Any]] = [
     {"name": "name", "label": "run", "field": "name", "align": "left", "sortable": True},
     {"name": "state", "label": "state", "field": "state", "align": "left", "sortable": True},
     {"name": "space", "label": "space", "field": "space", "align": "left", "sortable": True},
-    {"name": "data", "label": "data", "field": "data", "align": "left", "sortable": True, "classes": "wrap"},
-    {"name": "best", "label": "best val F1", "field": "best", "sortable": True},
+    {
+        "name": "data",
+        "label": "data",
+        "field": "data",
+        "align": "left",
+        "sortable": True,
+        "classes": "wrap",
+        "style": "min-width: 130px",
+    },
+    {"name": "best", "label": "best val score", "field": "best", "sortable": True},
     {"name": "test", "label": "test F1 [95%]", "field": "test", "sortable": True},
     {"name": "trials", "label": "trials", "field": "trials", "sortable": True},
     {"name": "time", "label": "time", "field": "time", "sortable": True},
@@ -75,7 +83,7 @@ def runs_page(service: Service) -> None:
         table = ui.table(
             rows=[], columns=COLUMNS, row_key="name", selection="multiple", pagination={"rowsPerPage": 25}
         ).classes("w-full")
-        table.props(":grid=Quasar.Screen.lt.md flat bordered")
+        table.props(":grid=Quasar.Screen.lt.md flat bordered dense")
         table.add_slot("body-cell-name", LINK)
         table.add_slot("body-cell-state", STATE)
         table.add_slot("item", CARD)
@@ -120,14 +128,14 @@ def _compared(first: RunView, second: RunView) -> None:
         ui.label("Other pictures, or other sides: the two scores cannot be compared.").classes("text-weight-bold")
     with sheet("Facts"):
         columns = [
-            {"name": name, "label": label, "field": name, "align": "left", "classes": "wrap"}
+            {"name": name, "label": label, "field": name, "align": "left", "classes": "wrap", "headerClasses": "wrap"}
             for name, label in (("what", ""), ("first", first.summary.name), ("second", second.summary.name))
         ]
         rows = [
             {"what": name, "first": one, "second": other}
             for (name, one), (_, other) in zip(_facts(first.summary), _facts(second.summary), strict=True)
         ]
-        ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN)
+        ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN).classes("narrow")
     with sheet("Best validation score over the epochs spent"):
         series = [
             {

@@ -70,10 +70,13 @@ def _trial(view: RunView, trial: TrialRow) -> None:
             ]  # fmt: skip
             columns = [
                 {"name": key, "label": key if key != "f1" else "F1", "field": key, "sortable": True,
-                 "align": "left" if key == "class" else "right"}
+                 "align": "left" if key == "class" else "right", "classes": "wrap" if key == "class" else "",
+                 "style": "min-width: 112px" if key == "class" else ""}
                 for key in ("class", "precision", "recall", "f1", "support")
             ]  # fmt: skip
-            ui.table(rows=rows, columns=columns, row_key="class", pagination=25).props("flat dense").classes("w-full")
+            ui.table(rows=rows, columns=columns, row_key="class", pagination=25).props("flat dense").classes(
+                "w-full narrow"
+            )
     with sheet("Configuration"):
         rows = [{"setting": key, "value": shown(value)} for key, value in trial.config.items()]
         columns = [{"name": key, "label": key, "field": key, "align": "left"} for key in ("setting", "value")]

@@ -42,11 +42,25 @@ def test_a_failed_trial_is_not_the_best_and_a_run_of_failures_has_failed(tmp_pat
 
 
 def test_a_run_with_trials_left_is_interrupted_and_says_why(tmp_path: Path) -> None:
-    events = [an_event(0, "interrupted", after=2) | {"reason": "time budget"}]
+    events = [an_event(0, "interrupted", after=2) | {"reason": "Ctrl-C"}]
     row = summary(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], events))
     assert row is not None
-    assert (row.state, row.problem) == (RunState.INTERRUPTED, "time budget")
+    assert (row.state, row.problem) == (RunState.INTERRUPTED, "Ctrl-C")
     assert "--resume a" in row.next_command(tmp_path)
+
+
+def test_a_run_that_has_used_its_time_budget_is_no_interrupted_one(tmp_path: Path) -> None:
+    begun = [an_event(trial, "started", after=trial) for trial in (0, 1)]
+    ends = [an_event(0, "finished", after=4), an_event(1, "interrupted", after=5) | {"reason": "time budget"}]
+    row = summary(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [*begun, *ends]))
+    assert row is not None
+    assert (row.state, row.problem) == (RunState.TIME_USED, "")
+    assert row.next_command(tmp_path).startswith("python scripts/retrain.py --run a")
+    again = [*begun, *ends, an_event(1, "started", after=6)]  # gone on with, and killed
+    row = summary(a_run_dir(tmp_path / "b", [a_line(0, 1, 0.5)], again))
+    assert row is not None and row.state == RunState.INTERRUPTED
+    row = summary(a_run_dir(tmp_path / "c", [], [*begun, *ends]))
+    assert row is not None and row.state == RunState.INTERRUPTED  # without a score there is nothing to train again
 
 
 def test_a_driver_that_crashed_last_is_a_failure_until_the_run_goes_on(tmp_path: Path) -> None:

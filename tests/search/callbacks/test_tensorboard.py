@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.util.tensor_util import make_ndarray
 
 from results.records.run_folder import RunFolder
@@ -57,6 +58,17 @@ def test_a_changed_best_is_what_hparams_shows(monitor: Monitor, tmp_path: Path) 
     run(monitor, a_trial(), a_result(1, 0.5), a_result(2, 0.3, 0.5))
     monitor.on_experiment_end([])
     assert curve(RunFolder(tmp_path).curves("00000"), "macro_f1/best")[-1] == (2, 0.5)
+
+
+def test_hparams_opens_on_what_people_ask_for(monitor: Monitor, tmp_path: Path) -> None:
+    run(monitor, a_trial(), a_result(1, 0.5))
+    monitor.on_experiment_end([])
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    told = board.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    experiment = HParamsPluginData.FromString(told).experiment
+    shown = sorted(experiment.hparam_infos, key=lambda info: (not info.differs, info.name))  # as TensorBoard sorts them
+    assert [info.name for info in shown[:5]] == ["backbone", "cutmix", "dropout", "lr", "policy"]
+    assert experiment.metric_infos[0].name.tag == "macro_f1/best"
 
 
 def test_curves_that_cannot_be_written_end_the_search_and_not_the_driver(
