@@ -20,7 +20,7 @@ from results.pages.template import render_template
 from results.records.best import best_trial
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
-from results.records.summary import RUNS
+from results.records.summary import RUNS, used_its_time
 from results.records.trials import TrialHistory, load_trials
 from trainables.atomic import write_whole
 from trainables.metric_names import in_words
@@ -143,6 +143,12 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trials", "resume_command": ""}
     command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]
+    if any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events()):
+        command += ["--time-budget", str(run.options.get("time_budget") or "15m")]
+        return {
+            "status": f"its time budget is used, {len(trials)} trial{'s' * (len(trials) != 1)}",
+            "resume_command": shlex.join(command),
+        }
     status = f"not complete, {done} of {run.trials_asked} trials are done"
     return {"status": status, "resume_command": shlex.join(command)}
 

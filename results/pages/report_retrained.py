@@ -49,7 +49,7 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
 
 def _words(record: RetrainedModel) -> list[str]:
     test = record.test
-    how = f"{record.folds} folds" if record.folds else f"{len(record.seeds)} seeds"
+    how = f"{record.folds} folds" if record.folds else f"{len(record.seeds)} seed{'s' if len(record.seeds) > 1 else ''}"
     together = f", {record.networks} networks of as many seeds together" if record.networks > 1 else ""
     words = [
         f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {test['groups']:,} groups never seen, "

@@ -274,14 +274,14 @@ def _state(
         return (RunState.FINISHED, "") if has_score else (RunState.FAILED, "no trial has a score")
     if crash is not None and not later:
         return RunState.FAILED, str(crash.values.get("reason") or "its driver crashed")
-    if has_score and _used_its_time(run, events):
+    if has_score and used_its_time(run, events):
         return RunState.TIME_USED, ""
     reasons = [event.values.get("reason") for event in events if event.values.get("event") == TrialStatus.INTERRUPTED]
     return RunState.INTERRUPTED, str(reasons[-1]) if reasons and reasons[-1] else "ended early"
 
 
-def _used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
-    """Whether the time budget was what ended it: its last trials, or the beginning of more."""
+def used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
+    """Whether the time budget was what ended a run at which nobody is: its last trials, or the beginning of more."""
     last = {event.trial_id: event.values for event in events if event.values.get("event") in (STARTED, *LAST_WORDS)}
     states = {values["event"] for values in last.values()}
     if STARTED in states:  # and nobody is at it

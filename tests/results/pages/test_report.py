@@ -240,6 +240,14 @@ def test_an_interrupted_run_with_one_trial_has_a_page(tmp_path: Path) -> None:
     assert "holds no study.journal" in words
 
 
+def test_a_run_that_used_its_time_budget_says_so_and_how_to_give_it_more(tmp_path: Path) -> None:
+    end = {**a_failure(0, "time budget"), "event": "interrupted"}
+    words = words_of(render_report(a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"), [end])))
+    assert "its time budget is used, 1 trial" in words
+    assert "--resume one" in words and "--time-budget 15m" in words
+    assert "not complete" not in words
+
+
 def test_a_run_without_a_finite_score_has_a_page(tmp_path: Path) -> None:
     words = words_of(render_report(a_run_dir(tmp_path / "nan", a_trial(0, (math.nan,), "failed"))))
     assert "No trial has a score yet" in words
