@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH ?=
 INDEX := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt $(INDEX)
-PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 
 .DEFAULT_GOAL := help

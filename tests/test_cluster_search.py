@@ -192,7 +192,7 @@ def test_a_search_goes_on_when_a_node_is_killed_and_a_resume_goes_on_after_it(
 ) -> None:
     run = RunFolder(tmp_path / "runs" / "first")
     victim = cluster.list_all_nodes()[-1]
-    small = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
+    small = ("--space", "toy", "--trials", "4", "--epochs", "40", "--grace-period", "40", "--image-size", "32")
     said: list[str] = []
 
     def command(*flags: str) -> None:
