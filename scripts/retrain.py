@@ -108,9 +108,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
             ends = started_at(console) + config.time_budget_seconds
             durations = Durations(retraining, ends, everyone=config.final_on == "all", ranks_only=config.no_final)
-            retraining = durations.retraining = fit_into_time(durations, console)
             stop = StopRequest()
-            ranked = rank_again(retraining, durations, stop, console)
+            ranked = rank_again(fit_into_time(durations, console), stop, console)
             if ranked is None:
                 return Ended(stop.exit_code or 1, retraining.folder)
             retraining, ranking = ranked

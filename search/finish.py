@@ -109,7 +109,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
 def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], stop: StopRequest, console: Console) -> None:
     """Says how to go on with a search that has not done all of its trials."""
     done, asked = sum(trial.status.is_over for trial in trials), opened.run.trials_asked
-    if done == asked:
+    if done >= asked:
         return
     if opened.study.fills_its_budget and stop.why == TIME_BUDGET:
         cut, budget = len(trials) - done, opened.study.options["time_budget"]

@@ -69,7 +69,7 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     best_together = max(LEAST_EPOCHS, round(LENGTH_OF_MANY * math.sqrt(room_epochs)))
-    found = _as_many_at_a_time(study, room_epochs)
+    found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
     found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
     if not study.trials_open:
         return found
@@ -81,17 +81,6 @@ def suit_lengths(
 def _full_length(steps: int, most: int) -> int:
     """Epochs that the pictures ask for, by the steps of one."""
     return min(most, max(LEAST_EPOCHS, round(FULL_STEPS / steps)))
-
-
-def _as_many_at_a_time(study: SettledStudy, room_epochs: float) -> SettledStudy:
-    """As many trials at a time as can each come to `EPOCHS_BESIDE`, if the user left it open."""
-    if not study.cores_open:
-        return study
-    cores = study.concurrency * study.cpus_per_trial
-    concurrency = max(1, min(study.concurrency, int(room_epochs / EPOCHS_BESIDE)))
-    cpus = cores // concurrency
-    options = {**study.options, "concurrency": concurrency, "cpus_per_trial": cpus}
-    return replace(study, concurrency=concurrency, cpus_per_trial=cpus, options=options)
 
 
 def _settled(study: SettledStudy, epochs: int) -> SettledStudy:

@@ -249,6 +249,14 @@ class SettledStudy:
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
 
+    def with_fewer_at_a_time(self, concurrency: int) -> SettledStudy:
+        """The same with no more trials than that at a time, which share all cores; as it is where they may not."""
+        if not self.cores_open or concurrency >= self.concurrency:
+            return self
+        cpus = self.concurrency * self.cpus_per_trial // concurrency
+        options = {**self.options, "concurrency": concurrency, "cpus_per_trial": cpus}
+        return replace(self, concurrency=concurrency, cpus_per_trial=cpus, options=options)
+
     @property
     def fills_its_budget(self) -> bool:
         """Whether there are more trials than the time budget has room for, so that it is what ends the search."""

@@ -38,7 +38,7 @@ def front_section(run: SearchRun, trials: Sequence[TrialHistory], folder: RunFol
     if costs is None:
         return {"answering": None}
     points, second = priced(run, trials), second_objective(run)
-    front = on_front(run, points)
+    front, metric = on_front(run, points), in_words(run.task.metric)
     limits = [
         words
         for name, flag in (("max_ms", "--max-ms"), ("max_parameters", "--max-parameters"))
@@ -47,8 +47,8 @@ def front_section(run: SearchRun, trials: Sequence[TrialHistory], folder: RunFol
     return {
         "answering": {
             "words": _words(costs.where, limits, second, len(front), len(points), _chosen_among(folder)),
-            "metric": in_words(run.task.metric),
-            "figure": _figure(front, points, second, in_words(run.task.metric)) if front and second else "",
+            "metric": metric,
+            "figure": _figure(front, points, second, metric) if front and second else "",
             "front": _rows(front, _intervals(front, trials, run, folder)),
             "networks": [
                 (

@@ -10,6 +10,7 @@ from typing import Any
 from results.pages.cells import interval, three
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
+from results.statistics.ranking import repeats_in_words
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError, load_object
 
@@ -49,7 +50,7 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
 
 def _words(record: RetrainedModel) -> list[str]:
     test = record.test
-    how = f"{record.folds} folds" if record.folds else f"{len(record.seeds)} seed{'s' if len(record.seeds) > 1 else ''}"
+    how = repeats_in_words(record.seeds, record.folds)
     together = f", {record.networks} networks of as many seeds together" if record.networks > 1 else ""
     words = [
         f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {test['groups']:,} groups never seen, "

@@ -130,12 +130,12 @@ class RunSummary:
         flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(str(storage))}"
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
-        if self.state == RunState.TIME_USED and self.test is not None:
-            return f"python search/run.py --resume {self.name} --time-budget 15m{flag}"
-        if self.done < self.asked and self.state != RunState.TIME_USED:
-            return f"python search/run.py --resume {self.name}{flag}"
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
             return f"python scripts/retrain.py --run {self.name}{flag}"
+        if self.state == RunState.TIME_USED:
+            return f"python search/run.py --resume {self.name} --time-budget 15m{flag}"
+        if self.done < self.asked:
+            return f"python search/run.py --resume {self.name}{flag}"
         return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
 
 

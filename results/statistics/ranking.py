@@ -131,6 +131,11 @@ def rank(
     return sorted(ranking, key=lambda ranked: -ranked.mean), failed
 
 
+def repeats_in_words(seeds: Sequence[int], folds: int | None) -> str:
+    """Over what candidates are ranked, such as `3 seeds` or `5 folds`."""
+    return f"{len(seeds)} seed{'s' * (len(seeds) > 1)}" if folds is None else f"{folds} folds"
+
+
 def _best(trial: TrialHistory) -> float:
     assert trial.best is not None
     return trial.best.val_score

@@ -100,11 +100,11 @@ class LiveTable:
         """
         running = [(trial_id, row) for trial_id, row in rows.items() if row.state == TrialStatus.RUNNING]
         pulses = {trial_id: read_pulse(self._checkpoint_dir, trial_id) for trial_id, _ in running}
-        done = sum(row.share(pulses.get(trial_id, {})) for trial_id, row in rows.items())
         head = Table.grid(padding=(0, 1))
         width = max(10, min(40, self._console.width - 50))
-        over = sum(row.state.is_over for row in rows.values())
         if time_share is None:
+            done = sum(row.share(pulses.get(trial_id, {})) for trial_id, row in rows.items())
+            over = sum(row.state.is_over for row in rows.values())
             bar = ProgressBar(total=max(1, num_trials), completed=done, width=width)
             head.add_row(Text("in all", style="bold"), bar, f"{over}/{num_trials} trials")
         else:

@@ -201,9 +201,8 @@ class Progress(Callback):
             say(self._console, f"{line} | {self.summary()}")
 
     def _draw(self) -> RenderableType:
-        share, gone = None, time.monotonic() - self._started
-        if self._fills_its_budget:
-            share = gone / (gone + self._stop.seconds_left)
+        gone = time.monotonic() - self._started
+        share = gone / (gone + self._stop.seconds_left) if self._fills_its_budget else None
         return self._table.draw(self._rows, self._num_trials, self._counts_and_time(), self._best(), share)
 
 

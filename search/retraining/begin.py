@@ -115,7 +115,6 @@ def begin_retraining(
         folds=config.folds,
         pick=pick,
         final_seeds=config.final_seeds,
-        cores_open=study.cores_open,
     )
 
 

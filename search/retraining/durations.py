@@ -14,16 +14,16 @@ from results.records.cost import duration
 from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate
 from search.machine.forecast import END_SECONDS, EVALUATION_SPEED, KNOWN_SPREAD, START_SECONDS, Forecast
-from search.machine.provenance import provenance
 from search.retraining.plan import Retraining
 from search.terminal import say
 from trainables.errors import UserError
+from trainables.machine.hardware import hardware_in_words
 
 ROUND_SECONDS = 15.0
 """From the end of one round of trainings to the first step of the next: models are saved, workers end and begin."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Durations:
     """Seconds that a re-training takes when nothing else runs on the machine.
 
@@ -39,7 +39,7 @@ class Durations:
     ranks_only: bool = False
     """Whether there are no final trainings."""
     pace: float = 1.0
-    """Seconds that trainings took, per second of what the search's epochs had told."""
+    """As `pace_of`; 1 while nothing has been trained."""
 
     @property
     def have_end(self) -> bool:
@@ -50,7 +50,7 @@ class Durations:
     def are_known(self) -> bool:
         """Whether the search ran on a machine like this one."""
         run = self.retraining.source.run
-        return run is not None and run.hardware == provenance()["hardware"]
+        return run is not None and run.hardware == hardware_in_words()
 
     def epoch_seconds(self, candidate: Candidate) -> float:
         """Seconds of an epoch of a candidate in the search; of its backbone, or of all, where it was not trained."""
@@ -91,6 +91,11 @@ class Durations:
         Args:
             done: The trainings so far, whose pace is taken for that of the rest.
         """
+        candidates, paced = self.retraining.candidates, replace(self, pace=self.pace_of(done))
+        return time.monotonic() + paced.round_seconds(candidates) + paced.final_seconds(candidates) <= self.ends
+
+    def pace_of(self, done: Iterable[TrialHistory]) -> float:
+        """Seconds that trainings of rounds took, per second of what the search's epochs had told."""
         candidates, study = self.retraining.candidates, self.retraining.study
         beside = min(study.concurrency, len(candidates))
         by_config = {candidate.config: candidate for candidate in candidates}
@@ -98,8 +103,7 @@ class Durations:
         for trial in done:
             took += sum(report.seconds for report in trial.reports) / beside
             told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
-        self.pace = took / told if told else self.pace
-        return time.monotonic() + self.round_seconds(candidates) + self.final_seconds(candidates) <= self.ends
+        return took / told if told else self.pace
 
     def _machine_seconds(self, candidate: Candidate) -> float:
         """Of an epoch, as if it had the machine for itself."""
@@ -110,8 +114,8 @@ class Durations:
         )
 
 
-def fit_into_time(durations: Durations, console: Console) -> Retraining:
-    """Says how long a re-training takes, and leaves out what a time budget has no room for.
+def fit_into_time(durations: Durations, console: Console) -> Durations:
+    """Says how long a re-training takes, and leaves out of it what a time budget has no room for.
 
     Seeds are left out first, down to two, then the candidates that the search ranked last, then the second seed.
 
@@ -120,7 +124,7 @@ def fit_into_time(durations: Durations, console: Console) -> Retraining:
     """
     retraining = durations.retraining
     if not durations.are_known or not durations.epoch_seconds(retraining.control):
-        return retraining
+        return durations
     left = durations.ends - time.monotonic()
     shapes = list(_smaller(retraining))
     for listed, num_rounds in shapes:
@@ -141,7 +145,7 @@ def fit_into_time(durations: Durations, console: Console) -> Retraining:
         without = f"without {', '.join(out)}" if out else ""
         say(console, f"The time budget has room for less: {', '.join(filter(None, (words, without)))}")
     seeds = retraining.seeds if retraining.folds is not None else retraining.seeds[:num_rounds]
-    return replace(retraining, candidates=listed, seeds=seeds)
+    return replace(durations, retraining=replace(retraining, candidates=listed, seeds=seeds))
 
 
 def _smaller(retraining: Retraining) -> Iterable[tuple[list[Candidate], int]]:

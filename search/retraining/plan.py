@@ -48,8 +48,6 @@ class Retraining:
     """The trial that becomes the model, however it ranks; None for the one that ranks best."""
     final_seeds: int = 1
     """Final trainings of the pick, whose networks answer together."""
-    cores_open: bool = False
-    """Whether few trainings may have more cores each: on this machine, where they share nothing but cores."""
 
 
 def ranking_jobs(retraining: Retraining, candidate: Candidate) -> list[Job]:
@@ -91,9 +89,6 @@ def run(
     retraining: Retraining, jobs: Sequence[Job], stop: StopRequest, console: Console, *, keep: int = 0
 ) -> dict[str, TrialHistory]:
     """`run_jobs` of a re-training; fewer trainings than fit side by side share all cores."""
-    study, task = retraining.study, retraining.task
-    if retraining.cores_open and len(jobs) < study.concurrency:
-        cores = study.concurrency * study.cpus_per_trial
-        study = replace(study, concurrency=len(jobs), cpus_per_trial=cores // len(jobs))
-        task = replace(task, num_threads=study.cpus_per_trial)
+    study = retraining.study.with_fewer_at_a_time(len(jobs))
+    task = replace(retraining.task, num_threads=study.cpus_per_trial)
     return run_jobs(jobs, task, study, retraining.folder, retraining.session, stop, console, keep=keep)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
-from results.statistics.ranking import Ranked, rank
+from results.statistics.ranking import Ranked, rank, repeats_in_words
 from search.retraining.durations import Durations
 from search.retraining.pick import picked_first
 from search.retraining.plan import Retraining, fold_path, ranking_jobs, run
@@ -20,9 +20,7 @@ from search.terminal import is_quiet, say, warn
 from trainables.data.folds import split_into_folds
 
 
-def rank_again(
-    retraining: Retraining, durations: Durations, stop: StopRequest, console: Console
-) -> tuple[Retraining, list[Ranked]] | None:
+def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tuple[Retraining, list[Ranked]] | None:
     """Trains every candidate with every seed, or in every fold, and ranks them by their mean.
 
     In a time budget it ends with the last seed after which there is time for the final trainings.
@@ -31,9 +29,10 @@ def rank_again(
         The re-training with the seeds that it came to, and the ranking, the pick first. None, with a word to the user,
         if that was interrupted or nothing can be ranked.
     """
+    retraining = durations.retraining
     listed, folds = retraining.candidates, retraining.folds
     names = ", ".join(f"{candidate.name} ({candidate.config.backbone})" for candidate in listed)
-    how, epochs = _how(retraining), retraining.task.epochs
+    how, epochs = repeats_in_words(retraining.seeds, folds), retraining.task.epochs
     say(console, f"Ranks {names} over {how}, {epochs} epochs each, in {retraining.folder}")
     if folds is not None:
         for number, fold in enumerate(split_into_folds(retraining.split, folds, retraining.seeds[0])):
@@ -41,7 +40,7 @@ def rank_again(
     long_first = sorted(listed, key=durations.epoch_seconds, reverse=True)
     jobs = [ranking_jobs(retraining, candidate) for candidate in long_first]
     rounds = list(zip(*jobs, strict=True))  # one of each, then the next
-    done, num_rounds = _run_in_time(retraining, durations, rounds, stop, console)
+    done, num_rounds = _run_in_time(durations, rounds, stop, console)
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
@@ -59,20 +58,17 @@ def rank_again(
         warn(console, f"no candidate could be trained. What happened: {RunFolder(retraining.folder).events_jsonl}")
         return None
     if not is_quiet(console):
-        console.print(_table(ranking, _how(retraining)))
+        console.print(_table(ranking, repeats_in_words(retraining.seeds, folds)))
     if retraining.pick is not None:
         ranking = picked_first(ranking, retraining.pick)
     return (retraining, ranking) if ranking else None
 
 
 def _run_in_time(
-    retraining: Retraining,
-    durations: Durations,
-    rounds: Sequence[Sequence[Job]],
-    stop: StopRequest,
-    console: Console,
+    durations: Durations, rounds: Sequence[Sequence[Job]], stop: StopRequest, console: Console
 ) -> tuple[dict[str, TrialHistory], int]:
     """What became of the trainings, and how many rounds there was time for; all at once where there is no budget."""
+    retraining = durations.retraining
     if not durations.have_end or retraining.folds is not None:  # folds answer for all people, or for none
         return run(retraining, [job for each in rounds for job in each], stop, console), len(rounds)
     done: dict[str, TrialHistory] = {}
@@ -83,12 +79,6 @@ def _run_in_time(
         if stop.reason is not None:
             break
     return done, len(rounds)
-
-
-def _how(retraining: Retraining) -> str:
-    if retraining.folds is not None:
-        return f"{retraining.folds} folds"
-    return f"{len(retraining.seeds)} seed{'s' if len(retraining.seeds) > 1 else ''}"
 
 
 def _table(ranking: Sequence[Ranked], how: str) -> Table:

@@ -25,6 +25,7 @@ FOLDER = ".service"
 LEAVING_SECONDS = 20.0
 """How long a command that is done with its run may take to leave: it takes two or three."""
 LOOK_SECONDS = 0.2
+"""Between two looks at whether it has left."""
 
 
 class Service:

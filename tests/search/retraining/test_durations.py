@@ -65,7 +65,7 @@ def fitted(seconds: float, **changes: Any) -> tuple[Retraining, str]:
     console = Console(width=200, record=True, quiet=False)
     with console.capture() as said:
         durations = Durations(a_retraining(**changes), ends=time.monotonic() + seconds)
-        retraining = fit_into_time(durations, console)
+        retraining = fit_into_time(durations, console).retraining
     return retraining, said.get()
 
 
@@ -147,11 +147,11 @@ def test_trainings_that_are_slower_than_told_leave_out_later_seeds() -> None:
     candidates = durations.retraining.candidates
     as_told = [trained(f"{one.name}-seed-1", one.config.lr, EPOCH_SECONDS) for one in candidates]
     left = durations.round_seconds(candidates) + durations.final_seconds(candidates)
-    durations.ends = time.monotonic() + left + 5
+    durations = replace(durations, ends=time.monotonic() + left + 5)
     assert durations.have_time_for_round(as_told)
     slower = [trained(f"{one.name}-seed-1", one.config.lr, 1.5 * EPOCH_SECONDS) for one in candidates]
     assert not durations.have_time_for_round(slower)
-    assert durations.pace == pytest.approx(1.5)
+    assert durations.pace_of(slower) == pytest.approx(1.5)
 
 
 def test_the_default_alone_is_trained_once_more_and_not_twice() -> None:
