@@ -64,6 +64,8 @@ class Options:
     """The side of --split."""
     device: str = "auto"
     """auto, cpu, cuda or another torch device."""
+    address: str | None = None
+    """Ray cluster whose nodes answer: auto on one of its nodes, or the head's HOST:PORT; by default this machine."""
     batch_size: int = 64
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
@@ -105,12 +107,13 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     from results.pages.report_folder import refuse_foreign_folder
     from results.records.models import model_folders
     from results.statistics.evaluation import evaluate_answers
+    from search.machine.answering_nodes import answering_on
     from trainables.parts.loading import using
     from trainables.saved.predict import load_models, predict_probabilities
     from trainables.saved.saved_model import load_parts, refuse_other_classes
 
     doing(console, "loading the network")
-    models = load_models(model_folders(options.models), options.device)
+    models = load_models(model_folders(options.models), options.device if options.address is None else "cpu")
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
     out = options.out or models[0].path / "evaluation"
@@ -119,15 +122,17 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
         print(line.encode(errors="backslashreplace").decode())
     seen = _seen(models, pictures.paths)
     looks = _note_test_sides(options, models, seen)
-    with progress(console) as show:
+    cache_dir = options.cache_dir or default_cache_dir()
+    with answering_on(options.address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         predictions = predict_probabilities(
             models,
             pictures.paths,
-            cache_dir=options.cache_dir or default_cache_dir(),
+            cache_dir=cache_dir,
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
             memory_bytes=options.data.picture_bytes,
+            answer=answer,
         )
     if predictions.bad and not predictions.paths:
         raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")

@@ -58,6 +58,8 @@ class Options:
     """Average over each picture and its mirror image."""
     device: str = "auto"
     """auto, cpu, cuda or another torch device."""
+    address: str | None = None
+    """Ray cluster whose nodes answer: auto on one of its nodes, or the head's HOST:PORT; by default this machine."""
     batch_size: int = 64
     """Pictures that go through a network at once."""
     cache_dir: Path | None = None
@@ -95,11 +97,12 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
+    from search.machine.answering_nodes import answering_on
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
     doing(console, "loading the network")
-    models = load_models(model_folders(options.models), options.device)
+    models = load_models(model_folders(options.models), options.device if options.address is None else "cpu")
     described = models[0].description
     out = options.out or _free_name(options.models[0], pictures)
 
@@ -111,15 +114,17 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
 
     # An empty table shows what is wrong with the columns before any picture is decoded.
     add_columns(pictures.columns, (), (), (), columns(np.zeros((0, len(described.classes)))), replaced="ans")
-    with progress(console) as show:
+    cache_dir = options.cache_dir or default_cache_dir()
+    with answering_on(options.address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         found = predict_probabilities(
             models,
             pictures.paths,
-            cache_dir=options.cache_dir or default_cache_dir(),
+            cache_dir=cache_dir,
             batch_size=options.batch_size,
             flip=options.tta,
             on_progress=show,
             memory_bytes=memory_bytes,
+            answer=answer,
         )
     added = columns(found.probabilities)
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")

@@ -22,6 +22,9 @@ import tyro
 
 from results.pages.report import RUNS, write_report
 from scripts.terminal import MARKERS, run_command
+from search.mirror import folder_to_read
+from trainables.errors import UserError
+from trainables.reason import reason_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Options:
     name: tyro.conf.Positional[str]
     """Name of the run."""
     storage: Path = RUNS
-    """Folder of the runs."""
+    """Folder of the runs; or s3://bucket/folder and the like: the page is then written here, and copied there."""
     no_pictures: bool = False
     """Leave small copies of your pictures out of the page, for who is to see the numbers alone."""
 
@@ -44,8 +47,14 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def report(options: Options) -> None:
     """Writes the page and says where it is."""
-    run_dir = options.storage.expanduser().resolve() / options.name
-    print(write_report(run_dir, with_pictures=not options.no_pictures))
+    storage, mirror = folder_to_read(options.storage)
+    page = write_report(storage / options.name, with_pictures=not options.no_pictures)
+    if mirror is not None:
+        try:
+            mirror.send(page)
+        except OSError as error:
+            raise UserError(f"{page} is written, but not copied to {mirror.address}: {reason_of(error)}") from error
+    print(page)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from scripts.terminal import run_command, voiced
 from search.flags import MachineFlags, PlaceFlags
 from search.retraining.flags import RetrainFlags
 from search.study import AskedStudy
-from search.terminal import VoiceFlags, started_at
+from search.terminal import VoiceFlags, started_at, warn
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 
@@ -92,6 +93,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
+    from search.mirror import mirrored, open_mirror
     from search.pipeline import show_all_runs
     from search.retraining.begin import begin_retraining
     from search.retraining.durations import Durations, fit_into_time
@@ -104,7 +106,10 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)
+        mirror = open_mirror(asked.places, None, config.run)
         retraining = begin_retraining(config, asked, data, session, stack, console)
+        name = retraining.source.name
+        session.copy_soon = stack.enter_context(mirrored(mirror, name, partial(warn, console)))
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
             ends = started_at(console) + config.time_budget_seconds
             durations = Durations(retraining, ends, everyone=config.final_on == "all", ranks_only=config.no_final)

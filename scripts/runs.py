@@ -40,6 +40,7 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RUNS, RunState, RunSummary, run_names, size_in_words, summaries, summary
 from results.records.trials import TrialHistory, load_trials, score_of
 from scripts.terminal import run_command
+from search.mirror import folder_to_read
 from search.remove_run import remove_run, what_is_lost
 from search.terminal import say, say_if_it_fails
 from trainables.config import TrialConfig
@@ -73,7 +74,7 @@ class Options:
     names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN")] = ()
     """The runs to do it with."""
     storage: Path = RUNS
-    """Folder of the runs."""
+    """Folder of the runs; or s3://bucket/folder and the like, from where what is shown is copied."""
     readme: Path = Path("README.md")
     """The page with the table, whose records rm looks at."""
     yes: bool = False
@@ -87,11 +88,6 @@ class Options:
             if Path(name).name != name:
                 raise UserError(f"{name!r} is no name of a run: give its folder's name, and where it lies by --storage")
 
-    @property
-    def runs_dir(self) -> Path:
-        """`storage`, absolute."""
-        return self.storage.expanduser().resolve()
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and does it; a user's mistake is one message and exit code 2."""
@@ -101,7 +97,12 @@ def main(args: Sequence[str] | None = None) -> int:
 def runs(options: Options) -> int:
     """Does what was asked for."""
     console = Console()
-    storage = options.runs_dir
+    storage, mirror = folder_to_read(options.storage)
+    if mirror is not None and options.action == "rm":
+        raise UserError(
+            f"a run in a bucket is deleted with the bucket's own tools: {mirror.address}/{options.names[0]}, and its "
+            f"copy here: {storage / options.names[0]}"
+        )
     if options.action == "list":
         _list(storage, console)
     elif options.action == "show":
@@ -136,7 +137,7 @@ def _list(storage: Path, console: Console) -> None:
             *([Text(row.data)] if is_wide else []),
             row.best_in_words or _score(row.best),
             str(row.test) if row.test else "",
-            f"{row.done}/{row.asked}" if row.asked else "",
+            row.trials_in_words.replace(" of ", "/"),
             duration(row.seconds) if row.started else "",
             size_in_words(row.size_bytes),
         )
@@ -261,7 +262,7 @@ def _facts(row: RunSummary) -> list[tuple[str, str]]:
         ("data", f"{row.data}, {row.pictures:,} pictures, {row.classes} classes"),
         (f"best validation {row.metric}", best),
         ("test macro-F1 [95%]", f"{row.test} by {row.test.trial_id}" if row.test else "not re-trained yet"),
-        ("trials", f"{row.done} of {row.asked}: " + ", ".join(f"{number} {end}" for end, number in row.ends)),
+        ("trials", f"{row.trials_in_words}: " + ", ".join(f"{number} {end}" for end, number in row.ends)),
         ("time", duration(row.seconds)),
         ("size", size_in_words(row.size_bytes)),
         ("began", row.started.replace("T", " ")),

@@ -28,7 +28,10 @@ MORE_THAN_FIT = 3
 """Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3
 """Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
-say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
+say nothing, or the reverse of the ranks at the end (docs/recipe.md). Where there is no time for that much of a second
+round, the trials that begin at once go on until the time is over: their schedule has no end."""
+SLOWER_THAN_IT_IS = 1.5
+"""Times the expected epochs that such trials may come to: the estimate may be too slow."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
 """Flags to which `suit_lengths` may give another value."""
 FIRST_STEP_SECONDS = 8.0
@@ -73,6 +76,10 @@ def suit_lengths(
     found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
     if not study.trials_open:
         return found
+    each = room_epochs / found.concurrency
+    if study.epochs_open and each < (1 + FIRST_LOOK) * found.epochs:
+        epochs = max(found.epochs, math.ceil(SLOWER_THAN_IT_IS * each))
+        found = replace(found, epochs=epochs, options={**found.options, "epochs": epochs})
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
     trials = min(fitting, most_trials or fitting)
     return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})

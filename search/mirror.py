@@ -9,7 +9,7 @@ import contextlib
 import fnmatch
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -101,11 +101,47 @@ class Mirror:
         if name is None:
             return
         there = self._in_time(partial(self._list, name), "cannot be read")
-        logs = [f"{name}/{log.name}" for log in (RunFolder(Path()).trials_jsonl, RunFolder(Path()).events_jsonl)]
-        local = sum((self.folder / log).stat().st_size for log in logs if (self.folder / log).exists())
-        if sum(there[log][0] for log in logs if log in there) > local or not (self.folder / name / "run.json").exists():
-            for path in sorted(there, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
+        known, local = self._logged(name, there), self._logged(name)
+        if not (self.folder / name / "run.json").exists():
+            local = -1
+        for path in sorted(there, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
+            if known > local or (known == local and not (self.folder / path).exists()):  # copied to be read, by then
                 self._get(path)
+
+    def pull_to_read(self) -> None:
+        """Copies down, of all runs, what lists and reports show, unless the local folder knows more: no weights.
+
+        Raises:
+            MirrorError: It cannot be read.
+        """
+        there = self._in_time(self._list, "cannot be read")
+        for name in [path[: -len("/run.json")] for path in there if path.endswith("/run.json")]:
+            if "/" in name:  # below a run
+                continue
+            local = self._logged(name) if (self.folder / name / "run.json").exists() else -1
+            known = self._logged(name, there)
+            ours = [path for path in there if path.startswith(f"{name}/") and not _is_heavy(path)]
+            for path in sorted(ours, key=lambda path: path.endswith("/run.json")):
+                here = self.folder / path
+                is_other = not here.exists() or here.stat().st_size != there[path][0]
+                if known > local or (known == local and is_other):
+                    self._get(path)
+
+    def send(self, path: Path) -> None:
+        """Copies up one file of the local folder.
+
+        Raises:
+            OSError: It could not be copied.
+        """
+        self._put(path.relative_to(self.folder).as_posix())
+
+    def _logged(self, name: str, there: Mapping[str, tuple[int, float]] | None = None) -> int:
+        """Bytes of a run's logs, those of its re-training with it: in the local folder, or in a listing."""
+        run = RunFolder(Path(name))
+        logs = [log for each in (run, run.retrained) for log in (each.trials_jsonl, each.events_jsonl)]
+        if there is not None:
+            return sum(there[log.as_posix()][0] for log in logs if log.as_posix() in there)
+        return sum((self.folder / log).stat().st_size for log in logs if (self.folder / log).exists())
 
     def push(self, name: str) -> int:
         """Copies up what has changed since the last time, of a run and of what all share; deletes what is gone.
@@ -160,15 +196,19 @@ class Mirror:
             raise MirrorError(f"{self.address}/{path} cannot be copied: {reason_of(error)}") from error
         self._sent[path] = _stamp(here)
 
-    def _list(self, under: str) -> dict[str, tuple[int, float]]:
-        """Files at a path or below it: their paths from the base, with bytes and when they were written."""
+    def _list(self, under: str = "") -> dict[str, tuple[int, float]]:
+        """Files at a path or below it: their paths from the base, with bytes and when they were written.
+
+        Raises:
+            OSError: Of the base itself: it is not there, or cannot be read.
+        """
         from pyarrow import fs
 
-        whole = f"{self._base}/{under}"
+        whole = f"{self._base}/{under}".rstrip("/")
         itself = self._files.get_file_info(whole)
         found = [itself] if itself.is_file else []
         if not found:
-            found = self._files.get_file_info(fs.FileSelector(whole, recursive=True, allow_not_found=True))
+            found = self._files.get_file_info(fs.FileSelector(whole, recursive=True, allow_not_found=bool(under)))
         return {
             each.path.removeprefix(f"{self._base}/"): (each.size, each.mtime.timestamp() if each.mtime else 0.0)
             for each in found
@@ -239,6 +279,22 @@ def open_mirror(places: PlaceFlags, name: str | None, resume: str | None) -> Mir
     return mirror
 
 
+def folder_to_read(storage: Path) -> tuple[Path, Mirror | None]:
+    """The folder of the runs, absolute, and where it is copied from, with what its pages show, if it is no folder.
+
+    Raises:
+        MirrorError: The storage cannot be read.
+    """
+    places = PlaceFlags(storage=storage)
+    if places.remote is None:
+        return places.runs_dir, None
+    mirror = Mirror(places.remote, places.runs_dir)
+    mirror.pull_to_read()
+    if places.runs_dir.is_dir():
+        write_whole(places.runs_dir / ADDRESS_FILE, places.remote.encode())
+    return places.runs_dir, mirror
+
+
 @contextmanager
 def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """While inside, and at the end, copies what a run writes.
@@ -294,6 +350,12 @@ def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> I
 def _stamp(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_size, status.st_mtime_ns
+
+
+def _is_heavy(path: str) -> bool:
+    """Whether a file of a run is needed to go on or to answer, and not to be shown."""
+    inner = path.split("/")[1:]
+    return "checkpoints" in inner or "tensorboard" in inner or path.endswith(".safetensors")
 
 
 def _is_left_out(name: str) -> bool:

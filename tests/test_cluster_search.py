@@ -13,12 +13,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, load_trials
+from scripts import predict
+from search.machine import answering_nodes
 from search.machine.placement import Room
 from search.machine.ray_session import RaySession, ray_session
 from search.run_trials import Workload, run_trials
@@ -27,6 +31,7 @@ from search.study import AskedStudy
 from search.tuner import trial_ids
 from tests.conftest import ROOT, places
 from tests.records import a_report, a_task
+from tests.saved_models import save_network
 from trainables.config import TrialConfig
 from trainables.errors import NodeFaultError, UserError
 from trainables.report import TrialStatus
@@ -135,6 +140,23 @@ def has_line(path: Path, words: str, times: int = 1) -> bool:
 def ids_of(cluster: Cluster) -> list[str]:
     """Ray's names of the nodes with cores."""
     return [node.node_id for node in cluster.list_all_nodes() if node.head is False]
+
+
+def test_saved_models_answer_on_the_nodes_as_they_do_here(
+    cluster: Cluster, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    models = [save_network(tmp_path / name) for name in ("one", "two")]
+    asked = [*map(str, models), "--data", str(pictures), "--proba", "--batch-size", "8", "--cache-dir", str(tmp_path)]
+    assert predict.main([*asked, "--device", "cpu", "--out", str(tmp_path / "here.csv")]) == 0
+    assert "Answering on" not in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answering_nodes, "PART", 16)  # pictures: the nodes have several parts each
+        assert predict.main([*asked, "--address", "auto", "--out", str(tmp_path / "there.csv")]) == 0
+    assert capsys.readouterr().err.count(", cpu") == 2  # both nodes with cores, and not the head
+    here, there = (pd.read_csv(tmp_path / name) for name in ("here.csv", "there.csv"))
+    assert list(here["path"]) == list(there["path"])
+    shares = [column for column in here if column.startswith("p_")]
+    np.testing.assert_allclose(here[shares], there[shares], atol=2e-4)
 
 
 def test_a_node_at_fault_costs_no_trial_and_one_that_joins_takes_some(cluster: Cluster, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _train_with(files: TrialFiles, config: TrialConfig, trial_id: str, micro_bat
 
     task = files.task
     pulse = Pulse(Path(task.checkpoint_dir) / trial_id / PULSE, files.glimpsed)
-    pulse.stage("loading pictures and weights")
+    pulse.stage("loading pictures, weights")
     device = choose_device(task.device)
     _start(device)
     data = load_data(task, device)

@@ -169,8 +169,12 @@ def three(value: float | None) -> str:
 
 def trials(counts: Mapping[str, int]) -> str:
     """How many trials there were, and how they ended."""
-    total = str(counts["total"]) if counts["total"] == counts["asked"] else f"{counts['total']} of {counts['asked']}"
-    return f"{total}: {counts['finished']} finished, {counts['stopped']} stopped, {counts['failed']} failed"
+    is_all = counts["total"] == counts["asked"]
+    ends = {name: counts[name] for name in ("finished", "stopped", "failed")}
+    ends["ended with the time" if is_all else "interrupted"] = counts["total"] - sum(ends.values())
+    words = ", ".join(f"{count} {name}" for name, count in ends.items() if count)
+    total = str(counts["total"]) if is_all else f"{counts['total']} of {counts['asked']}"
+    return f"{total}: {words}" if words else total
 
 
 def number(value: float) -> str:

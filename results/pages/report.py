@@ -20,8 +20,8 @@ from results.pages.template import render_template
 from results.records.best import best_trial
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
-from results.records.summary import RUNS, used_its_time
-from results.records.trials import TrialHistory, load_trials
+from results.records.summary import RUNS
+from results.records.trials import TrialHistory, load_trials, used_its_time
 from trainables.atomic import write_whole
 from trainables.metric_names import in_words
 

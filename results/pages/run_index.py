@@ -61,7 +61,7 @@ def _cells(row: RunSummary, storage: Path) -> dict[str, Any]:
         "best": row.best_in_words,
         "test": str(row.test) if row.test else "",
         "test_value": row.test.value if row.test else -1,
-        "trials": f"{row.done} of {row.asked}" if row.asked else "",
+        "trials": row.trials_in_words,
         "ends": ", ".join(f"{number} {end}" for end, number in row.ends),
         "done": row.done,
         "time": duration(row.seconds) if row.started else "",

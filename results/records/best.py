@@ -12,7 +12,7 @@ from results.records.cost import search_cost
 from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
-from results.records.trials import TrialHistory, score_of, statuses_of, trials_of
+from results.records.trials import TrialHistory, score_of, statuses_of, trials_of, used_its_time
 from trainables.report import TrialStatus
 
 PAUSE_SECONDS = 600.0
@@ -57,7 +57,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         weights=run.weights.get(trial.config.backbone, "random"),
         weights_note=run.weights_note,
         history=run.history,
-        trials=_counts(run.trials_asked, trials, events),
+        trials=_counts(None if used_its_time(run, events) else run.trials_asked, trials, events),
         wall_seconds=seconds_at_work(run.started, epochs, events),
         device_seconds=cost.device_seconds,
         seed=run.task.seed,
@@ -88,12 +88,22 @@ def wall_seconds(folder: Path, names: Collection[str]) -> float:
     return seconds_at_work(min(event.time for event in events).isoformat(), epochs, events) if events else 0.0
 
 
-def _counts(asked: int, trials: Sequence[TrialHistory], events: Sequence[Line]) -> dict[str, int]:
-    """How many trials there are in each state that is an end; those that no line gives a configuration of count too."""
+def _counts(asked: int | None, trials: Sequence[TrialHistory], events: Sequence[Line]) -> dict[str, int]:
+    """How many trials there are in each state that is an end; those that no line gives a configuration of count too.
+
+    Args:
+        asked: How many there were to be; None where as many were to be as the time had room for.
+        trials: Those with a configuration.
+        events: Of the run.
+    """
     status = {trial_id: status for trial_id, (status, _) in statuses_of((), events).items()}
     status |= {trial.trial_id: trial.status for trial in trials}
     by_status = Counter(status.values())
-    return {"asked": asked, **{str(end): by_status[end] for end in TRIAL_ENDS}, "total": len(status)}
+    return {
+        "asked": len(status) if asked is None else asked,
+        **{str(end): by_status[end] for end in TRIAL_ENDS},
+        "total": len(status),
+    }
 
 
 def seconds_at_work(started: str, epochs: Sequence[Line], events: Sequence[Line]) -> float:

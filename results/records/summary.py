@@ -19,8 +19,8 @@ from pathlib import Path
 from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
-from results.records.run_folder import Line, RunFolder, load_run
-from results.records.trials import STARTED, TIME_BUDGET, statuses_of
+from results.records.run_folder import Line, RunFolder, address_of, load_run
+from results.records.trials import statuses_of, used_its_time
 from trainables.errors import UserError
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus, score_in
@@ -29,10 +29,6 @@ from trainables.strict_json import RecordError, load_object
 
 RUNS = Path("runs")
 """Where runs lie unless a command says otherwise."""
-
-
-LAST_WORDS = (*TRIAL_ENDS, TrialStatus.INTERRUPTED)
-"""Events after which a trial does not run."""
 
 
 class RunState(StrEnum):
@@ -99,6 +95,8 @@ class RunSummary:
     """Trials asked for."""
     done: int = 0
     """Trials that have ended for good."""
+    begun: int = 0
+    """Trials that have begun."""
     ends: tuple[tuple[str, int], ...] = ()
     """How many ended in which state."""
     best: float = math.nan
@@ -117,6 +115,8 @@ class RunSummary:
     has_report: bool = False
     has_model: bool = False
     """Whether it can answer pictures."""
+    more_time: str = ""
+    """The time budget to go on with, where its own is used; else empty."""
 
     @property
     def best_in_words(self) -> str:
@@ -125,15 +125,22 @@ class RunSummary:
             return ""
         return f"{self.best:.4f}" + ("" if self.metric == "macro-F1" else f" {self.metric}")
 
+    @property
+    def trials_in_words(self) -> str:
+        """How many trials are done of how many; where the time has ended them, how many there were."""
+        if self.state == RunState.TIME_USED:
+            return str(self.begun)
+        return f"{self.done} of {self.asked}" if self.asked else ""
+
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
-        flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(str(storage))}"
+        flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(address_of(storage) or str(storage))}"
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
             return f"python scripts/retrain.py --run {self.name}{flag}"
         if self.state == RunState.TIME_USED:
-            return f"python search/run.py --resume {self.name} --time-budget 15m{flag}"
+            return f"python search/run.py --resume {self.name} --time-budget {self.more_time}{flag}"
         if self.done < self.asked:
             return f"python search/run.py --resume {self.name}{flag}"
         return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
@@ -195,6 +202,7 @@ def _summary(
         classes=len(run.task.classes),
         started=run.started,
         asked=run.trials_asked,
+        begun=len(states),
         done=done,
         ends=tuple((str(end), counts[end]) for end in TRIAL_ENDS),
         best=best,
@@ -205,6 +213,7 @@ def _summary(
         seconds=seconds_at_work(run.started, epochs, events),
         size_bytes=size,
         has_report=folder.report_html.is_file(),
+        more_time=str(run.options.get("time_budget") or "15m") if state == RunState.TIME_USED else "",
         has_model=any((path / DESCRIPTION).is_file() for path in (folder.model, folder.retrained.path)),
     )
 
@@ -278,15 +287,3 @@ def _state(
         return RunState.TIME_USED, ""
     reasons = [event.values.get("reason") for event in events if event.values.get("event") == TrialStatus.INTERRUPTED]
     return RunState.INTERRUPTED, str(reasons[-1]) if reasons and reasons[-1] else "ended early"
-
-
-def used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
-    """Whether the time budget was what ended a run at which nobody is: its last trials, or the beginning of more."""
-    last = {event.trial_id: event.values for event in events if event.values.get("event") in (STARTED, *LAST_WORDS)}
-    states = {values["event"] for values in last.values()}
-    if STARTED in states:  # and nobody is at it
-        return False
-    if TrialStatus.INTERRUPTED not in states:
-        return bool(run.options.get("time_budget"))
-    cut = [values for values in last.values() if values["event"] == TrialStatus.INTERRUPTED]
-    return all(values.get("reason") == TIME_BUDGET for values in cut)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from results.records.record import epoch_report, trial_config
+from results.records.record import TRIAL_ENDS, SearchRun, epoch_report, trial_config
 from results.records.run_folder import WAY_OUT, Line, RunError, RunFolder
 from trainables.config import TrialConfig
 from trainables.report import METRIC, EpochReport, TrialStatus
@@ -22,6 +22,9 @@ REPEATED = "repeated"
 """Event of an epoch that is trained again after a restart, whose line is there already."""
 PLACED = "placed"
 """Event of a trial that has trained its first epoch on a machine, with its `node`, `hardware` and process `pid`."""
+
+LAST_WORDS = (*TRIAL_ENDS, TrialStatus.INTERRUPTED)
+"""Events after which a trial does not run."""
 
 _REPORT_FIELDS = frozenset(field.name for field in fields(EpochReport))
 _WORDS = tuple(TrialStatus)
@@ -148,6 +151,18 @@ def _configs(epochs: Sequence[Line], events: Sequence[Line]) -> dict[str, TrialC
                 "delete the lines of that trial and try again"
             )
     return configs
+
+
+def used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
+    """Whether the time budget was what ended a run at which nobody is: its last trials, or the beginning of more."""
+    last = {event.trial_id: event.values for event in events if event.values.get("event") in (STARTED, *LAST_WORDS)}
+    states = {values["event"] for values in last.values()}
+    if STARTED in states:  # and nobody is at it
+        return False
+    if TrialStatus.INTERRUPTED not in states:
+        return bool(run.options.get("time_budget"))
+    cut = [values for values in last.values() if values["event"] == TrialStatus.INTERRUPTED]
+    return all(values.get("reason") == TIME_BUDGET for values in cut)
 
 
 def _report(line: Line) -> EpochReport:

@@ -25,7 +25,9 @@ BAR_WIDTH = 12
 NAME_WIDTH = 6
 """Signs of a trial's name that stay, whatever the width."""
 WIDE = 100
-"""Columns of a terminal from which a trial's bar has its whole width."""
+"""Columns of a terminal from which a running trial has all of its columns."""
+DONE_WITHOUT = ("", "F1")
+"""Columns that a narrower one does without: the bar, and the training score, so that names stay whole."""
 STYLES = {
     TrialStatus.FINISHED: "green",
     TrialStatus.STOPPED: "yellow",
@@ -132,25 +134,27 @@ class LiveTable:
 
     def _running(self, running: Sequence[tuple[str, Row]], pulses: Mapping[str, dict[str, Any]]) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
-        for name in ("trial", "backbone", "epoch", "", "batch", "loss", "F1", "best F1"):
+        columns = ("trial", "backbone", "epoch", "", "batch", "loss", "F1", "best F1")
+        shown = [name for name in columns if self._console.width >= WIDE or name not in DONE_WITHOUT]
+        for name in shown:
             _add_column(table, name, is_number=name not in ("trial", "backbone", ""))
-        width = BAR_WIDTH if self._console.width >= WIDE else BAR_WIDTH // 2
         for trial_id, row in running:
             pulse = pulses[trial_id]
             if pulse.get("batches"):
                 batch = f"{pulse['batch']}/{pulse['batches']}"
             else:
                 batch = str(pulse.get("stage", "starting its worker"))
-            table.add_row(
+            cells: tuple[RenderableType, ...] = (
                 _name(trial_id),
                 _name(row.backbone),
                 f"{min(row.epoch + 1, row.epochs)}/{row.epochs}",
-                ProgressBar(total=1.0, completed=row.share(pulse), width=width),
+                ProgressBar(total=1.0, completed=row.share(pulse), width=BAR_WIDTH),
                 Text(batch),
                 _number(pulse.get("loss")),
                 _number(pulse.get("macro_f1")),
                 _number(row.best),
             )
+            table.add_row(*(cell for name, cell in zip(columns, cells, strict=True) if name in shown))
         return table
 
     def _still(self, rows: Sequence[tuple[str, Row]]) -> RenderableType:

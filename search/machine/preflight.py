@@ -54,11 +54,6 @@ class NodeFacts:
         return not self.lacks_weights
 
     @property
-    def is_shared(self) -> bool:
-        """Whether it has all that trials read and write, without anything being sent to it."""
-        return not self.fault and self.sees_storage and self.sees_cache and self.sees_weights
-
-    @property
     def other_versions(self) -> str:
         """What is installed there in another version than here, in words; empty if nothing is."""
         here = versions()

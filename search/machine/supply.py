@@ -17,6 +17,8 @@ from trainables.supply.line import ANSWER_SECONDS, SupplyLine
 
 THREADS = 8
 """Messages that the keeper handles at the same time."""
+START_SECONDS = 60.0
+"""How long the keeper may take to start on a busy node."""
 LAST_FILES_SECONDS = 60.0
 """How long, after the last trial has ended, its weights may still be on their way."""
 QUIET_SECONDS = 10.0
@@ -130,7 +132,7 @@ def _start_keeper(cache_dir: Path) -> Any:
         name=f"macrotune keeper {time.time_ns()}",
     ).remote(str(cache_dir))
     try:
-        ray.get(keeper.quiet_seconds.remote(), timeout=ANSWER_SECONDS)
+        ray.get(keeper.quiet_seconds.remote(), timeout=START_SECONDS)
     except ray.exceptions.RayError as error:
         raise UserError(
             "on this node Ray has not started the process that reads and writes for nodes without its disk "

@@ -131,10 +131,11 @@ def check_command(asked: AskedSearch, places: Places) -> list[str]:
     return [*search_command(asked, places), "--check"]
 
 
-def resume_command(name: str, places: Places, add_trials: int = 0) -> list[str]:
-    """Goes on with a run, with more trials if asked to."""
+def resume_command(name: str, places: Places, add_trials: int = 0, time_budget: str = "") -> list[str]:
+    """Goes on with a run, with more trials or for more time if asked to."""
     places.run_dir(name)
     more = [f"--add-trials={_number('add_trials', str(add_trials))}"] if add_trials else []
+    more += [f"--time-budget={time_budget}"] if time_budget else []
     return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(), *places.cluster_flags]
 
 

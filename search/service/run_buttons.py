@@ -27,6 +27,7 @@ class RunButtons:
         """
         self._service = service
         self._name = name
+        self._more_time = ""
         with ui.row().classes("items-center").style("gap: 8px"):
             self._stop = ui.button("Stop", on_click=lambda: self._do_stop(at_once=False))
             self._stop.props("no-caps color=warning text-color=black")
@@ -40,6 +41,7 @@ class RunButtons:
 
     def show(self, row: RunSummary) -> None:
         """Shows those that make sense for a run in this state."""
+        self._more_time = row.more_time
         running = row.state.is_running
         here = running and row.presence is not None and self._service.can_stop(row.presence)
         self._stop.set_visibility(here)
@@ -66,7 +68,8 @@ class RunButtons:
             ui.notify(said)
 
     async def _do_resume(self) -> None:
-        await self._command(f"resume {self._name}", lambda: resume_command(self._name, self._service.places))
+        what = f"resume {self._name}" + (f" for {self._more_time} more" if self._more_time else "")
+        await self._command(what, lambda: resume_command(self._name, self._service.places, time_budget=self._more_time))
 
     async def _do_retrain(self) -> None:
         await self._command(f"re-train {self._name}", lambda: retrain_command(self._name, self._service.places))

@@ -256,7 +256,7 @@ def _pulse_in_words(pulse: dict[str, Any]) -> str:
 
 def _state_in_words(row: RunSummary, asked_to_stop: bool, share: float) -> str:
     parts = [f"{row.space} on {row.data}, {row.pictures:,} pictures, {row.classes} classes"]
-    parts.append(f"{row.done} of {row.asked} trials")
+    parts.append(f"{row.trials_in_words} trials")
     if row.state.is_running and row.presence is not None:
         gone = (datetime.now().astimezone() - datetime.fromisoformat(row.presence.since)).total_seconds()
         where = "" if row.presence.is_here else f" on {row.presence.host}"

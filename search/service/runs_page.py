@@ -173,7 +173,7 @@ def _facts(row: RunSummary) -> list[tuple[str, str]]:
             f"{row.best:.4f} by {row.best_trial}, {row.backbone}" if _known(row) else "none yet",
         ),
         ("test macro-F1 [95%]", str(row.test) if row.test else "not re-trained yet"),
-        ("trials", f"{row.done} of {row.asked}"),
+        ("trials", row.trials_in_words),
         ("time", duration(row.seconds)),
         ("size", size_in_words(row.size_bytes)),
     ]
@@ -201,7 +201,7 @@ def _row(row: RunSummary, service: Service) -> dict[str, Any]:
         "data": f"{row.data}, {row.pictures:,} pictures" if row.data else "",
         "best": f"{row.best:.4f}" if _known(row) else None,
         "test": str(row.test) if row.test else None,
-        "trials": f"{row.done} of {row.asked}" if row.asked else "",
+        "trials": row.trials_in_words,
         "time": duration(row.seconds) if row.started else "",
         "size": size_in_words(row.size_bytes),
         "began": f"{datetime.fromisoformat(row.started):%Y-%m-%d %H:%M}" if row.started else "",

@@ -1,4 +1,4 @@
-"""The wheel by itself: what it holds, and its command run from a folder that knows nothing of the checkout."""
+"""The wheel by itself, built from the sdist: what it holds, and its command run in a folder without the checkout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -21,19 +22,26 @@ ROOMS = ("macrotune", "scripts", "search", "results", "spaces", "trainables")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources and unpacked."""
+    """The wheel, built from the sdist of a copy of the sources, and unpacked."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     for room in ROOMS:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    code = "from setuptools.build_meta import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", code, str(out)], cwd=source, check=True, capture_output=True, timeout=120)
-    (wheel,) = out.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(out)
+    (sdist,) = build("sdist", source, tmp_path_factory.mktemp("sdist"))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(sdist.parent, filter="data")
+    (wheel,) = build("wheel", sdist.parent / sdist.name.removesuffix(".tar.gz"), out)
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(out)
     wheel.unlink()
     return out
+
+
+def build(kind: str, source: Path, out: Path) -> list[Path]:
+    code = f"from setuptools.build_meta import build_{kind}; import sys; build_{kind}(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(out)], cwd=source, check=True, capture_output=True, timeout=120)
+    return list(out.iterdir())
 
 
 def command(installed: Path, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -53,9 +53,18 @@ def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) ->
         default="default",
         seconds_left=200.0 + FIRST_STEP_SECONDS + END_SECONDS,
     )
-    assert (found.concurrency, found.epochs) == (2, 20)  # two that see a picture 20 times, of room for 40 epochs
-    assert found.grace_period == 7
+    assert (found.concurrency, found.grace_period) == (2, 7)  # two that see a picture 20 times, of room for 40 epochs
+    assert found.epochs == 30  # no third has room beside them, so should they be quicker, they go on
     assert found.trials > 2 * 40 / found.grace_period  # twice too slow an estimate would leave no time unused
+
+
+def test_where_there_is_room_for_a_second_round_trials_end_at_their_length(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 900.0}
+    found = suit_lengths(asked, train_pictures=64, **budget)
+    assert (found.epochs, found.grace_period) == (43, 14)  # of 88 epochs each that there is time for
+    said = suit_lengths(study(tmp_path, trials=2), train_pictures=64, **{**budget, "seconds_left": 200.0})
+    assert said.epochs == 19  # so many trials were asked for, so many begin
 
 
 def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from scripts import report, runs
 from search.flags import PlaceFlags
 from search.mirror import ANSWER_SECONDS, MirrorError, mirrored, open_mirror
+from tests.runs import a_line, a_run_dir
 from trainables.errors import UserError
 
 BUCKET = "s3://pictures/search"
@@ -110,6 +112,37 @@ def test_another_machine_takes_over_and_the_longer_log_is_the_truth(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     open_mirror(places(), None, "first")
     assert (first.folder / "first" / "trials.jsonl").read_text() == "line\n" * 3
+
+
+def test_what_is_shown_is_copied_without_weights_which_come_when_it_goes_on(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    first = open_mirror(places(), None, None)
+    assert first is not None
+    a_run_dir(first.folder / "first", [a_line(0, 1, 0.5)])
+    a_run(first.folder, "broken")
+    for name in ("first", "broken"):
+        (first.folder / name / "checkpoints").mkdir(exist_ok=True)
+        (first.folder / name / "checkpoints" / "best.pt").write_bytes(b"weights")
+        first.push(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert runs.main(["--storage", BUCKET]) == 0
+    said = capsys.readouterr().out
+    assert "first" in said and "broken" in said and f"--resume first --storage {BUCKET}" in " ".join(said.split())
+    here = places().runs_dir
+    assert (here / "first" / "trials.jsonl").is_file() and not (here / "first" / "checkpoints").exists()
+    assert runs.main(["rm", "first", "--storage", BUCKET, "--yes"]) == 2
+    assert f"{BUCKET}/first" in " ".join(capsys.readouterr().err.split())
+    assert report.main(["first", "--storage", BUCKET]) == 0
+    assert capsys.readouterr().out.strip() == str(here / "first" / "report.html")
+    assert "search/first/report.html" in keys(server)
+    open_mirror(places(), None, "first")
+    assert (here / "first" / "checkpoints" / "best.pt").read_bytes() == b"weights"
+
+
+def test_runs_in_a_bucket_that_is_not_there_are_one_message(capsys: pytest.CaptureFixture) -> None:
+    assert runs.main(["--storage", "s3://nothing/search"]) == 2
+    assert "s3://nothing/search cannot be read" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_name_that_is_taken_there_is_refused() -> None:

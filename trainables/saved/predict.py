@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,6 +22,21 @@ from trainables.saved.saved_model import SavedModel, load_model
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done ("decoding pictures", "predicting"), how much of it is done, and of how much."""
+
+
+class Answering(Protocol):
+    """Whoever has a model answer a side: `side_probabilities`, or processes elsewhere."""
+
+    def __call__(
+        self,
+        model: SavedModel,
+        side: Side,
+        batch_size: int,
+        *,
+        flip: bool = ...,
+        on_progress: Callable[[int], None] = ...,
+    ) -> np.ndarray:
+        """As `side_probabilities`."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,7 @@ def predict_probabilities(
     flip: bool = False,
     on_progress: Progress | None = None,
     memory_bytes: int | None = None,
+    answer: Answering | None = None,
 ) -> Predictions:
     """Averages the models' probabilities for each picture.
 
@@ -61,6 +78,7 @@ def predict_probabilities(
         flip: Whether to average over each picture and its mirror image.
         on_progress: Told how far it is.
         memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
+        answer: Who answers; by default this process.
 
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
@@ -95,7 +113,7 @@ def predict_probabilities(
         def done(count: int, before: int = number * len(readable)) -> None:
             report("predicting", before + count, passes)
 
-        total += side_probabilities(model, side, batch_size, flip=flip, on_progress=done)[:, order]
+        total += (answer or side_probabilities)(model, side, batch_size, flip=flip, on_progress=done)[:, order]
     return Predictions(classes, tuple(readable), total / np.float32(len(models)), bad, warnings)
 
 

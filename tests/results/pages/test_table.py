@@ -84,7 +84,13 @@ def test_rows_are_sorted_by_space_and_then_by_descending_score() -> None:
 def test_an_interrupted_search_says_how_many_trials_it_had_of_those_asked_for() -> None:
     counts = {"asked": 8, "finished": 1, "stopped": 0, "failed": 0, "total": 2}
     (row,) = rows(render_table([a_record(trials=counts)]))
-    assert row["trials and time"].startswith("2 of 8: 1 finished, 0 stopped, 0 failed;")
+    assert row["trials and time"].startswith("2 of 8: 1 finished, 1 interrupted;")
+
+
+def test_trials_that_the_time_ended_are_as_many_as_there_were() -> None:
+    counts = {"asked": 2, "finished": 0, "stopped": 0, "failed": 0, "total": 2}
+    (row,) = rows(render_table([a_record(trials=counts)]))
+    assert row["trials and time"].startswith("2: 2 ended with the time;")
 
 
 def test_random_weights_and_a_split_by_picture_are_loud_in_the_row() -> None:

@@ -56,6 +56,7 @@ def test_a_run_that_has_used_its_time_budget_is_no_interrupted_one(tmp_path: Pat
     assert row is not None
     assert (row.state, row.problem) == (RunState.TIME_USED, "")
     assert row.next_command(tmp_path).startswith("python scripts/retrain.py --run a")
+    assert (row.trials_in_words, row.more_time) == ("2", "15m")
     again = [*begun, *ends, an_event(1, "started", after=6)]  # gone on with, and killed
     row = summary(a_run_dir(tmp_path / "b", [a_line(0, 1, 0.5)], again))
     assert row is not None and row.state == RunState.INTERRUPTED

@@ -36,8 +36,8 @@ def test_a_running_trial_shows_its_batch_its_loss_and_its_score_so_far(tmp_path:
 
 
 def test_before_its_first_batch_it_says_in_words_what_it_does(tmp_path: Path) -> None:
-    tell(tmp_path, "00000", stage="loading pictures and weights")
-    assert "loading pictures and weights" in drawn({"00000": Row("net", 6)}, tmp_path)
+    tell(tmp_path, "00000", stage="loading pictures, weights")
+    assert "loading pictures, weights" in drawn({"00000": Row("net", 6)}, tmp_path)
     assert "starting its worker" in drawn({"00001": Row("net", 6)}, tmp_path)
     assert "starting workers" in drawn({})
 
@@ -70,3 +70,13 @@ def test_a_thousand_trials_fit_the_screen_and_narrow_ones_are_not_wrapped() -> N
     assert len(said.splitlines()) <= 24
     assert max(map(len, said.splitlines())) <= 60
     assert "trials more" in said
+
+
+def test_names_stay_whole_on_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    tell(tmp_path, "00000", stage="training", epoch=3, batch=105, batches=115, loss=1.25, macro_f1=0.375)
+    tell(tmp_path, "00001", stage="loading pictures, weights")
+    rows = {f"0000{number}": Row("tf_efficientnet_lite0", 30, epoch=12, best=0.25) for number in (0, 1)}
+    said = drawn(rows, tmp_path, width=80)
+    assert said.count("tf_efficientnet_lite0") == 2
+    assert all(word in said for word in ("105/115", "1.2500", "13/30", "loading pictures, weights"))
+    assert max(map(len, said.splitlines())) <= 80

@@ -32,13 +32,8 @@ def test_a_node_knows_its_room_and_its_versions(tmp_path: Path) -> None:
     assert said["versions"].keys() == {"python", "ray", "torch", "timm"}
 
 
-def test_a_node_is_shared_if_it_has_answered_and_has_everything() -> None:
+def test_other_versions_are_named() -> None:
     known = {"node_id": "1", "name": "w (10.0.0.2)", "num_cpus": 2, "num_gpus": 0}
-    full = {"sees_storage": True, "sees_cache": True, "versions": versions()}
-    assert NodeFacts(**known, **full).is_shared
-    assert not NodeFacts(**known).is_shared
-    assert not NodeFacts(**known, **full, lacks_weights=("/w/a.safetensors",)).is_shared
-    assert not NodeFacts(**known, **full, fault="it died").is_shared
-    assert NodeFacts(**known, **full).other_versions == ""
+    assert NodeFacts(**known, versions=versions()).other_versions == ""
     other = NodeFacts(**known, versions={**versions(), "timm": "0.1"})
     assert other.other_versions == f"timm 0.1 (here {versions()['timm']})"
