@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from search.machine.address import THIS_MACHINE, given_address
-from search.machine.preflight import NodeFacts
+from search.machine.preflight import NodeFacts, look_at_nodes
 from search.machine.ray_session import ray_session
-from search.machine.roster import Roster
 from search.terminal import doing, say, warn
 from trainables.errors import UserError
 from trainables.reason import reason_of
@@ -58,15 +57,22 @@ def answering_on(
         yield side_probabilities
         return
     with ray_session(address):
-        doing(console, "asking the nodes what they are like")
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        roster = Roster(cache_dir, cache_dir, partial(warn, console))
-        try:
-            roster.look()
-            processes = _start(roster.usable, models, device, console)
-            yield partial(_answer, processes, [model.path for model in models])
-        finally:
-            roster.close()
+        processes = _start(_able_nodes(cache_dir, console), models, device, console)
+        yield partial(_answer, processes, [model.path for model in models])
+
+
+def _able_nodes(cache_dir: Path, console: Console) -> list[NodeFacts]:
+    """The nodes that have answered and have the same libraries; says why one is done without."""
+    doing(console, "asking the nodes what they are like")
+    found = look_at_nodes(cache_dir, cache_dir)
+    why = {facts.node_id: facts.fault or facts.other_versions for facts in found}
+    for facts in found:
+        if why[facts.node_id]:
+            warn(console, f"node {facts.name} is left out: {why[facts.node_id]}")
+    able = [facts for facts in found if not why[facts.node_id]]
+    if not able:
+        raise UserError("no node of the cluster can answer. Mend the nodes, or answer here, without --address")
+    return able
 
 
 def _start(nodes: Sequence[NodeFacts], models: Sequence[SavedModel], device: str, console: Console) -> list[Any]:
@@ -87,8 +93,6 @@ def _start(nodes: Sequence[NodeFacts], models: Sequence[SavedModel], device: str
         here = actor.options(
             num_cpus=min(cores, facts.num_cpus),
             num_gpus=1 if facts.num_gpus else 0,
-            max_restarts=1,
-            max_task_retries=1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(facts.node_id, soft=True),
         )
         for _ in range(processes):
