@@ -171,13 +171,14 @@ class Progress(Callback):
         under_way = sum(min(now - row.since, self._an_epoch()) for row in running)
         trained = self._trained_seconds + under_way
         beside = max(1.0, gone * workers / trained)  # what passes between epochs and between trials
-        left = beside * max(0.0, self._seconds_left(running) - under_way) / self._concurrency
+        left = beside * self._seconds_left(running, now)
         return f"about {clock(min(left, self._stop.seconds_left))} to go"
 
-    def _seconds_left(self, running: Sequence[Row]) -> float:
-        """Seconds of epochs that are still to be trained, all trials added up.
+    def _seconds_left(self, running: Sequence[Row], now: float) -> float:
+        """Seconds of epochs until the last trial ends.
 
-        A trial takes what those that have ended took; while these are few, what ASHA is expected to leave of it.
+        A trial takes what those that have ended took; while these are few, what ASHA is expected to leave of it. One
+        that has been trained for longer has outlived the others, and goes on to its last epoch.
         """
         ended = [row for row in self._rows.values() if row.state != TrialStatus.RUNNING]
         an_epoch = self._an_epoch()
@@ -185,8 +186,16 @@ class Progress(Callback):
             a_trial = sum(row.seconds for row in ended) / len(ended)
         else:
             a_trial = an_epoch * self._mean_epochs
+
+        def left(row: Row) -> float:
+            its_epoch = row.seconds / row.epoch if row.epoch else an_epoch
+            epochs = max(0, row.epochs - row.epoch)
+            to_go = a_trial - row.seconds if row.seconds < a_trial else its_epoch * epochs
+            return max(0.0, max(to_go, its_epoch) - min(now - row.since, its_epoch))
+
         waiting = max(0, self._num_trials - len(self._rows))
-        return waiting * a_trial + sum(max(an_epoch, a_trial - row.seconds) for row in running)
+        each = [left(row) for row in running]
+        return max((waiting * a_trial + sum(each)) / self._concurrency, *each, 0.0)
 
     def _an_epoch(self) -> float:
         """Mean seconds of the epochs so far."""

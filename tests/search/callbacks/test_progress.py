@@ -67,6 +67,21 @@ def test_what_fills_its_budget_tells_the_time_and_no_number_of_trials(clock: Clo
     assert "90" not in out.getvalue()
 
 
+def test_the_last_trial_that_has_outlived_the_others_goes_on_to_its_last_epoch(clock: Clock) -> None:
+    shown = progress(4, concurrency=2)
+    for number in range(3):
+        train(shown, clock, number, 3)
+        shown.on_trial_complete(0, [], a_trial(number))
+    shown.on_trial_start(0, [], a_trial(3))
+    told = []
+    for count in range(1, 8):
+        clock.now += 10
+        shown.on_trial_result(0, [], a_trial(3), epoch(count, done=False))
+        told.append(to_go(shown))
+    assert told[:2] == [20, 10]  # of three epochs as the others had: a second core is no help to one alone
+    assert told[-2:] == [30, 20]  # of nine
+
+
 def test_nothing_is_known_before_the_first_epoch(clock: Clock) -> None:
     shown = progress(10)
     shown.on_trial_start(0, [], a_trial(0))
