@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from trainables.sizes import size_in_words
+
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -37,7 +39,7 @@ from results.pages.run_index import write_run_index
 from results.records.cost import duration
 from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.run_folder import RunFolder, load_run
-from results.records.summary import RUNS, RunState, RunSummary, run_names, size_in_words, summaries, summary
+from results.records.summary import RUNS, RunState, RunSummary, run_names, summaries, summary
 from results.records.trials import TrialHistory, load_trials, score_of
 from scripts.terminal import run_command
 from search.mirror import folder_to_read

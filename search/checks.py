@@ -23,6 +23,7 @@ from trainables.errors import UserError
 from trainables.machine.home import can_write
 from trainables.networks.known_costs import ModelFacts, backbone_parameters
 from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
+from trainables.sizes import size_in_words
 
 LEAST_BUDGET_SECONDS = 10
 """Before the first step of a search, on two cores: Ray, and the imports of its workers."""
@@ -190,6 +191,6 @@ def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"the run may need {needed / 1e9:.2f} GB in {study.runs_dir}, where {free / 1e9:.2f} GB are free: make "
+            f"the run may need {size_in_words(needed)} in {study.runs_dir}, where {size_in_words(free)} are free: make "
             "room, give another --storage, a lower --concurrency or --keep, or smaller --backbones"
         )

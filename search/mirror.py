@@ -23,7 +23,7 @@ from trainables.errors import UserError
 from trainables.reason import reason_of
 
 T = TypeVar("T")
-ANSWER_SECONDS = 12.0
+ANSWER_SECONDS = 10.0
 """How long the storage may take for its first answer; libraries ask again for minutes."""
 PUSH_SECONDS = 60.0
 """Between two looks for what has changed, beside those after each trial."""
@@ -57,7 +57,9 @@ class Mirror:
         try:
             self._files, base = fs.FileSystem.from_uri(address)
         except (OSError, ValueError, NotImplementedError) as error:
-            raise MirrorError(f"--storage {address} cannot be opened: {reason_of(error)}. {_WAY_OUT}") from error
+            raise MirrorError(
+                f"--storage {address} cannot be opened: {reason_of(error).rstrip('.')}. {_WAY_OUT}"
+            ) from error
         self._base = base.rstrip("/")
         if not self._base:
             raise MirrorError(f"--storage {address} names no bucket: give one, as in s3://bucket/macrotune")
@@ -244,7 +246,9 @@ class Mirror:
             raise MirrorError(f"--storage {self.address} has not answered in {ANSWER_SECONDS:.0f} s. {_WAY_OUT}")
         answer, error = said[0]
         if error is not None:
-            raise MirrorError(f"--storage {self.address} {failed}: {reason_of(error)}. {_WAY_OUT}") from error
+            raise MirrorError(
+                f"--storage {self.address} {failed}: {reason_of(error).rstrip('.')}. {_WAY_OUT}"
+            ) from error
         return answer  # type: ignore[no-any-return]
 
 
@@ -345,6 +349,10 @@ def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> I
                 f"not everything is in {mirror.address}. All of it is in {mirror.folder / name}: a --resume {name} on "
                 "this machine copies it again"
             )
+
+
+def _why(error: Exception) -> str:
+    return reason_of(error).rstrip(".")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -12,9 +12,10 @@ from results.records.presence import who_is_at
 from results.records.record import load_record
 from results.records.retrained import load_retrained
 from results.records.run_folder import RunError, RunFolder
-from results.records.summary import size_in_words, size_on_disk
+from results.records.summary import size_on_disk
 from trainables.atomic import torn_name
 from trainables.errors import UserError
+from trainables.sizes import size_in_words
 from trainables.strict_json import RecordError
 
 

@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from results.pages.template import render_template
 from results.records.cost import duration
-from results.records.summary import RunSummary, size_in_words, summaries
+from results.records.summary import RunSummary, summaries
 from trainables.atomic import write_whole
+from trainables.sizes import size_in_words
 
 INDEX = "index.html"
 

@@ -245,14 +245,6 @@ def size_on_disk(folder: Path) -> int:
     return total
 
 
-def size_in_words(size: int) -> str:
-    """Bytes in kB, MB or GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"
-
-
 def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float, str]:
     """The highest finite score and its trial, the first of equals; failed trials do not count."""
     best: tuple[float, str] = (math.nan, "")

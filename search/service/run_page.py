@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import ui
 
 from results.records.cost import duration
-from results.records.summary import RunSummary, size_in_words
+from results.records.summary import RunSummary
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
 from search.service.front_card import FrontCard
@@ -23,6 +23,7 @@ from search.service.run_charts import best_options, curves_options, loss_options
 from search.service.run_view import RunView, TrialRow
 from search.service.service import Service
 from trainables.report import TrialStatus
+from trainables.sizes import size_in_words
 
 FIRST_SHARE = 0.02
 """Of a run: before so much of it is done its pace says nothing of its end."""

@@ -11,7 +11,7 @@ from nicegui import ui
 
 from results.records.cost import duration
 from results.records.progress import knobs, shown
-from results.records.summary import RunSummary, size_in_words
+from results.records.summary import RunSummary
 from search.service.commands_page import note_of
 from search.service.frame import (
     PLAIN,
@@ -28,6 +28,7 @@ from search.service.run_view import RunView
 from search.service.service import Service
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.sizes import size_in_words
 
 COLUMNS: list[dict[str, Any]] = [
     {"name": "name", "label": "run", "field": "name", "align": "left", "sortable": True},

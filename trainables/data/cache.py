@@ -25,6 +25,7 @@ from trainables.data.decoding import NOTES, PictureTooLargeError, decode, decode
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.machine.home import own_folder
+from trainables.sizes import size_in_words
 
 FORMAT_VERSION = 2
 """Rises where the same file gives other pixels."""
@@ -233,7 +234,7 @@ def _decode_all(
     needed, free = len(order) * side * side * 3, shutil.disk_usage(path.parent).free
     if needed > 0.95 * free:
         raise CacheError(
-            f"the picture cache needs {needed / 1e9:.2f} GB in {path.parent}, where {free / 1e9:.2f} GB are free. "
+            f"the picture cache needs {size_in_words(needed)} in {path.parent}, where {size_in_words(free)} are free. "
             "Give another folder with --cache-dir, a smaller --image-size, or delete old caches there"
         )
     temporary = torn_name(path)

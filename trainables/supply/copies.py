@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from trainables.atomic import torn_name
 from trainables.data.cache import default_cache_dir
 from trainables.machine.home import can_write
+from trainables.sizes import size_in_words
 from trainables.supply.keeper import Parcel, room_for
 
 COPIES = "sent"
@@ -119,8 +120,7 @@ def _make_room(needed: int, folder: Path) -> None:
         if now - used > UNUSED_SECONDS:
             shutil.rmtree(copy, ignore_errors=True)
     if not enough():
-        free = room_for(folder) / 1e9
         raise NoRoomError(
-            f"what trials read needs {needed / 1e9:.2f} GB in {folder}, where {free:.2f} GB are free: "
-            "make room there, or give --cache-dir a folder on a larger disk"
+            f"what trials read needs {size_in_words(needed)} in {folder}, where {size_in_words(room_for(folder))} are "
+            "free: make room there, or give --cache-dir a folder on a larger disk"
         )
