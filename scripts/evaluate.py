@@ -107,13 +107,14 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     from results.pages.report_folder import refuse_foreign_folder
     from results.records.models import model_folders
     from results.statistics.evaluation import evaluate_answers
-    from search.machine.answering_nodes import answering_on
+    from search.machine.answering_nodes import answering_on, joined
     from trainables.parts.loading import using
     from trainables.saved.predict import load_models, predict_probabilities
     from trainables.saved.saved_model import load_parts, refuse_other_classes
 
     doing(console, "loading the network")
-    models = load_models(model_folders(options.models), options.device if options.address is None else "cpu")
+    address = joined(options.address)
+    models = load_models(model_folders(options.models), options.device if address is None else "cpu")
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
     out = options.out or models[0].path / "evaluation"
@@ -123,7 +124,7 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     seen = _seen(models, pictures.paths)
     looks = _note_test_sides(options, models, seen)
     cache_dir = options.cache_dir or default_cache_dir()
-    with answering_on(options.address, models, options.device, cache_dir, console) as answer, progress(console) as show:
+    with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         predictions = predict_probabilities(
             models,
             pictures.paths,

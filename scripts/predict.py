@@ -97,12 +97,13 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
-    from search.machine.answering_nodes import answering_on
+    from search.machine.answering_nodes import answering_on, joined
     from trainables.atomic import write_whole
     from trainables.saved.predict import load_models, predict_probabilities
 
     doing(console, "loading the network")
-    models = load_models(model_folders(options.models), options.device if options.address is None else "cpu")
+    address = joined(options.address)
+    models = load_models(model_folders(options.models), options.device if address is None else "cpu")
     described = models[0].description
     out = options.out or _free_name(options.models[0], pictures)
 
@@ -115,7 +116,7 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     # An empty table shows what is wrong with the columns before any picture is decoded.
     add_columns(pictures.columns, (), (), (), columns(np.zeros((0, len(described.classes)))), replaced="ans")
     cache_dir = options.cache_dir or default_cache_dir()
-    with answering_on(options.address, models, options.device, cache_dir, console) as answer, progress(console) as show:
+    with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         found = predict_probabilities(
             models,
             pictures.paths,
