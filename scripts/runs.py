@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from trainables.sizes import size_in_words
-
 ROOT = Path(__file__).resolve().parents[1]
 if not __package__:  # run by path: put the repository root where Python put this file's folder
     sys.path[0] = str(ROOT)
@@ -48,6 +46,7 @@ from search.terminal import say, say_if_it_fails
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.report import TrialStatus
+from trainables.sizes import size_in_words
 
 Action = Literal["list", "show", "compare", "rm", "open", "studies"]
 NAMES: dict[str, int] = {"list": 0, "show": 1, "compare": 2, "rm": 1, "open": 1}
