@@ -102,13 +102,7 @@ class Mirror:
                     self._sent[path] = _stamp(here)
         if name is None:
             return
-        there = self._in_time(partial(self._list, name), "cannot be read")
-        known, local = self._logged(name, there), self._logged(name)
-        if not (self.folder / name / "run.json").exists():
-            local = -1
-        for path in sorted(there, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
-            if known > local or (known == local and not (self.folder / path).exists()):  # copied to be read, by then
-                self._get(path)
+        self._pull_run(name, self._in_time(partial(self._list, name), "cannot be read"))
 
     def pull_to_read(self) -> None:
         """Copies down, of all runs, what lists and reports show, unless the local folder knows more: no weights.
@@ -118,16 +112,24 @@ class Mirror:
         """
         there = self._in_time(self._list, "cannot be read")
         for name in [path[: -len("/run.json")] for path in there if path.endswith("/run.json")]:
-            if "/" in name:  # below a run
-                continue
-            local = self._logged(name) if (self.folder / name / "run.json").exists() else -1
-            known = self._logged(name, there)
-            ours = [path for path in there if path.startswith(f"{name}/") and not _is_heavy(path)]
-            for path in sorted(ours, key=lambda path: path.endswith("/run.json")):
-                here = self.folder / path
-                is_other = not here.exists() or here.stat().st_size != there[path][0]
-                if known > local or (known == local and is_other):
-                    self._get(path)
+            if "/" not in name:  # else it is below a run
+                self._pull_run(name, there, to_read=True)
+
+    def _pull_run(self, name: str, there: Mapping[str, tuple[int, float]], *, to_read: bool = False) -> None:
+        """Copies a run down where its copy knows more; of one that knows as much, what is missing here.
+
+        Args:
+            name: Of the run.
+            there: A listing that has it.
+            to_read: Without what is heavy, and with files that are others there: nobody works on it here.
+        """
+        known, local = self._logged(name, there), self._logged(name)
+        ours = [path for path in there if path.startswith(f"{name}/") and not (to_read and _is_heavy(path))]
+        for path in sorted(ours, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
+            here = self.folder / path
+            is_other = not here.exists() or (to_read and here.stat().st_size != there[path][0])
+            if known > local or (known == local and is_other):
+                self._get(path)
 
     def send(self, path: Path) -> None:
         """Copies up one file of the local folder.
@@ -138,8 +140,10 @@ class Mirror:
         self._put(path.relative_to(self.folder).as_posix())
 
     def _logged(self, name: str, there: Mapping[str, tuple[int, float]] | None = None) -> int:
-        """Bytes of a run's logs, those of its re-training with it: in the local folder, or in a listing."""
+        """Bytes of a run's logs, those of its re-training with it: in a listing, or here; -1 if it is not here."""
         run = RunFolder(Path(name))
+        if there is None and not (self.folder / run.run_json).exists():
+            return -1
         logs = [log for each in (run, run.retrained) for log in (each.trials_jsonl, each.events_jsonl)]
         if there is not None:
             return sum(there[log.as_posix()][0] for log in logs if log.as_posix() in there)

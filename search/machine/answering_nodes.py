@@ -116,7 +116,7 @@ def _start(nodes: Sequence[NodeFacts], models: Sequence[SavedModel], device: str
             "cores and GPUs of the cluster are taken, perhaps by a search. Wait for its end, or answer here, without "
             "--address"
         )
-    devices = [_asked(reference) for reference in ready]
+    devices = [_asked(partial(ray.get, reference)) for reference in ready]
     names = ", ".join(f"{started[reference][1].name}, {on}" for reference, on in zip(ready, devices, strict=True))
     say(console, f"Answering on: {names}")
     return [started[reference][0] for reference in ready]
@@ -142,7 +142,7 @@ def _answer(
 
     def take() -> None:
         nonlocal count
-        parts.append(_asked(pool))
+        parts.append(_asked(pool.get_next))
         count += len(parts[-1])
         on_progress(count)
 
@@ -156,8 +156,8 @@ def _answer(
     return np.concatenate(parts)
 
 
-def _asked(what: Any) -> Any:
-    """What a process has answered: a reference's value, or a pool's next.
+def _asked(wait: Callable[[], Any]) -> Any:
+    """What a process has answered.
 
     Raises:
         UserError: The process has died, or could not use the model; says why.
@@ -165,7 +165,7 @@ def _asked(what: Any) -> Any:
     import ray
 
     try:
-        return what.get_next() if hasattr(what, "get_next") else ray.get(what)
+        return wait()
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, UserError):

@@ -87,7 +87,7 @@ def test_copies_that_nobody_used_for_a_day_make_room_and_others_do_not(tmp_path:
     day = time.time() - UNUSED_SECONDS - 1
     os.utime(old, (day, day))
     too_much = Parcel("key", (("images.npy", 2 * shutil.disk_usage(tmp_path).total),), True)
-    with pytest.raises(NoRoomError, match=r"are free.*--cache-dir"):
+    with pytest.raises(NoRoomError, match=r"GB are free.*--cache-dir"):
         write_copy(too_much, sent, lambda name, size: iter(()))
     assert not old.exists() and new.exists()
 
