@@ -49,8 +49,8 @@ def describe(opened: OpenRun, console: Console) -> None:
         warn(console, warning)
     say(
         console,
-        f"Search: space {run.space}, {how_many(run.trials_asked, study)} of up to {task.epochs} "
-        f"epoch{'s' * (task.epochs > 1)} at {task.image_size} px, "
+        f"Search: space {run.space}, {how_many(run.trials_asked, study)} of {'' if study.goes_on else 'up to '}"
+        f"{task.epochs} epoch{'s' * (task.epochs > 1)}{' and more' * study.goes_on} at {task.image_size} px, "
         f"batches of {task.batch_size}, seed {task.seed}, {_metric(task)}{run.hardware}",
     )
     if largest := largest_trial(run, opened.facts.known):

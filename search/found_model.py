@@ -7,10 +7,11 @@ them answers alone.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,7 +23,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.chosen_best import corrected_score
-from results.statistics.ensemble import Selection, select
+from results.statistics.ensemble import USUAL_GAIN, Selection, select
 from results.statistics.measure import Measure
 from search.model_limits import may_answer_together
 from search.terminal import say_if_it_fails, warn
@@ -35,6 +36,12 @@ from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 FIT_TO_ANSWER = 0.75
 """Share of the best score that a trial must have to answer with the best: what the time cut off after an epoch or two
 knows nothing, and a weight that it is given is noise."""
+LONG = 15
+"""Epochs that a trial must have trained for the plain mean of such trials to be tried: of 6 they gained nothing, of 20
+and 30 they did (docs/score.md)."""
+NEARLY_AS_GOOD = 0.95
+"""Share of the best score that such a trial must have: what it takes from the mean is half of what it lacks, and two
+networks gain about .02 together."""
 
 
 def find_model(
@@ -172,12 +179,18 @@ def _choose(
         answers.groups,
         answers.prior,
         single=single,
+        whole=[is_fit_for_the_mean(each.trial, _score(there[0])) for each in able],
         measure=measure,
     )
     if decision_of(in_use()) is not None:  # the answers have been decided on by the user's own rule
         selection = replace(selection, tau=0.0)
     shares = {each.trial.trial_id: share for each, share in zip(able, selection.weights, strict=True) if share > 0}
     return shares, selection
+
+
+def is_fit_for_the_mean(trial: TrialHistory, best: float) -> bool:
+    """Whether a trial may answer in the plain mean of several, of which the best has this score."""
+    return trial.reports[-1].epoch >= LONG and _score(trial) >= NEARLY_AS_GOOD * best
 
 
 def _score(trial: TrialHistory) -> float:
@@ -234,7 +247,8 @@ def model_in_words(found: Found) -> str:
         assert found.selection is not None
         words = (
             f"{found.selection['method']}, {names}: {_gain(found.selection['gain'])} against the best trial alone on "
-            f"people who did not choose; {cost}, about {found.time_factor:.1f} times the time of the best alone"
+            f"people who did not choose{_why_all_the_same(found.selection)}; {cost}, about {found.time_factor:.1f} "
+            "times the time of the best alone"
         )
     if found.chosen_among:
         words += f". It could be made of {found.chosen_among}"
@@ -245,6 +259,12 @@ def model_in_words(found: Found) -> str:
             f"{_gain(found.selection['rule_gain'])}"
         )
     return words
+
+
+def _why_all_the_same(selection: Mapping[str, Any]) -> str:
+    """Why an ensemble is taken that gained nothing on the few people there are; empty where it did."""
+    few = f", of whom there are few; elsewhere trials of that length gained {USUAL_GAIN:.3f}".replace("0.", ".")
+    return "" if selection["gain"]["value"] > 0 else few
 
 
 def _gain(values: dict[str, float | None]) -> str:

@@ -10,6 +10,7 @@ from search.engine.rungs import default_grace_period
 from search.machine.forecast import END_SECONDS
 from search.study import SettledStudy
 from trainables.data.whole_batches import num_batches
+from trainables.report import EpochReport
 
 FULL_STEPS = 3000
 """Training steps that a full length has: about where the longest measured trainings ended, whose second half still
@@ -28,10 +29,12 @@ MORE_THAN_FIT = 3
 """Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3
 """Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
-say nothing, or the reverse of the ranks at the end (docs/recipe.md). Where there is no time for that much of a second
-round, the trials that begin at once go on until the time is over: their schedule has no end."""
-SLOWER_THAN_IT_IS = 1.5
-"""Times the expected epochs that such trials may come to: the estimate may be too slow."""
+say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
+WORTH_A_NEW_ONE = 2 / 3
+"""Of the full length: with less time than that, a trial that has come to its length goes on until the time is over, as
+its schedule has no end, and makes no room for another, which would come to too little (docs/recipe.md)."""
+MOST_LENGTHS = 2
+"""Full lengths that a trial which goes on may come to, should epochs become much faster then."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
 """Flags to which `suit_lengths` may give another value."""
 FIRST_STEP_SECONDS = 8.0
@@ -52,8 +55,8 @@ def suit_lengths(
     The default configuration comes first and is never stopped early, so its length decides what a search promises: not
     to be worse than that configuration, trained alone for the same time. In a time budget the length is the one at
     which several networks together are worth most, and there are more trials than fit even if all were stopped at the
-    first look, so that the time is what ends it. A budget that is too short for several at a time gives all cores to
-    one after another.
+    first look, so that the time is what ends it; how much longer a trial is trained, `goes_on` decides while it runs. A
+    budget that is too short for several at a time gives all cores to one after another.
 
     Args:
         study: Settled, but for that.
@@ -76,13 +79,18 @@ def suit_lengths(
     found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
     if not study.trials_open:
         return found
-    each = room_epochs / found.concurrency
-    if study.epochs_open and each < (1 + FIRST_LOOK) * found.epochs:
-        epochs = max(found.epochs, math.ceil(SLOWER_THAN_IT_IS * each))
-        found = replace(found, epochs=epochs, options={**found.options, "epochs": epochs})
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
     trials = min(fitting, most_trials or fitting)
     return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})
+
+
+def goes_on(report: EpochReport, length: int, seconds_left: float) -> bool:
+    """Whether a trial that has come to its full length of so many epochs had better go on than make room for another.
+
+    Its time ends the one; the other would have that much less. It is asked after every epoch from then on.
+    """
+    an_epoch = report.seconds - report.compile_seconds
+    return report.epoch < MOST_LENGTHS * length and seconds_left < WORTH_A_NEW_ONE * length * an_epoch
 
 
 def _full_length(steps: int, most: int) -> int:

@@ -140,7 +140,7 @@ def resume_run(
     trials = tuple(load_trials(folder.path))
     if asked.run.retry_failed:
         trials = _offer_again(folder, trials)
-    run = replace(saved, task=task, trials_asked=saved.trials_asked + asked.run.add_trials)
+    run = replace(_extended(saved, asked.run.add_trials, len(trials)), task=task)
     if run.trials_asked > sum(trial.status.is_over for trial in trials):
         refuse_spent_budget(stop or StopRequest())
         refuse_changed_files(saved.task.weights, saved.weights)
@@ -149,12 +149,19 @@ def resume_run(
     return OpenRun(
         run=run,
         folder=folder,
-        study=study,
+        study=replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open),
         space=space,
         facts=facts,
         earlier=trials,
         single_core_trials=workers,
     )
+
+
+def _extended(run: SearchRun, add: int, begun: int) -> SearchRun:
+    """The run with more trials; where a time budget was to decide, as many more than have begun."""
+    if not add:
+        return run
+    return replace(run, trials_asked=(begun if run.trials_open else run.trials_asked) + add, trials_open=False)
 
 
 def _offer_again(folder: RunFolder, trials: Sequence[TrialHistory]) -> tuple[TrialHistory, ...]:

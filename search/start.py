@@ -296,7 +296,7 @@ def _with_lengths(
         seconds_left=stop.seconds_left,
         most_trials=space.num_configs,
     )
-    points, history = first_points(space, study)
+    points, history = first_points(space, study, run)
     if len(points) >= study.trials:  # all that is tried is known
         points = long_first(points[: study.trials], facts.known)
     return (
@@ -305,6 +305,8 @@ def _with_lengths(
             options={**run.options, **{name: study.options[name] for name in SETTLED_BY_LENGTHS}},
             task=replace(run.task, epochs=study.epochs, num_threads=study.cpus_per_trial),
             trials_asked=study.trials,
+            trials_open=study.fills_its_budget,
+            epochs_open=study.goes_on,
             points=points,
             history=history,
         ),

@@ -263,6 +263,11 @@ class SettledStudy:
         return self.trials_open and math.isfinite(self.time_budget_seconds)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a trial may go on beyond its `epochs`, where the time left has no room for another."""
+        return self.fills_its_budget and self.epochs_open
+
+    @property
     def one_machine(self) -> bool:
         """Whether all trials run on this machine, and not on a cluster."""
         return self.address is None

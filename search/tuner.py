@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, TrialHistory
 from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
+from search.lengths import MOST_LENGTHS, goes_on
 from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import StopRequest
@@ -161,11 +163,24 @@ class NamedSearcher(Searcher):
 class StoppableScheduler(FIFOScheduler):
     """ASHA, or nothing, and behind it the request to end: then a trial that might go on ends with its epoch.
 
-    It also says where a trial may be placed, and what becomes of one whose node is at fault.
+    It also says where a trial may be placed, what becomes of one whose node is at fault, and whether a trial goes on
+    that has come to its full length.
     """
 
-    def __init__(self, inner: RungScheduler | None, stop: StopRequest, places: Places | None = None) -> None:
+    def __init__(
+        self, inner: RungScheduler | None, stop: StopRequest, places: Places | None = None, length: int | None = None
+    ) -> None:
+        """Takes what decides.
+
+        Args:
+            inner: ASHA; None lets all trials train to their end.
+            stop: Asked after every epoch.
+            places: Of the trials on a cluster.
+            length: Epochs after which a trial goes on if there is no time for another (`search.lengths.goes_on`);
+                None if none does.
+        """
         super().__init__()
+        self._length = length
         self._inner = inner
         self._stop = stop
         self._places = places
@@ -199,10 +214,18 @@ class StoppableScheduler(FIFOScheduler):
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
+        if decision == TrialScheduler.STOP and self._goes_on(outcome.report):
+            self._stop.going_on.add(trial_name(trial))
+            return TrialScheduler.CONTINUE
         if decision == TrialScheduler.CONTINUE and not self._has_time(outcome.report):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
+
+    def _goes_on(self, report: EpochReport) -> bool:
+        if self._length is None or report.epoch < self._length or report.diverged:
+            return False
+        return goes_on(report, self._length, self._stop.seconds_left) and self._has_time(report)
 
     def _has_time(self, report: EpochReport) -> bool:
         return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)
@@ -225,13 +248,18 @@ def build_tuner(
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
-    The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
+    Where trials may go on beyond their full length, that of the task, the scheduler decides when they end, and the
+    workers know a later end. The searcher limits how many run at a time: Ray's own limit would stand between it and
+    `LostTrials`.
 
     `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
     only what is around it is looked at (scripts/benchmarks/scale.py), and
     `name_of` says what Ray calls a trial towards callbacks of its own.
     """
     more = {} if line is None else {"line": line}
+    length = task.epochs if study.goes_on else None
+    if length is not None:
+        task = replace(task, epochs=MOST_LENGTHS * length)
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
     sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})
@@ -239,7 +267,7 @@ def build_tuner(
         named_after(run_dir.name, sized),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StoppableScheduler(scheduler, stop, places),
+            scheduler=StoppableScheduler(scheduler, stop, places, length),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
             trial_name_creator=name_of,

@@ -77,8 +77,9 @@ def _judged(found: Found, selection: Mapping[str, Any]) -> list[str]:
     sentences = []
     if len(selection["crossfit"]) > 1:
         sentences.append(
-            f"On people who did not choose, the better of the two ensembles gains {_signed(selection['gain'])} over "
-            "the best trial alone; it is taken where that is more than 0."
+            f"On people who did not choose, the ensemble of which most is expected gains {_signed(selection['gain'])} "
+            "over the best trial alone; it is taken where that, drawn towards what such ensembles gained elsewhere "
+            "the more the fewer people there are, is more than 0."
         )
     rule = f"{_signed(selection['rule_gain'])} on people who did not choose"
     if found.tau:

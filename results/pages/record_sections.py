@@ -77,7 +77,10 @@ def _search(record: BestTrial, shifted: Callable[[datetime], datetime]) -> Lines
         *_worth(record),
         ("training", f"macro-F1 {number(report.train_macro_f1)}, loss {number(report.train_loss)}"),
         *_settings(record.config, record.task),
-        ("schedule", f"up to {record.task.epochs} epochs a trial, precision {record.task.precision}"),
+        (
+            "schedule",
+            f"up to {max(record.task.epochs, record.epochs_trained)} epochs a trial, precision {record.task.precision}",
+        ),
         ("trials", trials(record.trials)),
         ("started from", record.history),
         *_pictures(record.data, record.split_hash),

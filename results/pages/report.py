@@ -145,8 +145,9 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
     command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]
     if any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events()):
         command += ["--time-budget", str(run.options.get("time_budget") or "15m")]
+        count = f"{len(trials)}" if run.trials_open else f"{done} of {run.trials_asked}"
         return {
-            "status": f"its time budget is used, {len(trials)} trial{'s' * (len(trials) != 1)}",
+            "status": f"its time budget is used, {count} trial{'s' * (count != '1')}",
             "resume_command": shlex.join(command),
         }
     status = f"not complete, {done} of {run.trials_asked} trials are done"
@@ -164,7 +165,11 @@ def _warnings(run: SearchRun) -> list[str]:
 
 def search_command(run: SearchRun) -> str:
     """The command line that does a search again."""
-    now = {"trials": run.trials_asked, "epochs": run.task.epochs, "image_size": run.task.image_size}
+    now = {
+        "trials": None if run.trials_open else run.trials_asked,
+        "epochs": run.task.epochs,
+        "image_size": run.task.image_size,
+    }
     options = {"space": run.space, **run.options, **now, "batch_size": run.task.batch_size, "seed": run.task.seed}
     words = ["python", "search/run.py"]
     for name in OPTIONS_SHOWN:

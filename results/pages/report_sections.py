@@ -27,10 +27,11 @@ def searched_part(run: SearchRun, trials: list[TrialHistory]) -> list[tuple[str,
     source = ", ".join(str(data[name]) for name in ("layout", "source") if data.get(name))
     groups = data.get("groups")
     classes = ", ".join(task.classes[:30]) + (", …" if len(task.classes) > 30 else "")
+    asked = "as many as the time has room for" if run.trials_open else f"{run.trials_asked} asked"
     rows: list[tuple[str, object]] = [
         ("space", run.space),
         ("backbones", ", ".join(run.weights) or "unknown"),
-        ("trials", f"{run.trials_asked} asked, {len(trials)} begun: {ended}"),
+        ("trials", f"{asked}, {len(trials)} begun: {ended}"),
         ("epochs of a trial that is not stopped", task.epochs),
         ("image size", f"{task.image_size} px"),
         ("batch", f"{task.batch_size} pictures"),
@@ -157,7 +158,7 @@ def cost_part(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None
     savings = []
     ended = [trial for trial in trials if trial.status in (TrialStatus.FINISHED, TrialStatus.STOPPED)]
     if ended:
-        whole = run.task.epochs * len(ended)
+        whole = sum(max(run.task.epochs, len(trial.reports)) for trial in ended)
         saved = cost.epochs_saved
         savings.append(
             f"Early stopping saved {_count(saved)} of the {_count(whole)} epochs ({saved / whole:.0%}) that it "

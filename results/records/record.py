@@ -63,13 +63,17 @@ class SearchRun:
     hardware: str
     """The machine in words."""
     trials_asked: int
-    """How many trials were asked for."""
+    """How many trials were asked for; where `trials_open`, more than the time has room for."""
     points: list[dict[str, Any]]
     """Configurations tried first, the default before all."""
     history: str
     """Where those points come from, in words."""
     costs: dict[str, Any] = field(default_factory=dict)
     """What the networks cost to answer, an `AnsweringCosts`; empty where nobody asked."""
+    trials_open: bool = False
+    """Whether a time budget decides how many trials there are, since nobody has asked for a number."""
+    epochs_open: bool = False
+    """Whether a trial goes on beyond `task.epochs` where the time budget has no room for another."""
 
     def __post_init__(self) -> None:
         check_space(self.space)

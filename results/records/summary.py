@@ -117,6 +117,8 @@ class RunSummary:
     """Whether it can answer pictures."""
     more_time: str = ""
     """The time budget to go on with, where its own is used; else empty."""
+    trials_open: bool = False
+    """Whether a time budget decides how many trials there are."""
 
     @property
     def best_in_words(self) -> str:
@@ -127,8 +129,8 @@ class RunSummary:
 
     @property
     def trials_in_words(self) -> str:
-        """How many trials are done of how many; where the time has ended them, how many there were."""
-        if self.state == RunState.TIME_USED:
+        """How many trials are done of how many; how many there were, where the time was to decide and has."""
+        if self.state == RunState.TIME_USED and self.trials_open:
             return str(self.begun)
         return f"{self.done} of {self.asked}" if self.asked else ""
 
@@ -214,6 +216,7 @@ def _summary(
         size_bytes=size,
         has_report=folder.report_html.is_file(),
         more_time=str(run.options.get("time_budget") or "15m") if state == RunState.TIME_USED else "",
+        trials_open=run.trials_open,
         has_model=any((path / DESCRIPTION).is_file() for path in (folder.model, folder.retrained.path)),
     )
 

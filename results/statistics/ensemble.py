@@ -1,17 +1,19 @@
 """Which trials answer better together, chosen on validation people and judged on others.
 
-Two ways of putting trials together are tried beside the best one alone: the mean of the best k, and the greedy ensemble
+Three ways of putting trials together are tried beside the best one alone: the mean of the best k; the greedy ensemble
 of Caruana et al. (2004): start from nothing, add the trial, again and again and the same one more than once if need be,
-that helps the mean of the probabilities most; here in several draws of the people (bags), whose weights are averaged.
-Both fit the people they are chosen on, so each is judged by cross-fitting: chosen on the people of four folds, scored
-on those of the fifth, against the best trial alone chosen on the same four. One is taken only where that is a gain.
+that helps the mean of the probabilities most; here in several draws of the people (bags), whose weights are averaged;
+and the plain mean of the trials that were trained whole and are nearly as good as the best. What fits the people it is
+chosen on is judged by cross-fitting: chosen on the people of four folds, scored on those of the fifth, against the best
+trial alone chosen on the same four. One is taken only where a gain is to be expected.
 
 Letters: `T` trials, `N` pictures, `C` classes, `G` groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,7 +25,12 @@ from results.statistics.decision import best_tau, decide
 from results.statistics.folds import fold_of_pictures
 from results.statistics.measure import MACRO_F1, Measure
 
-SINGLE, BEST_K, GREEDY = "single best", "mean of the best", "greedy ensemble"
+SINGLE, BEST_K, GREEDY, MEAN = "single best", "mean of the best", "greedy ensemble", "mean of the whole"
+USUAL_GAIN = 0.01
+"""What trials that were trained whole gain together over the best alone on people never seen, before one has looked:
+networks of 20 and of 30 epochs did. Short trials gained nothing (docs/score.md)."""
+USUAL_ERROR = 0.02
+"""Standard deviation of such gains from one data set to another."""
 MOST_STEPS = 10
 """Trials that a bag takes, counted as often as they are; the weights of a handful are finer than that afterwards."""
 MOST_BAGS = 10
@@ -36,7 +43,7 @@ class Selection:
     """What is to answer, and what cross-fitting says of it."""
 
     method: str
-    """`SINGLE`, `BEST_K` or `GREEDY`."""
+    """`SINGLE`, `BEST_K`, `GREEDY` or `MEAN`."""
     weights: tuple[float, ...]
     """Share of each trial, in the order given; they add up to 1."""
     tau: float
@@ -45,8 +52,10 @@ class Selection:
     """The score on the people it was chosen on, without the rule: flattered."""
     crossfit: Mapping[str, Interval]
     """The score of each method on people who did not choose, without the rule."""
+    rival: str
+    """The ensemble of which most is expected; `SINGLE` where there is none."""
     gain: Interval
-    """Of the better of the two over the single best, on people who did not choose."""
+    """Of that ensemble over the single best, on people who did not choose."""
     rule_gain: Interval
     """Of the rule over plain answers, on people who did not choose."""
     rule_tau: float
@@ -73,12 +82,14 @@ def select(
     prior: np.ndarray,
     *,
     single: bool = False,
+    whole: Sequence[bool] = (),
     measure: Measure = MACRO_F1,
 ) -> Selection:
     """Chooses what answers: one trial, or several together, with the decision rule or without.
 
-    An ensemble is taken where its gain over people who did not choose is above 0, the rule where the whole interval of
-    its gain is. With fewer than two people nothing can be judged, and the best trial answers alone.
+    An ensemble is taken where its gain over people who did not choose, drawn towards what such ensembles gained
+    elsewhere by as much as the people are few, is above 0; the rule where the whole interval of its gain is. With fewer
+    than two people nothing can be judged, and the best trial answers alone.
 
     Args:
         probabilities: `(T, N, C)` of the trials' best epochs.
@@ -86,21 +97,30 @@ def select(
         groups: Person of each picture `(N,)`.
         prior: Share of each class in what was trained on, `(C,)`, none of it 0.
         single: Whether the best trial shall answer alone.
+        whole: Which trials were trained for so long, and are so good, that their plain mean may answer; none by itself.
         measure: The metric.
     """
     folds = fold_of_pictures(groups)[: int(np.clip(WORK / 2 / probabilities.size, 1, MOST_BAGS))]
     alone = single or len(probabilities) < 2 or int(folds.max()) < 1
-    choices = {SINGLE: single_best, **({} if alone else {BEST_K: best_k, GREEDY: greedy})}
+    choices: dict[str, Callable[..., np.ndarray]] = {SINGLE: single_best}
+    if not alone:
+        choices |= {MEAN: partial(mean_of, trials=np.asarray(whole, dtype=float))} if sum(whole) > 1 else {}
+        choices |= {BEST_K: best_k, GREEDY: greedy}
     methods = {name: partial(choose, measure=measure) for name, choose in choices.items()}
     judge = _Judge(probabilities, labels, groups, prior, folds, measure)
     judged = {name: judge.counts(choose) for name, choose in methods.items()}
     plain = {name: counts for name, (counts, _) in judged.items()}
-    scores = {name: float(measure.score(counts.sum(axis=0))) for name, counts in plain.items()}
-    method = max(scores, key=scores.__getitem__)  # of equals the first: the simplest
-    rival = max((name for name in scores if name != SINGLE), key=scores.__getitem__, default=SINGLE)
+    gains = {name: difference_interval(counts, plain[SINGLE], measure.score) for name, counts in plain.items()}
+    everybody = np.ones(len(labels))
+    shares = {name: choose(probabilities, labels, everybody, groups) for name, choose in methods.items()}
+    expected = {
+        name: _expected(gain, _usual_gain(shares[name], sum(whole))) for name, gain in gains.items() if name != SINGLE
+    }
+    rival = max(expected, key=expected.__getitem__, default=SINGLE)  # of equals the first: the simplest
+    method = rival if expected.get(rival, 0.0) > 0 else SINGLE
     ruled = judged[method][1]
     rule_gain = difference_interval(ruled, plain[method], measure.score)
-    weights = methods[method](probabilities, labels, np.ones(len(labels)), groups)
+    weights = shares[method]
     mixed = np.tensordot(weights, probabilities, axes=1)
     tau = best_tau(mixed, labels, prior, measure)
     return Selection(
@@ -109,10 +129,27 @@ def select(
         tau=tau if rule_gain.low > 0 else 0.0,
         validation=measure.score_of(labels, mixed.argmax(axis=1), len(prior)),
         crossfit={name: score_interval(counts, measure.score) for name, counts in plain.items()},
-        gain=difference_interval(plain[rival], plain[SINGLE], measure.score),
+        rival=rival,
+        gain=gains[rival],
         rule_gain=rule_gain,
         rule_tau=tau,
     )
+
+
+def _usual_gain(shares: np.ndarray, num_whole: int) -> float:
+    """`USUAL_GAIN` by how evenly trials `(T,)` share in the answer: nothing where one of them answers alone."""
+    if num_whole < 2:
+        return 0.0
+    return USUAL_GAIN * min(1.0, float(1 - np.sum(shares**2)) / (1 - 1 / num_whole))
+
+
+def _expected(gain: Interval, usual: float) -> float:
+    """A measured gain together with what is usual, each by its certainty; what was not measured is 0."""
+    error = (gain.high - gain.low) / 4
+    if not math.isfinite(error):
+        return 0.0
+    certainty = USUAL_ERROR**2 / (USUAL_ERROR**2 + error**2)
+    return certainty * gain.value + (1 - certainty) * usual
 
 
 Choice = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -147,6 +184,19 @@ def best_k(
     shares = np.zeros(len(probabilities))
     shares[order[:count]] = 1 / count
     return shares
+
+
+def mean_of(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    pictures: np.ndarray,
+    groups: np.ndarray,
+    measure: Measure = MACRO_F1,
+    *,
+    trials: np.ndarray,
+) -> np.ndarray:
+    """Equal weight to given trials `(T,)`, 1 or 0 each: nothing is chosen."""
+    return trials / trials.sum()
 
 
 def greedy(

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
+from results.pages.cells import three
 from results.records.answers import TrialAnswers, load_answers
 from results.records.best import best_trial
 from results.records.run_folder import RunFolder, load_run
@@ -32,15 +34,28 @@ from results.records.trials import load_trials
 from results.statistics.bootstrap import Interval
 from results.statistics.chosen_best import corrected_score
 from results.statistics.decision import decide
-from results.statistics.ensemble import BEST_K, GREEDY, SINGLE, best_k, greedy, select, single_best
+from results.statistics.ensemble import (
+    BEST_K,
+    GREEDY,
+    MEAN,
+    SINGLE,
+    Choice,
+    best_k,
+    greedy,
+    mean_of,
+    select,
+    single_best,
+)
 from results.statistics.measure import MACRO_F1
+from scripts.benchmarks.per_hour import labels_of
 from scripts.terminal import run_command
+from search.found_model import is_fit_for_the_mean
 from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 from trainables.data.rows import read_split
 from trainables.errors import UserError
 
-METHODS = {SINGLE: single_best, BEST_K: best_k, GREEDY: greedy}
+METHODS: dict[str, Choice] = {SINGLE: single_best, BEST_K: best_k, GREEDY: greedy}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +88,7 @@ class Row:
     taken: str
     """What the search takes."""
     promised: float
-    """Cross-fitted gain of the better ensemble over the best trial alone."""
+    """Gain over the best trial alone, on people who did not choose, of the ensemble of which most was expected."""
     came: float
     """Gain of that ensemble on the test side."""
     rule_used: bool
@@ -116,15 +131,16 @@ def judge(path: Path, device: str) -> Row:
         )
     val = np.stack([each.probabilities for each in kept])
     test = np.stack([_test_answers(folder, each, replace(run.task, device=device)) for each in kept])
-    selection = select(val, answers.labels, answers.groups, answers.prior)
-    labels = np.array([run.task.classes.index(row.label) for row in rows])
+    whole = [is_fit_for_the_mean(each.trial, best.report.val_macro_f1) for each in kept]
+    selection = select(val, answers.labels, answers.groups, answers.prior, whole=whole)
+    labels = labels_of(path, "test")
     ones = np.ones(len(answers.labels))
+    methods = METHODS | ({MEAN: partial(mean_of, trials=np.array(whole, float))} if sum(whole) > 1 else {})
     mixed = {
         name: np.tensordot(choose(val, answers.labels, ones, answers.groups), test, axes=1)
-        for name, choose in METHODS.items()
+        for name, choose in methods.items()
     }
     scores = {name: MACRO_F1.score_of(labels, each.argmax(1), len(answers.prior)) for name, each in mixed.items()}
-    rival = max((BEST_K, GREEDY), key=lambda name: selection.crossfit[name].value)
     ruled = MACRO_F1.score_of(
         labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior)
     )
@@ -139,7 +155,7 @@ def judge(path: Path, device: str) -> Row:
         test=scores,
         taken=selection.method,
         promised=selection.gain.value,
-        came=scores[rival] - scores[SINGLE],
+        came=scores[selection.rival] - scores[SINGLE],
         rule_used=selection.tau > 0,
         rule_promised=selection.rule_gain.value,
         rule_came=ruled - scores[selection.method],
@@ -160,12 +176,13 @@ def _test_answers(folder: RunFolder, answers: TrialAnswers, task: TaskConfig) ->
 def render(rows: Sequence[Row]) -> str:
     """Two tables, one row a search, and what they come to in sentences."""
     lines = [
-        "| search | trials | test people | best alone | mean of best k | greedy | taken | promised | came |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| search | trials | test people | best alone | mean of best k | greedy | mean of the whole | taken | promised "
+        "| came |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.run} | {row.trials} | {row.people} | {row.test[SINGLE]:.3f} | {row.test[BEST_K]:.3f} | "
-        f"{row.test[GREEDY]:.3f} | {row.taken} | {row.promised:+.3f} | {row.came:+.3f} |"
+        f"{row.test[GREEDY]:.3f} | {three(row.test.get(MEAN))} | {row.taken} | {row.promised:+.3f} | {row.came:+.3f} |"
         for row in rows
     ]
     lines += [

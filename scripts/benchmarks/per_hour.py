@@ -123,13 +123,22 @@ def score_on_test(folder: RunFolder) -> float:
     from trainables.saved.final_model import answer_side
 
     task = load_run(folder.path).task
-    rows = [row for row in read_split(folder.split_csv) if row.split == "test"]
-    labels = np.array([task.classes.index(row.label) for row in rows])
-    return MACRO_F1.score_of(labels, answer_side(folder.model, task, "test").argmax(axis=1), len(task.classes))
+    answers = answer_side(folder.model, task, "test").argmax(axis=1)
+    return MACRO_F1.score_of(labels_of(folder.path, "test"), answers, len(task.classes))
+
+
+def labels_of(run_dir: Path, side: str) -> np.ndarray:
+    """Numbers `(N,)` of the classes on a side of a run, in the order of its split."""
+    classes = load_run(run_dir).task.classes
+    rows = read_split(RunFolder(run_dir).split_csv)
+    return np.array([classes.index(row.label) for row in rows if row.split == side])
 
 
 def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:
-    """The default configuration of a run on its sides, in a process of its own with all cores."""
+    """The default configuration of a run on its sides, in a process of its own with all cores; once a name."""
+    if out.exists():
+        kept: dict[str, Any] = json.loads(out.read_text())
+        return kept
     command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(command, check=True, env=environment)

@@ -38,10 +38,10 @@ def status_after(epoch: Epoch, params: Mapping[str, Any], max_epochs: int, stop:
         epoch: As the trial reported it.
         params: What the trial was given.
         max_epochs: Epochs of a trial that has none of its own.
-        stop: Knows which trials it ended.
+        stop: Knows which trials it ended, and which go on beyond these epochs.
     """
     if epoch.report.epoch >= num_epochs(params, max_epochs):
-        return TrialStatus.FINISHED
+        return TrialStatus.FINISHED if epoch.is_last or params["trial_id"] not in stop.going_on else TrialStatus.RUNNING
     if params["trial_id"] in stop.ended:
         return TrialStatus.INTERRUPTED
     return TrialStatus.STOPPED if epoch.is_last else TrialStatus.RUNNING

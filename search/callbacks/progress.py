@@ -115,14 +115,14 @@ class Progress(Callback):
         self._trained_seconds += report.seconds
         if report.diverged:
             return self._fail(trial_id, "diverged")
-        epochs = num_epochs(trial.config, self._max_epochs)
         row.state = status_after(outcome, trial.config, self._max_epochs, self._stop)
+        row.epochs = max(row.epochs, row.epoch + (row.state == TrialStatus.RUNNING))  # it may go on beyond its length
         note = "" if row.state == TrialStatus.RUNNING else f", {row.state}"
         score = f"{self._metric} {row.score:.4f} (best {row.best:.4f})"
         if not report.class_f1:  # nothing is validated on
             score = f"train macro-F1 {report.train_macro_f1:.4f}"
         speed = f"{report.images_per_second:.0f} images/s"
-        self._show(f"trial {trial_id} epoch {row.epoch}/{epochs}: {score}, {speed}{note}")
+        self._show(f"trial {trial_id} epoch {row.epoch}/{row.epochs}: {score}, {speed}{note}")
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -219,4 +219,4 @@ def _row(trial: TrialHistory, epochs: int) -> Row:
     best = trial.best.val_score if trial.best is not None else math.nan
     epoch = trial.reports[-1].epoch if trial.reports else 0
     seconds = sum(report.seconds for report in trial.reports)
-    return Row(trial.config.backbone, epochs, epoch, best, best, seconds, trial.status)
+    return Row(trial.config.backbone, max(epochs, epoch), epoch, best, best, seconds, trial.status)

@@ -1,4 +1,4 @@
-"""Where a search starts: the default, then what earlier searches learned, else the space's own points."""
+"""Where a search starts: the default, what earlier searches learned, what comes with the project, its space's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
+from search.engine.shipped import MOST_SHIPPED, Situation, beside, load_shipped
 from search.study import SettledStudy
 from spaces import Space
 from trainables.report import METRIC, MODE
@@ -17,13 +18,21 @@ PORTFOLIO_SIZE = 8
 """Points from earlier searches: measured with 4 and 8 earlier searches (scripts/benchmarks/regret.py)."""
 
 
-def first_points(space: Space, study: SettledStudy) -> tuple[list[dict[str, Any]], str]:
+def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[list[dict[str, Any]], str]:
     """The configurations that a search tries first, and where they come from in words.
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
-    does not have is left out.
+    does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
+    with each earlier search it is one configuration less. Of the space's own points those are tried of which nothing is
+    known.
+
+    Args:
+        space: Narrowed to the backbones of the search.
+        study: With the epochs of a trial.
+        run: With its pictures.
     """
     own = [asdict(point) for point in space.starting_points]
+    searches = [each for each in load_shipped() if each.space == space.name]
     path = study.history_path
     studies = load_history(path, space.name, metric=f"val_{study.metric}") if path is not None else []
     known = [
@@ -32,12 +41,28 @@ def first_points(space: Space, study: SettledStudy) -> tuple[list[dict[str, Any]
     ]
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
     known = [earlier for earlier in known if earlier]
-    portfolio = build_portfolio(known, size, mode=MODE)
-    if not portfolio:
-        return own, f"the {len(own)} starting point{'s' * (len(own) > 1)} of the space"
-    searches = "search" if len(known) == 1 else "searches"
-    words = f"the default and {len(portfolio)} configurations from {len(known)} earlier {searches}"
-    return own[:1] + portfolio, words
+    learned = build_portfolio(known, size, mode=MODE)
+    situation = Situation(
+        pictures=run.data["sides"]["train"]["pictures"],
+        classes=len(run.task.classes),
+        imbalance=run.data["imbalance"],
+        image_size=run.task.image_size,
+        epochs=study.epochs,
+    )
+    shipped = [point for point in beside(own[0], situation, searches) if point not in learned]
+    shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
+    measured = [{**own[0], **change} for each in searches for change, _ in each.gains]
+    rest = [] if learned else [point for point in own[1:] if point not in measured]
+    words = [
+        _counted(len(learned), "configuration", f"from {_counted(len(known), 'earlier search', '', 'es')}"),
+        _counted(len(shipped), "configuration", f"that did well beside it in {len(searches)} measured searches"),
+        _counted(len(rest), "starting point", "of the space"),
+    ]
+    return [*own[:1], *learned, *shipped, *rest], ", ".join(["the default", *filter(None, words)])
+
+
+def _counted(number: int, name: str, words: str, plural: str = "s") -> str:
+    return f"{number} {name}{plural * (number > 1)} {words}".strip() if number else ""
 
 
 def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy) -> int:

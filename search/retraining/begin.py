@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from rich.console import Console
 from results.export import is_stale
 from results.records.run_folder import RunFolder
 from results.records.shelf import record_of
+from results.records.trials import TrialHistory
 from results.statistics.ranking import candidates
 from search.checks import check_device, check_disk, refuse_unwritable
 from search.hold import hold
@@ -27,6 +29,7 @@ from search.retraining.plan import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
 from spaces import space_name
+from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
@@ -57,7 +60,7 @@ def begin_retraining(
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked, data.data)
-    source = replace(source, task=with_source(source.task, asked.search.space))
+    source = replace(source, task=with_source(_as_long_as_any(source.task, source.trials), asked.search.space))
     use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
     pick = None if config.pick is None else picked(source, config.pick).trial_id
     listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
@@ -128,6 +131,12 @@ def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Sourc
     if not record.exists():
         raise UserError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
     return from_record(record, asked)
+
+
+def _as_long_as_any(task: TaskConfig, trials: Sequence[TrialHistory]) -> TaskConfig:
+    """The task, with as many epochs as any trial has trained: in a time budget one may go on beyond its full length."""
+    longest = max((trial.reports[-1].epoch for trial in trials if trial.reports), default=0)
+    return replace(task, epochs=max(longest, task.epochs))
 
 
 def _seeds(config: RetrainFlags, seed_of_search: int) -> list[int]:

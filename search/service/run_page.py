@@ -122,14 +122,15 @@ class RunPage:
         self._running.clear()
         with self._running:
             for trial, pulse in running:
-                done, epochs = max(trial.epochs, default=0), max(1, view.run.task.epochs)
+                done = max(trial.epochs, default=0)
+                epochs = max(done + 1, view.run.task.epochs)  # it may go on beyond its length
                 share = pulse["batch"] / pulse["batches"] if pulse.get("batches") else 0.0
                 within += (done + share) / epochs
                 who = f"{trial.trial_id} {trial.config.get('backbone', '')}"
                 with ui.row().classes("w-full items-center no-wrap").style("gap: 10px"):
                     bar = ui.linear_progress(value=round((done + share) / epochs, 3), show_value=False, size="8px")
                     bar.style("width: 90px; flex: none")
-                    words = f"{who}: epoch {min(done + 1, epochs)} of {epochs}, {_pulse_in_words(pulse)}"
+                    words = f"{who}: epoch {done + 1} of {epochs}, {_pulse_in_words(pulse)}"
                     ui.label(words).classes("words")
         share = min(1.0, (row.done + within) / max(1, row.asked))
         self._bar.set_value(round(share, 3))

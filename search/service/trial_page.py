@@ -85,7 +85,7 @@ def _trial(view: RunView, trial: TrialRow) -> None:
 
 def _ended(view: RunView, trial: TrialRow) -> str:
     last = trial.epochs[max(trial.epochs)] if trial.epochs else {}
-    words = f"{len(trial.epochs)} of {view.run.task.epochs} epochs"
+    words = f"{len(trial.epochs)} of {max(len(trial.epochs), view.run.task.epochs)} epochs"
     if trial.state == "stopped":
         words += ", stopped by ASHA, which kept better ones"
     if trial.reason:

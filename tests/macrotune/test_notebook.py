@@ -72,7 +72,7 @@ def test_an_interrupted_kernel_leaves_a_run_that_goes_on(
     kernel: tuple[KernelManager, BlockingKernelClient], pictures: Path, tmp_path: Path
 ) -> None:
     manager, client = kernel
-    code = f"from macrotune import search\nsearch(data={str(pictures)!r}, name='stopped', epochs=60, {SMALL})"
+    code = f"from macrotune import search\nsearch(data={str(pictures)!r}, name='stopped', epochs=20, {SMALL})"
     message = client.execute(code)
     log, end = tmp_path / "runs" / "stopped" / "trials.jsonl", time.monotonic() + 200
     while not (log.is_file() and log.stat().st_size) and time.monotonic() < end:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, suit_lengths
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, goes_on, suit_lengths
 from search.machine.forecast import END_SECONDS
 from search.study import AskedStudy, SettledStudy
+from tests.records import a_report
 
 SLOW = {"default": 10.0, "cheap": 2.0}
 
@@ -47,24 +48,33 @@ def test_more_time_is_longer_trials_and_more_of_them(tmp_path: Path) -> None:
 
 def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) -> None:
     found = suit_lengths(
-        study(tmp_path),
+        study(tmp_path, time_budget="4m"),
         train_pictures=64,
         epoch_seconds=SLOW,
         default="default",
         seconds_left=200.0 + FIRST_STEP_SECONDS + END_SECONDS,
     )
     assert (found.concurrency, found.grace_period) == (2, 7)  # two that see a picture 20 times, of room for 40 epochs
-    assert found.epochs == 30  # no third has room beside them, so should they be quicker, they go on
+    assert found.epochs == 20 and found.goes_on
     assert found.trials > 2 * 40 / found.grace_period  # twice too slow an estimate would leave no time unused
 
 
-def test_where_there_is_room_for_a_second_round_trials_end_at_their_length(tmp_path: Path) -> None:
-    asked = study(tmp_path)
+def test_where_time_trials_and_epochs_are_not_all_open_no_trial_goes_on(tmp_path: Path) -> None:
     budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 900.0}
-    found = suit_lengths(asked, train_pictures=64, **budget)
-    assert (found.epochs, found.grace_period) == (43, 14)  # of 88 epochs each that there is time for
-    said = suit_lengths(study(tmp_path, trials=2), train_pictures=64, **{**budget, "seconds_left": 200.0})
-    assert said.epochs == 20  # so many trials were asked for, so many begin
+    found = suit_lengths(study(tmp_path, time_budget="15m"), train_pictures=64, **budget)
+    assert (found.epochs, found.grace_period, found.goes_on) == (43, 14, True)  # of 88 each that there is time for
+    for asked in ({}, {"time_budget": "15m", "trials": 2}, {"time_budget": "15m", "epochs": 20}):
+        assert not suit_lengths(study(tmp_path, **asked), train_pictures=64, **budget).goes_on
+
+
+@pytest.mark.parametrize(
+    ("epoch", "seconds_left", "more"),
+    [(20, 133.0, True), (20, 134.0, False), (39, 10.0, True), (40, 10.0, False)],
+)
+def test_a_trial_goes_on_where_another_would_come_to_less_than_two_thirds(
+    epoch: int, seconds_left: float, more: bool
+) -> None:
+    assert goes_on(a_report(epoch, seconds=12.0, compile_seconds=2.0), 20, seconds_left) is more
 
 
 def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:

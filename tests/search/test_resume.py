@@ -10,7 +10,7 @@ import pytest
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.finish import most_failed
-from search.resume import _offer_again, refuse_other_device
+from search.resume import _extended, _offer_again, refuse_other_device
 from search.study import AskedStudy
 from search.tuner import trial_ids
 from tests.records import a_run
@@ -48,6 +48,14 @@ def test_failed_trials_are_offered_again_and_those_that_diverged_are_not(tmp_pat
     assert "RuntimeError: no" in (after[1].reason or "")
     assert trial_ids(after, 1) == ["00001"]
     assert [trial.config for trial in after] == [trial.config for trial in before]
+
+
+def test_trials_are_added_to_those_asked_for_or_where_the_time_decided_to_those_begun() -> None:
+    run = a_run(trials_asked=36)
+    assert _extended(run, 4, begun=3).trials_asked == 40
+    run = replace(run, trials_open=True)
+    assert _extended(run, 0, begun=3) == run
+    assert _extended(run, 4, begun=3) == replace(run, trials_asked=7, trials_open=False)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,45 @@ def test_what_asha_stops_is_stopped_also_when_the_search_shall_end(inner: StudyS
     assert inner.study.trials[1].state == TrialState.PRUNED
 
 
+@pytest.mark.parametrize(
+    ("seconds_left", "goes_on"),
+    [(95.0, True), (61.0, False), (59.0, True), (9.0, False)],
+    ids=["asha has not stopped it", "another has room", "no other has room", "no epoch has room"],
+)
+def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
+    inner: StudySearcher, seconds_left: float, goes_on: bool
+) -> None:
+    stop = StopRequest(seconds_left)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
+    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=EPOCHS)
+    searcher.suggest("ray0")
+    epoch = EPOCHS - 1 if seconds_left > 90 else EPOCHS
+    last = result(epoch, 0.5) | {"seconds": 10.0}
+    decision = scheduler.on_trial_result(None, a_trial(0), last)
+    assert decision == (TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+    assert stop.ended == set()
+    assert stop.going_on == ({"00000"} if goes_on and epoch == EPOCHS else set())
+    if epoch == EPOCHS and goes_on:
+        stop.ask("Ctrl-C")
+        last = result(EPOCHS + 1, 0.6) | {"seconds": 10.0}
+        assert scheduler.on_trial_result(None, a_trial(0), last) == TrialScheduler.STOP
+    searcher.on_trial_complete("ray0", last | {"done": True})
+    whole = last["training_iteration"] >= EPOCHS
+    assert inner.study.trials[0].state == (TrialState.COMPLETE if whole else TrialState.PRUNED)
+
+
+def test_a_trial_that_goes_on_ends_at_twice_its_length_and_one_that_diverges_at_once() -> None:
+    stop = StopRequest(50.0)
+    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=EPOCHS)
+    for epoch, value, decision in (
+        (2 * EPOCHS - 1, 0.5, TrialScheduler.CONTINUE),
+        (2 * EPOCHS, 0.5, TrialScheduler.STOP),
+        (2 * EPOCHS - 1, math.nan, TrialScheduler.STOP),
+    ):
+        values = result(epoch, value, diverged=math.isnan(value)) | {"seconds": 10.0}
+        assert scheduler.on_trial_result(None, a_trial(0), values) == decision
+
+
 def test_a_failure_is_no_epoch_and_leaves_the_rungs_alone(inner: StudySearcher, stop: StopRequest) -> None:
     searcher = NamedSearcher(inner, stop, trial_ids([], 2))
     asha = build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 from results.pages.report import render_report, write_report
 from results.pages.report_study import LINES_SHOWN, _every_so_many, study_figures
 from results.records.confusion import load_confusion
+from results.records.run_folder import load_run
 from scripts.report import main
 from tests.conftest import ROOT
 from tests.records import a_report, a_run, a_task
@@ -242,8 +243,14 @@ def test_an_interrupted_run_with_one_trial_has_a_page(tmp_path: Path) -> None:
 
 def test_a_run_that_used_its_time_budget_says_so_and_how_to_give_it_more(tmp_path: Path) -> None:
     end = {**a_failure(0, "time budget"), "event": "interrupted"}
-    words = words_of(render_report(a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"), [end])))
-    assert "its time budget is used, 1 trial" in words
+    folder = a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"), [end])
+    words = words_of(render_report(folder))
+    assert "its time budget is used, 0 of 10 trials" in words and "10 asked, 1 begun" in words
+    assert "--trials 10" in words
+    replace(load_run(folder), trials_open=True).save(folder / "run.json")
+    words = words_of(render_report(folder))
+    assert "its time budget is used, 1 trial" in words and "as many as the time has room for, 1 begun" in words
+    assert "--trials" not in words
     assert "--resume one" in words and "--time-budget 15m" in words
     assert "not complete" not in words
 

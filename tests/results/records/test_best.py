@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from results.records.best import best_trial
 from results.records.record import BestTrial
+from results.records.run_folder import load_run
 from results.records.trials import load_trials
 from tests.runs import a_line, a_run_dir, an_event, at
 
@@ -25,6 +27,17 @@ def test_the_best_epoch_counts_and_not_the_last(tmp_path: Path) -> None:
     assert best.weights == "package net1 1.0"
     assert (best.run, best.space, best.seed, best.date) == ("a", "toy", 7, at(0))
     assert best.device_seconds == 2.0 * 9
+
+
+@pytest.mark.parametrize(("trials_open", "asked"), [(False, 8), (True, 2)])
+def test_a_number_of_trials_that_was_asked_for_counts_though_the_time_was_used(
+    trials_open: bool, asked: int, tmp_path: Path
+) -> None:
+    ends = [an_event(0, "finished", after=4), an_event(1, "interrupted", after=5, reason="time budget")]
+    folder = a_run_dir(tmp_path, [a_line(0, 1, 0.5), a_line(1, 1, 0.4)], ends)
+    replace(load_run(folder), trials_open=trials_open).save(folder / "run.json")
+    best = best_trial(folder)
+    assert best is not None and best.trials["asked"] == asked and best.trials["total"] == 2
 
 
 def test_a_backbone_without_weights_is_said_to_start_at_random(tmp_path: Path) -> None:

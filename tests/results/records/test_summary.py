@@ -7,12 +7,13 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from results.records.presence import STALE_SECONDS, Presence, who_is_at
-from results.records.run_folder import RunFolder
+from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RunState, size_on_disk, summaries, summary
 from tests.runs import a_line, a_run_dir, an_event
 
@@ -52,11 +53,15 @@ def test_a_run_with_trials_left_is_interrupted_and_says_why(tmp_path: Path) -> N
 def test_a_run_that_has_used_its_time_budget_is_no_interrupted_one(tmp_path: Path) -> None:
     begun = [an_event(trial, "started", after=trial) for trial in (0, 1)]
     ends = [an_event(0, "finished", after=4), an_event(1, "interrupted", after=5) | {"reason": "time budget"}]
-    row = summary(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [*begun, *ends]))
+    asked = a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [*begun, *ends])
+    row = summary(asked)
     assert row is not None
     assert (row.state, row.problem) == (RunState.TIME_USED, "")
     assert row.next_command(tmp_path).startswith("python scripts/retrain.py --run a")
-    assert (row.trials_in_words, row.more_time) == ("2", "15m")
+    assert (row.trials_in_words, row.more_time) == ("1 of 8", "15m")
+    replace(load_run(asked), trials_open=True).save(asked / "run.json")
+    row = summary(asked)
+    assert row is not None and row.trials_in_words == "2"
     again = [*begun, *ends, an_event(1, "started", after=6)]  # gone on with, and killed
     row = summary(a_run_dir(tmp_path / "b", [a_line(0, 1, 0.5)], again))
     assert row is not None and row.state == RunState.INTERRUPTED

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from results.statistics.bootstrap import group_counts, macro_f1
+from results.statistics.bootstrap import Interval, group_counts, macro_f1
 from results.statistics.chosen_best import corrected_score
 from results.statistics.decision import best_tau, decide
-from results.statistics.ensemble import BEST_K, GREEDY, SINGLE, best_k, greedy, select, single_best
+from results.statistics.ensemble import (
+    BEST_K,
+    GREEDY,
+    MEAN,
+    SINGLE,
+    _expected,
+    _usual_gain,
+    best_k,
+    greedy,
+    select,
+    single_best,
+)
 from results.statistics.folds import class_counts, fold_of_pictures
 
 C = 6
@@ -67,6 +80,54 @@ def test_one_good_network_beside_poor_ones_answers_alone() -> None:
     assert selection.method == SINGLE
     assert selection.weights == (0.0, 1.0, 0.0)
     assert set(selection.crossfit) == {SINGLE, BEST_K, GREEDY}
+
+
+def alike(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Two networks `(2, N, C)` of which the second is the first, a little worse."""
+    first = answered(labels, 1.0, seed)
+    second = first * np.exp(0.8 * np.random.default_rng(seed + 40).normal(size=first.shape))
+    return np.stack([first, (second / second.sum(1, keepdims=True)).astype(np.float32)])
+
+
+def test_trials_that_were_trained_whole_answer_together_though_few_people_see_no_gain() -> None:
+    labels, groups = pictures(5, num=240, people=30)
+    trials, prior = alike(labels, 15), np.full(C, 1 / C)
+    taken = select(trials, labels, groups, prior, whole=(True, True))
+    assert (taken.method, taken.rival, taken.weights) == (MEAN, MEAN, (0.5, 0.5))
+    assert taken.gain.low < taken.gain.value <= 0
+    assert set(taken.crossfit) == {SINGLE, BEST_K, GREEDY, MEAN}
+    for more in ({"whole": (True, False)}, {}, {"whole": (True, True), "single": True}):
+        found = select(trials, labels, groups, prior, **more)  # type: ignore[arg-type]
+        assert MEAN not in found.crossfit and found.method == SINGLE
+
+
+def test_trials_that_were_trained_whole_do_not_answer_together_where_many_people_see_a_loss() -> None:
+    labels, groups = pictures(5, num=12_000, people=1500)
+    taken = select(alike(labels, 15), labels, groups, np.full(C, 1 / C), whole=(True, True))
+    assert taken.method != MEAN
+
+
+@pytest.mark.parametrize(
+    ("gain", "usual", "expected"),
+    [
+        (Interval(0.02, 0.02, 0.02), 0.01, 0.02),  # measured exactly
+        (Interval(0.0, -0.04, 0.04), 0.01, 0.005),  # as uncertain as what is usual
+        (Interval(-0.01, -0.05, 0.03), 0.0, -0.005),
+        (Interval(0.1, math.nan, math.nan), 0.01, 0.0),  # nobody to measure it on
+    ],
+)
+def test_a_gain_is_believed_as_far_as_it_is_known(gain: Interval, usual: float, expected: float) -> None:
+    assert _expected(gain, usual) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("shares", "whole", "gain"),
+    [((1.0, 0.0), 2, 0.0), ((0.5, 0.5), 2, 0.01), ((0.5, 0.5), 0, 0.0), ((0.5, 0.5, 0, 0), 4, 0.01 * 2 / 3)],
+)
+def test_one_that_answers_nearly_alone_is_not_expected_to_gain(
+    shares: tuple[float, ...], whole: int, gain: float
+) -> None:
+    assert _usual_gain(np.array(shares), whole) == pytest.approx(gain)
 
 
 def test_a_single_model_is_the_best_alone_if_that_is_asked_for() -> None:

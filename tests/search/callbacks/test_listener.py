@@ -18,17 +18,21 @@ def test_a_training_that_has_epochs_of_its_own_ends_with_them(own: dict[str, int
 
 
 @pytest.mark.parametrize(
-    ("epoch", "is_last", "ended", "status"),
+    ("epoch", "is_last", "ended", "going_on", "status"),
     [
-        (1, False, set(), TrialStatus.RUNNING),
-        (1, True, set(), TrialStatus.STOPPED),
-        (1, True, {"00000"}, TrialStatus.INTERRUPTED),
-        (3, True, {"00000"}, TrialStatus.FINISHED),  # the search ended it, but there was nothing left to do
+        (1, False, set(), set(), TrialStatus.RUNNING),
+        (1, True, set(), set(), TrialStatus.STOPPED),
+        (1, True, {"00000"}, set(), TrialStatus.INTERRUPTED),
+        (3, True, {"00000"}, set(), TrialStatus.FINISHED),  # the search ended it, but there was nothing left to do
+        (3, False, set(), set(), TrialStatus.FINISHED),
+        (3, False, set(), {"00000"}, TrialStatus.RUNNING),  # beyond its length, as no other has room
+        (5, True, set(), {"00000"}, TrialStatus.FINISHED),
     ],
 )
 def test_a_state_is_told_from_the_epoch_and_from_who_ended_the_trial(
-    epoch: int, is_last: bool, ended: set[str], status: TrialStatus
+    epoch: int, is_last: bool, ended: set[str], going_on: set[str], status: TrialStatus
 ) -> None:
     stop = StopRequest(None)
     stop.ended |= ended
+    stop.going_on |= going_on
     assert status_after(Epoch(report=a_report(epoch), is_last=is_last), a_trial().config, 3, stop) == status

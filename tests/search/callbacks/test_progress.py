@@ -67,6 +67,15 @@ def test_what_fills_its_budget_tells_the_time_and_no_number_of_trials(clock: Clo
     assert "90" not in out.getvalue()
 
 
+def test_a_trial_that_goes_on_beyond_its_length_is_shown_with_as_many_epochs(clock: Clock) -> None:
+    stop, out = StopRequest(100.0), io.StringIO()
+    shown = Progress(Console(file=out, width=200), 2, 2, 1, stop, fills_its_budget=True)
+    stop.going_on.add("00000")
+    train(shown, clock, 0, 4)
+    assert re.findall(r"epoch (\d/\d):", out.getvalue()) == ["1/2", "2/3", "3/4", "4/4"]
+    assert "1 finished" in shown.summary()
+
+
 def test_the_last_trial_that_has_outlived_the_others_goes_on_to_its_last_epoch(clock: Clock) -> None:
     shown = progress(4, concurrency=2)
     for number in range(3):

@@ -11,8 +11,10 @@ from search.engine.history import HistoryTrial, append_trials
 from search.engine.portfolio import first_points
 from search.study import AskedStudy, SettledStudy
 from spaces import get_space
+from tests.records import a_run
 
 TOY = get_space("toy")
+RUN = a_run(data={"sides": {"train": {"pictures": 1000}}, "imbalance": 4.0})
 GOOD = replace(TOY.starting_points[0], lr=5e-4, dropout=0.5)
 
 
@@ -35,14 +37,14 @@ def remember(folder: Path, name: str, backbone: str = "test_efficientnet") -> No
 
 
 def test_the_first_search_of_all_starts_from_the_spaces_own_points(study: SettledStudy) -> None:
-    points, words = first_points(TOY, study)
+    points, words = first_points(TOY, study, RUN)
     assert points == [asdict(point) for point in TOY.starting_points]
-    assert "starting points of the space" in words
+    assert words == "the default, 2 starting points of the space"
 
 
 def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier")
-    points, words = first_points(TOY, study)
+    points, words = first_points(TOY, study, RUN)
     assert points[0] == asdict(TOY.starting_points[0])
     assert points[1] == asdict(GOOD)
     assert len(points) <= 1 + 6  # half of the trials
@@ -51,12 +53,13 @@ def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: Sett
 
 def test_none_and_another_place_are_heeded(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier")
-    assert len(first_points(TOY, replace(study, history_path=None))[0]) == len(TOY.starting_points)
-    assert len(first_points(TOY, replace(study, history_path=tmp_path / "elsewhere"))[0]) == len(TOY.starting_points)
+    assert len(first_points(TOY, replace(study, history_path=None), RUN)[0]) == len(TOY.starting_points)
+    elsewhere = replace(study, history_path=tmp_path / "elsewhere")
+    assert len(first_points(TOY, elsewhere, RUN)[0]) == len(TOY.starting_points)
 
 
 def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier", backbone="test_vit")
     narrowed = get_space("toy", ["test_resnet"])
-    points, _ = first_points(narrowed, study)
+    points, _ = first_points(narrowed, study, RUN)
     assert {point["backbone"] for point in points} == {"test_resnet"}
