@@ -85,7 +85,7 @@ def test_one_good_network_beside_poor_ones_answers_alone() -> None:
 def alike(labels: np.ndarray, seed: int) -> np.ndarray:
     """Two networks `(2, N, C)` of which the second is the first, a little worse."""
     first = answered(labels, 1.0, seed)
-    second = first * np.exp(0.8 * np.random.default_rng(seed + 40).normal(size=first.shape))
+    second = first * np.exp(0.6 * np.random.default_rng(seed + 40).normal(size=first.shape))
     return np.stack([first, (second / second.sum(1, keepdims=True)).astype(np.float32)])
 
 
