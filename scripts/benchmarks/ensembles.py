@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -202,25 +202,29 @@ def summary(rows: Sequence[Row]) -> list[str]:
     """What the rows come to, as sentences; ± is the standard error over searches."""
     taken = [row for row in rows if row.taken != SINGLE]
     used = [row for row in rows if row.rule_used]
-    gains = [row.test[row.taken] - row.test[SINGLE] for row in rows]
     held = sum(row.corrected.low <= row.best_test <= row.corrected.high for row in rows)
+
+    def mean(value: Callable[[Row], float], of: Sequence[Row] = rows) -> str:
+        return mean_of_all([value(row) for row in of])
+
     return [
         f"{len(rows)} searches. An ensemble was taken in {len(taken)}; on test people what was taken is "
-        f"{_mean(gains)} against the best trial alone, over all searches.",
-        f"The better ensemble, taken or not: cross-fitting promised {_mean([row.promised for row in rows])}, "
-        f"{_mean([row.came for row in rows])} came.",
-        f"Mean of the best k {_mean([row.test[BEST_K] - row.test[SINGLE] for row in rows])}, greedy "
-        f"{_mean([row.test[GREEDY] - row.test[SINGLE] for row in rows])} against the best alone.",
-        f"The rule was used in {len(used)}. Used or not, it promised {_mean([row.rule_promised for row in rows])}, and "
-        f"{_mean([row.rule_came for row in rows])} came"
-        + (f"; where it was used, {_mean([row.rule_came for row in used])} came." if used else "."),
-        f"The best validation score reads {_mean([row.shown - row.best_test for row in rows])} against the same "
-        f"trial's test score, corrected {_mean([row.corrected.value - row.best_test for row in rows])}; the corrected "
+        f"{mean(lambda row: row.test[row.taken] - row.test[SINGLE])} against the best trial alone, over all searches.",
+        f"The better ensemble, taken or not: cross-fitting promised {mean(lambda row: row.promised)}, "
+        f"{mean(lambda row: row.came)} came.",
+        f"Mean of the best k {mean(lambda row: row.test[BEST_K] - row.test[SINGLE])}, greedy "
+        f"{mean(lambda row: row.test[GREEDY] - row.test[SINGLE])} against the best alone.",
+        f"The rule was used in {len(used)}. Used or not, it promised {mean(lambda row: row.rule_promised)}, and "
+        f"{mean(lambda row: row.rule_came)} came"
+        + (f"; where it was used, {mean(lambda row: row.rule_came, used)} came." if used else "."),
+        f"The best validation score reads {mean(lambda row: row.shown - row.best_test)} against the same "
+        f"trial's test score, corrected {mean(lambda row: row.corrected.value - row.best_test)}; the corrected "
         f"interval holds the test score in {held} of {len(rows)}.",
     ]
 
 
-def _mean(values: Sequence[float]) -> str:
+def mean_of_all(values: Sequence[float]) -> str:
+    """A mean over searches and its standard error."""
     error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     return f"{np.mean(values):+.3f} ± {error:.3f}"
 

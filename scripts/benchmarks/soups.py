@@ -31,6 +31,7 @@ from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials, score_of
 from results.statistics.measure import MACRO_F1
+from scripts.benchmarks.ensembles import mean_of_all
 from scripts.benchmarks.per_hour import labels_of
 from scripts.terminal import run_command
 from trainables.checkpoints import BEST
@@ -153,11 +154,16 @@ def _load(
 
 def _answers(model: SavedModel, soup: Sequence[Mapping[str, Tensor]], side: Side, task: TaskConfig) -> np.ndarray:
     """Probabilities `(N, C)` of the mean of some weights."""
-    mean = {}
-    for name, value in soup[0].items():
-        mean[name] = torch.stack([each[name] for each in soup]).mean(0) if value.is_floating_point() else value
-    model.network.load_state_dict(mean)
+    model.network.load_state_dict(mean_weights(soup))
     return side_probabilities(model, side, task.batch_size)
+
+
+def mean_weights(soup: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor of several networks; what is counted, such as batches, is that of the first."""
+    return {
+        name: torch.stack([each[name] for each in soup]).mean(0) if value.is_floating_point() else value
+        for name, value in soup[0].items()
+    }
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -173,22 +179,14 @@ def render(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]
-    return "\n".join(
-        [
-            render_markdown_table(head, cells),
-            "",
-            f"{len(rows)} searches, against the best trial alone on test: soup of the best two "
-            f"{_mean([row.two - row.best for row in rows])}, their mean answers "
-            f"{_mean([row.two_together - row.best for row in rows])}; the soup chosen on validation "
-            f"{_mean([row.chosen - row.best for row in rows])}, where {_mean([row.chosen_val for row in rows])} was "
-            f"promised, and which is more than the best trial in {sum(row.members > 1 for row in rows)}.",
-        ]
+    two, together = ([getattr(row, name) - row.best for row in rows] for name in ("two", "two_together"))
+    chosen, promised = [row.chosen - row.best for row in rows], [row.chosen_val for row in rows]
+    return (
+        f"{render_markdown_table(head, cells)}\n\n{len(rows)} searches, against the best trial alone on test: soup of "
+        f"the best two {mean_of_all(two)}, their mean answers {mean_of_all(together)}; the soup chosen on validation "
+        f"{mean_of_all(chosen)}, where {mean_of_all(promised)} was promised, and which is more than the best trial in "
+        f"{sum(row.members > 1 for row in rows)}."
     )
-
-
-def _mean(values: Sequence[float]) -> str:
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
-    return f"{np.mean(values):+.3f} ± {error:.3f}"
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
-    with each earlier search it is one configuration less. Of the space's own points those are tried of which nothing is
-    known.
+    with each earlier search it is one configuration less. The space's own points follow where nothing was.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -51,8 +50,7 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     )
     shipped = [point for point in beside(own[0], situation, searches) if point not in learned]
     shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
-    measured = [{**own[0], **change} for each in searches for change, _ in each.gains]
-    rest = [] if learned else [point for point in own[1:] if point not in measured]
+    rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
         _counted(len(learned), "configuration", f"from {_counted(len(known), 'earlier search', '', 'es')}"),
         _counted(len(shipped), "configuration", f"that did well beside it in {len(searches)} measured searches"),

@@ -14,7 +14,7 @@ from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.ensemble import SINGLE
-from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.found_model import find_model, is_fit_for_the_mean, leaving_model, model_in_words, worth_in_words
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.strict_json import RecordError
 
@@ -65,6 +65,24 @@ def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(fold
     said = model_in_words(found)
     assert "against the best trial alone on people who did not choose" in said
     assert f"over {PEOPLE} people" in worth_in_words(found)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "score", "fit"), [(15, 0.5, True), (14, 0.5, False), (20, 0.476, True), (20, 0.474, False)]
+)
+def test_in_a_plain_mean_are_trials_that_trained_long_and_are_nearly_as_good(
+    epochs: int, score: float, fit: bool, tmp_path: Path
+) -> None:
+    [trial] = load_trials(a_run_dir(tmp_path, [a_line(0, epoch, score) for epoch in range(1, epochs + 1)], []))
+    assert is_fit_for_the_mean(trial, 0.5) is fit
+
+
+def test_an_ensemble_that_few_people_see_no_gain_of_says_why_it_is_taken(folder: RunFolder) -> None:
+    found = found_in(folder)
+    assert "few" not in model_in_words(found)
+    assert found.selection is not None
+    found.selection["gain"] = {"value": -0.004, "low": -0.03, "high": 0.02}
+    assert "of whom there are few; elsewhere trials of that length gained .010;" in model_in_words(found)
 
 
 def test_the_best_answers_alone_if_that_is_asked_for(folder: RunFolder) -> None:

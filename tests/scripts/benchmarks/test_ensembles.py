@@ -32,7 +32,7 @@ def a_row(run: str, best: float, greedy: float, *, taken: str = GREEDY, rule_use
 
 def test_gains_are_against_the_best_alone_and_count_searches_that_took_nothing() -> None:
     said = render([a_row("a", 0.5, 0.54), a_row("b", 0.4, 0.38, taken=SINGLE, rule_used=True)])
-    assert "| a | 5 | 25 | 0.500 | 0.500 | 0.540 | greedy ensemble | +0.030 | +0.040 |" in said
+    assert "| a | 5 | 25 | 0.500 | 0.500 | 0.540 | – | greedy ensemble | +0.030 | +0.040 |" in said
     assert "2 searches. An ensemble was taken in 1; on test people what was taken is +0.020 ± 0.020" in said
     assert "promised +0.030 ± 0.000, +0.010 ± 0.030 came" in said
     assert "The rule was used in 1." in said

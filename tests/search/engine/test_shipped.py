@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from optuna.trial import FixedTrial
 
+from search.engine.history import HistoryTrial, append_trials
 from search.engine.portfolio import first_points
 from search.engine.shipped import MOST_SHIPPED, MeasuredSearch, Situation, beside, leave_one_out, load_shipped
 from search.study import AskedStudy, SettledStudy
@@ -73,15 +74,34 @@ def study(tmp_path: Path) -> SettledStudy:
     return AskedStudy.of(space="efficientnet", storage=tmp_path, trials=12, epochs=20).settle(2, 0)
 
 
-def test_a_first_search_tries_what_did_well_elsewhere_before_points_of_which_nothing_is_known(
-    study: SettledStudy,
-) -> None:
+def test_a_first_search_tries_what_did_well_elsewhere_before_the_points_of_the_space(study: SettledStudy) -> None:
     points, words = first_points(EFFICIENTNET, study, RUN)
+    own = [asdict(point) for point in EFFICIENTNET.starting_points[1:]]
+    known = [{**DEFAULT, **change} for search in load_shipped() for change, _ in search.gains]
+    shipped = points[1 : MOST_SHIPPED + 1]
     assert points[0] == DEFAULT
-    shipped = [point for point in points[1:] if point["backbone"] == DEFAULT["backbone"]]
-    assert 1 <= len(shipped) <= MOST_SHIPPED
+    assert all(point in known for point in shipped)
+    assert points[MOST_SHIPPED + 1 :] == [point for point in own if point not in shipped]
     assert f"{len(shipped)} configurations that did well beside it in {len(load_shipped())} measured searches" in words
     assert len({str(point) for point in points}) == len(points)
+
+
+@pytest.mark.parametrize(("earlier", "shipped"), [(1, 2), (2, 1), (3, 0), (4, 0)])
+def test_it_gives_way_to_what_was_learned_here(earlier: int, shipped: int, study: SettledStudy, tmp_path: Path) -> None:
+    for number in range(earlier):
+        values = {0.5: 0.9, 0.4: 0.2, 0.3: 0.2, 0.1: 0.2}
+        trials = [
+            HistoryTrial(
+                study=str(number), space="efficientnet", config={**DEFAULT, "dropout": dropout}, values=[value]
+            )
+            for dropout, value in values.items()
+        ]
+        append_trials(tmp_path, trials)
+    points, words = first_points(EFFICIENTNET, study, RUN)
+    known = [{**DEFAULT, **change} for search in load_shipped() for change, _ in search.gains]
+    assert points[0] == DEFAULT and points[1]["dropout"] == 0.5
+    assert sum(point in known for point in points) == shipped
+    assert "starting point" not in words
 
 
 def test_what_comes_with_the_project_lies_in_its_space_and_is_of_several_data_sets() -> None:
