@@ -54,9 +54,10 @@ def suit_lengths(
 
     The default configuration comes first and is never stopped early, so its length decides what a search promises: not
     to be worse than that configuration, trained alone for the same time. In a time budget the length is the one at
-    which several networks together are worth most, and there are more trials than fit even if all were stopped at the
-    first look, so that the time is what ends it; how much longer a trial is trained, `goes_on` decides while it runs. A
-    budget that is too short for several at a time gives all cores to one after another.
+    which several networks together are worth most, or, for score and cost, the one that every network has once. There
+    are more trials than fit even if all were stopped at the first look, so that the time is what ends it; how much
+    longer a trial is trained, `goes_on` decides while it runs. A budget that is too short for several at a time gives
+    all cores to one after another.
 
     Args:
         study: Settled, but for that.
@@ -75,6 +76,9 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     best_together = max(LEAST_EPOCHS, round(LENGTH_OF_MANY * math.sqrt(room_epochs)))
+    if study.cost.second is not None:  # a front wants every network once
+        one_each = int(study.concurrency * room / sum(seconds.values()))
+        best_together = max(LEAST_EPOCHS, min(best_together, one_each))
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
     found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
     if not study.trials_open:

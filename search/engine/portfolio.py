@@ -23,7 +23,8 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
-    with each earlier search it is one configuration less. The space's own points follow where nothing was.
+    with each earlier search it is one configuration less. The space's own points follow where nothing was. A search for
+    score and cost tries the default's settings on every network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -50,13 +51,20 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     )
     shipped = [point for point in beside(own[0], situation, searches) if point not in learned]
     shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
+    networks = []
+    if study.cost.second is not None and not space.own:  # what a front is made of
+        others = [name for name in space.backbones if name != own[0]["backbone"]]
+        networks = [{**own[0], "backbone": name} for name in others[: study.trials // 2]]
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
+        _counted(len(networks), "more network", "with its settings"),
         _counted(len(learned), "configuration", f"from {_counted(len(known), 'earlier search', '', 'es')}"),
         _counted(len(shipped), "configuration", f"that did well beside it in {len(searches)} measured searches"),
         _counted(len(rest), "starting point", "of the space"),
     ]
-    return [*own[:1], *learned, *shipped, *rest], ", ".join(["the default", *filter(None, words)])
+    points = [*own[:1], *networks]
+    points += [point for point in (*learned, *shipped, *rest) if point not in points]
+    return points, ", ".join(["the default", *filter(None, words)])
 
 
 def _counted(number: int, name: str, words: str, plural: str = "s") -> str:

@@ -77,6 +77,19 @@ def test_a_trial_goes_on_where_another_would_come_to_less_than_two_thirds(
     assert goes_on(a_report(epoch, seconds=12.0, compile_seconds=2.0), 20, seconds_left) is more
 
 
+def test_in_a_search_for_score_and_cost_every_network_has_its_turn(tmp_path: Path) -> None:
+    seconds = {"default": 10.0, "larger": 15.0, "largest": 25.0}
+    budget = {"epoch_seconds": seconds, "default": "default"}
+    left = 400.0 + FIRST_STEP_SECONDS + END_SECONDS
+    found = suit_lengths(study(tmp_path, time_budget="9m"), train_pictures=64, seconds_left=left, **budget)
+    assert found.epochs == 29
+    both = study(tmp_path, time_budget="9m", objective="f1,ms")
+    found = suit_lengths(both, train_pictures=64, seconds_left=left, **budget)
+    assert (found.epochs, found.grace_period) == (16, 5)  # 2 x 400 s for 50 s an epoch of all
+    found = suit_lengths(both, train_pictures=64, seconds_left=left / 4, **budget)
+    assert found.epochs == LEAST_EPOCHS
+
+
 def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) -> None:
     asked = study(tmp_path)
     budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 80.0}

@@ -58,6 +58,18 @@ def test_none_and_another_place_are_heeded(study: SettledStudy, tmp_path: Path) 
     assert len(first_points(TOY, elsewhere, RUN)[0]) == len(TOY.starting_points)
 
 
+def test_a_search_for_score_and_cost_tries_the_default_on_every_network(tmp_path: Path) -> None:
+    asked = AskedStudy.of(space="efficientnet", storage=tmp_path, trials=6, objective="f1,ms")
+    names = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
+    space = get_space("efficientnet", names)
+    points, words = first_points(space, asked.settle(2, 0), RUN)
+    assert [point["backbone"] for point in points[:3]] == list(names)
+    assert len({str({**point, "backbone": ""}) for point in points[:3]}) == 1
+    assert words.startswith("the default, 2 more networks with its settings, ")
+    points, _ = first_points(space, replace(asked, search=replace(asked.search, trials=2)).settle(2, 0), RUN)
+    assert [point["backbone"] for point in points[:3]] == [*names[:2], names[0]]  # half of so few trials
+
+
 def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier", backbone="test_vit")
     narrowed = get_space("toy", ["test_resnet"])
