@@ -107,6 +107,7 @@ def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:
 
     The first is the default configuration, by which a search is measured. What begins beside it has nobody to be
     compared with yet but the default at its first epochs, which says little (docs/recipe.md); together they answer
-    better than either.
+    better than either. Where score and cost count, it is the first of every network: they are what a front is made of.
     """
-    return [f"{number:05d}" for number in range(min(study.concurrency, len(run.points), MOST_SPARED))]
+    networks = 1 if second_objective(run) is None else len(run.weights)
+    return [f"{number:05d}" for number in range(min(max(study.concurrency, networks), len(run.points), MOST_SPARED))]
