@@ -28,7 +28,7 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.measure import MACRO_F1
 from scripts.terminal import run_command
-from search.engine.shipped import SHIPPED, MeasuredSearch, Situation, leave_one_out, load_shipped
+from search.engine.shipped import SHIPPED, MeasuredSearch, leave_one_out, load_shipped, situation_of
 from trainables.errors import UserError
 from trainables.strict_json import save_object
 
@@ -83,13 +83,7 @@ def measure(path: Path, space: str) -> MeasuredSearch:
         space=space,
         data=Path(str(run.data["source"])).name,
         seed=run.task.seed,
-        situation=Situation(
-            pictures=run.data["sides"]["train"]["pictures"],
-            classes=len(run.task.classes),
-            imbalance=run.data["imbalance"],
-            image_size=run.task.image_size,
-            epochs=run.task.epochs,
-        ),
+        situation=situation_of(run, run.task.epochs),
         gains=tuple(
             (_change(asdict(each.trial.config), default), score(own[0].probabilities + each.probabilities) - alone)
             for each in others

@@ -12,7 +12,7 @@ from results.records.cost import search_cost
 from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
-from results.records.trials import TrialHistory, counts_trials, score_of, statuses_of, trials_of
+from results.records.trials import TrialHistory, score_of, statuses_of, trials_of, used_its_time
 from trainables.report import TrialStatus
 
 PAUSE_SECONDS = 600.0
@@ -57,7 +57,7 @@ def best_trial(run_dir: Path) -> BestTrial | None:
         weights=run.weights.get(trial.config.backbone, "random"),
         weights_note=run.weights_note,
         history=run.history,
-        trials=_counts(run.trials_asked if counts_trials(run, events) else None, trials, events),
+        trials=_counts(None if run.trials_open and used_its_time(run, events) else run.trials_asked, trials, events),
         wall_seconds=seconds_at_work(run.started, epochs, events),
         device_seconds=cost.device_seconds,
         seed=run.task.seed,

@@ -165,11 +165,6 @@ def used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
     return all(values.get("reason") == TIME_BUDGET for values in cut)
 
 
-def counts_trials(run: SearchRun, events: Sequence[Line]) -> bool:
-    """Whether a run is as long as its trials are many, and not as many as its used time had room for."""
-    return not (run.trials_open and used_its_time(run, events))
-
-
 def _report(line: Line) -> EpochReport:
     values = {name: value for name, value in line.values.items() if name in _REPORT_FIELDS}
     report: EpochReport = _explained(epoch_report, values, line.where)

@@ -9,7 +9,7 @@ from typing import Any
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
-from search.engine.shipped import MOST_SHIPPED, Situation, beside, load_shipped
+from search.engine.shipped import MOST_SHIPPED, beside, load_shipped, situation_of
 from search.study import SettledStudy
 from spaces import Space
 from trainables.report import METRIC, MODE
@@ -42,14 +42,8 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
     known = [earlier for earlier in known if earlier]
     learned = build_portfolio(known, size, mode=MODE)
-    situation = Situation(
-        pictures=run.data["sides"]["train"]["pictures"],
-        classes=len(run.task.classes),
-        imbalance=run.data["imbalance"],
-        image_size=run.task.image_size,
-        epochs=study.epochs,
-    )
-    shipped = [point for point in beside(own[0], situation, searches) if point not in learned]
+    expected = beside(own[0], situation_of(run, study.epochs), searches)
+    shipped = [point for point in expected if point not in learned]
     shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
     networks = []
     if study.cost.second is not None and not space.own:  # what a front is made of

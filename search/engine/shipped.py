@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from results.records.record import SearchRun
 from trainables.strict_json import load_object
 
 SHIPPED = Path(__file__).with_name("shipped.json")
 MOST_SHIPPED = 3
 """Configurations beside the default: with fewer trials than that a search is over."""
+Change = tuple[tuple[str, Any], ...]
+"""Settings that differ from the default's, by name."""
 DOUBT = 1.0
 """Searches without a gain that every expectation starts from, as like this one as can be."""
 
@@ -40,6 +43,17 @@ class Situation:
         """How much what was measured in one counts in the other, 0 to 1: halved by a factor of two in one number."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return 1 / (1 + sum(abs(math.log2(own / others)) for own, others in pairs))
+
+
+def situation_of(run: SearchRun, epochs: int) -> Situation:
+    """That of a run whose trials have so many epochs."""
+    return Situation(
+        pictures=run.data["sides"]["train"]["pictures"],
+        classes=len(run.task.classes),
+        imbalance=run.data["imbalance"],
+        image_size=run.task.image_size,
+        epochs=epochs,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +107,13 @@ def beside(
     return [{**default, **dict(change)} for change in order if expected[change] > 0][:MOST_SHIPPED]
 
 
-def expectations(situation: Situation, searches: Iterable[MeasuredSearch]) -> dict[tuple[tuple[str, Any], ...], float]:
+def expectations(situation: Situation, searches: Iterable[MeasuredSearch]) -> dict[Change, float]:
     """What each change that was measured is expected to gain in a situation."""
-    sums: dict[tuple[tuple[str, Any], ...], list[float]] = {}
+    sums: dict[Change, list[float]] = {}
     for search in searches:
         weight = situation.likeness(search.situation)
         for change, gain in search.gains:
-            found = sums.setdefault(tuple(sorted(change.items())), [0.0, DOUBT])
+            found = sums.setdefault(_key(change), [0.0, DOUBT])
             found[0] += weight * gain
             found[1] += weight
     return {change: gain / weight for change, (gain, weight) in sums.items()}
@@ -110,8 +124,12 @@ def leave_one_out(searches: Sequence[MeasuredSearch]) -> list[tuple[MeasuredSear
     found = []
     for search in searches:
         known = expectations(search.situation, [each for each in searches if each.data != search.data])
-        own = {tuple(sorted(change.items())): gain for change, gain in search.gains}
+        own = {_key(change): gain for change, gain in search.gains}
         picks = sorted((change for change in known if change in own), key=lambda change: -known[change])
         if picks:
             found.append((search, dict(picks[0]), own[picks[0]]))
     return found
+
+
+def _key(change: Mapping[str, Any]) -> Change:
+    return tuple(sorted(change.items()))
