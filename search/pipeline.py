@@ -18,6 +18,7 @@ from search.announce import announce, describe
 from search.callbacks.trackers import build_trackers
 from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine, second_of
+from search.engine.seeds import OwnSeeds
 from search.finish import finish, resume_command
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
@@ -71,7 +72,8 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks)
             way_on = resume_command(opened.folder)
             with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
-                run_trials(workload(opened), engine.searcher, engine.scheduler, session, stop, console)
+                proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher
+                run_trials(workload(opened), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return Ended(finish(opened, stop, console), opened.folder, stop.crash)

@@ -307,6 +307,7 @@ def _with_lengths(
             trials_asked=study.trials,
             trials_open=study.fills_its_budget,
             epochs_open=study.goes_on,
+            own_seeds=True,
             points=points,
             history=history,
         ),

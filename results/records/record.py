@@ -74,6 +74,8 @@ class SearchRun:
     """Whether a time budget decides how many trials there are, since nobody has asked for a number."""
     epochs_open: bool = False
     """Whether a trial goes on beyond `task.epochs` where the time budget has no room for another."""
+    own_seeds: bool = False
+    """Whether each trial trains from a seed of its own (`search.engine.seeds`), not all from that of the task."""
 
     def __post_init__(self) -> None:
         check_space(self.space)

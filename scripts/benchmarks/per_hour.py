@@ -1,17 +1,19 @@
-"""Macro-F1 on new people for the same minutes: a search, its own default configuration alone, and the plain script.
+"""Macro-F1 on new people for the same minutes: a search, its default configuration alone, a plain script, AutoGluon.
 
     python scripts/benchmarks/per_hour.py --data DIR --minutes 5 15 --seeds 0 1 2
 
 All have the same pictures, sides, weights, cores and wall time, from the start of the process to its end. The search
 is the command that a user types, with `--time-budget`, and what is scored is the model that it leaves. The default is
-trained by our own train loop on all cores until the time is over; its best epoch on validation is what is scored, and
-with it the best so far of every minute before. The plain script is `plain_trial.py`, Ray's and PyTorch's documentation
-in one file, with the same network pretrained, and its best checkpoint on validation is what is scored. They take turns,
-so that whatever else the machine does falls on all.
+trained by our own train loop on all cores until the longest time is over; its best epoch on validation is what is
+scored, and that of a shorter time is read off on the way, as its schedule has no end. The plain script is
+`plain_trial.py`, Ray's and PyTorch's documentation in one file, with the same network pretrained, and its best
+checkpoint on validation is what is scored. AutoGluon MultiModal has the same network, too, and the rest at its defaults
+(`autogluon_trial.py`). They take turns, so that whatever else the machine does falls on all.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -60,40 +62,52 @@ def compare(
     backbones: str = "",
     image_size: int = 64,
     plain_epochs: int = 10,
+    autogluon: Path | None = None,
     work: Path = Path("per-hour"),
 ) -> None:
     """Compare a search with its default configuration and the plain script; writes `<out>.json` and `<out>.md`.
 
     Args:
         data: Labelled pictures.
-        out: Name of the files, without an ending; numbers that are there already are kept and not measured again.
+        out: Name of the files, without an ending. What was measured before is kept, and what is new measured beside it.
         minutes: Time budgets.
         seeds: Each of another split and search.
         space: Of the search.
         backbones: Only these of the space.
         image_size: Pixels.
         plain_epochs: Epochs of a trial of the plain script that its ASHA does not stop; 0 leaves the script out.
+        autogluon: A Python that has `autogluon.multimodal`, which is no dependency of the project. (default: left out)
         work: Folder for runs, cache and records.
     """
-    numbers: list[dict[str, Any]] = (
-        json.loads(out.with_suffix(".json").read_text()) if out.with_suffix(".json").exists() else []
-    )
+    file = out.with_suffix(".json")
+    numbers: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
     work, data = work.resolve(), data.resolve()
-    for budget in minutes:
-        for seed in seeds:
-            if any(row["minutes"] == budget and row["seed"] == seed for row in numbers):
-                continue
-            name = f"{data.name}-{budget:g}m-seed{seed}"
-            searched = search_for(data, name, budget * 60, seed, space, backbones, image_size, work)
-            alone = default_for(work / "runs" / name, budget * 60, work / f"{name}.json")
-            row = {"data": data.name, "minutes": budget, "seed": seed, "search": searched, "alone": alone}
-            if plain_epochs:
-                row["plain"] = plain_script_for(work / "runs" / name, budget * 60, plain_epochs, work / f"{name}-plain")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for budget, seed in itertools.product(minutes, seeds):
+        seconds, name = budget * 60, f"{data.name}-{budget:g}m-seed{seed}"
+        run_dir = work / "runs" / name
+        key = {"data": data.name, "minutes": budget, "seed": seed}
+        row = next((row for row in numbers if key.items() <= row.items()), None)
+        if row is None:
+            row = {**key, "search": search_for(data, name, seconds, seed, space, backbones, image_size, work)}
             numbers.append(row)
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
-            out.with_suffix(".md").write_text(render(numbers))
-            print(render(numbers), flush=True)
+            _save(numbers, file)
+        if "alone" not in row:
+            curve = default_for(run_dir, max(minutes) * 60, work / f"{data.name}-seed{seed}")
+            row["alone"] = read_off(curve, seconds)
+            _save(numbers, file)
+        if plain_epochs and "plain" not in row:
+            row["plain"] = plain_script_for(run_dir, seconds, plain_epochs, work / f"{name}-plain")
+            _save(numbers, file)
+        if autogluon is not None and "autogluon" not in row:
+            row["autogluon"] = autogluon_for(run_dir, seconds, autogluon, work / f"{name}-autogluon.json")
+            _save(numbers, file)
+        out.with_suffix(".md").write_text(render(numbers))
+        print(render(numbers), flush=True)
+
+
+def _save(numbers: Sequence[dict[str, Any]], file: Path) -> None:
+    file.write_text(json.dumps(numbers, indent=1) + "\n")
 
 
 def search_for(
@@ -134,16 +148,25 @@ def labels_of(run_dir: Path, side: str) -> np.ndarray:
     return np.array([classes.index(row.label) for row in rows if row.split == side])
 
 
-def default_for(run_dir: Path, seconds: float, out: Path) -> dict[str, Any]:
-    """The default configuration of a run on its sides, in a process of its own with all cores; once a name."""
-    if out.exists():
-        kept: dict[str, Any] = json.loads(out.read_text())
-        return kept
-    command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, check=True, env=environment)
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
+def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
+    """The default configuration of a run on its sides, in a process of its own with all cores; once for all budgets.
+
+    Returns:
+        Of every epoch the seconds that it ended after, and its scores on the validation and the test side.
+    """
+    file = out.with_suffix(f".{seconds:g}s.json")
+    if not file.exists():
+        command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(file)]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    curve: list[list[float]] = json.loads(file.read_text())
+    return curve
+
+
+def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
+    """What a training would have come to, had it ended so early: at its best epoch on validation."""
+    within = [epoch for epoch in curve if epoch[0] <= seconds]
+    best = max(range(len(within)), key=lambda number: within[number][1])
+    return {"f1": within[best][2], "epochs": len(within), "best_epoch": best + 1}
 
 
 def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> dict[str, Any]:
@@ -165,6 +188,18 @@ def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> d
     return {**found, "seconds": time.monotonic() - started}
 
 
+def autogluon_for(run_dir: Path, seconds: float, python: Path, out: Path) -> dict[str, Any]:
+    """AutoGluon on the sides and with the first network of a run."""
+    run = load_run(run_dir)
+    backbone = run.points[0]["backbone"]
+    command = [python, ROOT / "scripts" / "benchmarks" / "autogluon_trial.py", "--split", run_dir / "split.csv"]
+    command += ["--backbone", backbone, "--weights", run.task.weights[backbone], "--image-size", run.task.image_size]
+    command += ["--seconds", seconds, "--seed", run.task.seed, "--out", out]
+    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
 def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
     """Trains the first point of a run until the time is over, counted from the start of this process."""
     started = time.monotonic()
@@ -184,20 +219,18 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
     test = load_side(task, ("test",), device)
     config = TrialConfig(**run.points[0])
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
-    curve: list[tuple[float, float]] = []
+    curve: list[tuple[float, float, float]] = []
     away, longest, begun = 0.0, 0.0, time.monotonic()
     for report in fit(state, data):
         now = time.monotonic()
         longest, begun = max(longest, now - begun), now
-        if report.best_epoch == report.epoch:
-            score = evaluate(state, test, Normalizer(state.model, device))
-            curve.append((now - started - away, score.macro_f1))
+        on_test = evaluate(state, test, Normalizer(state.model, device)).macro_f1
+        curve.append((now - started - away, report.val_macro_f1, on_test))
         away += time.monotonic() - now  # to score is not a part of training
         begun = time.monotonic()
         if time.monotonic() - started - away + longest > seconds:
             break
-    found = {"f1": curve[-1][1], "curve": curve, "epochs": state.epoch, "best_epoch": state.best_epoch}
-    out.write_text(json.dumps(found))
+    out.write_text(json.dumps(curve))
     return 0
 
 
@@ -215,6 +248,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
                 str(len(chosen)),
                 f"{mean(row['alone']['f1'] for row in chosen):.3f}",
                 _mean_of("plain", chosen),
+                _mean_of("autogluon", chosen),
                 f"{mean(row['search']['f1'] for row in chosen):.3f}",
                 f"{mean(differences):+.3f}{_interval(differences)}",
                 f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
@@ -223,7 +257,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
             )
         )
     head = (
-        *("data", "minutes", "seeds", "default alone", "plain script", "search", "search - alone [95%]"),
+        *("data", "minutes", "seeds", "default alone", "plain script", "AutoGluon", "search", "search - alone [95%]"),
         *("epochs alone", "epochs of the search", "networks in the model"),
     )
     return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{render_markdown_table(head, rows)}\n"

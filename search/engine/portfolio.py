@@ -23,8 +23,10 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
-    with each earlier search it is one configuration less. The space's own points follow where nothing was. A search for
-    score and cost tries the default's settings on every network first.
+    with each earlier search it is one configuration less. The space's own points follow where nothing was. Where a time
+    budget ends the search, the default comes twice: two trainings of it are equally good, so that they answer better
+    together on any data, which is not known of another beside it. A search for score and cost tries the default's
+    settings on every network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -49,14 +51,16 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     if study.cost.second is not None and not space.own:  # what a front is made of
         others = [name for name in space.backbones if name != own[0]["backbone"]]
         networks = [{**own[0], "backbone": name} for name in others[: study.trials // 2]]
+    again = own[:1] if study.fills_its_budget and study.cost.second is None else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
+        "the same from another seed" if again else "",
         _counted(len(networks), "more network", "with its settings"),
         _counted(len(learned), "configuration", f"from {_counted(len(known), 'earlier search', '', 'es')}"),
         _counted(len(shipped), "configuration", f"that did well beside it in {len(searches)} measured searches"),
         _counted(len(rest), "starting point", "of the space"),
     ]
-    points = [*own[:1], *networks]
+    points = [*own[:1], *again, *networks]
     points += [point for point in (*learned, *shipped, *rest) if point not in points]
     return points, ", ".join(["the default", *filter(None, words)])
 

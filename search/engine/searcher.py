@@ -59,6 +59,7 @@ def build_searcher(
         seed: Seed of every proposal; on one worker it fixes the whole sequence.
         points: Configurations to try first, by the names that the space suggests. They may be partial or come from
             another version of the space: values are clipped to their range, what does not fit is dropped with a note.
+            One that stands there twice is tried twice.
         storage: Journal file of the study; written anew by this searcher. None keeps the study in memory.
         study_name: Name of the study in the storage.
         objective: Name of the metric in the study.
@@ -109,6 +110,7 @@ class StudySearcher(Searcher):
         self._seed = seed
         self._sign = 1.0 if mode == "max" else -1.0
         self._points = [dict(point) for point in points]
+        self._begun: list[dict[str, Any]] = []  # points that trials were begun with
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
         self._costs = costs
@@ -302,7 +304,8 @@ class StudySearcher(Searcher):
                 continue
             if set(point).isdisjoint(proposal[1]):
                 _logger.warning("A point is dropped, the space suggests none of its fields: %s", point)
-            elif all(proposal[1] != trial.params for trial in self._trials.values()):
+            elif point in self._begun or all(proposal[1] != trial.params for trial in self._trials.values()):
+                self._begun.append(point)
                 return proposal
         return None
 
@@ -314,6 +317,7 @@ class StudySearcher(Searcher):
                 continue
             if tried:
                 self._points.remove(point)
+                self._begun.append(point)
                 return
 
     def _as_trained(self, trial_id: str, known: Mapping[str, Any], number: int) -> tuple[Any, ...]:

@@ -80,8 +80,9 @@ class TrainState:
             state.compiled = compiled(model, task.num_threads)
         if config.ema > 0:
             # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
-            # by the weights it began with. Statistics of batch normalization are averages already and copied.
-            state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True, exclude_buffers=True)
+            # by the weights it began with. Statistics of batch normalization are averaged as well: those of the last
+            # weights do not fit the average (docs/recipe.md).
+            state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True)
         return state
 
     @property

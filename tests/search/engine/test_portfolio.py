@@ -70,6 +70,18 @@ def test_a_search_for_score_and_cost_tries_the_default_on_every_network(tmp_path
     assert [point["backbone"] for point in points[:3]] == [*names[:2], names[0]]  # half of so few trials
 
 
+def test_where_time_ends_the_search_the_default_comes_twice(tmp_path: Path) -> None:
+    asked = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m")
+    points, words = first_points(TOY, asked.settle(2, 0), RUN)
+    own = [asdict(point) for point in TOY.starting_points]
+    assert points == [own[0], *own]
+    assert words.startswith("the default, the same from another seed, ")
+    counted = replace(asked, search=replace(asked.search, trials=12))
+    assert first_points(TOY, counted.settle(2, 0), RUN)[0] == own
+    front = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m", objective="f1,ms")
+    assert first_points(TOY, front.settle(2, 0), RUN)[0].count(own[0]) == 1
+
+
 def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier", backbone="test_vit")
     narrowed = get_space("toy", ["test_resnet"])

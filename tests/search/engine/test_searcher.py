@@ -311,11 +311,20 @@ def test_a_trial_is_adopted_once() -> None:
         searcher.adopt("t", {"backbone": "small", "lr": 1e-3}, [0.1], state="running")
 
 
-def test_points_come_first_each_once() -> None:
+def test_points_come_first_each_as_often_as_it_is_there() -> None:
     small, large = {"backbone": "small", "lr": 1e-3}, {"backbone": "large", "lr": 1e-2, "drop_path": 0.1, "frozen": 2}
-    searcher = build_searcher(space, **GOAL, seed=0, points=[small, large, dict(small)])
-    assert [searcher.suggest(name) for name in "ab"] == [small, large]
-    assert searcher.suggest("c") not in (small, large)
+    clipped = {"backbone": "large", "lr": 1e-2, "drop_path": 0.1, "frozen": 2, "gone": 1}
+    searcher = build_searcher(space, **GOAL, seed=0, points=[small, large, dict(small), clipped])
+    assert [searcher.suggest(name) for name in "abc"] == [small, large, small]
+    assert searcher.suggest("d") not in (small, large)
+
+
+def test_a_point_that_is_there_twice_is_tried_once_more_after_a_restart() -> None:
+    small = {"backbone": "small", "lr": 1e-3}
+    searcher = build_searcher(space, **GOAL, seed=0, points=[small, dict(small)])
+    searcher.adopt("a", small, [0.5], state="running")
+    assert searcher.suggest("b") == small
+    assert searcher.suggest("c") != small
 
 
 def test_points_tried_before_a_restart_are_not_tried_again() -> None:

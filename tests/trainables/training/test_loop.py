@@ -249,7 +249,22 @@ def test_the_averaged_weights_are_scored_and_kept(task: TaskConfig, tmp_path: Pa
     assert all(torch.equal(best[name], saved[name]) for name in best)
     trained, scored = state.model.state_dict(), state.scored_model.state_dict()
     assert not torch.equal(trained["classifier.weight"], scored["classifier.weight"])
-    assert torch.equal(trained["bn1.running_mean"], scored["bn1.running_mean"])
+    assert torch.equal(trained["bn1.num_batches_tracked"], scored["bn1.num_batches_tracked"])
+
+
+def test_statistics_of_batch_normalization_are_averaged_as_the_weights_are(task: TaskConfig) -> None:
+    state, data = start(dataclasses.replace(TOY, ema=0.99), task)
+    assert state.ema is not None
+    mean, update = state.ema.module.bn1.running_mean.clone(), state.ema.update
+
+    def watched(model: torch.nn.Module, step: int) -> None:
+        mean.lerp_(model.bn1.running_mean, 1 - state.ema.get_decay(step))
+        update(model, step=step)
+
+    state.ema.update = watched  # type: ignore[method-assign]
+    next(fit(state, data))
+    assert torch.allclose(state.scored_model.bn1.running_mean, mean)
+    assert not torch.allclose(mean, state.model.bn1.running_mean)
 
 
 def test_averages_follow_the_weights_from_the_start_of_a_short_training(task: TaskConfig) -> None:
