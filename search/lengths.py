@@ -22,9 +22,10 @@ MOST_IN_A_BUDGET = 60
 LENGTH_OF_MANY = 3.2
 """Times the root of the epochs that a budget has room for: the length at which networks that answer together gain most,
 between one long training and many short ones (docs/recipe.md)."""
-EPOCHS_BESIDE = 8
-"""Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, one network that has
-seen more is better than two that have seen less, though two side by side make 1.4 times its epochs (docs/recipe.md)."""
+EPOCHS_BESIDE = 20
+"""Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, two that answer
+together were not better than one that has seen more, though side by side they make 1.4 times its epochs
+(docs/recipe.md)."""
 MORE_THAN_FIT = 3
 """Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3

@@ -101,6 +101,15 @@ def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) 
     assert (said.concurrency, said.cpus_per_trial) == (2, 1)
 
 
+@pytest.mark.parametrize(("seconds", "at_a_time"), [(190.0, 1), (200.0, 2), (900.0, 2)])
+def test_two_are_trained_side_by_side_where_each_comes_to_twenty_epochs(
+    tmp_path: Path, seconds: float, at_a_time: int
+) -> None:
+    left = seconds + FIRST_STEP_SECONDS + END_SECONDS
+    found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, default="default", seconds_left=left)
+    assert (found.concurrency, found.cpus_per_trial) == (at_a_time, 2 // at_a_time)
+
+
 def test_what_the_user_says_stays(tmp_path: Path) -> None:
     asked = study(tmp_path, epochs=4, trials=3, grace_period=2)
     budget = {"epoch_seconds": SLOW, "seconds_left": 100.0}
