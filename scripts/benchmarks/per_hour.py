@@ -195,7 +195,7 @@ def autogluon_for(run_dir: Path, seconds: float, python: Path, out: Path) -> dic
     command = [python, ROOT / "scripts" / "benchmarks" / "autogluon_trial.py", "--split", run_dir / "split.csv"]
     command += ["--backbone", backbone, "--weights", run.task.weights[backbone], "--image-size", run.task.image_size]
     command += ["--seconds", seconds, "--seed", run.task.seed, "--out", out]
-    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
     found: dict[str, Any] = json.loads(out.read_text())
     return found
 
