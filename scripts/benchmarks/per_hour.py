@@ -93,7 +93,8 @@ def compare(
             numbers.append(row)
             _save(numbers, file)
         if "alone" not in row:
-            curve = default_for(run_dir, max(minutes) * 60, work / f"{data.name}-seed{seed}")
+            longest = max(minutes)
+            curve = default_for(run_dir, longest * 60, work / f"{data.name}-{longest:g}m-seed{seed}-alone.json")
             row["alone"] = read_off(curve, seconds)
             _save(numbers, file)
         if plain_epochs and "plain" not in row:
@@ -154,11 +155,10 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
     Returns:
         Of every epoch the seconds that it ended after, and its scores on the validation and the test side.
     """
-    file = out.with_suffix(f".{seconds:g}s.json")
-    if not file.exists():
-        command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(file)]
+    if not out.exists():
+        command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    curve: list[list[float]] = json.loads(file.read_text())
+    curve: list[list[float]] = json.loads(out.read_text())
     return curve
 
 
