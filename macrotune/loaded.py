@@ -64,7 +64,10 @@ class Model:
 
     @property
     def network(self) -> Any:
-        """The first one's torch network, in eval mode on its device: from normalized pixels to logits."""
+        """The first one's torch network, in eval mode on its device: from normalized pixels to logits.
+
+        That a model answers to mirror images as well is up to `predict`, which asks the network twice then.
+        """
         return self._models[0].network
 
     def predict(
@@ -84,7 +87,7 @@ class Model:
                 pixels: an array `(H, W, 3)` or `(H, W)` uint8, red first, `(N, H, W, 3)`, a PIL image, or a list of
                 these, of any sizes.
             proba: Add a column `p_CLASS` with the probability of each class.
-            tta: Average over each picture and its mirror image.
+            tta: Average over each picture and its mirror image, also where the model would not by itself.
             batch_size: Pictures that go through a network at once.
             skip_bad: Leave the answer to a picture that cannot be read empty, and do not raise.
             cache_dir: Folder of the decoded pictures of files; by default ~/.cache/macrotune.

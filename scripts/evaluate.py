@@ -182,7 +182,8 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
         facts["data"] = str(options.data.data.expanduser().resolve())
     if options.split is not None:
         facts["side"] = f"{options.side} of {options.split.expanduser().resolve()}"
-    facts["mirrored too"] = "yes" if options.tta else "no"
+    mirrored = [options.tta or model.description.mirrored for model in models]
+    facts["mirrored too"] = "yes" if all(mirrored) else "some" if any(mirrored) else "no"
     return facts
 
 

@@ -50,7 +50,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
     found = None
     if best is not None:
         with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
-            found = find_model(run, folder, best, trials, single=study.single)
+            found = find_model(run, folder, best, trials, single=study.single, mirror=study.mirror)
             best = replace(best, val_interval=found.val_interval, val_corrected=found.val_corrected)
     with leaving_model(run, folder, found, trials, console):
         if best is not None:

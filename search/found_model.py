@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from results.records.answers import ValidationAnswers, load_answers
+from results.records.answers import TrialAnswers, ValidationAnswers, load_answers
 from results.records.found import Found
 from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.chosen_best import corrected_score
-from results.statistics.ensemble import USUAL_GAIN, Selection, select
+from results.statistics.ensemble import SINGLE, USUAL_GAIN, Selection, select
 from results.statistics.measure import Measure
-from search.model_limits import may_answer_together
+from search.lengths import long_together
+from search.model_limits import may_answer_together, may_mirror
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
@@ -45,7 +46,13 @@ networks gain about .02 together."""
 
 
 def find_model(
-    run: SearchRun, folder: RunFolder, best: BestTrial, trials: Sequence[TrialHistory], *, single: bool
+    run: SearchRun,
+    folder: RunFolder,
+    best: BestTrial,
+    trials: Sequence[TrialHistory],
+    *,
+    single: bool,
+    mirror: bool = True,
 ) -> Found:
     """Judges the best score and chooses which trials are to answer; writes it down as `found.json`.
 
@@ -55,6 +62,7 @@ def find_model(
         best: Its best trial.
         trials: All of its trials.
         single: Whether the best one shall answer alone.
+        mirror: Whether what answers may be asked for a picture's mirror image as well.
 
     Raises:
         UserError: The split cannot be read.
@@ -65,8 +73,9 @@ def find_model(
     interval, corrected = _honest(answers, best, measure)
     there = sorted((trial for trial in trials if _has_weights(folder, trial)), key=_score, reverse=True)
     allowed, chosen_among = may_answer_together(run, there)
-    shares, selection = _choose(answers, allowed, measure, single=single)
+    shares, selection = _choose(answers, allowed, measure, length=run.task.epochs, single=single)
     members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
+    mirrored = mirror and bool(members) and may_mirror(run, [trial.config for trial in members])
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     found = Found(
         trial_id=best.trial_id,
@@ -86,7 +95,8 @@ def find_model(
         ],
         selection=None if selection is None else selection.to_json(),
         model_bytes=sum(_weights(folder, trial).stat().st_size for trial in members),
-        time_factor=_time_factor(members, there),
+        time_factor=_time_factor(members, there) * (1 + mirrored),
+        mirrored=mirrored,
         chosen_among=chosen_among,
     )
     found.save(folder.found_json)
@@ -135,7 +145,7 @@ def leaving_model(
     failed = f"the model {folder.model} could not be written"
     prior = load_answers(folder, (), run.task.classes).prior.tolist() if found.tau else ()
     with say_if_it_fails(console, failed):
-        saving = begin_saving(draft, members, run.task, record, tau=found.tau, prior=prior)
+        saving = begin_saving(draft, members, run.task, record, tau=found.tau, prior=prior, mirrored=found.mirrored)
     try:
         yield
         if saving is not None:
@@ -165,7 +175,7 @@ def _honest(
 
 
 def _choose(
-    answers: ValidationAnswers, there: Sequence[TrialHistory], measure: Measure, *, single: bool
+    answers: ValidationAnswers, there: Sequence[TrialHistory], measure: Measure, *, length: int, single: bool
 ) -> tuple[dict[str, float], Selection | None]:
     """The share of each trial that is to answer, of those whose weights are there, and how it was chosen."""
     kept = {each.trial.trial_id: each for each in answers.trials}
@@ -173,19 +183,48 @@ def _choose(
     able = [kept[trial.trial_id] for trial in fit if trial.trial_id in kept]
     if not able or able[0].trial.trial_id != there[0].trial_id:  # none, or the best is of before answers were kept
         return ({there[0].trial_id: 1.0} if there else {}), None
+    units = [[each] for each in able] if single else trainings_of_one(able, length)
     selection = select(
-        np.stack([each.probabilities for each in able]),
+        np.stack([np.mean([each.probabilities for each in unit], axis=0) for unit in units]),
         answers.labels,
         answers.groups,
         answers.prior,
         single=single,
-        whole=[is_fit_for_the_mean(each.trial, _score(there[0])) for each in able],
+        whole=[len(unit) * is_fit_for_the_mean(unit[0].trial, _score(there[0])) for unit in units],
         measure=measure,
     )
     if decision_of(in_use()) is not None:  # the answers have been decided on by the user's own rule
         selection = replace(selection, tau=0.0)
-    shares = {each.trial.trial_id: share for each, share in zip(able, selection.weights, strict=True) if share > 0}
+    shares = {
+        each.trial.trial_id: share / len(unit)
+        for unit, share in zip(units, selection.weights, strict=True)
+        for each in unit
+        if share > 0
+    }
     return shares, selection
+
+
+def trainings_of_one(able: Sequence[TrialAnswers], length: int) -> list[list[TrialAnswers]]:
+    """The trials by configuration, in the order of the first of each: trainings of one configuration answer as one.
+
+    They are equally good on people never seen, and better together; which of them a few validation people prefer is
+    luck. What was trained for too short a time (`search.lengths.long_together`) stands alone.
+
+    Args:
+        able: The trials that may answer.
+        length: Epochs of a whole training.
+    """
+    least = long_together(length)
+    units: list[list[TrialAnswers]] = []
+    for each in able:
+        is_long = each.trial.reports[-1].epoch >= least
+        same = (unit for unit in units if unit[0].trial.config == each.trial.config)
+        one = next((unit for unit in same if unit[0].trial.reports[-1].epoch >= least), None)
+        if is_long and one is not None:
+            one.append(each)
+        else:
+            units.append([each])
+    return units
 
 
 def is_fit_for_the_mean(trial: TrialHistory, best: float) -> bool:
@@ -229,27 +268,33 @@ def worth_in_words(found: Found) -> str:
     if found.val_interval is None or found.val_corrected is None:
         return ""
     interval, corrected = (Interval.from_json(each) for each in (found.val_interval, found.val_corrected))
+    trials = f"{found.trials} trial{'s' * (found.trials > 1)}"
     return (
         f"What that is worth: 95% interval over {found.people} people {interval}; it is the highest of {found.epochs} "
-        f"epochs of {found.trials} trials, and picking on other people than it is scored on gives {corrected}"
+        f"epochs of {trials}, and picking on other people than it is scored on gives {corrected}"
     )
 
 
 def model_in_words(found: Found) -> str:
     """What the model is made of, what that gains and what it costs."""
     names = ", ".join(f"{member['trial_id']} ({member['share']:.0%})" for member in found.members)
-    cost = f"{found.model_bytes / 1e6:.1f} MB"
+    chosen = found.selection
     if len(found.members) == 1:
-        words = f"trial {found.members[0]['trial_id']} alone, {cost}"
-        if found.selection is not None and len(found.selection["crossfit"]) > 1:
-            words += f"; the best ensemble was no better on people who did not choose: {_gain(found.selection['gain'])}"
+        words = f"trial {found.members[0]['trial_id']} alone"
+    elif chosen is None or chosen["method"] == SINGLE:
+        words = f"{len(found.members)} trainings of one configuration, which are better together, {names}"
     else:
-        assert found.selection is not None
         words = (
-            f"{found.selection['method']}, {names}: {_gain(found.selection['gain'])} against the best trial alone on "
-            f"people who did not choose{_why_all_the_same(found.selection)}; {cost}, about {found.time_factor:.1f} "
-            "times the time of the best alone"
+            f"{chosen['method']}, {names}: {_gain(chosen['gain'])} against the best configuration alone on people who "
+            f"did not choose{_why_all_the_same(chosen)}"
         )
+    if chosen is not None and chosen["method"] == SINGLE and len(chosen["crossfit"]) > 1:
+        words += f"; the best ensemble was no better on people who did not choose: {_gain(chosen['gain'])}"
+    words += f". It takes {found.model_bytes / 1e6:.1f} MB"
+    if found.time_factor > 1.05:
+        words += f" and about {found.time_factor:.1f} times the time of one network"
+    if found.mirrored:
+        words += ", as it answers to each picture's mirror image, too (--no-mirror leaves that out)"
     if found.chosen_among:
         words += f". It could be made of {found.chosen_among}"
     if found.tau:

@@ -20,8 +20,10 @@ LEAST_EPOCHS, MOST_EPOCHS = 9, 30
 MOST_IN_A_BUDGET = 60
 """The same where time is what there is: a small set is then trained for longer."""
 LENGTH_OF_MANY = 3.2
-"""Times the root of the epochs that a budget has room for: the length at which networks that answer together gain most,
-between one long training and many short ones (docs/recipe.md)."""
+"""Times the root of the epochs that a budget has room for: about the length at which networks that answer together gain
+most, between one long training and many short ones (docs/recipe.md)."""
+LEAST_TOGETHER = 15
+"""Epochs that each of them shall come to at least, one after another on the same cores."""
 EPOCHS_BESIDE = 20
 """Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, two that answer
 together were not better than one that has seen more, though side by side they make 1.4 times its epochs
@@ -31,9 +33,14 @@ MORE_THAN_FIT = 3
 FIRST_LOOK = 1 / 3
 """Of the full length, before a trial may be stopped. Of configurations that are all fit to win, the ranks after less
 say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
-WORTH_A_NEW_ONE = 2 / 3
+WORTH_A_NEW_ONE = 1 / 2
 """Of the full length: with less time than that, a trial that has come to its length goes on until the time is over, as
 its schedule has no end, and makes no room for another, which would come to too little (docs/recipe.md)."""
+LONG_TOGETHER = 10
+"""Epochs that two trainings of one configuration must have come to each, to answer as one: two of ten were better
+together than either (docs/score.md)."""
+NEARLY_WHOLE = 2 / 3
+"""Of the full length: the same where that is less."""
 MOST_LENGTHS = 2
 """Full lengths that a trial which goes on may come to, should epochs become much faster then."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
@@ -76,12 +83,14 @@ def suit_lengths(
         return _settled(study, _full_length(steps, MOST_EPOCHS))
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
-    best_together = max(LEAST_EPOCHS, round(LENGTH_OF_MANY * math.sqrt(room_epochs)))
-    if study.cost.second is not None:  # a front wants every network once
-        one_each = int(study.concurrency * room / sum(seconds.values()))
-        best_together = max(LEAST_EPOCHS, min(best_together, one_each))
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
-    found = _settled(found, min(_full_length(steps, MOST_IN_A_BUDGET), best_together))
+    length = _length_together(room_epochs, found.concurrency)
+    if study.cost.second is not None:  # a front wants every network once
+        length = min(
+            round(LENGTH_OF_MANY * math.sqrt(room_epochs)),
+            int(room_epochs * seconds.get(default, mean) / sum(seconds.values())),
+        )
+    found = _settled(found, max(LEAST_EPOCHS, min(_full_length(steps, MOST_IN_A_BUDGET), length)))
     if not study.trials_open:
         return found
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
@@ -95,7 +104,20 @@ def goes_on(report: EpochReport, length: int, seconds_left: float) -> bool:
     Its time ends the one; the other would have that much less. It is asked after every epoch from then on.
     """
     an_epoch = report.seconds - report.compile_seconds
-    return report.epoch < MOST_LENGTHS * length and seconds_left < WORTH_A_NEW_ONE * length * an_epoch
+    too_little = max(WORTH_A_NEW_ONE * length, long_together(length))
+    return report.epoch < MOST_LENGTHS * length and seconds_left < too_little * an_epoch
+
+
+def long_together(length: int) -> float:
+    """Epochs that two trainings of one configuration must have come to, to answer as one, where so many are whole."""
+    return min(LONG_TOGETHER, NEARLY_WHOLE * length)
+
+
+def _length_together(room_epochs: float, slots: int) -> int:
+    """Epochs of each of the networks that a budget has room for: whole ones, one after another in each slot."""
+    in_a_slot = room_epochs / slots
+    rounds = round(in_a_slot / (LENGTH_OF_MANY * math.sqrt(room_epochs))) if room_epochs else 1
+    return int(in_a_slot / max(1, min(rounds, int(in_a_slot / LEAST_TOGETHER))))
 
 
 def _full_length(steps: int, most: int) -> int:

@@ -1,14 +1,16 @@
-"""Which trials may answer together where what a model costs is limited, or counts beside its score."""
+"""What a model may do to answer where what it costs is limited, or counts beside its score."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from results.records.front import answering, cost_in_words, second_objective
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
+from search.cost_flags import CostFlags
 from search.study import AskedStudy
+from trainables.config import TrialConfig
 
 
 def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[list[TrialHistory], str]:
@@ -53,3 +55,16 @@ def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[
     taken = " and ".join(cost_in_words(total[name], name) for name, limit in most.items() if math.isfinite(limit))
     room = "one network alone" if len(fitting) == 1 else f"the {len(fitting)} best networks that fit together"
     return fitting, f"{room}, as {asked} is for the whole model: {taken}"
+
+
+def may_mirror(run: SearchRun | None, configs: Iterable[TrialConfig]) -> bool:
+    """Whether a model may answer to each picture's mirror image as well, which takes twice the time.
+
+    Its networks must have learned from mirrored pictures, and the search must not have looked at milliseconds.
+
+    Args:
+        run: The search; None where only its record is left.
+        configs: What its networks were trained with.
+    """
+    cost = CostFlags() if run is None else AskedStudy.restored(run.options).cost
+    return cost.max_ms is None and cost.second != "ms" and all(config.flip > 0 for config in configs)

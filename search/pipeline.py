@@ -69,7 +69,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
             networks = {backbone: float(known.activations) for backbone, known in opened.facts.known.items()}
-            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks)
+            engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks, stop)
             way_on = resume_command(opened.folder)
             with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
                 proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher

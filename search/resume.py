@@ -38,7 +38,8 @@ from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "retry_failed", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "wandb", "mlflow"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "no_mirror"),
+    *("wandb", "mlflow"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]

@@ -142,6 +142,7 @@ class AskedStudy:
             name=self.run.name or "",
             keep=self.run.keep,
             single=self.run.single,
+            mirror=not self.run.no_mirror,
             address=self.machine.address,
             runs_dir=self.places.runs_dir,
             readme_path=self.places.readme_path,
@@ -226,6 +227,8 @@ class SettledStudy:
     """Trials whose best weights stay on disk."""
     single: bool
     """Whether the model is the best trial alone."""
+    mirror: bool
+    """Whether the model may answer to a picture's mirror image as well."""
     concurrency: int
     """Trials at the same time."""
     concurrency_open: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from trainables.data.cache import build_cache
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ("circle", "square", "stripes")
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background job: children would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

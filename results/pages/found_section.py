@@ -8,6 +8,7 @@ from typing import Any
 from results.pages.cells import interval, three
 from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder
+from results.statistics.ensemble import LEAST_GAIN
 from trainables.strict_json import RecordError
 
 
@@ -40,7 +41,8 @@ def _worth(found: Found) -> list[str]:
         return ["The answers of the best trial were not kept, so what its score is worth is not known."]
     return [
         f"The best validation score is {interval(found.val_interval)} (95% interval over {found.people} groups of the "
-        f"validation side). It was picked for being the highest of {found.epochs} epochs of {found.trials} trials. "
+        f"validation side). It was picked for being the highest of {found.epochs} epochs of "
+        f"{found.trials} trial{'s' * (found.trials > 1)}. "
         f"Picked on other people than those it is scored on, it comes to {interval(found.val_corrected)}: that is what "
         "to expect of new people.",
     ]
@@ -66,8 +68,14 @@ def _model(found: Found) -> list[str]:
     else:
         sentences = [
             f"The model in the folder model is made of {len(found.members)} trials, {size}. It takes about "
-            f"{found.time_factor:.1f} times the time of the best trial alone, by the speed at which they trained."
+            f"{found.time_factor:.1f} times the time of the best trial alone, asked once for each picture, by their "
+            "speed in training."
         ]
+    if found.mirrored:
+        sentences.append(
+            "It answers to each picture and to its mirror image with the mean of both, in about twice the time of one; "
+            "the scores here are of the pictures alone."
+        )
     if found.selection is not None:
         sentences += _judged(found, found.selection)
     return sentences
@@ -78,8 +86,9 @@ def _judged(found: Found, selection: Mapping[str, Any]) -> list[str]:
     if len(selection["crossfit"]) > 1:
         sentences.append(
             f"On people who did not choose, the ensemble of which most is expected gains {_signed(selection['gain'])} "
-            "over the best trial alone; it is taken where that, drawn towards what such ensembles gained elsewhere "
-            "the more the fewer people there are, is more than 0."
+            "over the best configuration alone, whose trainings answer as one; it is taken where that, drawn towards "
+            "what such ensembles gained elsewhere the more the fewer people there are, is more than "
+            f"{three(LEAST_GAIN)}."
         )
     rule = f"{_signed(selection['rule_gain'])} on people who did not choose"
     if found.tau:

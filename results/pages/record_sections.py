@@ -124,13 +124,15 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
     how = f"{final.folds} folds" if final.folds else f"seeds {', '.join(map(str, final.seeds))}"
     times = f"; this test side has been scored {final.times_scored} times" if final.times_scored > 1 else ""
     missing = final.test["missing"]
+    asked = ", answering to each picture and to its mirror image" if final.mirrored else ""
+    together = f": {final.networks} networks of as many seeds together{asked}" if final.networks > 1 else asked
     lines = [
         ("re-training", f"{_date(final.date, shifted)}, over {how}"),
         *((f"re-ranked, {place}", _candidate(entry)) for place, entry in enumerate(final.ranking, start=1)),
         (
             "picked",
             f"{final.trial_id}, {final.config.backbone}, trained on train and val for {final.epochs} of "
-            f"{final.task.epochs} epochs",
+            f"{final.task.epochs} epochs{together}",
         ),
     ]
     if final.config != record.config:

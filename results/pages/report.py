@@ -46,6 +46,7 @@ OPTIONS_NOT_SHOWN = {
     "add_trials": "--trials says how many there are in all",
     "keep": "how many weights stay on disk changes no number",
     "single": "what the model is made of changes no trial",
+    "no_mirror": "what the model is asked changes no trial",
     "storage": "a place on one machine",
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",

@@ -60,6 +60,8 @@ def _words(record: RetrainedModel) -> list[str]:
         f"{_signed(record.difference)}. Verdict: {record.verdict}.",
         f"Validation had said {three(record.val_macro_f1)} over {how}: it flattered by {three(record.gap)}.",
     ]
+    if record.mirrored:
+        words.insert(1, "The model answers to each picture and to its mirror image, with the mean of both.")
     if record.out_of_fold is not None:
         words.append(f"Out of fold, over all train and val people: {interval(record.out_of_fold)}.")
     if missing := test["missing"]:

@@ -191,6 +191,8 @@ def _test(record: BestTrial, final: RetrainedModel | None) -> str:
     words = escape(interval(final.test["macro_f1"]))
     if "score" in final.test:
         words += f"; {breakable(in_words(final.task.metric))} {escape(interval(final.test['score']))}"
+    if final.networks > 1:
+        words += f" of {final.networks} networks together"
     if final.trial_id != record.trial_id:
         words += f" by {breakable(final.trial_id)}, {breakable(final.config.backbone)}"
     if final.verdict:

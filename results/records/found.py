@@ -37,7 +37,10 @@ class Found:
     model_bytes: int
     """Weights of all members on disk."""
     time_factor: float
-    """How many times as long the members take as the best of them alone, by the speed they trained at."""
+    """How many times as long the members take as the best of them alone, asked once for each picture, by the speed they
+    trained at."""
+    mirrored: bool = False
+    """Whether they answer to a picture's mirror image as well."""
     chosen_among: str = ""
     """What the model could be made of, where limits or a second objective narrowed that; else empty."""
 
@@ -64,7 +67,7 @@ def load_found(path: Path) -> Found | None:
     if not path.is_file():
         return None
     values = load_object(path)
-    since = {"chosen_among"}  # not in what was written before
+    since = {"chosen_among", "mirrored"}  # not in what was written before
     if values.keys() | since != {field.name for field in fields(Found)}:
         raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
     return Found(**values)

@@ -95,6 +95,8 @@ class RetrainedModel:
     """The machine in words."""
     networks: int = 1
     """Networks of the model, one a seed from the first on, whose answers are averaged."""
+    mirrored: bool = False
+    """Whether the model answers to a picture's mirror image as well."""
     images_trained: int | None = None
     """Pictures that went through the networks to train them; None in records from before it was counted."""
     energy_joules: float | None = None

@@ -31,6 +31,8 @@ USUAL_GAIN = 0.01
 networks of 20 and of 30 epochs did. Short trials gained nothing (docs/score.md)."""
 USUAL_ERROR = 0.02
 """Standard deviation of such gains from one data set to another."""
+LEAST_GAIN = 0.001
+"""What is to be expected of an ensemble for it to be taken: it costs the time of each network in it."""
 MOST_STEPS = 10
 """Trials that a bag takes, counted as often as they are; the weights of a handful are finer than that afterwards."""
 MOST_BAGS = 10
@@ -82,14 +84,14 @@ def select(
     prior: np.ndarray,
     *,
     single: bool = False,
-    whole: Sequence[bool] = (),
+    whole: Sequence[int] = (),
     measure: Measure = MACRO_F1,
 ) -> Selection:
     """Chooses what answers: one trial, or several together, with the decision rule or without.
 
     An ensemble is taken where its gain over people who did not choose, drawn towards what such ensembles gained
-    elsewhere by as much as the people are few, is above 0; the rule where the whole interval of its gain is. With fewer
-    than two people nothing can be judged, and the best trial answers alone.
+    elsewhere by as much as the people are few, is above `LEAST_GAIN`; the rule where the whole interval of its gain is
+    above 0. With fewer than two people nothing can be judged, and the best trial answers alone.
 
     Args:
         probabilities: `(T, N, C)` of the trials' best epochs.
@@ -97,14 +99,16 @@ def select(
         groups: Person of each picture `(N,)`.
         prior: Share of each class in what was trained on, `(C,)`, none of it 0.
         single: Whether the best trial shall answer alone.
-        whole: Which trials were trained for so long, and are so good, that their plain mean may answer; none by itself.
+        whole: Of each trial as how many it counts in the plain mean of those that were trained for so long, and are so
+            good, that this may answer; 0 for one that is not. By itself there are none.
         measure: The metric.
     """
+    num_whole = sum(count > 0 for count in whole)
     folds = fold_of_pictures(groups)[: int(np.clip(WORK / 2 / probabilities.size, 1, MOST_BAGS))]
     alone = single or len(probabilities) < 2 or int(folds.max()) < 1
     choices: dict[str, Callable[..., np.ndarray]] = {SINGLE: single_best}
     if not alone:
-        choices |= {MEAN: partial(mean_of, trials=np.asarray(whole, dtype=float))} if sum(whole) > 1 else {}
+        choices |= {MEAN: partial(mean_of, trials=np.asarray(whole, dtype=float))} if num_whole > 1 else {}
         choices |= {BEST_K: best_k, GREEDY: greedy}
     methods = {name: partial(choose, measure=measure) for name, choose in choices.items()}
     judge = _Judge(probabilities, labels, groups, prior, folds, measure)
@@ -114,10 +118,10 @@ def select(
     everybody = np.ones(len(labels))
     shares = {name: choose(probabilities, labels, everybody, groups) for name, choose in methods.items()}
     expected = {
-        name: _expected(gain, _usual_gain(shares[name], sum(whole))) for name, gain in gains.items() if name != SINGLE
+        name: _expected(gain, _usual_gain(shares[name], num_whole)) for name, gain in gains.items() if name != SINGLE
     }
     rival = max(expected, key=expected.__getitem__, default=SINGLE)  # of equals the first: the simplest
-    method = rival if expected.get(rival, 0.0) > 0 else SINGLE
+    method = rival if expected.get(rival, 0.0) > LEAST_GAIN else SINGLE
     ruled = judged[method][1]
     rule_gain = difference_interval(ruled, plain[method], measure.score)
     weights = shares[method]
@@ -195,7 +199,7 @@ def mean_of(
     *,
     trials: np.ndarray,
 ) -> np.ndarray:
-    """Equal weight to given trials `(T,)`, 1 or 0 each: nothing is chosen."""
+    """Weight to trials `(T,)` by what they count: nothing is chosen."""
     return trials / trials.sum()
 
 

@@ -153,7 +153,8 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
     """The default configuration of a run on its sides, in a process of its own with all cores; once for all budgets.
 
     Returns:
-        Of every epoch the seconds that it ended after, and its scores on the validation and the test side.
+        Of every epoch the seconds that it ended after, its scores on the validation and the test side, and that on the
+        test side where each picture's mirror image is answered as well.
     """
     if not out.exists():
         command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
@@ -163,10 +164,10 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
 
 
 def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
-    """What a training would have come to, had it ended so early: at its best epoch on validation."""
+    """What a training would have come to, had it ended so early: at its best epoch on validation; mirrored, too."""
     within = [epoch for epoch in curve if epoch[0] <= seconds]
     best = max(range(len(within)), key=lambda number: within[number][1])
-    return {"f1": within[best][2], "epochs": len(within), "best_epoch": best + 1}
+    return {"f1": within[best][2], "mirrored": within[best][3], "epochs": len(within), "best_epoch": best + 1}
 
 
 def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> dict[str, Any]:
@@ -206,7 +207,7 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
     import torch
 
     from trainables.data.batches import load_data, load_side
-    from trainables.networks.model import Normalizer, choose_device
+    from trainables.networks.model import Normalizer, autocast, centre_crops, choose_device
     from trainables.training.loop import evaluate, fit, steps_per_epoch
     from trainables.training.state import TrainState
 
@@ -219,13 +220,25 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
     test = load_side(task, ("test",), device)
     config = TrialConfig(**run.points[0])
     state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
-    curve: list[tuple[float, float, float]] = []
+    truth = labels_of(run_dir, "test")
+
+    @torch.inference_mode()
+    def mirrored() -> float:
+        """Macro-F1 on the test side where each picture's mirror image is answered, too, as by a search's model."""
+        answers, network = [], state.scored_model.eval()
+        for pictures in centre_crops(test, task.batch_size, task.image_size, Normalizer(state.model, device)):
+            with autocast(device, task.precision):
+                views = [network(view).float().softmax(1) for view in (pictures, pictures.flip(-1))]
+            answers.append((views[0] + views[1]).argmax(1).cpu())
+        return MACRO_F1.score_of(truth, torch.cat(answers).numpy(), len(task.classes))
+
+    curve: list[tuple[float, float, float, float]] = []
     away, longest, begun = 0.0, 0.0, time.monotonic()
     for report in fit(state, data):
         now = time.monotonic()
         longest, begun = max(longest, now - begun), now
         on_test = evaluate(state, test, Normalizer(state.model, device)).macro_f1
-        curve.append((now - started - away, report.val_macro_f1, on_test))
+        curve.append((now - started - away, report.val_macro_f1, on_test, mirrored()))
         away += time.monotonic() - now  # to score is not a part of training
         begun = time.monotonic()
         if time.monotonic() - started - away + longest > seconds:
@@ -241,6 +254,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
     for data, minutes in keys:
         chosen = [row for row in numbers if (row["data"], row["minutes"]) == (data, minutes)]
         differences = [row["search"]["f1"] - row["alone"]["f1"] for row in chosen]
+        of_mirrored = [row["search"]["f1"] - row["alone"]["mirrored"] for row in chosen]
         rows.append(
             (
                 data,
@@ -251,6 +265,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
                 _mean_of("autogluon", chosen),
                 f"{mean(row['search']['f1'] for row in chosen):.3f}",
                 f"{mean(differences):+.3f}{_interval(differences)}",
+                f"{mean(of_mirrored):+.3f}{_interval(of_mirrored)}",
                 f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
                 f"{mean(row['search']['epochs'] for row in chosen):.0f}",
                 ", ".join(str(row["search"]["networks"]) for row in chosen),
@@ -258,6 +273,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
         )
     head = (
         *("data", "minutes", "seeds", "default alone", "plain script", "AutoGluon", "search", "search - alone [95%]"),
+        "search - alone with mirror images [95%]",
         *("epochs alone", "epochs of the search", "networks in the model"),
     )
     return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{render_markdown_table(head, rows)}\n"

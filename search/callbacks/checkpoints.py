@@ -13,13 +13,15 @@ from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
 from trainables.checkpoints import BEST
+from trainables.config import TrialConfig
 from trainables.report import Epoch, TrialStatus
 
 
 class CheckpointKeeper(TrialListener):
     """Deletes the checkpoints of trials that have ended, but for the best weights of the best few, and of a front.
 
-    A training without validation, whose weights are what it is for, counts as the best of all.
+    Trainings of one configuration, which are to answer together, all stand where the best of them does. A training
+    without validation, whose weights are what it is for, counts as the best of all.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class CheckpointKeeper(TrialListener):
         self._checkpoint_dir = Path(checkpoint_dir)
         self._keep = keep
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
+        self._configs = {trial.trial_id: repr(trial.config) for trial in earlier}
         self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
         self._cleared: set[str] = set()
         self._cost_of = cost_of
@@ -50,6 +53,7 @@ class CheckpointKeeper(TrialListener):
         """Takes in the best score so far."""
         report = epoch.report
         self._scores[trial_id] = report.best_val_score if report.class_f1 else math.inf
+        self._configs[trial_id] = repr(TrialConfig(**config))
         if self._cost_of is not None:
             self._costs[trial_id] = self._cost_of(config)
 
@@ -79,11 +83,16 @@ class CheckpointKeeper(TrialListener):
 
     def _kept(self) -> list[str]:
         """The best few of the trials that have ended, and those on the front."""
-        scored = [(-score, trial_id) for trial_id, score in self._ended.items() if score > -math.inf]
-        best = [trial_id for _, trial_id in heapq.nsmallest(self._keep, scored)]
+        scored = {trial_id: score for trial_id, score in self._ended.items() if score > -math.inf}
+        highest: dict[str, float] = {}
+        for trial_id, score in scored.items():
+            config = self._configs[trial_id]
+            highest[config] = max(score, highest.get(config, -math.inf))
+        order = ((-highest[self._configs[trial_id]], -score, trial_id) for trial_id, score in scored.items())
+        best = [trial_id for *_, trial_id in heapq.nsmallest(self._keep, order)]
         if self._cost_of is None or not self._keep:
             return best
-        return [*best, *undominated((trial_id, -score, self._costs[trial_id]) for score, trial_id in scored)]
+        return [*best, *undominated((trial_id, score, self._costs[trial_id]) for trial_id, score in scored.items())]
 
 
 def _score(trial: TrialHistory) -> float:

@@ -13,6 +13,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.engine.costs import EpochCosts
 from search.engine.pareto import SecondObjective
+from search.engine.repeats import Clock, Repeats
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.study import SettledStudy
@@ -47,6 +48,7 @@ def build_engine(
     folder: RunFolder,
     earlier: Sequence[TrialHistory] = (),
     networks: Mapping[str, float] | None = None,
+    clock: Clock | None = None,
 ) -> Engine:
     """The engine of a run, which knows what happened in earlier starts as if it had seen it.
 
@@ -58,9 +60,14 @@ def build_engine(
         earlier: Trials of earlier starts, in the order of their proposal.
         networks: What a step of each backbone costs, in any unit. It counts in a search that was begun with a time
             budget, whether it is resumed with one or not: its proposals stay what they would have been.
+        clock: Of the time budget; None where nothing is trained again at its end.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     second = second_of(run)
+    repeats = None
+    if clock is not None and study.fills_its_budget and second is None and run.own_seeds:
+        slots = study.concurrency
+        repeats = Repeats(clock, run.task.epochs, study.grace_period, slots, set(spared_trials(run, study)))
     searcher = build_searcher(
         space.suggest,
         metric=METRIC,
@@ -73,6 +80,7 @@ def build_engine(
         objective=f"val_{in_words(run.task.metric).replace('-', '_').replace(' ', '_').lower()}",
         costs=EpochCosts(networks or {}) if counts_seconds(run) else None,
         second=second,
+        repeats=repeats,
     )
     scheduler = build_scheduler(
         metric=METRIC,
@@ -80,7 +88,7 @@ def build_engine(
         max_epochs=run.task.epochs,
         grace_period=study.grace_period,
         reduction_factor=study.reduction_factor,
-        spared=spared_trials(run, study),
+        spared=spared_trials(run, study) if repeats is None else repeats.spared,
         cost_of=None if second is None else second.cost,
     )
     for trial in earlier:

@@ -35,7 +35,7 @@ def build_scheduler(
         max_epochs: Epochs of a trial that is not stopped.
         grace_period: Epochs before a trial can be stopped; by default from `max_epochs` (`default_grace_period`).
         reduction_factor: One trial in so many goes on at each rung, and rungs are that factor apart; by default 3.
-        spared: Trials that count at the rungs and are not stopped there.
+        spared: Trials that count at the rungs and are not stopped there. It is asked at each rung: there may come more.
         cost_of: What the network of a configuration costs to answer, where that counts: a trial is then compared only
             with trials that are not dearer.
     """
@@ -81,7 +81,7 @@ class RungScheduler(FIFOScheduler):
             epoch: {} for epoch in rung_epochs(max_epochs, grace_period, reduction_factor)
         }
         self._best: dict[str, float] = {}
-        self._spared = frozenset(spared)
+        self._spared = spared
         self._cost_of = cost_of
         self._costs: dict[str, float] = {}
 

@@ -23,6 +23,7 @@ from ray.tune.search import Searcher
 from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values
 from search.engine.pareto import SecondObjective
+from search.engine.repeats import Repeats
 from search.engine.sampler import Price, Seen, propose
 from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
@@ -46,6 +47,7 @@ def build_searcher(
     objective: str = OBJECTIVE,
     second: SecondObjective | None = None,
     costs: EpochCosts | None = None,
+    repeats: Repeats | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
 
@@ -65,6 +67,7 @@ def build_searcher(
         objective: Name of the metric in the study.
         second: What counts beside the metric; None if nothing does.
         costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
+        repeats: Says when the best configuration is to be trained again; None for never.
     """
     return StudySearcher(
         space,
@@ -78,6 +81,7 @@ def build_searcher(
         objective=objective,
         second=second,
         costs=costs,
+        repeats=repeats,
     )
 
 
@@ -98,6 +102,7 @@ class StudySearcher(Searcher):
         objective: str = OBJECTIVE,
         second: SecondObjective | None = None,
         costs: EpochCosts | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -114,6 +119,7 @@ class StudySearcher(Searcher):
         self._trials: dict[str, SearchTrial] = {}
         self._outside: set[str] = set()
         self._costs = costs
+        self._repeats = repeats
         self._second = second
         path = None if storage is None else Path(storage)
         self._record = StudyRecord(path, study_name, mode, None if second is None else second.name, objective)
@@ -121,11 +127,14 @@ class StudySearcher(Searcher):
     # What Ray calls
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Proposes the configuration of a new trial: the next point not tried yet, else what the sampler draws."""
+        """Proposes the configuration of a new trial: the next point not tried yet, else what the sampler draws.
+
+        At the end of a time budget it is the best one so far instead, once more.
+        """
         if trial_id in self._trials:
             return dict(self._trials[trial_id].config)
         number = len(self._trials)
-        proposal = self._next_point(number) or self._sample(number)
+        proposal = self._best_again() or self._next_point(number) or self._sample(number)
         trial = self._add(trial_id, *proposal)
         self._write(trial)
         return dict(trial.config)
@@ -250,6 +259,8 @@ class StudySearcher(Searcher):
     ) -> SearchTrial:
         trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
         trial.cost = None if self._second is None else self._second.cost(config)
+        if self._repeats is not None:
+            self._repeats.note(trial, list(self._trials.values()))
         self._trials[trial_id] = trial
         return trial
 
@@ -293,6 +304,10 @@ class StudySearcher(Searcher):
             facts["best_epoch"] = max(finite, key=lambda epoch: (finite[epoch], -epoch))
             facts["best_value"] = trial.values[facts["best_epoch"]]
         return facts
+
+    def _best_again(self) -> tuple[Any, ...] | None:
+        best = None if self._repeats is None else self._repeats.which(list(self._trials.values()), self._sign)
+        return None if best is None else (dict(best.config), dict(best.params), dict(best.distributions), {})
 
     def _next_point(self, number: int) -> tuple[Any, ...] | None:
         while self._points:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from results.export import is_stale
+from results.records.found import load_found
 from results.records.run_folder import RunFolder
 from results.records.shelf import record_of
 from results.records.trials import TrialHistory
@@ -65,6 +66,7 @@ def begin_retraining(
     pick = None if config.pick is None else picked(source, config.pick).trial_id
     listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
     seeds = _seeds(config, source.task.seed)
+    final_seeds = config.final_seeds or _trainings_in_model(source)
     doing(console, "opening the decoded pictures")
     cache_path, split = open_pictures(source, data, places.cache_path, console)
     if not config.no_final and not (split.table["split"] == "test").any():
@@ -90,9 +92,7 @@ def begin_retraining(
     facts = facts_of(backbones, study)
     sizing = Sizing(study, facts, len(split.table), count)
     study = settle(trials_that_fit=sizing.trials_in(device_memory(study)), rooms=session.rooms(sizing.trials_on))
-    check_disk(
-        replace(study, keep=2 * config.final_seeds, trials=len(seeds) * len(listed)), facts.known.values(), count
-    )
+    check_disk(replace(study, keep=2 * final_seeds, trials=len(seeds) * len(listed)), facts.known.values(), count)
     split.save(logs.split_csv)
     task = replace(
         task,
@@ -117,8 +117,20 @@ def begin_retraining(
         seeds=seeds,
         folds=config.folds,
         pick=pick,
-        final_seeds=config.final_seeds,
+        final_seeds=final_seeds,
+        final_seeds_open=config.final_seeds is None,
+        mirror=not (config.no_mirror or source.study.run.no_mirror),
     )
+
+
+def _trainings_in_model(source: Source) -> int:
+    """Trainings of the best configuration that answer together in the model of the search; 1 where it left none."""
+    found = load_found(RunFolder(source.run_dir).found_json)
+    configs = {trial.trial_id: trial.config for trial in source.trials}
+    if found is None or found.trial_id not in configs:
+        return 1
+    members = [configs.get(member["trial_id"]) for member in found.members]
+    return max(1, members.count(configs[found.trial_id]))
 
 
 def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import time
@@ -117,7 +118,8 @@ class Durations:
 def fit_into_time(durations: Durations, console: Console) -> Durations:
     """Says how long a re-training takes, and leaves out of it what a time budget has no room for.
 
-    Seeds are left out first, down to two, then the candidates that the search ranked last, then the second seed.
+    Seeds are left out first, down to two, then the candidates that the search ranked last, then the second seed; then,
+    where their number was left open, final trainings.
 
     Raises:
         UserError: Not even the pick and the default would fit.
@@ -127,8 +129,11 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
         return durations
     left = durations.ends - time.monotonic()
     shapes = list(_smaller(retraining))
-    for listed, num_rounds in shapes:
-        seconds = durations.total_seconds(listed, num_rounds)
+    fewest = 1 if retraining.final_seeds_open else retraining.final_seeds
+    finals = range(retraining.final_seeds, fewest - 1, -1)
+    for final_seeds, (listed, num_rounds) in itertools.product(finals, shapes):
+        with_so_many = replace(durations, retraining=replace(retraining, final_seeds=final_seeds))
+        seconds = with_so_many.total_seconds(listed, num_rounds)
         if seconds <= left:
             break
     else:
@@ -139,13 +144,15 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
             )
     forecast = Forecast(seconds, seconds / KNOWN_SPREAD, seconds * KNOWN_SPREAD)
     say(console, f"Forecast: {forecast}")
-    if (listed, num_rounds) != shapes[0]:
+    if (final_seeds, listed, num_rounds) != (retraining.final_seeds, *shapes[0]):
         out = [candidate.name for candidate in retraining.candidates if candidate not in listed]
         words = f"{num_rounds} of {shapes[0][1]} seeds" if num_rounds < shapes[0][1] else ""
         without = f"without {', '.join(out)}" if out else ""
-        say(console, f"The time budget has room for less: {', '.join(filter(None, (words, without)))}")
+        most = retraining.final_seeds
+        fewer = f"{final_seeds} of {most} final trainings" if final_seeds < most else ""
+        say(console, f"The time budget has room for less: {', '.join(filter(None, (words, without, fewer)))}")
     seeds = retraining.seeds if retraining.folds is not None else retraining.seeds[:num_rounds]
-    return replace(durations, retraining=replace(retraining, candidates=listed, seeds=seeds))
+    return replace(durations, retraining=replace(retraining, candidates=listed, seeds=seeds, final_seeds=final_seeds))
 
 
 def _smaller(retraining: Retraining) -> Iterable[tuple[list[Candidate], int]]:

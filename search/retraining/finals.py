@@ -23,6 +23,7 @@ from results.statistics.held_out import TestScore, score_test
 from results.statistics.measure import Measure
 from results.statistics.ranking import Ranked
 from search.machine.provenance import provenance
+from search.model_limits import may_mirror
 from search.retraining.plan import Retraining, final_jobs, fold_path, ranking_jobs, run
 from search.retraining.trainings import Job
 from search.stop import StopRequest
@@ -87,14 +88,15 @@ def save_final(
     from trainables.saved.final_model import save_trained, save_trained_together
     from trainables.saved.save_found import FoundMember
 
+    mirrored = retraining.mirror and may_mirror(retraining.source.run, [job.config for job in jobs])
     task, checkpoints = replace(retraining.task, **jobs[0].task), RunFolder(retraining.folder).checkpoints
     if len(jobs) == 1:
-        return save_trained(checkpoints / jobs[0].name, jobs[0].config, task, folder, record)
+        return save_trained(checkpoints / jobs[0].name, jobs[0].config, task, folder, record, mirrored=mirrored)
     members = [
         FoundMember(trial_id=job.name, config=job.config, checkpoint=checkpoints / job.name, share=1 / len(jobs))
         for job in jobs
     ]
-    return save_trained_together(members, None, task, folder, record)
+    return save_trained_together(members, None, task, folder, record, mirrored=mirrored)
 
 
 def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequence[Sequence[Job]]) -> RetrainedModel:
@@ -139,7 +141,7 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
         Measure(retraining.task.metric),
     )
     _save_answers(retraining, rows, answers[0], retraining.folder / "test_predictions.csv")
-    record = _record(retraining, ranking, jobs[0][0], score, now, test_side, times, models[0].weights_sha256)
+    record = _record(retraining, ranking, jobs[0][0], score, now, test_side, times, models[0])
     described = replace(models[0], record=record.to_json())
     write_whole(retraining.folder / DESCRIPTION, described.to_json().encode())
     return record
@@ -161,7 +163,7 @@ def _record(
     date: str,
     test_side: str,
     times_scored: int,
-    weights_sha256: str,
+    model: ModelDescription,
 ) -> RetrainedModel:
     pick = ranking[0]
     jobs = {
@@ -197,7 +199,8 @@ def _record(
         data=retraining.source.facts,
         split_hash=retraining.source.split_hash,
         weights=retraining.source.weights.get(pick.candidate.config.backbone, "random"),
-        weights_sha256=weights_sha256,
+        weights_sha256=model.weights_sha256,
+        mirrored=model.mirrored,
         wall_seconds=wall_seconds(retraining.folder, jobs),
         device_seconds=device_seconds(reports),
         images_trained=_images_trained(retraining, jobs, trials),

@@ -32,8 +32,12 @@ class RetrainFlags:
     """Seeds to train each of them with; none may be that of the search."""
     folds: Annotated[int | None, help_default("seeds on the search's split")] = None
     """Rank over so many folds of train and val people instead, for small sets."""
-    final_seeds: int = 1
-    """Seeds to train the final model with: of more than one, the networks answer together, with their mean."""
+    final_seeds: Annotated[int | None, help_default("as many as in the search's model")] = None
+    """Seeds to train the final model with: of more than one, the networks answer together, with their mean. By default
+    as many as the model of the search has trainings of its best configuration."""
+    no_mirror: bool = False
+    """Have the final model answer to each picture alone, in half the time, and not to its mirror image as well; what
+    the search was told holds, too."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
     out before it begins: seeds first, then the candidates that the search ranked last. What has begun is finished."""

@@ -48,6 +48,10 @@ class Retraining:
     """The trial that becomes the model, however it ranks; None for the one that ranks best."""
     final_seeds: int = 1
     """Final trainings of the pick, whose networks answer together."""
+    final_seeds_open: bool = False
+    """Whether a time budget may make them fewer."""
+    mirror: bool = True
+    """Whether a final model may answer to a picture's mirror image as well."""
 
 
 def ranking_jobs(retraining: Retraining, candidate: Candidate) -> list[Job]:

@@ -39,12 +39,13 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     if "score" in result.test:
         other = f", {in_words(result.task.metric)} {Interval.from_json(result.test['score'])},"
     together = f", {result.networks} networks together" if result.networks > 1 else ""
+    mirrored = ", each answered with its mirror image" if result.mirrored else ""
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
     say_result(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val{together}. "
-        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen",
+        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen{mirrored}",
     )
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from results.records.answers import TrialAnswers
 from results.records.best import best_trial
 from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.ensemble import SINGLE
-from search.found_model import find_model, is_fit_for_the_mean, leaving_model, model_in_words, worth_in_words
+from search.found_model import (
+    find_model,
+    is_fit_for_the_mean,
+    leaving_model,
+    model_in_words,
+    trainings_of_one,
+    worth_in_words,
+)
+from search.model_limits import may_mirror
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.strict_json import RecordError
 
@@ -47,10 +57,11 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def found_in(folder: RunFolder, *, single: bool = False) -> Found:
+def found_in(folder: RunFolder, *, single: bool = False, mirror: bool = True) -> Found:
     best = best_trial(folder.path)
     assert best is not None
-    return find_model(load_run(folder.path), folder, best, load_trials(folder.path), single=single)
+    trials = load_trials(folder.path)
+    return find_model(load_run(folder.path), folder, best, trials, single=single, mirror=mirror)
 
 
 def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(folder: RunFolder) -> None:
@@ -60,10 +71,10 @@ def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(fold
     assert len(found.members) > 1
     assert sum(member["share"] for member in found.members) == pytest.approx(1)
     assert found.model_bytes == 1000 * len(found.members)
-    assert found.time_factor == pytest.approx(len(found.members))
+    assert found.time_factor == pytest.approx(2 * len(found.members)), "each picture and its mirror image"
     assert (found.trials, found.epochs, found.people) == (3, 6, PEOPLE)
     said = model_in_words(found)
-    assert "against the best trial alone on people who did not choose" in said
+    assert "against the best configuration alone on people who did not choose" in said
     assert f"over {PEOPLE} people" in worth_in_words(found)
 
 
@@ -77,12 +88,66 @@ def test_in_a_plain_mean_are_trials_that_trained_long_and_are_nearly_as_good(
     assert is_fit_for_the_mean(trial, 0.5) is fit
 
 
+def test_long_trainings_of_one_configuration_answer_as_one(tmp_path: Path) -> None:
+    epochs = {0: 10, 1: 10, 2: 9, 3: 20}
+    lines = [a_line(trial, epoch, 0.5) for trial, last in epochs.items() for epoch in range(1, last + 1)]
+    trials = load_trials(a_run_dir(tmp_path, lines, []))
+    nothing = np.zeros((1, 2))
+    able = [TrialAnswers(replace(trial, config=trials[0].config), nothing, nothing) for trial in trials]
+    able[1] = replace(able[1], trial=replace(trials[1], config=replace(trials[0].config, dropout=0.9)))
+    units = [[each.trial.trial_id for each in unit] for unit in trainings_of_one(able, 30)]
+    assert units == [["00000", "00003"], ["00001"], ["00002"]]
+    units = [[each.trial.trial_id for each in unit] for unit in trainings_of_one(able, 13)]
+    assert units == [["00000", "00002", "00003"], ["00001"]], "of 13 epochs 9 are enough"
+
+
+def test_a_second_training_of_the_best_answers_whatever_few_people_say_of_it(folder: RunFolder) -> None:
+    path = folder.trials_jsonl
+    first = json.loads(path.read_text().splitlines()[0])
+    lines = [
+        {**first, "trial_id": trial, "epoch": epoch, "val_macro_f1": score, "val_score": score}
+        for trial, score in (("00001", 0.9), ("00002", 0.7))
+        for epoch in range(1, 16)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for trial in ("00001", "00002"):
+        kept = dict(np.load(folder.answers_npz(trial)))
+        np.savez(folder.answers_npz(trial), **{**kept, "chosen": np.repeat(kept["chosen"][:1], 15, 0), "best_epoch": 1})
+    found = found_in(folder)
+    assert {member["trial_id"]: member["share"] for member in found.members} == {"00001": 0.5, "00002": 0.5}
+    assert model_in_words(found).startswith("2 trainings of one configuration, which are better together, 0000")
+    assert [member["trial_id"] for member in found_in(folder, single=True).members] == ["00001"]
+
+
+def test_networks_that_learned_from_mirrored_pictures_answer_to_them_unless_that_is_not_wanted(
+    folder: RunFolder,
+) -> None:
+    found = found_in(folder)
+    assert found.mirrored
+    assert found.time_factor == pytest.approx(2 * len(found.members))
+    assert "as it answers to each picture's mirror image, too (--no-mirror leaves that out)" in model_in_words(found)
+    plain = found_in(folder, mirror=False)
+    assert not plain.mirrored
+    assert plain.time_factor == pytest.approx(len(plain.members))
+    assert "mirror" not in model_in_words(plain)
+
+
+def test_where_milliseconds_count_or_nothing_was_mirrored_the_picture_answers_alone(folder: RunFolder) -> None:
+    run, [trial, *_] = load_run(folder.path), load_trials(folder.path)
+    assert may_mirror(run, [trial.config])
+    assert may_mirror(None, [trial.config])
+    assert not may_mirror(run, [trial.config, replace(trial.config, flip=0.0)])
+    assert may_mirror(replace(run, options={**run.options, "max_parameters": "1M"}), [trial.config])
+    for options in ({"max_ms": 9.0}, {"objective": "f1,ms"}):
+        assert not may_mirror(replace(run, options={**run.options, **options}), [trial.config])
+
+
 def test_an_ensemble_that_few_people_see_no_gain_of_says_why_it_is_taken(folder: RunFolder) -> None:
     found = found_in(folder)
     assert "few" not in model_in_words(found)
     assert found.selection is not None
     found.selection["gain"] = {"value": -0.004, "low": -0.03, "high": 0.02}
-    assert "of whom there are few; elsewhere trials of that length gained .010;" in model_in_words(found)
+    assert "of whom there are few; elsewhere trials of that length gained .010." in model_in_words(found)
 
 
 def test_the_best_answers_alone_if_that_is_asked_for(folder: RunFolder) -> None:
@@ -99,7 +164,9 @@ def test_a_run_from_before_answers_were_kept_leaves_its_best_alone(folder: RunFo
     found = found_in(folder)
     assert [member["trial_id"] for member in found.members] == ["00002"]
     assert (found.selection, found.val_corrected, worth_in_words(found)) == (None, None, "")
-    assert model_in_words(found) == "trial 00002 alone, 0.0 MB"
+    assert model_in_words(found).startswith(
+        "trial 00002 alone. It takes 0.0 MB and about 2.0 times the time of one network, as it"
+    )
 
 
 def test_answers_of_another_epoch_or_a_broken_file_do_not_count(folder: RunFolder) -> None:
@@ -176,9 +243,9 @@ def test_where_two_do_not_fit_or_a_front_is_sought_the_best_answers_alone(
 
 
 def test_a_limit_with_room_for_all_changes_nothing(folder: RunFolder) -> None:
-    before = found_in(folder)
+    before = found_in(folder, mirror=False)
     priced(folder, max_ms=9.0, max_parameters="1.2M")
-    assert found_in(folder) == before
+    assert found_in(folder) == before, "which answers to each picture alone, as milliseconds are limited"
 
 
 def test_a_trial_that_the_time_cut_off_at_its_beginning_does_not_answer(folder: RunFolder) -> None:

@@ -26,7 +26,13 @@ from trainables.saved.saved_model import colours, load_model, save_model, save_t
 
 
 def save_trained(
-    checkpoint: Path, config: TrialConfig, task: TaskConfig, folder: Path, record: Mapping[str, Any]
+    checkpoint: Path,
+    config: TrialConfig,
+    task: TaskConfig,
+    folder: Path,
+    record: Mapping[str, Any],
+    *,
+    mirrored: bool = False,
 ) -> ModelDescription:
     """Writes the weights of a training's `best.pt` as a saved model.
 
@@ -36,6 +42,7 @@ def save_trained(
         task: Its task.
         folder: Where the model goes.
         record: What its description says of how it was made.
+        mirrored: Whether it answers to a picture's mirror image as well.
     """
     return save_model(
         folder,
@@ -46,6 +53,7 @@ def save_trained(
         image_size=task.image_size,
         formulation=config.formulation,
         record=record,
+        mirrored=mirrored,
         metric=task.metric,
     )
 
@@ -56,6 +64,8 @@ def save_trained_together(
     task: TaskConfig,
     folder: Path,
     record: Mapping[str, Any],
+    *,
+    mirrored: bool = False,
 ) -> ModelDescription:
     """Writes the weights of several trainings' `best.pt` as one saved model.
 
@@ -65,6 +75,7 @@ def save_trained_together(
         task: Their task.
         folder: Where the model goes.
         record: What its description says of how it was made.
+        mirrored: Whether they answer to a picture's mirror image as well.
     """
     networks = [_network(member.checkpoint, member.config, task) for member in members]
     described = []
@@ -91,6 +102,7 @@ def save_trained_together(
         image_size=task.image_size,
         record=record,
         metric=task.metric,
+        mirrored=mirrored,
     )
 
 

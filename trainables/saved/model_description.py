@@ -23,7 +23,7 @@ _AGAIN = "copy the model again, or save it anew"
 
 PARTS = "parts.py"
 """The copy of the user's own parts that lies beside a model which needs them."""
-ADDED = ("formulation", "options", "members", "rule", "parts_sha256", "metric")
+ADDED = ("formulation", "options", "members", "rule", "mirrored", "parts_sha256", "metric")
 """Keys that a file of before they existed lacks."""
 
 
@@ -89,6 +89,8 @@ class ModelDescription:
     the first."""
     rule: Rule | None = None
     """The decision rule, where there is one; it is part of the network."""
+    mirrored: bool = False
+    """Whether the answer is the mean of the probabilities for a picture and for its mirror image."""
     parts_sha256: str = ""
     """Of `parts.py`, in hex, the user's own parts that the network is made with; empty where there are none."""
     metric: str = "macro_f1"
@@ -106,9 +108,11 @@ class ModelDescription:
         record = values.pop("record")
         if not self.parts_sha256:
             values.pop("parts_sha256")
+        if not self.mirrored:
+            values.pop("mirrored")
         if self.metric == "macro_f1":
             values.pop("metric")
-        values |= {"preprocessing": self.preprocessing(), "use": self._use(), "record": record}
+        values |= {"preprocessing": self.preprocessing(), "use": self._use() | self._mirror(), "record": record}
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
         except (ValueError, TypeError) as error:
@@ -183,6 +187,10 @@ class ModelDescription:
             "network": f"{self._create(num, checkpoint_path=WEIGHTS)}.eval()",
             "output": f"logits of shape (batch, {num}) in the order of classes; softmax makes them probabilities",
         }
+
+    def _mirror(self) -> dict[str, str]:
+        words = "the mean of the probabilities for the input and for its mirror image, the columns in reverse order"
+        return {"answer": words} if self.mirrored else {}
 
     def _use_together(self) -> dict[str, str]:
         rule = "" if self.rule is None else ", divided by the rule's prior to the power of its tau"
@@ -337,6 +345,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "weights_sha256": _is_text,
     "members": _are_members,
     "rule": _is_rule,
+    "mirrored": lambda value: isinstance(value, bool),
     "parts_sha256": lambda value: isinstance(value, str),
     "metric": lambda value: value in METRICS or is_own_name(value),
     "record": lambda value: isinstance(value, dict),

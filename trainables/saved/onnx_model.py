@@ -13,23 +13,29 @@ from torch import nn
 
 from trainables.saved.model_description import ModelError
 from trainables.saved.saved_model import SavedModel
+from trainables.saved.together import SMALLEST
 
 INPUT, OUTPUT = "pixels", "logits"
 CHECKED_BATCHES = (1, 5)
 
 
 class PixelsToLogits(nn.Module):
-    """The network with its normalization in front."""
+    """The network with its normalization in front, and with what it says to the mirror image where that counts."""
 
     def __init__(self, model: SavedModel) -> None:
         super().__init__()
         self.network = model.network
+        self.mirrored = model.description.mirrored
         self.register_buffer("mean", torch.tensor(model.description.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(model.description.std).view(1, 3, 1, 1))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Maps `(B, 3, S, S) float32` from 0 to 1 to logits `(B, C) float32`."""
-        return self.network((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
+        normalized = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
+        if not self.mirrored:
+            return self.network(normalized)
+        both = [self.network(view).softmax(dim=1) for view in (normalized, normalized.flip(-1))]
+        return torch.stack(both).mean(dim=0).clamp_min(SMALLEST).log()
 
 
 def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None:

@@ -75,7 +75,7 @@ def predict_probabilities(
         paths: Absolute paths; one that stands there twice is answered twice.
         cache_dir: Folder of all caches.
         batch_size: Pictures that go through a network at once.
-        flip: Whether to average over each picture and its mirror image.
+        flip: Whether to average over each picture and its mirror image, also where a model would not by itself.
         on_progress: Told how far it is.
         memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
         answer: Who answers; by default this process.
@@ -158,7 +158,11 @@ def side_probabilities(
     flip: bool = False,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score."""
+    """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score.
+
+    A model that answers to mirror images does so with `flip` and without.
+    """
+    flip = flip or model.description.mirrored
     normalize = Normalizer(model.network, model.device)
     layout = memory_format(model.description.backbone, model.device)
     parts, count = [], 0

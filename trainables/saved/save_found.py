@@ -42,6 +42,7 @@ def begin_saving(
     *,
     tau: float = 0.0,
     prior: Sequence[float] = (),
+    mirrored: bool = False,
 ) -> subprocess.Popen[str]:
     """Begins to save trials as one model; `end_saving` waits for it.
 
@@ -52,6 +53,7 @@ def begin_saving(
         record: What the model's description says of how it was made.
         tau: Power of the prior that probabilities are divided by; 0 for no decision rule.
         prior: Share of each class in what was trained on; needed where there is a rule.
+        mirrored: Whether they answer to a picture's mirror image as well.
 
     Raises:
         OSError: No process can be started.
@@ -61,6 +63,7 @@ def begin_saving(
         "members": [{**asdict(member), "checkpoint": str(member.checkpoint)} for member in members],
         "task": asdict(task),
         "rule": {"tau": tau, "prior": list(prior)} if tau else None,
+        "mirrored": mirrored,
         "record": dict(record),
     }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -112,10 +115,11 @@ def _save(what: Mapping[str, Any]) -> None:
         FoundMember(**{**each, "config": TrialConfig(**each["config"]), "checkpoint": Path(each["checkpoint"])})
         for each in what["members"]
     ]
+    record, mirrored = what["record"], what["mirrored"]
     if len(members) == 1 and what["rule"] is None:
-        save_trained(members[0].checkpoint, members[0].config, task, folder, what["record"])
+        save_trained(members[0].checkpoint, members[0].config, task, folder, record, mirrored=mirrored)
         return
-    save_trained_together(members, what["rule"], task, folder, what["record"])
+    save_trained_together(members, what["rule"], task, folder, record, mirrored=mirrored)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class SavedModel:
 
     description: ModelDescription
     network: nn.Module
-    """In eval mode on `device`; its `pretrained_cfg` has the description's mean and std, for `Normalizer`."""
+    """In eval mode on `device`, from a picture to logits; its `pretrained_cfg` has the description's mean and std, for
+    `Normalizer`. That a model answers to mirror images as well is up to who asks it."""
     device: torch.device
     path: Path
     """The folder it was loaded from."""
@@ -63,6 +64,7 @@ def save_model(
     record: Mapping[str, Any],
     formulation: str = "joint",
     metric: str = "macro_f1",
+    mirrored: bool = False,
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
 
@@ -85,6 +87,7 @@ def save_model(
         mean=mean,
         std=std,
         weights_sha256="",
+        mirrored=mirrored,
         metric=metric,
         record=dict(record),
     )
@@ -102,6 +105,7 @@ def save_together(
     image_size: int,
     record: Mapping[str, Any],
     metric: str = "macro_f1",
+    mirrored: bool = False,
 ) -> ModelDescription:
     """Writes networks that answer together, or one with a decision rule, as one model; as `save_model` otherwise.
 
@@ -115,6 +119,7 @@ def save_together(
         image_size: Side in pixels, of all.
         record: What the description says of how it was made.
         metric: What they were searched for.
+        mirrored: Whether they answer to a picture's mirror image as well.
     """
     description = ModelDescription(
         format=TOGETHER,
@@ -128,6 +133,7 @@ def save_together(
         weights_sha256="",
         members=tuple(members),
         rule=rule,
+        mirrored=mirrored,
         metric=metric,
         record=dict(record),
     )

@@ -44,6 +44,12 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     assert said["re-ranked, 1"].startswith("00003, resnet18: mean .700")
     assert said["re-training"].endswith("over 5 folds")
     assert "scored 2 times" in said["test side"]
+    assert said["picked"].endswith(" epochs")
+    said = lines(render_records([a_record()], retrained=[replace(picked, networks=3, mirrored=True)]))
+    together = ": 3 networks of as many seeds together, answering to each picture and to its mirror image"
+    assert said["picked"].endswith(f" epochs{together}")
+    said = lines(render_records([a_record()], retrained=[replace(picked, mirrored=True)]))
+    assert said["picked"].endswith(" epochs, answering to each picture and to its mirror image")
 
 
 def test_every_row_of_the_table_leads_to_a_section() -> None:

@@ -68,6 +68,8 @@ def test_another_pick_than_the_best_trial_and_a_test_side_scored_again_are_said(
     final = a_final(trial_id="default", times_scored=3, verdict="", test={**a_final().test, "macro_f1": score})
     (row,) = rows(render_table([a_record()], retrained=[final]))
     assert unescape(row["test macro-F1 [95%]"]) == ".650 [?, ?] by default, resnet18 (test side scored 3 times)"
+    (row,) = rows(render_table([a_record()], retrained=[a_final(networks=4, verdict="as good")]))
+    assert unescape(row["test macro-F1 [95%]"]) == ".650 [.550, .750] of 4 networks together: as good"
 
 
 def test_a_page_elsewhere_is_linked_as_a_browser_wants_it() -> None:

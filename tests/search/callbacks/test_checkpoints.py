@@ -12,6 +12,7 @@ from results.records.trials import load_trials
 from search.callbacks.monitor import Monitor, build_monitor
 from search.stop import StopRequest
 from tests.monitored import a_result, a_trial, run
+from trainables.checkpoints import BEST
 from trainables.config import TaskConfig
 
 
@@ -51,6 +52,21 @@ def test_only_the_best_weights_of_the_best_trials_stay(monitor: Monitor, task: T
     run(monitor, a_trial("00002"), a_result(1, 0.4))  # still running
     left = sorted(str(path.relative_to(checkpoints)) for path in checkpoints.glob("*/*"))
     assert left == ["00001/best.pt", "00002/best.pt", "00002/last.pt"]
+
+
+def test_trainings_of_the_best_configuration_stay_before_others_that_scored_higher(
+    task: TaskConfig, tmp_path: Path
+) -> None:
+    monitor, checkpoints = build_monitor(RunFolder(tmp_path), task, 2, StopRequest(None)), Path(task.checkpoint_dir)
+    for number, (score, dropout) in enumerate(((0.5, 0.1), (0.7, 0.2), (0.6, 0.3), (0.4, 0.2))):
+        trial = a_trial(f"{number:05}")
+        trial.config["dropout"] = dropout
+        (checkpoints / f"{number:05}").mkdir(parents=True)
+        (checkpoints / f"{number:05}" / BEST).touch()
+        run(monitor, trial, a_result(1, score, done=True))
+        if number == 2:
+            assert sorted(path.name for path in checkpoints.iterdir()) == ["00001", "00002"]
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["00001", "00003"]
 
 
 def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from results.records.found import Found
+from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
-from search.retraining.begin import _as_long_as_any
+from search.retraining.begin import _as_long_as_any, _trainings_in_model
 from tests.records import a_task
 from tests.runs import a_line, a_run_dir
 
@@ -19,3 +24,22 @@ def test_what_a_trial_that_went_on_has_learned_is_trained_again_as_long(
     lines = [a_line(trial, epoch, 0.5) for trial, last in enumerate(trained) for epoch in range(1, last + 1)]
     trials = load_trials(a_run_dir(tmp_path, lines))
     assert _as_long_as_any(a_task(epochs=6), trials).epochs == epochs
+
+
+@pytest.mark.parametrize(
+    ("members", "trainings"),
+    [(("00001",), 1), (("00001", "00003"), 2), (("00001", "00003", "00002"), 2), ((), 1), (("00002",), 1), (None, 1)],
+)
+def test_the_final_training_is_repeated_as_often_as_the_best_answers_in_the_search_s_model(
+    members: tuple[str, ...] | None, trainings: int, tmp_path: Path
+) -> None:
+    run_dir = a_run_dir(tmp_path, [a_line(trial, 1, 0.5) for trial in range(4)])
+    trials = load_trials(run_dir)
+    trials = [trial if trial.trial_id == "00002" else replace(trial, config=trials[0].config) for trial in trials]
+    if members is not None:
+        nothing: Any = dict.fromkeys(("val_interval", "val_corrected", "selection"))
+        counts = {"people": 1, "trials": 1, "epochs": 1, "model_bytes": 1, "time_factor": 1.0}
+        listed = [{"trial_id": name} for name in members]
+        Found(trial_id="00001", members=listed, **nothing, **counts).save(RunFolder(run_dir).found_json)
+    source: Any = SimpleNamespace(run_dir=run_dir, trials=trials)
+    assert _trainings_in_model(source) == trainings

@@ -36,7 +36,9 @@ def trained(name: str, lr: float, seconds: float) -> TrialHistory:
     return replace(a_trial(EPOCHS, "finished", seconds=seconds), trial_id=name, config=config(lr))
 
 
-def a_retraining(folds: int | None = None, pick: str | None = None, hardware: str | None = None) -> Retraining:
+def a_retraining(
+    folds: int | None = None, pick: str | None = None, hardware: str | None = None, **more: Any
+) -> Retraining:
     """Three trials and the default, over three seeds; 60 train, 30 val and 30 test pictures."""
     options = {"concurrency": BESIDE}
     run = a_run(options=options, hardware=provenance()["hardware"] if hardware is None else hardware)
@@ -58,6 +60,7 @@ def a_retraining(folds: int | None = None, pick: str | None = None, hardware: st
         seeds=[1, 2, 3],
         folds=folds,
         pick=pick,
+        **more,
     )
 
 
@@ -119,6 +122,18 @@ def test_a_budget_leaves_out_seeds_and_then_the_last_of_the_search(
     assert [candidate.name for candidate in retraining.candidates] == names
     assert retraining.seeds == seeds
     assert ("The time budget has room for less" in said) == (len(seeds) < 3)
+
+
+@pytest.mark.parametrize("left_open", [True, False])
+def test_at_last_a_budget_leaves_out_final_trainings_where_nobody_said_how_many(left_open: bool) -> None:
+    several: dict[str, Any] = {"final_seeds": 3, "final_seeds_open": left_open}
+    whole = Durations(a_retraining(**several))
+    least = whole.total_seconds(whole.retraining.candidates[:1] + whole.retraining.candidates[-1:], 1)
+    retraining, said = fitted(least + 1, **several)
+    assert (retraining.final_seeds, len(retraining.candidates), retraining.seeds) == (3, 2, [1])
+    retraining, said = fitted(least - ROUND_SECONDS, **several)
+    assert retraining.final_seeds == (2 if left_open else 3)
+    assert ("2 of 3 final trainings" in said) is left_open
 
 
 def test_the_pick_and_the_folds_stay() -> None:

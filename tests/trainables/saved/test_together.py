@@ -12,8 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests.saved_models import CLASSES
+from trainables.data.batches import Side
+from trainables.data.cache import ImageCache
 from trainables.saved.model_description import Member, ModelDescription, ModelError, Rule
-from trainables.saved.onnx_model import export_onnx, largest_difference
+from trainables.saved.onnx_model import PixelsToLogits, export_onnx, largest_difference
+from trainables.saved.predict import side_probabilities
 from trainables.saved.saved_model import colours, load_model, save_together
 
 BACKBONES = ("test_efficientnet", "test_resnet")
@@ -30,14 +33,22 @@ def networks() -> list[torch.nn.Module]:
     return made
 
 
-def saved(folder: Path, rule: Rule | None = RULE) -> ModelDescription:
+def saved(folder: Path, rule: Rule | None = RULE, *, mirrored: bool = False) -> ModelDescription:
     made = networks()
     members = []
     for name, network, share in zip(BACKBONES, made, (0.75, 0.25), strict=True):
         mean, std = colours(network)
         members.append(Member(backbone=name, share=share, mean=mean, std=std, trial_id=f"of {name}"))
     return save_together(
-        folder, made, members, rule, classes=CLASSES, attributes={}, image_size=32, record={"run": "a"}
+        folder,
+        made,
+        members,
+        rule,
+        classes=CLASSES,
+        attributes={},
+        image_size=32,
+        record={"run": "a"},
+        mirrored=mirrored,
     )
 
 
@@ -76,10 +87,39 @@ def test_the_file_holds_what_plain_timm_asks_for(tmp_path: Path) -> None:
     assert "to the power of its tau" in described["use"]["output"]
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_mirrored_model_answers_with_the_mean_of_a_picture_and_its_mirror_image(
+    mirrored: bool, tmp_path: Path
+) -> None:
+    written = saved(tmp_path, mirrored=mirrored)
+    model = load_model(tmp_path, "cpu")
+    assert model.description == written
+    assert ("answer" in json.loads((tmp_path / "model.json").read_text())["use"]) is mirrored
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 36, 36, 3), dtype=np.uint8)
+    names = list("abcd")
+    side = Side(
+        ImageCache(Path(), pictures, {name: row for row, name in enumerate(names)}, {}, {}),
+        names,
+        [0] * 4,
+        model.device,
+    )
+    pixels = torch.from_numpy(pictures[:, 2:34, 2:34]).permute(0, 3, 1, 2) / 255
+    with torch.inference_mode():
+        plain, other = by_hand(pixels, RULE), by_hand(pixels.flip(-1), RULE)
+        from_pixels = PixelsToLogits(model).eval()(pixels).softmax(1)
+    wanted = (plain + other) / 2 if mirrored else plain
+    assert (plain - other).abs().max() > 1e-3, "the two views must not agree by themselves"
+    assert torch.allclose(from_pixels, wanted, atol=1e-5)
+    answers = side_probabilities(model, side, 3)
+    assert np.allclose(answers, wanted.numpy(), atol=1e-5)
+    assert np.allclose(side_probabilities(model, side, 3, flip=True), ((plain + other) / 2).numpy(), atol=1e-5)
+
+
 @pytest.mark.slow
-def test_onnx_has_the_members_and_the_rule_in_the_graph(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_onnx_has_the_members_the_rule_and_the_mirror_in_the_graph(mirrored: bool, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    saved(tmp_path)
+    saved(tmp_path, mirrored=mirrored)
     model = load_model(tmp_path, "cpu")
     export_onnx(model, tmp_path / "model.onnx")
     assert largest_difference(model, tmp_path / "model.onnx") < 1e-4
@@ -99,6 +139,7 @@ def test_probabilities_of_nothing_have_finite_logits(tmp_path: Path) -> None:
         ({"members": "all"}, "members is"),
         ({"rule": {"tau": 0.5, "prior": [0.5, 0.5]}}, "a share for each of the 3 classes"),
         ({"rule": {"tau": "much", "prior": [0.5, 0.3, 0.2]}}, "rule is"),
+        ({"mirrored": "yes"}, "mirrored is"),
         ({"format": 3}, "has the format 3"),
     ],
 )
