@@ -73,7 +73,7 @@ class Options:
     readme: Annotated[Path | None, help_default("that of the model's run; else README.md")] = None
     """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
-    """Average over each picture and its mirror image."""
+    """Average over each picture and its mirror image, also where a model would not by itself."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 

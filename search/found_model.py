@@ -294,7 +294,7 @@ def model_in_words(found: Found) -> str:
     if found.time_factor > 1.05:
         words += f" and about {found.time_factor:.1f} times the time of one network"
     if found.mirrored:
-        words += ", as it answers to each picture's mirror image, too (--no-mirror leaves that out)"
+        words += ", each asked for the picture's mirror image, too (--no-mirror leaves that out)"
     if found.chosen_among:
         words += f". It could be made of {found.chosen_among}"
     if found.tau:

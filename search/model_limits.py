@@ -11,6 +11,7 @@ from results.records.trials import TrialHistory
 from search.cost_flags import CostFlags
 from search.study import AskedStudy
 from trainables.config import TrialConfig
+from trainables.parts.registry import decision_of, in_use
 
 
 def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[list[TrialHistory], str]:
@@ -60,11 +61,14 @@ def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[
 def may_mirror(run: SearchRun | None, configs: Iterable[TrialConfig]) -> bool:
     """Whether a model may answer to each picture's mirror image as well, which takes twice the time.
 
-    Its networks must have learned from mirrored pictures, and the search must not have looked at milliseconds.
+    Its networks must have learned from mirrored pictures, the search must not have looked at milliseconds, and no
+    decision rule of the user's own be in use, which decides on one view.
 
     Args:
         run: The search; None where only its record is left.
         configs: What its networks were trained with.
     """
     cost = CostFlags() if run is None else AskedStudy.restored(run.options).cost
+    if decision_of(in_use()) is not None:
+        return False
     return cost.max_ms is None and cost.second != "ms" and all(config.flip > 0 for config in configs)

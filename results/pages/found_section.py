@@ -11,6 +11,9 @@ from results.records.run_folder import RunFolder
 from results.statistics.ensemble import LEAST_GAIN
 from trainables.strict_json import RecordError
 
+ONCE = 1.05
+"""Times the time of the best trial alone up to which a model is as fast."""
+
 
 def found_section(folder: RunFolder) -> dict[str, Any]:
     """What `found.html.j2` shows; nothing for a run that found nothing, or from before this was kept."""
@@ -66,15 +69,16 @@ def _model(found: Found) -> list[str]:
     if len(found.members) == 1:
         sentences = [f"The model in the folder model is the trial {found.members[0]['trial_id']} alone, {size}."]
     else:
-        sentences = [
-            f"The model in the folder model is made of {len(found.members)} trials, {size}. It takes about "
-            f"{found.time_factor:.1f} times the time of the best trial alone, asked once for each picture, by their "
-            "speed in training."
-        ]
+        sentences = [f"The model in the folder model is made of {len(found.members)} trials, {size}."]
+    if found.time_factor > ONCE:
+        sentences.append(
+            f"It takes about {found.time_factor:.1f} times the time of the best trial alone that is asked once for a "
+            "picture, by their speed in training."
+        )
     if found.mirrored:
         sentences.append(
-            "It answers to each picture and to its mirror image with the mean of both, in about twice the time of one; "
-            "the scores here are of the pictures alone."
+            "It answers to each picture and to its mirror image, with the mean of both, which is counted there; the "
+            "scores here are of the pictures alone."
         )
     if found.selection is not None:
         sentences += _judged(found, found.selection)

@@ -58,7 +58,12 @@ def _words(record: RetrainedModel) -> list[str]:
         f"{record.config.backbone}, trained on train and val for {record.epochs} epochs{together}.",
         f"The default configuration has {interval(record.default_test)} on the same people, a difference of "
         f"{_signed(record.difference)}. Verdict: {record.verdict}.",
-        f"Validation had said {three(record.val_macro_f1)} over {how}: it flattered by {three(record.gap)}.",
+        f"Validation had said {three(record.val_macro_f1)} over {how}"
+        + (
+            f": it flattered by {three(record.gap)}."
+            if record.networks == 1 and not record.mirrored
+            else ", which is of single networks that are asked for each picture alone."
+        ),
     ]
     if record.mirrored:
         words.insert(1, "The model answers to each picture and to its mirror image, with the mean of both.")

@@ -86,7 +86,7 @@ class Row:
     test: dict[str, float]
     """Each method's macro-F1 on the test side, without the rule."""
     taken: str
-    """What the search takes."""
+    """What the search would take, were there no trainings of one configuration, which it counts as one."""
     promised: float
     """Gain over the best trial alone, on people who did not choose, of the ensemble of which most was expected."""
     came: float

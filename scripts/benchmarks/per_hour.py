@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -254,7 +255,7 @@ def render(numbers: Sequence[dict[str, Any]]) -> str:
     for data, minutes in keys:
         chosen = [row for row in numbers if (row["data"], row["minutes"]) == (data, minutes)]
         differences = [row["search"]["f1"] - row["alone"]["f1"] for row in chosen]
-        of_mirrored = [row["search"]["f1"] - row["alone"]["mirrored"] for row in chosen]
+        of_mirrored = [row["search"]["f1"] - row["alone"].get("mirrored", math.nan) for row in chosen]
         rows.append(
             (
                 data,

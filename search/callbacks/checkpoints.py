@@ -12,6 +12,7 @@ from typing import Any
 from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
+from search.lengths import LONG_TOGETHER
 from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.report import Epoch, TrialStatus
@@ -20,7 +21,7 @@ from trainables.report import Epoch, TrialStatus
 class CheckpointKeeper(TrialListener):
     """Deletes the checkpoints of trials that have ended, but for the best weights of the best few, and of a front.
 
-    Trainings of one configuration, which are to answer together, all stand where the best of them does. A training
+    Long trainings of one configuration, which are to answer together, all stand where the best of them does. A training
     without validation, whose weights are what it is for, counts as the best of all.
     """
 
@@ -43,7 +44,10 @@ class CheckpointKeeper(TrialListener):
         self._checkpoint_dir = Path(checkpoint_dir)
         self._keep = keep
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
-        self._configs = {trial.trial_id: repr(trial.config) for trial in earlier}
+        self._units: dict[str, str] = {}
+        """Of each trial what it answers together with: a configuration, or itself where it is too short for that."""
+        for trial in earlier:
+            self._note_unit(trial.trial_id, trial.config, len(trial.reports), trial.status)
         self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
         self._cleared: set[str] = set()
         self._cost_of = cost_of
@@ -53,7 +57,7 @@ class CheckpointKeeper(TrialListener):
         """Takes in the best score so far."""
         report = epoch.report
         self._scores[trial_id] = report.best_val_score if report.class_f1 else math.inf
-        self._configs[trial_id] = repr(TrialConfig(**config))
+        self._note_unit(trial_id, TrialConfig(**config), report.epoch, status)
         if self._cost_of is not None:
             self._costs[trial_id] = self._cost_of(config)
 
@@ -81,14 +85,18 @@ class CheckpointKeeper(TrialListener):
                 shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)
                 self._cleared.add(trial_id)
 
+    def _note_unit(self, trial_id: str, config: TrialConfig, epoch: int, status: TrialStatus) -> None:
+        is_long = epoch >= LONG_TOGETHER or status == TrialStatus.FINISHED
+        self._units[trial_id] = repr(config) if is_long else trial_id
+
     def _kept(self) -> list[str]:
         """The best few of the trials that have ended, and those on the front."""
         scored = {trial_id: score for trial_id, score in self._ended.items() if score > -math.inf}
         highest: dict[str, float] = {}
         for trial_id, score in scored.items():
-            config = self._configs[trial_id]
-            highest[config] = max(score, highest.get(config, -math.inf))
-        order = ((-highest[self._configs[trial_id]], -score, trial_id) for trial_id, score in scored.items())
+            unit = self._units[trial_id]
+            highest[unit] = max(score, highest.get(unit, -math.inf))
+        order = ((-highest[self._units[trial_id]], -score, trial_id) for trial_id, score in scored.items())
         best = [trial_id for *_, trial_id in heapq.nsmallest(self._keep, order)]
         if self._cost_of is None or not self._keep:
             return best

@@ -13,9 +13,10 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.engine.costs import EpochCosts
 from search.engine.pareto import SecondObjective
-from search.engine.repeats import Clock, Repeats
+from search.engine.repeats import MOST_TOGETHER, Clock, Repeats
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
+from search.lengths import long_together
 from search.study import SettledStudy
 from spaces import Space
 from trainables.metric_names import in_words
@@ -64,10 +65,7 @@ def build_engine(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     second = second_of(run)
-    repeats = None
-    if clock is not None and study.fills_its_budget and second is None and run.own_seeds:
-        slots = study.concurrency
-        repeats = Repeats(clock, run.task.epochs, study.grace_period, slots, set(spared_trials(run, study)))
+    repeats = None if clock is None or not run.own_seeds else _repeats(clock, study, run)
     searcher = build_searcher(
         space.suggest,
         metric=METRIC,
@@ -103,6 +101,23 @@ def build_engine(
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
     return Engine(searcher, scheduler)
+
+
+def _repeats(clock: Clock, study: SettledStudy, run: SearchRun) -> Repeats | None:
+    """What trains the best configuration again; None where that may not answer together, or time ends nothing."""
+    most = min(MOST_TOGETHER, study.keep)
+    if not study.fills_its_budget or study.single or study.cost.are_asked or most < 2:
+        return None
+    length = run.task.epochs
+    return Repeats(
+        clock=clock,
+        length=length,
+        long=long_together(length),
+        first_look=study.grace_period,
+        slots=study.concurrency,
+        most=most,
+        spared=set(spared_trials(run, study)),
+    )
 
 
 def counts_seconds(run: SearchRun) -> bool:

@@ -51,7 +51,7 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     if study.cost.second is not None and not space.own:  # what a front is made of
         others = [name for name in space.backbones if name != own[0]["backbone"]]
         networks = [{**own[0], "backbone": name} for name in others[: study.trials // 2]]
-    again = own[:1] if study.fills_its_budget and study.cost.second is None else []
+    again = own[:1] if study.fills_its_budget and study.cost.second is None and not study.single else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
         "the same from another seed" if again else "",

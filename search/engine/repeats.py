@@ -16,7 +16,8 @@ from search.engine.study_journal import SearchTrial
 from trainables.report import TrialStatus
 
 MOST_TOGETHER = 4
-"""Trainings of one configuration: the second gained .025 macro-F1 on materials, the third .011, the fourth .002."""
+"""Trainings of one configuration that are wanted: the second gained .025 macro-F1 on materials, the third .011, the
+fourth .002 (docs/score.md)."""
 
 
 class Clock(Protocol):
@@ -34,11 +35,15 @@ class Repeats:
     clock: Clock
     length: int
     """Epochs of a whole training."""
+    long: float
+    """Epochs after which a trial may be the best, and answer together with another of its configuration."""
     first_look: int
     """Epochs after which a new configuration may be stopped: with no time for that and for the trainings that are still
     wanted, none is begun."""
     slots: int
     """Trials at a time."""
+    most: int = MOST_TOGETHER
+    """Trainings of one configuration that are wanted."""
     spared: set[str] = field(default_factory=set)
     """trial_id of the trials that no rung stops, to which those are added that train a configuration again."""
 
@@ -49,19 +54,19 @@ class Repeats:
             trials: All so far.
             sign: Of the metric: 1 where larger is better, else -1.
         """
-        whole = [trial for trial in trials if trial.state == TrialStatus.FINISHED]
-        if not whole:
+        alive = [trial for trial in trials if trial.state != TrialStatus.FAILED]
+        scored = [(trial, [sign * value for value in trial.values.values() if math.isfinite(value)]) for trial in alive]
+        trained = [(trial, values) for trial, values in scored if values and len(values) >= self.long]
+        if not trained:
             return None
-        best = max(whole, key=lambda trial: max(sign * value for value in trial.values.values()))
-        wanted = MOST_TOGETHER - sum(
-            trial.params == best.params and trial.state != TrialStatus.FAILED for trial in trials
-        )
+        best, _ = max(trained, key=lambda each: max(each[1]))
+        wanted = self.most - sum(trial.params == best.params for trial in alive)
         epochs = math.ceil(wanted / self.slots) * self.length + self.first_look
         if wanted <= 0 or self.clock.seconds_left >= epochs * median(best.seconds.values()):
             return None
         return best
 
     def note(self, trial: SearchTrial, earlier: Sequence[SearchTrial]) -> None:
-        """Takes in a trial that begins, or that an earlier start of the search began."""
+        """Takes in a trial that was not drawn by chance: if its configuration has been trained before, it is spared."""
         if any(other.params == trial.params for other in earlier):
             self.spared.add(trial.trial_id)

@@ -134,8 +134,13 @@ class StudySearcher(Searcher):
         if trial_id in self._trials:
             return dict(self._trials[trial_id].config)
         number = len(self._trials)
-        proposal = self._best_again() or self._next_point(number) or self._sample(number)
-        trial = self._add(trial_id, *proposal)
+        again = self._best_again()
+        known = again or self._next_point(number)
+        trial = self._add(trial_id, *(known or self._sample(number)))
+        if known is not None:
+            self._note_repeat(trial)
+        if again is not None:
+            self._drop_point_tried_by(trial)
         self._write(trial)
         return dict(trial.config)
 
@@ -220,6 +225,7 @@ class StudySearcher(Searcher):
         known = dict(config if params is None else params)
         number = len(self._trials)
         trial = self._add(trial_id, dict(config), *self._as_trained(trial_id, known, number))
+        self._note_repeat(trial)
         self._drop_point_tried_by(trial)
         trial.values = {epoch: float(value) for epoch, value in enumerate(values, start=1)}
         trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
@@ -259,8 +265,6 @@ class StudySearcher(Searcher):
     ) -> SearchTrial:
         trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
         trial.cost = None if self._second is None else self._second.cost(config)
-        if self._repeats is not None:
-            self._repeats.note(trial, list(self._trials.values()))
         self._trials[trial_id] = trial
         return trial
 
@@ -308,6 +312,10 @@ class StudySearcher(Searcher):
     def _best_again(self) -> tuple[Any, ...] | None:
         best = None if self._repeats is None else self._repeats.which(list(self._trials.values()), self._sign)
         return None if best is None else (dict(best.config), dict(best.params), dict(best.distributions), {})
+
+    def _note_repeat(self, trial: SearchTrial) -> None:
+        if self._repeats is not None:
+            self._repeats.note(trial, [other for other in self._trials.values() if other.number < trial.number])
 
     def _next_point(self, number: int) -> tuple[Any, ...] | None:
         while self._points:

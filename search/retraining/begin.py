@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -119,18 +120,21 @@ def begin_retraining(
         pick=pick,
         final_seeds=final_seeds,
         final_seeds_open=config.final_seeds is None,
-        mirror=not (config.no_mirror or source.study.run.no_mirror),
+        mirror=not (config.no_mirror or (config.pick or "").replace(" ", "").startswith("ms=")),
     )
 
 
 def _trainings_in_model(source: Source) -> int:
-    """Trainings of the best configuration that answer together in the model of the search; 1 where it left none."""
+    """Trainings of one configuration that answer together in the model of the search; 1 where it left none.
+
+    It is 1, too, where what a model may cost is limited: nobody knows yet which network the re-training picks.
+    """
     found = load_found(RunFolder(source.run_dir).found_json)
-    configs = {trial.trial_id: trial.config for trial in source.trials}
-    if found is None or found.trial_id not in configs:
+    if found is None or source.study.cost.are_asked:
         return 1
-    members = [configs.get(member["trial_id"]) for member in found.members]
-    return max(1, members.count(configs[found.trial_id]))
+    configs = {trial.trial_id: trial.config for trial in source.trials}
+    members = Counter(configs.get(member["trial_id"]) for member in found.members)
+    return max(members.values(), default=1)
 
 
 def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Source:

@@ -95,6 +95,21 @@ class Durations:
         candidates, paced = self.retraining.candidates, replace(self, pace=self.pace_of(done))
         return time.monotonic() + paced.round_seconds(candidates) + paced.final_seconds(candidates) <= self.ends
 
+    def final_seeds_in_time(self, done: Iterable[TrialHistory]) -> int:
+        """How many final trainings would end in the time budget, 1 at least; all where their number was asked for.
+
+        Args:
+            done: The trainings so far, whose pace is taken for that of the final ones.
+        """
+        retraining, paced = self.retraining, replace(self, pace=self.pace_of(done))
+        if not retraining.final_seeds_open or not self.have_end:
+            return retraining.final_seeds
+        for count in range(retraining.final_seeds, 1, -1):
+            with_so_many = replace(paced, retraining=replace(retraining, final_seeds=count))
+            if time.monotonic() + with_so_many.final_seconds(retraining.candidates) <= self.ends:
+                return count
+        return 1
+
     def pace_of(self, done: Iterable[TrialHistory]) -> float:
         """Seconds that trainings of rounds took, per second of what the search's epochs had told."""
         candidates, study = self.retraining.candidates, self.retraining.study

@@ -34,13 +34,13 @@ class RetrainFlags:
     """Rank over so many folds of train and val people instead, for small sets."""
     final_seeds: Annotated[int | None, help_default("as many as in the search's model")] = None
     """Seeds to train the final model with: of more than one, the networks answer together, with their mean. By default
-    as many as the model of the search has trainings of its best configuration."""
+    as many as the model of the search has trainings of one configuration, or as --time-budget has room for."""
     no_mirror: bool = False
-    """Have the final model answer to each picture alone, in half the time, and not to its mirror image as well; what
-    the search was told holds, too."""
+    """Have the final model answer to each picture alone, in half the time, and not to its mirror image as well."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
-    out before it begins: seeds first, then the candidates that the search ranked last. What has begun is finished."""
+    out before it begins: seeds first, then the candidates that the search ranked last, then final trainings. What has
+    begun is finished."""
     no_final: bool = False
     """Only rank; the test side is not touched and nothing is written into the README."""
     final_on: Literal["train-and-val", "all"] = "train-and-val"

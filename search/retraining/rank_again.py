@@ -47,6 +47,9 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     if num_rounds < len(rounds):
         say(console, f"The time budget has room for {num_rounds} of {how}")
         retraining = replace(retraining, seeds=retraining.seeds[:num_rounds])
+    if (fitting := durations.final_seeds_in_time(done.values())) < retraining.final_seeds:
+        say(console, f"The time budget has room for {fitting} of {retraining.final_seeds} final trainings")
+        retraining = replace(retraining, final_seeds=fitting)
     trainings = {
         candidate.name: [done[job.name] for job in ranking_jobs(retraining, candidate) if job.name in done]
         for candidate in listed

@@ -49,7 +49,8 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     )
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"
-    say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{before}")
+    of_what = " (of single networks, for each picture alone)" if result.networks > 1 or result.mirrored else ""
+    say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
     say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
         warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")

@@ -125,7 +125,7 @@ def test_networks_that_learned_from_mirrored_pictures_answer_to_them_unless_that
     found = found_in(folder)
     assert found.mirrored
     assert found.time_factor == pytest.approx(2 * len(found.members))
-    assert "as it answers to each picture's mirror image, too (--no-mirror leaves that out)" in model_in_words(found)
+    assert "each asked for the picture's mirror image, too (--no-mirror leaves that out)" in model_in_words(found)
     plain = found_in(folder, mirror=False)
     assert not plain.mirrored
     assert plain.time_factor == pytest.approx(len(plain.members))
@@ -165,7 +165,7 @@ def test_a_run_from_before_answers_were_kept_leaves_its_best_alone(folder: RunFo
     assert [member["trial_id"] for member in found.members] == ["00002"]
     assert (found.selection, found.val_corrected, worth_in_words(found)) == (None, None, "")
     assert model_in_words(found).startswith(
-        "trial 00002 alone. It takes 0.0 MB and about 2.0 times the time of one network, as it"
+        "trial 00002 alone. It takes 0.0 MB and about 2.0 times the time of one network, each"
     )
 
 

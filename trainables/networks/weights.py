@@ -123,7 +123,7 @@ def refuse_unfit_model(folder: Path, backbones: Sequence[str]) -> str:
         held = "a network for each attribute" if model.formulation == "separate" else held
         raise WeightsError(
             f"--weights {folder}: the model is {held} ({model.name}), and a trial starts from one: give that of a "
-            "search with --single, or of a re-training (runs/NAME/retrained)"
+            "search with --single, or of a re-training with --final-seeds 1"
         )
     if model.backbone not in backbones:
         listed = ", ".join(backbones[:10]) + (f" and {len(backbones) - 10} more" if len(backbones) > 10 else "")

@@ -54,8 +54,9 @@ def test_only_the_best_weights_of_the_best_trials_stay(monitor: Monitor, task: T
     assert left == ["00001/best.pt", "00002/best.pt", "00002/last.pt"]
 
 
-def test_trainings_of_the_best_configuration_stay_before_others_that_scored_higher(
-    task: TaskConfig, tmp_path: Path
+@pytest.mark.parametrize(("last", "stay"), [("long", ["00001", "00003"]), ("short", ["00001", "00002"])])
+def test_long_trainings_of_the_best_configuration_stay_before_others_that_scored_higher(
+    last: str, stay: list[str], task: TaskConfig, tmp_path: Path
 ) -> None:
     monitor, checkpoints = build_monitor(RunFolder(tmp_path), task, 2, StopRequest(None)), Path(task.checkpoint_dir)
     for number, (score, dropout) in enumerate(((0.5, 0.1), (0.7, 0.2), (0.6, 0.3), (0.4, 0.2))):
@@ -63,10 +64,10 @@ def test_trainings_of_the_best_configuration_stay_before_others_that_scored_high
         trial.config["dropout"] = dropout
         (checkpoints / f"{number:05}").mkdir(parents=True)
         (checkpoints / f"{number:05}" / BEST).touch()
-        run(monitor, trial, a_result(1, score, done=True))
+        run(monitor, trial, a_result(1 if number == 3 and last == "short" else task.epochs, score, done=True))
         if number == 2:
             assert sorted(path.name for path in checkpoints.iterdir()) == ["00001", "00002"]
-    assert sorted(path.name for path in checkpoints.iterdir()) == ["00001", "00003"]
+    assert sorted(path.name for path in checkpoints.iterdir()) == stay
 
 
 def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(

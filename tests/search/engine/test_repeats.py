@@ -12,7 +12,7 @@ from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from tests.search.engine.test_scheduler import report
 
-LENGTH, LOOK = 6, 2
+LENGTH, LONG, LOOK = 6, 4, 2
 
 
 @dataclass
@@ -26,9 +26,9 @@ def space(trial: Any) -> dict[str, Any]:
     return {"x": trial.suggest_float("x", 0.0, 1.0)}
 
 
-def a_search(clock: Clock, slots: int = 1) -> tuple[StudySearcher, Repeats]:
+def a_search(clock: Clock, slots: int = 1, most: int = MOST_TOGETHER) -> tuple[StudySearcher, Repeats]:
     """Of trials of six epochs, whose points are .1 twice, .2 and .3."""
-    repeats = Repeats(clock, LENGTH, LOOK, slots)
+    repeats = Repeats(clock, LENGTH, LONG, LOOK, slots, most)
     points = [{"x": x} for x in (0.1, 0.1, 0.2, 0.3)]
     goal = {"metric": "f1", "mode": "max", "max_epochs": LENGTH}
     return build_searcher(space, **goal, seed=0, points=points, repeats=repeats), repeats
@@ -67,13 +67,34 @@ def test_with_less_time_the_best_is_trained_again_until_it_is_four(slots: int, s
     assert train(searcher, "f", 0.5) == 0.3, "four are enough"
 
 
-def test_the_best_is_what_was_trained_whole_and_scored_highest_in_any_epoch() -> None:
+def test_the_best_is_what_was_trained_for_long_and_scored_highest_in_any_epoch() -> None:
     clock = Clock()
     searcher, _ = a_search(clock)
     assert [train(searcher, name, score) for name, score in (("a", 0.5), ("b", 0.6), ("c", 0.7))] == [0.1, 0.1, 0.2]
     train(searcher, "d", 0.9, epochs=3)
     clock.seconds_left = 3.0
     assert [train(searcher, name, 0.4) for name in "efg"] == [0.2, 0.2, 0.2]
+
+
+def test_what_still_runs_may_be_the_best_of_those_that_began_at_once() -> None:
+    clock = Clock()
+    searcher, _ = a_search(clock, slots=3)
+    for name in "abc":
+        searcher.suggest(name)
+    for epoch in range(1, LENGTH + 1):
+        result = {"training_iteration": epoch, "seconds": 1.0}
+        searcher.on_trial_result("c", {**result, "f1": 0.4})
+        if epoch <= LONG:
+            searcher.on_trial_result("a", {**result, "f1": 0.5})
+    searcher.on_trial_complete("c", {**result, "f1": 0.4})
+    clock.seconds_left = 3.0
+    assert searcher.suggest("d") == {"x": 0.1}
+
+
+def test_no_more_than_are_wanted_and_no_point_a_time_too_often() -> None:
+    clock = Clock(3.0)
+    searcher, _ = a_search(clock, most=2)
+    assert [train(searcher, name, 0.5) for name in "abc"] == [0.1, 0.1, 0.2]
 
 
 def test_before_anything_was_trained_whole_the_points_are_tried() -> None:

@@ -13,6 +13,7 @@ from results.records.found import Found
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.retraining.begin import _as_long_as_any, _trainings_in_model
+from search.study import AskedStudy
 from tests.records import a_task
 from tests.runs import a_line, a_run_dir
 
@@ -28,9 +29,9 @@ def test_what_a_trial_that_went_on_has_learned_is_trained_again_as_long(
 
 @pytest.mark.parametrize(
     ("members", "trainings"),
-    [(("00001",), 1), (("00001", "00003"), 2), (("00001", "00003", "00002"), 2), ((), 1), (("00002",), 1), (None, 1)],
+    [(("00001",), 1), (("00001", "00003"), 2), (("00002", "00003", "00001"), 2), ((), 1), (("00002",), 1), (None, 1)],
 )
-def test_the_final_training_is_repeated_as_often_as_the_best_answers_in_the_search_s_model(
+def test_the_final_training_is_repeated_as_often_as_one_configuration_answers_in_the_search_s_model(
     members: tuple[str, ...] | None, trainings: int, tmp_path: Path
 ) -> None:
     run_dir = a_run_dir(tmp_path, [a_line(trial, 1, 0.5) for trial in range(4)])
@@ -41,5 +42,7 @@ def test_the_final_training_is_repeated_as_often_as_the_best_answers_in_the_sear
         counts = {"people": 1, "trials": 1, "epochs": 1, "model_bytes": 1, "time_factor": 1.0}
         listed = [{"trial_id": name} for name in members]
         Found(trial_id="00001", members=listed, **nothing, **counts).save(RunFolder(run_dir).found_json)
-    source: Any = SimpleNamespace(run_dir=run_dir, trials=trials)
+    source: Any = SimpleNamespace(run_dir=run_dir, trials=trials, study=AskedStudy.of(storage=tmp_path))
     assert _trainings_in_model(source) == trainings
+    source.study = AskedStudy.of(storage=tmp_path, max_ms=10.0)
+    assert _trainings_in_model(source) == 1

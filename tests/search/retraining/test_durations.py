@@ -136,6 +136,20 @@ def test_at_last_a_budget_leaves_out_final_trainings_where_nobody_said_how_many(
     assert ("2 of 3 final trainings" in said) is left_open
 
 
+def test_final_trainings_are_as_many_as_the_pace_of_the_rounds_leaves_time_for() -> None:
+    retraining = a_retraining(final_seeds=3, final_seeds_open=True)
+    finals = Durations(retraining).final_seconds(retraining.candidates)
+    enough, short = (Durations(retraining, ends=time.monotonic() + finals + more) for more in (1.0, -1.0))
+    assert (enough.final_seeds_in_time([]), short.final_seeds_in_time([])) == (3, 2)
+    assert replace(short, ends=time.monotonic()).final_seeds_in_time([]) == 1
+    slow = [trained("00000", 1e-3, 3 * EPOCH_SECONDS)]
+    assert enough.pace_of(slow) > 1.4
+    assert enough.final_seeds_in_time(slow) < 3
+    assert Durations(retraining).final_seeds_in_time([]) == 3, "there is no budget"
+    asked = replace(retraining, final_seeds_open=False)
+    assert Durations(asked, ends=time.monotonic()).final_seeds_in_time([]) == 3
+
+
 def test_the_pick_and_the_folds_stay() -> None:
     whole = Durations(a_retraining())
     least = whole.total_seconds(whole.retraining.candidates, 0) + ROUND / 2 + ROUND_SECONDS
