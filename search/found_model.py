@@ -30,6 +30,7 @@ from search.model_limits import may_answer_together, may_mirror
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
+from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
@@ -214,17 +215,11 @@ def trainings_of_one(able: Sequence[TrialAnswers], length: int) -> list[list[Tri
         able: The trials that may answer.
         length: Epochs of a whole training.
     """
-    least = long_together(length)
-    units: list[list[TrialAnswers]] = []
+    units: dict[TrialConfig | str, list[TrialAnswers]] = {}
     for each in able:
-        is_long = each.trial.reports[-1].epoch >= least
-        same = (unit for unit in units if unit[0].trial.config == each.trial.config)
-        one = next((unit for unit in same if unit[0].trial.reports[-1].epoch >= least), None)
-        if is_long and one is not None:
-            one.append(each)
-        else:
-            units.append([each])
-    return units
+        is_long = each.trial.reports[-1].epoch >= long_together(length)
+        units.setdefault(each.trial.config if is_long else each.trial.trial_id, []).append(each)
+    return list(units.values())
 
 
 def is_fit_for_the_mean(trial: TrialHistory, best: float) -> bool:
@@ -291,7 +286,7 @@ def model_in_words(found: Found) -> str:
     if chosen is not None and chosen["method"] == SINGLE and len(chosen["crossfit"]) > 1:
         words += f"; the best ensemble was no better on people who did not choose: {_gain(chosen['gain'])}"
     words += f". It takes {found.model_bytes / 1e6:.1f} MB"
-    if found.time_factor > 1.05:
+    if found.takes_longer:
         words += f" and about {found.time_factor:.1f} times the time of one network"
     if found.mirrored:
         words += ", each asked for the picture's mirror image, too (--no-mirror leaves that out)"

@@ -86,10 +86,8 @@ def suit_lengths(
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
     length = _length_together(room_epochs, found.concurrency)
     if study.cost.second is not None:  # a front wants every network once
-        length = min(
-            round(LENGTH_OF_MANY * math.sqrt(room_epochs)),
-            int(room_epochs * seconds.get(default, mean) / sum(seconds.values())),
-        )
+        one_each = int(study.concurrency * room / sum(seconds.values()))
+        length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
     found = _settled(found, max(LEAST_EPOCHS, min(_full_length(steps, MOST_IN_A_BUDGET), length)))
     if not study.trials_open:
         return found

@@ -11,9 +11,6 @@ from results.records.run_folder import RunFolder
 from results.statistics.ensemble import LEAST_GAIN
 from trainables.strict_json import RecordError
 
-ONCE = 1.05
-"""Times the time of the best trial alone up to which a model is as fast."""
-
 
 def found_section(folder: RunFolder) -> dict[str, Any]:
     """What `found.html.j2` shows; nothing for a run that found nothing, or from before this was kept."""
@@ -70,7 +67,7 @@ def _model(found: Found) -> list[str]:
         sentences = [f"The model in the folder model is the trial {found.members[0]['trial_id']} alone, {size}."]
     else:
         sentences = [f"The model in the folder model is made of {len(found.members)} trials, {size}."]
-    if found.time_factor > ONCE:
+    if found.takes_longer:
         sentences.append(
             f"It takes about {found.time_factor:.1f} times the time of the best trial alone that is asked once for a "
             "picture, by their speed in training."

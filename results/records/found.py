@@ -12,6 +12,9 @@ from typing import Any
 
 from trainables.strict_json import RecordError, load_object, save_object
 
+AS_FAST = 1.05
+"""Times the time of the best trial alone up to which a model is called as fast."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -51,6 +54,11 @@ class Found:
     def save(self, path: Path) -> None:
         """Writes it, whole or not at all."""
         save_object(path, self.to_json())
+
+    @property
+    def takes_longer(self) -> bool:
+        """Whether it answers so much more slowly than the best trial alone, asked once, that it is worth a word."""
+        return self.time_factor > AS_FAST
 
     @property
     def tau(self) -> float:

@@ -95,6 +95,10 @@ class Durations:
         candidates, paced = self.retraining.candidates, replace(self, pace=self.pace_of(done))
         return time.monotonic() + paced.round_seconds(candidates) + paced.final_seconds(candidates) <= self.ends
 
+    def with_final_seeds(self, count: int) -> Durations:
+        """The same with so many final trainings of a configuration."""
+        return replace(self, retraining=replace(self.retraining, final_seeds=count))
+
     def final_seeds_in_time(self, done: Iterable[TrialHistory]) -> int:
         """How many final trainings would end in the time budget, 1 at least; all where their number was asked for.
 
@@ -105,8 +109,7 @@ class Durations:
         if not retraining.final_seeds_open or not self.have_end:
             return retraining.final_seeds
         for count in range(retraining.final_seeds, 1, -1):
-            with_so_many = replace(paced, retraining=replace(retraining, final_seeds=count))
-            if time.monotonic() + with_so_many.final_seconds(retraining.candidates) <= self.ends:
+            if time.monotonic() + paced.with_final_seeds(count).final_seconds(retraining.candidates) <= self.ends:
                 return count
         return 1
 
@@ -147,8 +150,7 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     fewest = 1 if retraining.final_seeds_open else retraining.final_seeds
     finals = range(retraining.final_seeds, fewest - 1, -1)
     for final_seeds, (listed, num_rounds) in itertools.product(finals, shapes):
-        with_so_many = replace(durations, retraining=replace(retraining, final_seeds=final_seeds))
-        seconds = with_so_many.total_seconds(listed, num_rounds)
+        seconds = durations.with_final_seeds(final_seeds).total_seconds(listed, num_rounds)
         if seconds <= left:
             break
     else:
