@@ -65,7 +65,8 @@ def suit_lengths(
     which several networks together are worth most, or, for score and cost, the one that every network has once. There
     are more trials than fit even if all were stopped at the first look, so that the time is what ends it; how much
     longer a trial is trained, `goes_on` decides while it runs. A budget that is too short for several at a time gives
-    all cores to one after another.
+    all cores to one after another. How often a place has room for the length is noted, too: what is tried in the first
+    round can be trained again in the last.
 
     Args:
         study: Settled, but for that.
@@ -89,6 +90,7 @@ def suit_lengths(
         one_each = int(study.concurrency * room / sum(seconds.values()))
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
     found = _settled(found, max(LEAST_EPOCHS, min(_full_length(steps, MOST_IN_A_BUDGET), length)))
+    found = replace(found, rounds=max(1, int(room_epochs / found.concurrency / found.epochs)))
     if not study.trials_open:
         return found
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))

@@ -12,7 +12,7 @@ from typing import Any
 from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
-from search.lengths import LONG_TOGETHER
+from search.lengths import long_together
 from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.report import Epoch, TrialStatus
@@ -29,6 +29,7 @@ class CheckpointKeeper(TrialListener):
         self,
         checkpoint_dir: Path | str,
         keep: int,
+        length: int,
         earlier: Sequence[TrialHistory] = (),
         cost_of: Callable[[Mapping[str, Any]], float] | None = None,
     ) -> None:
@@ -37,17 +38,19 @@ class CheckpointKeeper(TrialListener):
         Args:
             checkpoint_dir: Holds a folder per trial.
             keep: Trials whose best weights stay.
+            length: Epochs of a whole training.
             earlier: Trials of earlier starts.
             cost_of: What the network of a configuration costs to answer, where that counts beside the score: the trials
                 on the front stay beside the best few, unless none shall.
         """
         self._checkpoint_dir = Path(checkpoint_dir)
         self._keep = keep
+        self._long = long_together(length)
         self._scores = {trial.trial_id: _score(trial) for trial in earlier}
         self._units: dict[str, str] = {}
         """Of each trial what it answers together with: a configuration, or itself where it is too short for that."""
         for trial in earlier:
-            self._note_unit(trial.trial_id, trial.config, len(trial.reports), trial.status)
+            self._note_unit(trial.trial_id, trial.config, len(trial.reports))
         self._ended = {trial.trial_id: self._scores[trial.trial_id] for trial in earlier if trial.status.is_over}
         self._cleared: set[str] = set()
         self._cost_of = cost_of
@@ -57,7 +60,7 @@ class CheckpointKeeper(TrialListener):
         """Takes in the best score so far."""
         report = epoch.report
         self._scores[trial_id] = report.best_val_score if report.class_f1 else math.inf
-        self._note_unit(trial_id, TrialConfig(**config), report.epoch, status)
+        self._note_unit(trial_id, TrialConfig(**config), report.epoch)
         if self._cost_of is not None:
             self._costs[trial_id] = self._cost_of(config)
 
@@ -85,9 +88,8 @@ class CheckpointKeeper(TrialListener):
                 shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)
                 self._cleared.add(trial_id)
 
-    def _note_unit(self, trial_id: str, config: TrialConfig, epoch: int, status: TrialStatus) -> None:
-        is_long = epoch >= LONG_TOGETHER or status == TrialStatus.FINISHED
-        self._units[trial_id] = repr(config) if is_long else trial_id
+    def _note_unit(self, trial_id: str, config: TrialConfig, epoch: int) -> None:
+        self._units[trial_id] = repr(config) if epoch >= self._long else trial_id
 
     def _kept(self) -> list[str]:
         """The best few of the trials that have ended, and those on the front."""

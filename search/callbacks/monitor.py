@@ -45,7 +45,7 @@ def build_monitor(
     listeners = (
         RunLog(folder, task.classes, stop, earlier),
         TensorBoard(folder, task.classes, stop, earlier),
-        CheckpointKeeper(task.checkpoint_dir, keep, earlier, cost_of),
+        CheckpointKeeper(task.checkpoint_dir, keep, task.epochs, earlier, cost_of),
         FailuresAlike(stop, earlier),
     )
     return Monitor(listeners, task.epochs, stop, earlier, handed_out_again)

@@ -24,9 +24,10 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
     with each earlier search it is one configuration less. The space's own points follow where nothing was. Where a time
-    budget ends the search, the default comes twice: two trainings of it are equally good, so that they answer better
-    together on any data, which is not known of another beside it. A search for score and cost tries the default's
-    settings on every network first.
+    budget has room for no more than what begins at once, the default comes twice: two trainings of it are equally good,
+    so that they answer better together on any data, which is not known of another beside it. With more room, others
+    are tried first, and the end of the search trains the best again (`search.engine.repeats`). A search for score and
+    cost tries the default's settings on every network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -51,7 +52,8 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     if study.cost.second is not None and not space.own:  # what a front is made of
         others = [name for name in space.backbones if name != own[0]["backbone"]]
         networks = [{**own[0], "backbone": name} for name in others[: study.trials // 2]]
-    again = own[:1] if study.fills_its_budget and study.cost.second is None and not study.single else []
+    at_once = study.fills_its_budget and study.rounds == 1 and study.cost.second is None and not study.single
+    again = own[:1] if at_once else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
         "the same from another seed" if again else "",

@@ -93,7 +93,9 @@ def begin_retraining(
     facts = facts_of(backbones, study)
     sizing = Sizing(study, facts, len(split.table), count)
     study = settle(trials_that_fit=sizing.trials_in(device_memory(study)), rooms=session.rooms(sizing.trials_on))
-    check_disk(replace(study, keep=2 * final_seeds, trials=len(seeds) * len(listed)), facts.known.values(), count)
+    most_models = 2 + (config.final_on == "all")  # the pick's, the default's, everyone's
+    kept = replace(study, keep=most_models * final_seeds, trials=len(seeds) * len(listed))
+    check_disk(kept, facts.known.values(), count)
     split.save(logs.split_csv)
     task = replace(
         task,
@@ -120,7 +122,7 @@ def begin_retraining(
         pick=pick,
         final_seeds=final_seeds,
         final_seeds_open=config.final_seeds is None,
-        mirror=not (config.no_mirror or (config.pick or "").replace(" ", "").startswith("ms=")),
+        mirror=_may_mirror(config, source),
     )
 
 
@@ -135,6 +137,12 @@ def _trainings_in_model(source: Source) -> int:
     configs = {trial.trial_id: trial.config for trial in source.trials}
     members = Counter(configs.get(member["trial_id"]) for member in found.members)
     return max(members.values(), default=1)
+
+
+def _may_mirror(config: RetrainFlags, source: Source) -> bool:
+    """Whether nobody said that each picture is to be answered alone: here, for the search, or by picking a speed."""
+    speed = (config.pick or "").replace(" ", "").startswith("ms=")
+    return not (config.no_mirror or source.study.run.no_mirror or speed)
 
 
 def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Source:

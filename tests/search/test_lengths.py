@@ -85,16 +85,16 @@ def test_a_trial_goes_on_where_another_would_come_to_less_than_half_or_than_ten_
 
 
 @pytest.mark.parametrize(
-    ("seconds", "at_a_time", "epochs"),
-    [(145.0, 1, 29), (150.0, 1, 15), (300.0, 2, 30), (600.0, 2, 30), (1000.0, 2, 50)],
+    ("seconds", "at_a_time", "epochs", "rounds"),
+    [(145.0, 1, 29, 1), (150.0, 1, 15, 2), (300.0, 2, 30, 1), (600.0, 2, 30, 2), (1000.0, 2, 50, 2)],
 )
 def test_whole_networks_fit_into_a_budget_one_after_another_of_fifteen_epochs_at_least(
-    tmp_path: Path, seconds: float, at_a_time: int, epochs: int
+    tmp_path: Path, seconds: float, at_a_time: int, epochs: int, rounds: int
 ) -> None:
     left = seconds + FIRST_STEP_SECONDS + END_SECONDS
     budget = {"epoch_seconds": {"default": 10.0}, "default": "default", "seconds_left": left}
     found = suit_lengths(study(tmp_path), train_pictures=64, **budget)
-    assert (found.concurrency, found.epochs) == (at_a_time, epochs)
+    assert (found.concurrency, found.epochs, found.rounds) == (at_a_time, epochs, rounds)
 
 
 def test_in_a_search_for_score_and_cost_every_network_has_its_turn(tmp_path: Path) -> None:

@@ -70,12 +70,13 @@ def test_a_search_for_score_and_cost_tries_the_default_on_every_network(tmp_path
     assert [point["backbone"] for point in points[:3]] == [*names[:2], names[0]]  # half of so few trials
 
 
-def test_where_time_ends_the_search_the_default_comes_twice(tmp_path: Path) -> None:
+def test_where_time_has_room_for_what_begins_at_once_alone_the_default_comes_twice(tmp_path: Path) -> None:
     asked = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m")
     points, words = first_points(TOY, asked.settle(2, 0), RUN)
     own = [asdict(point) for point in TOY.starting_points]
     assert points == [own[0], *own]
     assert words.startswith("the default, the same from another seed, ")
+    assert first_points(TOY, replace(asked.settle(2, 0), rounds=2), RUN)[0] == own
     counted = replace(asked, search=replace(asked.search, trials=12))
     assert first_points(TOY, counted.settle(2, 0), RUN)[0] == own
     front = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m", objective="f1,ms")

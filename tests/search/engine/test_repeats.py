@@ -53,9 +53,9 @@ def test_with_time_for_more_than_the_last_trainings_others_are_tried() -> None:
 @pytest.mark.parametrize(
     ("slots", "seconds"), [(1, 2 * LENGTH + LOOK), (2, LENGTH + LOOK), (8, LENGTH + LOOK)]
 )  # two more trainings are wanted
-def test_with_less_time_the_best_is_trained_again_until_it_is_four(slots: int, seconds: int) -> None:
+def test_with_less_time_the_best_is_trained_again_until_it_is_as_many_as_are_wanted(slots: int, seconds: int) -> None:
     clock = Clock()
-    searcher, _ = a_search(clock, slots)
+    searcher, _ = a_search(clock, slots, most=4)
     assert [train(searcher, name, 0.5) for name in "ab"] == [0.1, 0.1]
     clock.seconds_left = seconds
     assert train(searcher, "c", 0.4) == 0.2, "that is just enough"
@@ -63,8 +63,19 @@ def test_with_less_time_the_best_is_trained_again_until_it_is_four(slots: int, s
     assert train(searcher, "d", 0.5) == 0.1
     clock.seconds_left = 1.0
     assert train(searcher, "e", 0.5) == 0.1
-    assert MOST_TOGETHER == 4
     assert train(searcher, "f", 0.5) == 0.3, "four are enough"
+
+
+def test_what_was_tried_first_gives_way_at_the_end_to_the_best_of_it() -> None:
+    clock = Clock()
+    searcher, repeats = a_search(clock)
+    scores = {"a": 0.5, "b": 0.5, "c": 0.7, "d": 0.4}
+    assert [train(searcher, name, score) for name, score in scores.items()] == [0.1, 0.1, 0.2, 0.3]
+    for name, rounds in (("e", 2), ("f", 1)):
+        clock.seconds_left = rounds * LENGTH
+        assert train(searcher, name, 0.4) == 0.2
+    assert repeats.most == MOST_TOGETHER == 3
+    assert train(searcher, "g", 0.4) != 0.2
 
 
 def test_the_best_is_what_was_trained_for_long_and_scored_highest_in_any_epoch() -> None:
@@ -73,7 +84,7 @@ def test_the_best_is_what_was_trained_for_long_and_scored_highest_in_any_epoch()
     assert [train(searcher, name, score) for name, score in (("a", 0.5), ("b", 0.6), ("c", 0.7))] == [0.1, 0.1, 0.2]
     train(searcher, "d", 0.9, epochs=3)
     clock.seconds_left = 3.0
-    assert [train(searcher, name, 0.4) for name in "efg"] == [0.2, 0.2, 0.2]
+    assert [train(searcher, name, 0.4) for name in "ef"] == [0.2, 0.2]
 
 
 def test_what_still_runs_may_be_the_best_of_those_that_began_at_once() -> None:

@@ -12,7 +12,8 @@ import pytest
 from results.records.found import Found
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
-from search.retraining.begin import _as_long_as_any, _trainings_in_model
+from search.retraining.begin import _as_long_as_any, _may_mirror, _trainings_in_model
+from search.retraining.flags import RetrainFlags
 from search.study import AskedStudy
 from tests.records import a_task
 from tests.runs import a_line, a_run_dir
@@ -46,3 +47,20 @@ def test_the_final_training_is_repeated_as_often_as_one_configuration_answers_in
     assert _trainings_in_model(source) == trainings
     source.study = AskedStudy.of(storage=tmp_path, max_ms=10.0)
     assert _trainings_in_model(source) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "search", "mirror"),
+    [
+        ({}, {}, True),
+        ({"no_mirror": True}, {}, False),
+        ({}, {"no_mirror": True}, False),
+        ({"pick": " ms = 10"}, {}, False),
+        ({"pick": "parameters=3M"}, {}, True),
+    ],
+)
+def test_a_mirror_image_is_left_out_where_the_search_or_the_re_training_was_told_so(
+    flags: dict[str, Any], search: dict[str, Any], mirror: bool, tmp_path: Path
+) -> None:
+    source: Any = SimpleNamespace(study=AskedStudy.of(storage=tmp_path, **search))
+    assert _may_mirror(RetrainFlags(**flags), source) is mirror
