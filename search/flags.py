@@ -57,6 +57,9 @@ class SearchFlags:
     formulation: Literal["auto", "joint", "heads", "separate", "search"] = "auto"
     """For classes made of attributes: one classifier for all (joint), one head per attribute, one separate network per
     attribute, or a search over the three; auto is joint, or what a space of your own proposes."""
+    flip: Literal["auto", "search", "never"] = "auto"
+    """Whether pictures are mirrored in training: as the space says (search), never, or as the space says unless
+    classes are mirror images of each other, as left and right are (auto)."""
     trials: Annotated[int | None, help_default("12 without a GPU, 50 with one; in a time budget as many as fit")] = None
     """Configurations to try."""
     epochs: Annotated[int | None, help_default("9 to 30 by the pictures; in a time budget by that, up to 60")] = None
@@ -128,6 +131,11 @@ class SearchFlags:
     def formulations(self) -> tuple[str, ...]:
         """Those that the space may propose; none where it says so itself."""
         return {"auto": (), "search": FORMULATIONS}.get(self.formulation, (self.formulation,))
+
+    @property
+    def flips(self) -> bool:
+        """Whether the space may mirror pictures."""
+        return self.flip != "never"
 
     @property
     def weight_of_attribute(self) -> dict[str, float]:

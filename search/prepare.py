@@ -21,6 +21,7 @@ from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
+from trainables.data.mirror_classes import mirror_classes
 from trainables.data.split import Split, split_by_group
 from trainables.errors import UserError
 
@@ -28,6 +29,8 @@ SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 """What decides which picture is on which side."""
 SAME_GROUPS = "same_groups.csv"
 """Corrections that give pictures and their copies one group, beside the decoded pictures."""
+MOST_NAMED = 3
+"""Pairs of classes that a message names."""
 RATE_SECONDS = 2.0
 """After which it is told from the pictures decoded so far how long the others take."""
 
@@ -155,6 +158,21 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
     if error is not None and not allowed:
         raise DataError([error])
     return [*([error] if error else []), *leaks.warnings()]
+
+
+def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
+    """A sentence about classes that are each other's mirror image, with the way out; empty for most data."""
+    manifest = prepared.manifest
+    found = mirror_classes(prepared.split.table, prepared.cache, manifest.classes)
+    if not found:
+        return ""
+    pairs = ", ".join(f"{one} and {other}" for one, other in found[:MOST_NAMED])
+    more = f", and {len(found) - MOST_NAMED} more pairs" if len(found) > MOST_NAMED else ""
+    if own_space:
+        what = "your own space decides whether pictures are mirrored; --flip never has it mirror none"
+    else:
+        what = "no picture is mirrored in training (--flip search mirrors them as the space says)"
+    return f"Classes that look like mirror images of each other: {pairs}{more}: {what}"
 
 
 def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: int) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def resume_run(
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
     use_parts_of_run(saved.task.parts, folder)
-    space = get_space(asked.search.space, list(saved.weights), asked.search.formulations)
+    flags = asked.search
+    space = get_space(flags.space, list(saved.weights), flags.formulations, flips=flags.flips)
     session.look_at_nodes(asked, console, (stop or StopRequest()).seconds_left)
     session.look_for_weights(saved.task.weights.values())
     study = settle_on(asked, session, space)

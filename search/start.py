@@ -51,7 +51,7 @@ from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
-from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks
+from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -121,7 +121,8 @@ def begin_run(
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
     refuse_absent_trackers(asked.track)
-    space = get_space(asked.search.space, asked.search.backbone_names, asked.search.formulations)
+    flags = asked.search
+    space = get_space(flags.space, flags.backbone_names, flags.formulations, flips=flags.flips)
     parts = use_own_parts(asked.search, space)
     if parts is not None:
         say(console, parts_in_words(parts))
@@ -145,6 +146,12 @@ def begin_run(
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
+    if flags.flip == "auto" and (said := say_mirror_classes(prepared, space.own)):
+        leaks = [*leaks, said]
+        if not space.own:
+            asked, space = asked.replace(flip="never"), space.without_flips()
+            settle = partial(settle_on, asked, session, space)
+            study = settle()
     if parts is not None:
         doing(console, "trying your own parts on two pictures")
         try_parts(_task(study, prepared, RunFolder(study.runs_dir), {}), space)
@@ -168,7 +175,7 @@ def begin_run(
         run=run,
         folder=RunFolder(run_dir),
         study=study,
-        space=get_space(study.space, list(run.weights), study.formulations),
+        space=get_space(study.space, list(run.weights), study.formulations, flips=study.flips),
         facts=facts,
         warnings=run.data["warnings"],
         single_core_trials=workers,
@@ -266,7 +273,11 @@ def start_run(
         started=now.isoformat(timespec="seconds"),
         options=json.loads(json.dumps({**study.options, **asdict(data)}, default=str)),
         task=_task(study, prepared, RunFolder(run_dir), files),
-        data={**data_facts(prepared, data, study.split, study.seed), "warnings": [*prepared.warnings, *leaks]},
+        data={
+            **data_facts(prepared, data, study.split, study.seed),
+            **({} if study.flips else {"flips": False}),
+            "warnings": [*prepared.warnings, *leaks],
+        },
         split_hash=prepared.split.hash(prepared.manifest.root),
         weights={backbone: weights.sources[backbone] for backbone in backbones},
         weights_note="; ".join(filter(None, [weights.note, too_large, priced.left_out if priced else ""])),
@@ -277,7 +288,8 @@ def start_run(
         history="",
     )
     refuse_long_epochs(run, study, facts.known, stop)
-    run, study = _with_lengths(run, study, get_space(study.space, backbones, study.formulations), facts, stop)
+    narrowed = get_space(study.space, backbones, study.formulations, flips=study.flips)
+    run, study = _with_lengths(run, study, narrowed, facts, stop)
     _make_folder(run, run_dir, prepared)
     return run, run_dir, study
 

@@ -121,6 +121,7 @@ class AskedStudy:
             metric=search.metric_name,
             backbones=search.backbone_names,
             formulations=search.formulations,
+            flips=search.flips,
             weight_of_attribute=search.weight_of_attribute,
             grace_period=search.grace_period or default_grace_period(epochs),
             reduction_factor=search.reduction_factor or DEFAULT_REDUCTION_FACTOR,
@@ -189,6 +190,8 @@ class SettledStudy:
     """Only these of the space; empty for all of them."""
     formulations: tuple[str, ...]
     """Those that the space may propose; empty where it says so itself."""
+    flips: bool
+    """Whether pictures may be mirrored, as the space proposes."""
     metric: str
     """What is maximized, as in `TaskConfig`."""
     weight_of_attribute: Mapping[str, float]

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, cast
 
 import optuna
 
@@ -55,9 +56,36 @@ class Space:
     """Whether it comes from a file of the user's, whose backbones only its author can narrow."""
     parts: Parts | None = None
     """The user's own parts in that file; None where it holds none."""
+    flips: bool = True
+    """Whether it may mirror pictures."""
+
+    def without_flips(self) -> Space:
+        """The same, in which no picture is mirrored: for classes that are each other's mirror image."""
+        points = dict.fromkeys(replace(point, flip=0.0) for point in self.starting_points)
+        suggest = partial(_suggest_unflipped, self.suggest)
+        return replace(self, suggest=suggest, starting_points=tuple(points), flips=False)
 
 
-def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[str] = ()) -> Space:
+class _Unflipped:
+    """An Optuna trial that answers 0 where it is asked for `flip`, and proposes everything else."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self._trial = trial
+
+    def __getattr__(self, name: str) -> Any:
+        asked = getattr(self._trial, name)
+        if not name.startswith("suggest_"):
+            return asked
+        return lambda knob, *args, **kwargs: 0.0 if knob == "flip" else asked(knob, *args, **kwargs)
+
+
+def _suggest_unflipped(suggest: SearchSpace, trial: optuna.Trial) -> TrialConfig:
+    return replace(suggest(cast("optuna.Trial", _Unflipped(trial))), flip=0.0)
+
+
+def get_space(
+    name: str, backbones: Sequence[str] = (), formulations: Sequence[str] = (), *, flips: bool = True
+) -> Space:
     """The space of this name, narrowed to some of its backbones; none given means all.
 
     Args:
@@ -66,13 +94,20 @@ def get_space(name: str, backbones: Sequence[str] = (), formulations: Sequence[s
         backbones: Those to keep.
         formulations: Those to choose from, where several are suggested as `formulation`. None given means joint, or
             those that a user's own space proposes.
+        flips: Whether pictures may be mirrored, as the space proposes.
 
     Raises:
         UserError: There is no such space or backbone; names the nearest. Or the user's own space breaks a rule; names
             its file, its function, what is wrong and the way out.
     """
     if is_user_space(name):
-        return _user_space(name, backbones, formulations)
+        space = _user_space(name, backbones, formulations)
+    else:
+        space = _built_in_space(name, backbones, formulations)
+    return space if flips else space.without_flips()
+
+
+def _built_in_space(name: str, backbones: Sequence[str], formulations: Sequence[str]) -> Space:
     if name not in SPACES:
         raise UserError(
             f"there is no space {name!r}{_nearest(name, list(SPACES))} Spaces: {', '.join(SPACES)}, "

@@ -25,7 +25,7 @@ from results.records.confusion import load_confusion
 from results.records.record import load_record
 from results.records.trials import load_trials
 from search.run import main
-from tests.conftest import Searched, places, run_command
+from tests.conftest import CLASSES, Searched, places, run_command
 from trainables.saved.model_description import read_description
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,6 +176,33 @@ def test_ctrl_c_ends_with_the_epoch_writes_the_table_and_says_how_to_go_on(pictu
     assert (tmp_path / "README.md").exists()
     assert TrialState.RUNNING not in states(tmp_path / "runs" / "stopped")
     assert "interrupted" in {trial.status for trial in load_trials(tmp_path / "runs" / "stopped")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", ["auto", "search"])
+def test_where_left_and_right_are_classes_no_picture_is_mirrored_unless_it_is_told_to(
+    told: str, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "data")
+    table = tmp_path / "data" / "train.csv"
+    text = table.read_text()
+    table.write_text(text.replace(f",{CLASSES[0]},", ",turn left,").replace(f",{CLASSES[1]},", ",turn right,"))
+    small = (*SMALL[:2], "--trials", "3", "--epochs", "1", *SMALL[6:], "--flip", told, "--name", "a")
+    said = run_command("search/run.py", *small, "--data", str(tmp_path / "data"), folder=tmp_path)
+    run = json.loads((tmp_path / "runs" / "a" / "run.json").read_text())
+    flips = [trial.config.flip for trial in load_trials(tmp_path / "runs" / "a")]
+    (study,) = optuna.get_all_study_summaries(
+        JournalStorage(JournalFileBackend(str(tmp_path / "runs" / "a" / "study.journal")))
+    )
+    if told == "auto":
+        assert re.search(r"mirror images of each other:\s+turn left\s+and\s+turn right", said)
+        assert run["options"]["flip"] == "never" and run["data"]["flips"] is False
+        assert {point["flip"] for point in run["points"]} == set(flips) == {0.0}
+    else:
+        assert "mirror images of each other" not in said
+        assert run["options"]["flip"] == "search" and "flips" not in run["data"]
+        assert flips[0] == 0.5
+    assert study.n_trials == len(flips) == 3
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ def test_the_command_line_is_read_back_as_the_search_that_it_describes(tmp_path:
         backbones="resnet18,resnet34",
         attribute_weights=("mask=2.0", "age=0.5"),
         formulation="heads",
+        flip="never",
         trials=7,
         epochs=3,
         time_budget="15m",

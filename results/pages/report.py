@@ -30,7 +30,7 @@ PARAMS_SHOWN = 4
 USUAL_PARAMS = ("lr", "dropout", "optimizer", "weight_decay")
 """Hyper-parameters in the leaderboard while it cannot be told which matter."""
 OPTIONS_SHOWN = (
-    "space", "parts", "metric", "backbones", "formulation", "attribute_weights", "data", "path_column",
+    "space", "parts", "metric", "backbones", "formulation", "attribute_weights", "flip", "data", "path_column",
     "label_column", "group_column", "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict",
     "max_picture_gb", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by",
     "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
@@ -56,7 +56,7 @@ OPTIONS_NOT_SHOWN = {
     "timezone": "how the table writes its dates",
 }
 """Options that the command line goes without, and why."""
-AUTO = ("history", "formulation")
+AUTO = ("history", "formulation", "flip")
 """Options that go without saying where they are left at auto."""
 
 

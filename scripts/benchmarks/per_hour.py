@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -24,7 +23,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,15 +32,13 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from results.pages.markdown import render_markdown_table
 from results.records.run_folder import RunFolder, load_run
 from results.statistics.measure import MACRO_F1
-from results.statistics.probe import t_interval
+from scripts.benchmarks.per_hour_report import draw, render
 from search.terminal import exit_code
 from trainables.config import TrialConfig
 from trainables.data.rows import read_split
 from trainables.machine.cores import usable_cores
-from trainables.machine.hardware import hardware_in_words
 from trainables.saved.model_description import DESCRIPTION, read_description
 
 
@@ -66,7 +62,7 @@ def compare(
     autogluon: Path | None = None,
     work: Path = Path("per-hour"),
 ) -> None:
-    """Compare a search with its default configuration and the plain script; writes `<out>.json` and `<out>.md`.
+    """Compare a search with its default configuration and the plain script; writes `<out>.json`, `.md` and `.png`.
 
     Args:
         data: Labelled pictures.
@@ -105,6 +101,7 @@ def compare(
             row["autogluon"] = autogluon_for(run_dir, seconds, autogluon, work / f"{name}-autogluon.json")
             _save(numbers, file)
         out.with_suffix(".md").write_text(render(numbers))
+        draw(numbers).savefig(out.with_suffix(".png"), dpi=110)
         print(render(numbers), flush=True)
 
 
@@ -165,10 +162,23 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
 
 
 def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
-    """What a training would have come to, had it ended so early: at its best epoch on validation; mirrored, too."""
+    """What a training would have come to, had it ended so early: at its best epoch on validation; mirrored, too.
+
+    Its `curve` says the same of every earlier end at which that changes: seconds and score.
+    """
     within = [epoch for epoch in curve if epoch[0] <= seconds]
-    best = max(range(len(within)), key=lambda number: within[number][1])
-    return {"f1": within[best][2], "mirrored": within[best][3], "epochs": len(within), "best_epoch": best + 1}
+    better: list[int] = []
+    for number, (_, on_validation, *_) in enumerate(within):
+        if not better or on_validation > within[better[-1]][1]:
+            better.append(number)
+    best = better[-1]
+    return {
+        "f1": within[best][2],
+        "mirrored": within[best][3],
+        "epochs": len(within),
+        "best_epoch": best + 1,
+        "curve": [[within[number][0], within[number][2]] for number in better],
+    }
 
 
 def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> dict[str, Any]:
@@ -246,52 +256,6 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
             break
     out.write_text(json.dumps(curve))
     return 0
-
-
-def render(numbers: Sequence[dict[str, Any]]) -> str:
-    """The numbers as Markdown: one row a data set and budget, the differences paired by seed."""
-    rows = []
-    keys = sorted({(row["data"], row["minutes"]) for row in numbers})
-    for data, minutes in keys:
-        chosen = [row for row in numbers if (row["data"], row["minutes"]) == (data, minutes)]
-        differences = [row["search"]["f1"] - row["alone"]["f1"] for row in chosen]
-        of_mirrored = [row["search"]["f1"] - row["alone"].get("mirrored", math.nan) for row in chosen]
-        rows.append(
-            (
-                data,
-                f"{minutes:g}",
-                str(len(chosen)),
-                f"{mean(row['alone']['f1'] for row in chosen):.3f}",
-                _mean_of("plain", chosen),
-                _mean_of("autogluon", chosen),
-                f"{mean(row['search']['f1'] for row in chosen):.3f}",
-                f"{mean(differences):+.3f}{_interval(differences)}",
-                f"{mean(of_mirrored):+.3f}{_interval(of_mirrored)}",
-                f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
-                f"{mean(row['search']['epochs'] for row in chosen):.0f}",
-                ", ".join(str(row["search"]["networks"]) for row in chosen),
-            )
-        )
-    head = (
-        *("data", "minutes", "seeds", "default alone", "plain script", "AutoGluon", "search", "search - alone [95%]"),
-        "search - alone with mirror images [95%]",
-        *("epochs alone", "epochs of the search", "networks in the model"),
-    )
-    return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{render_markdown_table(head, rows)}\n"
-
-
-def _mean_of(arm: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The mean score of an arm that not every row has."""
-    scores = [row[arm]["f1"] for row in rows if arm in row]
-    return f"{mean(scores):.3f}" if scores else ""
-
-
-def _interval(values: Sequence[float]) -> str:
-    """Student's interval of a mean; nothing for fewer than two values."""
-    if len(values) < 2:
-        return ""
-    found = t_interval(values)
-    return f" [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 if __name__ == "__main__":

@@ -38,8 +38,9 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     searches = [each for each in load_shipped() if each.space == space.name]
     path = study.history_path
     studies = load_history(path, space.name, metric=f"val_{study.metric}") if path is not None else []
+    here = {} if space.flips else {"flip": 0.0}
     known = [
-        [(config, values) for config, values in earlier if config.get("backbone") in space.backbones]
+        [({**config, **here}, values) for config, values in earlier if config.get("backbone") in space.backbones]
         for earlier in studies
     ]
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))

@@ -192,13 +192,15 @@ def _default(record: BestTrial, study: AskedStudy, name: str) -> tuple[TrialConf
 
     In the record's formulation where the space leaves that open: which others were searched, a record does not say.
     """
-    space = get_space(name)
-    formulations = () if record.config.formulation in space.formulations else (record.config.formulation,)
-    space = get_space(name, formulations=formulations)
+    is_open = record.config.formulation in get_space(name).formulations
+    formulations = () if is_open else (record.config.formulation,)
+    flips = record.data.get("flips", True)
+    space = get_space(name, formulations=formulations, flips=flips)
     if record.weights.startswith("random"):
         return space.starting_points[0], "random"
     found = resolve_weights(space.backbones, study.search.weights, study.places.cache_path)
-    default = (space if space.own else get_space(name, found.backbones, formulations)).starting_points[0]
+    narrowed = space if space.own else get_space(name, found.backbones, formulations, flips=flips)
+    default = narrowed.starting_points[0]
     return default, found.sources.get(default.backbone, "random")
 
 

@@ -205,3 +205,16 @@ def test_formulations_are_fixed_or_searched_from_outside_the_space() -> None:
         assert trial.params["formulation"] == config.formulation
         assert several.suggest(optuna.trial.FixedTrial(asdict(config))) == config
     assert get_space("baseline", formulations=FORMULATIONS).num_configs == 3
+
+
+@pytest.mark.parametrize("name", ["baseline", "toy", "all"])
+def test_without_flips_none_is_proposed_nor_started_from(name: str) -> None:
+    space = get_space(name, flips=False)
+    assert not space.flips
+    assert {point.flip for point in space.starting_points} == {0.0}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(10):
+        trial = study.ask()
+        config = pickle.loads(pickle.dumps(space.suggest))(trial)
+        assert config.flip == 0 and "flip" not in trial.params
+        assert space.suggest(optuna.trial.FixedTrial(asdict(config))) == config

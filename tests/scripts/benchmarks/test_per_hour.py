@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.benchmarks.per_hour import read_off, render
+from scripts.benchmarks.per_hour import read_off
+from scripts.benchmarks.per_hour_report import draw, render
 
 CURVE = [[60.0, 0.5, 0.45, 0.4], [120.0, 0.7, 0.6, 0.61], [180.0, 0.6, 0.65, 0.64], [240.0, 0.8, 0.7, 0.72]]
 
 
 def test_a_shorter_time_has_the_best_epoch_until_then() -> None:
-    assert read_off(CURVE, 300) == {"f1": 0.7, "mirrored": 0.72, "epochs": 4, "best_epoch": 4}
-    assert read_off(CURVE, 200) == {"f1": 0.6, "mirrored": 0.61, "epochs": 3, "best_epoch": 2}
-    assert read_off(CURVE, 60) == {"f1": 0.45, "mirrored": 0.4, "epochs": 1, "best_epoch": 1}
+    steps = [[60.0, 0.45], [120.0, 0.6], [240.0, 0.7]]
+    assert read_off(CURVE, 300) == {"f1": 0.7, "mirrored": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
+    assert read_off(CURVE, 200) == {"f1": 0.6, "mirrored": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
+    assert read_off(CURVE, 60) == {"f1": 0.45, "mirrored": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
 
 
 def a_row(seed: int, search: float, **more: Any) -> dict[str, Any]:
@@ -27,3 +29,15 @@ def test_the_table_pairs_by_seed_and_leaves_empty_what_was_not_measured() -> Non
         "| birds | 5 | 2 | 0.700 |  | 0.400 | 0.715 | +0.015 [-0.049, +0.079] | +0.005 [-0.059, +0.069] | 30 | 40 |"
     )
     assert f"{wanted} 2, 2 |" in said
+    assert "5 minutes, n = 2: search - alone +0.015 [-0.049, +0.079], with mirror images +0.005" in said
+
+
+def test_the_figure_has_a_panel_a_data_set_with_each_seed_s_line_and_its_searches() -> None:
+    rows = [a_row(0, 0.72), {**a_row(0, 0.74), "minutes": 15.0}, a_row(1, 0.71), {**a_row(0, 0.9), "data": "cars"}]
+    rows[1]["alone"]["curve"] = [[60.0, 0.6], [300.0, 0.7]]
+    birds, cars = draw(rows).axes
+    assert (birds.get_title(), cars.get_title()) == ("birds", "cars")
+    line, points = birds.lines[:2]
+    assert [list(values) for values in line.get_data()] == [[1.0, 5.0, 15.0], [0.6, 0.7, 0.7]]
+    assert [list(values) for values in points.get_data()] == [[5.0, 15.0], [0.72, 0.74]]
+    assert len(birds.lines) == 4 and len(cars.lines) == 2

@@ -35,6 +35,15 @@ def test_the_control_of_a_record_alone_is_in_its_formulation(formulation: str, t
     assert source.default.backbone == "test_efficientnet"
 
 
+@pytest.mark.parametrize(("facts", "flip"), [({}, 0.5), ({"flips": False}, 0.0)])
+def test_the_control_of_a_record_alone_mirrors_no_picture_where_its_search_did_not(
+    facts: dict[str, bool], flip: float, tmp_path: Path
+) -> None:
+    config = TrialConfig(backbone="test_vit", flip=0.0)
+    a_record(config=config, data={"split": SETTINGS, **facts}).save(tmp_path / "toy.json")
+    assert from_record(tmp_path / "toy.json", AskedStudy.of(storage=tmp_path / "runs")).default.flip == flip
+
+
 def test_a_space_that_proposes_the_formulation_itself_keeps_its_own_default(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     config = TrialConfig(backbone="test_vit", dropout=0.1, formulation="heads")

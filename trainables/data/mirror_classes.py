@@ -1,0 +1,142 @@
+"""Classes that are each other's mirror image, such as left and right: to mirror their pictures is to mix them up.
+
+Their names say so, or a linear classifier of thumbnails does: it takes the mirror images of either class for the
+other. That sees what stands at the same place in all pictures of a class, as signs and products do; what lies anywhere
+in a photo it does not.
+
+Letters: `N` pictures, `C` classes, `K` pixels of a thumbnail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas
+from PIL import Image
+
+from trainables.data.cache import ImageCache
+
+SIDES = (
+    ("left", "right"),
+    ("links", "rechts"),
+    ("gauche", "droite"),
+    ("izquierda", "derecha"),
+    ("izquierdo", "derecho"),
+    ("sinistra", "destra"),
+    ("sinistro", "destro"),
+    ("esquerda", "direita"),
+    ("esquerdo", "direito"),
+)
+"""Words for the two sides: classes whose names differ in these alone are mirror images of each other."""
+THUMBNAIL = 16
+MOST_PICTURES = 5000
+"""Of which each class has as many as any other, as far as there are."""
+FLATTEST = 8.0
+"""Standard deviation (of 255) below which noise would be blown up into a picture."""
+RIDGE = 0.1
+LEAST_PICTURES = 5
+"""Of a class, to be asked for its mirror images."""
+TOLD_APART = 0.75
+"""Share of either class's pictures that must be told from the other, and of its mirror images that must be taken for
+it: .80 to 1 where pictures of Fashion-MNIST's shoes were mirrored into classes of their own, at most .59 between the
+classes of clothing, materials, sign digits and Fashion-MNIST as they are."""
+SWAPPED = 0.3
+"""The same of those taken for the other rather than for any class, in excess of the pictures as they are: .30 to .97
+there, and at most .22."""
+
+
+def mirror_classes(table: pandas.DataFrame, cache: ImageCache, classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of classes that are each other's mirror image, as far as names or thumbnails say; none for most data.
+
+    Args:
+        table: The split: `path`, `label` and `split` of each picture. Those of train are learned from, those of val are
+            asked; those of test are not looked at.
+        cache: Their decoded pictures.
+        classes: In their order.
+    """
+    return by_names(classes) or _by_pictures(table, cache, classes)
+
+
+def by_names(classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of classes whose names differ in left and right alone, in one of some languages."""
+    place = {_words(name): name for name in classes}
+    found = []
+    for name in classes:
+        for one, other in SIDES:
+            swap = {one: other, other: one}
+            mirrored = place.get(tuple(swap.get(word, word) for word in _words(name)), name)
+            if mirrored != name and (mirrored, name) not in found:
+                found.append((name, mirrored))
+    return found
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """The words of a name, as in turn-left, TurnLeft and turn_left, small."""
+    return tuple(word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+", name))
+
+
+def _by_pictures(table: pandas.DataFrame, cache: ImageCache, classes: Sequence[str]) -> list[tuple[str, str]]:
+    most = max(2 * LEAST_PICTURES, MOST_PICTURES // len(classes))
+    sides = {}
+    for side in ("train", "val"):
+        rows = table[table["split"] == side].groupby("label", sort=False).head(most)
+        pictures = np.array([cache.rows[path] for path in rows["path"]], dtype=np.int64)
+        labels = pandas.Categorical(rows["label"], classes).codes.astype(np.int64)
+        sides[side] = _thumbnails(cache.images, pictures), labels
+    (learned, labels), (asked, truth) = sides["train"], sides["val"]
+    if min(len(labels), len(truth)) < LEAST_PICTURES:
+        return []
+    weights = _linear_classifier(learned.reshape(len(learned), -1), labels, len(classes))
+    plain, mirrored = (_scores(views.reshape(len(views), -1), weights) for views in (asked, asked[:, :, ::-1]))
+    return [(classes[one], classes[other]) for one, other in swapped_pairs(plain, mirrored, truth)]
+
+
+def swapped_pairs(plain: np.ndarray, mirrored: np.ndarray, truth: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of classes of which the mirror images of either are taken for the other.
+
+    Args:
+        plain: Scores `(N, C)` of pictures.
+        mirrored: Those of their mirror images.
+        truth: Classes `(N,)` of the pictures.
+    """
+    count = plain.shape[1]
+    apart, over, more = np.zeros((count, count)), np.zeros((count, count)), np.zeros((count, count))
+    for own in range(count):
+        of_class = truth == own
+        if of_class.sum() < LEAST_PICTURES:
+            continue
+        as_is, turned = plain[of_class], mirrored[of_class]
+        apart[own] = (as_is[:, [own]] > as_is).mean(axis=0)
+        over[own] = (turned[:, [own]] < turned).mean(axis=0)
+        taken, before = (np.bincount(each.argmax(axis=1), minlength=count) for each in (turned, as_is))
+        more[own] = (taken - before) / of_class.sum()
+    surely = (np.minimum(apart, over) >= TOLD_APART) & (more >= SWAPPED)
+    first, second = np.nonzero(np.triu(surely & surely.T, 1))
+    return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def _thumbnails(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`(N, THUMBNAIL, THUMBNAIL, 3) float32` of some rows of the cache, whatever their brightness and contrast."""
+    looks = np.zeros((len(rows), THUMBNAIL, THUMBNAIL, 3), dtype=np.float32)
+    for place, row in enumerate(rows):
+        small = Image.fromarray(images[row]).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        looks[place] = np.asarray(small)
+    mean, spread = looks.mean(axis=(1, 2, 3), keepdims=True), looks.std(axis=(1, 2, 3), keepdims=True)
+    return np.asarray((looks - mean) / np.maximum(spread, FLATTEST))
+
+
+def _linear_classifier(inputs: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Weights `(K + 1, C)` of a ridge regression on the classes, in which each class weighs the same."""
+    sizes = np.bincount(labels, minlength=count)
+    weights = 1 / sizes[labels]
+    weights *= len(labels) / weights.sum()
+    inputs = np.c_[inputs, np.ones(len(inputs))].astype(np.float64)
+    products = inputs.T @ (inputs * weights[:, None])
+    products[np.diag_indices_from(products)] += RIDGE * len(labels)
+    return np.linalg.solve(products, inputs.T @ (np.eye(count)[labels] * weights[:, None]))
+
+
+def _scores(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(np.c_[inputs, np.ones(len(inputs))] @ weights)
