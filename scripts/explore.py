@@ -92,6 +92,7 @@ def explore(options: Options, console: Console) -> int:
     from results.statistics.exploration import Exploration, advice, class_facts, group_facts
     from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
+    from trainables.data.mirror_classes import mirror_classes
     from trainables.data.rows import COLUMNS, SplitRow
     from trainables.data.split import render_split
     from trainables.networks.embeddings import embed_pictures
@@ -107,6 +108,7 @@ def explore(options: Options, console: Console) -> int:
     paths, backbone = list(table["path"]), weights.backbones[0]
     doing(console, "looking for duplicates")
     pairs = find_pairs(prepared)
+    mirrored = tuple(mirror_classes(table, prepared.cache, manifest.classes))
     sizes, formats = read_headers(paths)
     with progress(console) as show:
         features = embed_pictures(
@@ -133,6 +135,7 @@ def explore(options: Options, console: Console) -> int:
         formats=formats,
         bad=manifest.skipped,
         pairs=pairs,
+        mirrored=mirrored,
         image_size=options.image_size,
         weights=f"{backbone}, {weights.sources[backbone]}",
         flattery=flattery,

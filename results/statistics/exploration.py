@@ -76,6 +76,8 @@ class Exploration:
     bad: tuple[str, ...]
     """What was left out: row, path and reason."""
     pairs: tuple[Pair, ...]
+    mirrored: tuple[tuple[str, str], ...]
+    """Classes that look like each other's mirror image."""
     image_size: int
     weights: str
     """Backbone and where its weights come from."""
@@ -119,7 +121,7 @@ def group_facts(table: pandas.DataFrame) -> tuple[GroupFacts, ...]:
 
 def advice(found: Exploration) -> list[str]:
     """What follows from the numbers, the gravest first."""
-    rules = (_on_bad, _on_groups, _on_flattery, _on_duplicates, _on_few_groups, _on_classes, _on_sizes)
+    rules = (_on_bad, _on_groups, _on_flattery, _on_duplicates, _on_mirrored, _on_few_groups, _on_classes, _on_sizes)
     return [line for rule in rules for line in rule(found)]
 
 
@@ -188,6 +190,14 @@ def _on_duplicates(found: Exploration) -> list[str]:
             "or remove one of each."
         )
     return lines
+
+
+def _on_mirrored(found: Exploration) -> list[str]:
+    return [
+        f"{one} and {other} look like mirror images of each other: a search mirrors no picture of such data, unless "
+        "--flip search has it do so."
+        for one, other in found.mirrored[:MOST_NAMED]
+    ]
 
 
 def _on_few_groups(found: Exploration) -> list[str]:

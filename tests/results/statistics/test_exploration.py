@@ -32,6 +32,7 @@ FOUND = Exploration(
     formats={"JPEG": 42},
     bad=(),
     pairs=(),
+    mirrored=(),
     image_size=96,
     weights="lite0, random",
     flattery=Flattery((0.5, 0.52, 0.51), (0.6, 0.63, 0.61)),
@@ -51,6 +52,12 @@ def test_advice_asks_for_groups_where_there_are_none() -> None:
     lines = advice(replace(FOUND, has_groups=False, groups=(), flattery=None))
     assert "name no groups" in lines[0]
     assert not any("flatter by" in line for line in lines)
+
+
+def test_advice_speaks_of_classes_that_are_mirror_images_of_each_other() -> None:
+    (said,) = (line for line in advice(replace(FOUND, mirrored=(("left", "right"),))) if "mirror" in line)
+    assert said.startswith("left and right look like mirror images")
+    assert not any("mirror" in line for line in advice(FOUND))
 
 
 def test_advice_speaks_of_copies_and_bad_pictures() -> None:
