@@ -108,6 +108,7 @@ def explore(options: Options, console: Console) -> int:
     paths, backbone = list(table["path"]), weights.backbones[0]
     doing(console, "looking for duplicates")
     pairs = find_pairs(prepared)
+    doing(console, "looking for classes that are mirror images of each other")
     mirrored = tuple(mirror_classes(table, prepared.cache, manifest.classes))
     sizes, formats = read_headers(paths)
     with progress(console) as show:

@@ -167,12 +167,13 @@ def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
     if not found:
         return ""
     pairs = ", ".join(f"{one} and {other}" for one, other in found[:MOST_NAMED])
-    more = f", and {len(found) - MOST_NAMED} more pairs" if len(found) > MOST_NAMED else ""
+    rest = len(found) - MOST_NAMED
+    more = f", and {rest} more pair{'s' * (rest > 1)}" if rest > 0 else ""
     if own_space:
-        what = "your own space decides whether pictures are mirrored; --flip never has it mirror none"
+        what = "Your own space decides whether pictures are mirrored; --flip never has it mirror none."
     else:
-        what = "no picture is mirrored in training (--flip search mirrors them as the space says)"
-    return f"Classes that look like mirror images of each other: {pairs}{more}: {what}"
+        what = "No picture is mirrored in training (--flip search mirrors them as the space says)."
+    return f"Classes that look like mirror images of each other: {pairs}{more}. {what}"
 
 
 def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: int) -> dict[str, Any]:

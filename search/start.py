@@ -146,7 +146,8 @@ def begin_run(
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
-    if flags.flip == "auto" and (said := say_mirror_classes(prepared, space.own)):
+    doing(console, "looking for classes that are mirror images of each other")
+    if flags.flip == "auto" and _mirrors(space) and (said := say_mirror_classes(prepared, space.own)):
         leaks = [*leaks, said]
         if not space.own:
             asked, space = asked.replace(flip="never"), space.without_flips()
@@ -180,6 +181,11 @@ def begin_run(
         warnings=run.data["warnings"],
         single_core_trials=workers,
     )
+
+
+def _mirrors(space: Space) -> bool:
+    """Whether pictures would be mirrored: a space of a user's own need not propose it."""
+    return not space.own or any(config.flip > 0 for config in proposals(space))
 
 
 def _priced(
@@ -245,7 +251,7 @@ def start_run(
         data: As asked for.
         space: As asked for; the run's `weights` name the backbones that it goes on with.
         prepared: The pictures.
-        leaks: What `refuse_leaks` says of them.
+        leaks: What was said of them: the same picture twice, or classes that are mirror images of each other.
         weights: Those of the space's backbones that have them.
         facts: Of these backbones.
         device_memory_bytes: Free memory of one device (`search.machine.free_memory.device_memory`).

@@ -255,7 +255,8 @@ class SettledStudy:
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
     rounds: int = 1
-    """Full lengths for which a time budget has room in each place, one after another, as `suit_lengths` expects."""
+    """Full lengths for which a time budget has room in each place, one after another, as `suit_lengths` expects; 1
+    where nobody knows."""
 
     def with_fewer_at_a_time(self, concurrency: int) -> SettledStudy:
         """The same with no more trials than that at a time, which share all cores; as it is where they may not."""

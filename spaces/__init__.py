@@ -76,7 +76,7 @@ class _Unflipped:
         asked = getattr(self._trial, name)
         if not name.startswith("suggest_"):
             return asked
-        return lambda knob, *args, **kwargs: 0.0 if knob == "flip" else asked(knob, *args, **kwargs)
+        return lambda name, *args, **kwargs: 0.0 if name == "flip" else asked(name, *args, **kwargs)
 
 
 def _suggest_unflipped(suggest: SearchSpace, trial: optuna.Trial) -> TrialConfig:

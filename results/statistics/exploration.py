@@ -193,10 +193,13 @@ def _on_duplicates(found: Exploration) -> list[str]:
 
 
 def _on_mirrored(found: Exploration) -> list[str]:
+    if not found.mirrored:
+        return []
+    rest = len(found.mirrored) - MOST_NAMED
+    pairs = ", ".join(f"{one} and {other}" for one, other in found.mirrored[:MOST_NAMED])
     return [
-        f"{one} and {other} look like mirror images of each other: a search mirrors no picture of such data, unless "
-        "--flip search has it do so."
-        for one, other in found.mirrored[:MOST_NAMED]
+        f"Classes that look like mirror images of each other: {pairs}{f', and {rest} more' * (rest > 0)}. A search "
+        "mirrors no picture of such data unless --flip search or a space of your own has it do so."
     ]
 
 

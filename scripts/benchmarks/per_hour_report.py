@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Any
@@ -44,18 +43,21 @@ def render(numbers: Sequence[Row]) -> str:
         *("epochs alone", "epochs of the search", "networks in the model"),
     )
     table = render_markdown_table(head, rows)
-    return f"{hardware_in_words()}. Macro-F1 on the test side.\n\n{table}\n\n{_over_all(numbers)}\n"
+    parts = (f"{hardware_in_words()}. Macro-F1 on the test side.", table, _over_all(numbers))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _over_all(numbers: Sequence[Row]) -> str:
-    """The mean difference of each budget over data sets and seeds, where there are several."""
+    """The mean difference of each budget over several data sets; seeds of one set share pictures, so n says both."""
     words = []
     for minutes in sorted({row["minutes"] for row in numbers}):
         rows = [row for row in numbers if row["minutes"] == minutes]
-        words.append(
-            f"{minutes:g} minutes, n = {len(rows)}: search - alone {_difference(rows, 'f1')}, "
-            f"with mirror images {_difference(rows, 'mirrored')}."
-        )
+        sets = len({row["data"] for row in rows})
+        if sets > 1:
+            words.append(
+                f"{minutes:g} minutes, {len(rows)} searches of {sets} data sets: search - alone "
+                f"{_difference(rows, 'f1')}, with mirror images {_difference(rows, 'mirrored')}."
+            )
     return "  \n".join(words)
 
 
@@ -95,8 +97,8 @@ def _mean_of(arm: str, rows: Sequence[Row]) -> str:
 
 def _difference(rows: Sequence[Row], score: str) -> str:
     """Search less default alone, by one of its scores: the mean, and Student's interval of more than one."""
-    values = [row["search"]["f1"] - row["alone"].get(score, math.nan) for row in rows]
+    values = [row["search"]["f1"] - row["alone"][score] for row in rows if score in row["alone"]]
     if len(values) < 2:
-        return f"{values[0]:+.3f}"
+        return "".join(f"{value:+.3f}" for value in values)
     found = t_interval(values)
     return f"{mean(values):+.3f} [{found.low:+.3f}, {found.high:+.3f}]"

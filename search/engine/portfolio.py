@@ -9,6 +9,7 @@ from typing import Any
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
+from search.engine.repeats import MOST_TOGETHER
 from search.engine.shipped import MOST_SHIPPED, beside, load_shipped, situation_of
 from search.study import SettledStudy
 from spaces import Space
@@ -24,10 +25,10 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
     with each earlier search it is one configuration less. The space's own points follow where nothing was. Where a time
-    budget has room for no more than what begins at once, the default comes twice: two trainings of it are equally good,
-    so that they answer better together on any data, which is not known of another beside it. With more room, others
-    are tried first, and the end of the search trains the best again (`search.engine.repeats`). A search for score and
-    cost tries the default's settings on every network first.
+    budget has room for no more than what begins at once, or than the trainings that the best is to have
+    (`search.engine.repeats`), the default comes twice: two trainings of it are equally good, so that they answer better
+    together on any data, which is not known of another beside it. With more room, others are tried first. A search for
+    score and cost tries the default's settings on every network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -38,9 +39,10 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     searches = [each for each in load_shipped() if each.space == space.name]
     path = study.history_path
     studies = load_history(path, space.name, metric=f"val_{study.metric}") if path is not None else []
-    here = {} if space.flips else {"flip": 0.0}
+    # What was found where no picture could be mirrored says nothing of that, and the other way round.
+    usual, here = {"flip": own[0]["flip"]}, {} if space.flips else {"flip": 0.0}
     known = [
-        [({**config, **here}, values) for config, values in earlier if config.get("backbone") in space.backbones]
+        [(usual | config | here, values) for config, values in earlier if config.get("backbone") in space.backbones]
         for earlier in studies
     ]
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
@@ -51,10 +53,11 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
     networks = []
     if study.cost.second is not None and not space.own:  # what a front is made of
-        others = [name for name in space.backbones if name != own[0]["backbone"]]
-        networks = [{**own[0], "backbone": name} for name in others[: study.trials // 2]]
-    at_once = study.fills_its_budget and study.rounds == 1 and study.cost.second is None and not study.single
-    again = own[:1] if at_once else []
+        more = [name for name in space.backbones if name != own[0]["backbone"]]
+        networks = [{**own[0], "backbone": name} for name in more[: study.trials // 2]]
+    others = study.rounds > 1 and study.rounds * study.concurrency > MOST_TOGETHER  # have room beside the best's
+    answers = study.cost.second is None and not study.single
+    again = own[:1] if study.fills_its_budget and answers and not others else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
         "the same from another seed" if again else "",
@@ -83,7 +86,7 @@ def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy
             HistoryTrial(
                 study=f"{run.name}@{run.started}",
                 space=run.space,
-                config=asdict(trial.config),
+                config={name: value for name, value in vars(trial.config).items() if study.flips or name != "flip"},
                 values=[getattr(report, METRIC) for report in trial.reports],
                 state=trial.status,
                 metric=f"val_{run.task.metric}",

@@ -17,7 +17,7 @@ from trainables.report import TrialStatus
 
 MOST_TOGETHER = 3
 """Trainings of one configuration that are wanted: the second gained .025 macro-F1 on materials, the third .011, the
-fourth .002 (docs/score.md), which is less than what another configuration may."""
+fourth .002 (docs/score.md), which is less than another configuration may gain."""
 
 
 class Clock(Protocol):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from search.flags import SplitFlags
-from search.prepare import Prepared, prepare_data, refuse_leaks
+from search.prepare import Prepared, prepare_data, refuse_leaks, say_mirror_classes
 from trainables.data.manifest import DataConfig, DataError
 
 
@@ -51,3 +53,16 @@ def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
     refuse_leaks(mended, allowed=False)
     assert mended.manifest.corrected_rows >= 30
     assert refuse_leaks(found, allowed=True)  # the other way out
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"), [(1, "left 0 and right 0."), (4, "left 2 and right 2, and 1 more pair."), (5, "2 more pairs.")]
+)
+def test_classes_that_are_mirror_images_are_named_with_the_way_out(pairs: int, named: str) -> None:
+    classes = [f"{side} {number}" for number in range(pairs) for side in ("left", "right")]
+    found: Any = SimpleNamespace(
+        manifest=SimpleNamespace(classes=classes), split=SimpleNamespace(table=None), cache=None
+    )
+    said = say_mirror_classes(found, own_space=False)
+    assert f"{named} No picture is mirrored in training (--flip search" in said
+    assert f"{named} Your own space decides" in say_mirror_classes(found, own_space=True)

@@ -83,6 +83,16 @@ def test_a_fixed_backbone_and_other_functions_of_the_file_count_too(tmp_path: Pa
     assert get_space(f"{path}:fixed", ["test_vit"]).backbones == ("test_vit",)
 
 
+def test_a_space_of_one_s_own_mirrors_no_picture_where_it_is_told_so(tmp_path: Path) -> None:
+    rate = 'suggest_float("lr", Rates().low, 1e-2,'
+    assert rate in GOOD
+    by_keyword = GOOD.replace(rate, 'suggest_float(name="lr", low=Rates().low, high=1e-2,')
+    space = get_space(f"{write(tmp_path, by_keyword)}:mine", flips=False)
+    assert space.own and {point.flip for point in space.starting_points} == {0.0}
+    trial = optuna.create_study().ask()
+    assert space.suggest(trial).flip == 0 and "flip" not in trial.params and "lr" in trial.params
+
+
 def test_points_of_the_file_are_tried_first(tmp_path: Path) -> None:
     points = "\nSTARTING_POINTS = [TrialConfig(backbone='test_vit', dropout=0.1)]\n"
     space = get_space(write(tmp_path, GOOD + points) + ":fixed")

@@ -21,7 +21,11 @@ from trainables.data.cache import ImageCache
 SIDES = (
     ("left", "right"),
     ("links", "rechts"),
+    ("linke", "rechte"),
+    ("linker", "rechter"),
+    ("linkes", "rechtes"),
     ("gauche", "droite"),
+    ("gauche", "droit"),
     ("izquierda", "derecha"),
     ("izquierdo", "derecho"),
     ("sinistra", "destra"),
@@ -32,7 +36,9 @@ SIDES = (
 """Words for the two sides: classes whose names differ in these alone are mirror images of each other."""
 THUMBNAIL = 16
 MOST_PICTURES = 5000
-"""Of which each class has as many as any other, as far as there are."""
+"""Of a side, of which each class has as many as any other, as far as there are."""
+MOST_CLASSES = 500
+"""With more, names alone are looked at: each would have few pictures, and the scores much memory."""
 FLATTEST = 8.0
 """Standard deviation (of 255) below which noise would be blown up into a picture."""
 RIDGE = 0.1
@@ -56,25 +62,27 @@ def mirror_classes(table: pandas.DataFrame, cache: ImageCache, classes: Sequence
         cache: Their decoded pictures.
         classes: In their order.
     """
-    return by_names(classes) or _by_pictures(table, cache, classes)
+    found = by_names(classes)
+    return found if found or len(classes) > MOST_CLASSES else _by_pictures(table, cache, classes)
 
 
 def by_names(classes: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of classes whose names differ in left and right alone, in one of some languages."""
-    place = {_words(name): name for name in classes}
-    found = []
-    for name in classes:
-        for one, other in SIDES:
-            swap = {one: other, other: one}
-            mirrored = place.get(tuple(swap.get(word, word) for word in _words(name)), name)
-            if mirrored != name and (mirrored, name) not in found:
-                found.append((name, mirrored))
-    return found
+    words = {name: _words(name) for name in classes}
+    found: dict[frozenset[str], tuple[str, str]] = {}
+    for one, two in SIDES:
+        swap = {one: two, two: one}
+        for name, own in words.items():
+            turned = [swap.get(word, word) for word in own]
+            for other in classes if turned != own else ():
+                if words[other] == turned:
+                    found.setdefault(frozenset((name, other)), (name, other))
+    return list(found.values())
 
 
-def _words(name: str) -> tuple[str, ...]:
-    """The words of a name, as in turn-left, TurnLeft and turn_left, small."""
-    return tuple(word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+", name))
+def _words(name: str) -> list[str]:
+    """A name in words and what stands between them, small: turn-left, TurnLeft and turn_left."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+|[\W_]+", name)]
 
 
 def _by_pictures(table: pandas.DataFrame, cache: ImageCache, classes: Sequence[str]) -> list[tuple[str, str]]:

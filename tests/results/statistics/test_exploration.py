@@ -56,7 +56,9 @@ def test_advice_asks_for_groups_where_there_are_none() -> None:
 
 def test_advice_speaks_of_classes_that_are_mirror_images_of_each_other() -> None:
     (said,) = (line for line in advice(replace(FOUND, mirrored=(("left", "right"),))) if "mirror" in line)
-    assert said.startswith("left and right look like mirror images")
+    assert said.startswith("Classes that look like mirror images of each other: left and right. A search mirrors no")
+    many = advice(replace(FOUND, mirrored=(("left", "right"),) * 9))
+    assert any("left and right, and 1 more. A search" in line for line in many)
     assert not any("mirror" in line for line in advice(FOUND))
 
 

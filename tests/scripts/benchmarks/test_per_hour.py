@@ -29,7 +29,13 @@ def test_the_table_pairs_by_seed_and_leaves_empty_what_was_not_measured() -> Non
         "| birds | 5 | 2 | 0.700 |  | 0.400 | 0.715 | +0.015 [-0.049, +0.079] | +0.005 [-0.059, +0.069] | 30 | 40 |"
     )
     assert f"{wanted} 2, 2 |" in said
-    assert "5 minutes, n = 2: search - alone +0.015 [-0.049, +0.079], with mirror images +0.005" in said
+    assert "searches of" not in said
+    cars = {**a_row(1, 0.71), "data": "cars", "alone": {"f1": 0.7, "epochs": 30}}
+    said = render([a_row(0, 0.72), cars])
+    assert (
+        "5 minutes, 2 searches of 2 data sets: search - alone +0.015 [-0.049, +0.079], with mirror images +0.010."
+        in said
+    )
 
 
 def test_the_figure_has_a_panel_a_data_set_with_each_seed_s_line_and_its_searches() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def test_long_trainings_of_the_best_configuration_stay_before_others_that_scored
         if number == 2:
             assert sorted(path.name for path in checkpoints.iterdir()) == ["00001", "00002"]
     assert sorted(path.name for path in checkpoints.iterdir()) == stay
+
+
+@pytest.mark.parametrize(("epochs", "stay"), [(8, ["00001", "00002"]), (7, ["00000", "00001"])])
+def test_two_thirds_of_a_short_length_are_long(epochs: int, stay: list[str], task: TaskConfig, tmp_path: Path) -> None:
+    monitor = build_monitor(RunFolder(tmp_path), replace(task, epochs=12), 2, StopRequest(None))
+    for number, (score, dropout) in enumerate(((0.6, 0.1), (0.7, 0.2), (0.4, 0.2))):
+        trial = a_trial(f"{number:05}")
+        trial.config["dropout"] = dropout
+        (Path(task.checkpoint_dir) / f"{number:05}").mkdir(parents=True)
+        run(monitor, trial, a_result(epochs if number else 1, score, done=True))
+    assert sorted(path.name for path in Path(task.checkpoint_dir).iterdir()) == stay
 
 
 def test_weights_written_after_a_trial_had_ended_are_deleted_at_the_end(

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials
 from search.engine.portfolio import first_points
+from search.engine.portfolio import remember as remember_trials
 from search.study import AskedStudy, SettledStudy
 from spaces import get_space
-from tests.records import a_run
+from tests.records import a_report, a_run
+from trainables.report import TrialStatus
 
 TOY = get_space("toy")
 RUN = a_run(data={"sides": {"train": {"pictures": 1000}}, "imbalance": 4.0})
@@ -76,11 +79,39 @@ def test_where_time_has_room_for_what_begins_at_once_alone_the_default_comes_twi
     own = [asdict(point) for point in TOY.starting_points]
     assert points == [own[0], *own]
     assert words.startswith("the default, the same from another seed, ")
-    assert first_points(TOY, replace(asked.settle(2, 0), rounds=2), RUN)[0] == own
+    two = asked.settle(2, 0)
+    assert two.concurrency == 2
+    assert first_points(TOY, replace(two, rounds=2), RUN)[0] == own
+    for rounds, first in ((2, [own[0], *own]), (3, [own[0], *own]), (4, own)):  # three of the best, and another
+        assert first_points(TOY, replace(two, rounds=rounds, concurrency=1), RUN)[0] == first
+    assert first_points(TOY, replace(two, concurrency=8), RUN)[0] == [own[0], *own]
     counted = replace(asked, search=replace(asked.search, trials=12))
     assert first_points(TOY, counted.settle(2, 0), RUN)[0] == own
     front = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m", objective="f1,ms")
     assert first_points(TOY, front.settle(2, 0), RUN)[0].count(own[0]) == 1
+
+
+@pytest.mark.parametrize("flips", [True, False])
+def test_what_was_learned_where_no_picture_is_mirrored_says_nothing_of_that_elsewhere(
+    flips: bool, study: SettledStudy, tmp_path: Path
+) -> None:
+    config = replace(GOOD, flip=0.5 if not flips else 0.0)
+    configs = [config, *(replace(config, lr=lr) for lr in (1e-4, 2e-4, 2e-3, 3e-3))]
+    trials = [
+        TrialHistory(
+            trial_id=f"{number:05}",
+            config=each,
+            reports=(a_report(score=0.1 if number else 0.9),),
+            status=TrialStatus.FINISHED,
+            reason=None,
+        )
+        for number, each in enumerate(configs)
+    ]
+    earlier = a_run(split_hash="f", data=RUN.data | {"pictures": 9})
+    assert remember_trials(earlier, trials, replace(study, flips=not flips)) == len(configs)
+    here = TOY if flips else TOY.without_flips()
+    points, _ = first_points(here, replace(study, flips=flips), RUN)
+    assert points[1] == asdict(replace(GOOD, flip=0.5 if flips else 0.0))
 
 
 def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:

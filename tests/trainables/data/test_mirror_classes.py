@@ -24,7 +24,11 @@ SIZE = 32
         (("Left glove 2", "Right glove 2", "Right glove 3"), [("Left glove 2", "Right glove 2")]),
         (("linke", "links ab", "rechts ab"), [("links ab", "rechts ab")]),
         (("left eye, right ear", "right eye, left ear"), [("left eye, right ear", "right eye, left ear")]),
+        (("linke Hand", "rechte Hand"), [("linke Hand", "rechte Hand")]),
+        (("pied gauche", "pied droit"), [("pied gauche", "pied droit")]),
         (("leftover", "rightover", "bright", "left"), []),
+        (("A", "a", "-1", "1", "C", "C++", "+", "-"), []),
+        (("turn-left", "turn_right"), []),
         (("cat", "dog"), []),
     ],
 )
@@ -54,7 +58,7 @@ def a_table(folder: Path, classes: tuple[str, ...], count: int = 40) -> pandas.D
             draw.rectangle((x - 7, y - 7, x + 7, y + 7), fill=(dark, 0, dark))
         path = folder / f"{number}.png"
         picture.save(path)
-        rows.append((str(path), kind, "val" if number % 4 == 3 or number > 3 * count else "train"))
+        rows.append((str(path), kind, "val" if number % 4 == 3 else "train"))
     return pandas.DataFrame(rows, columns=["path", "label", "split"])
 
 
