@@ -126,7 +126,8 @@ def begin_run(
     parts = use_own_parts(asked.search, space)
     if parts is not None:
         say(console, parts_in_words(parts))
-    refuse_unknown_parts(proposals(space))
+    proposed = proposals(space)
+    refuse_unknown_parts(proposed)
     session.look_at_nodes(asked, console, stop.seconds_left)
     settle = partial(settle_on, asked, session, space)
     study = settle()
@@ -146,10 +147,11 @@ def begin_run(
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
-    doing(console, "looking for classes that are mirror images of each other")
-    if flags.flip == "auto" and _mirrors(space) and (said := say_mirror_classes(prepared, space.own)):
-        leaks = [*leaks, said]
-        if not space.own:
+    if flags.flip == "auto" and (not space.own or any(config.flip > 0 for config in proposed)):
+        doing(console, "looking for classes that are mirror images of each other")
+        said = say_mirror_classes(prepared, space.own)
+        leaks = [*leaks, *filter(None, [said])]
+        if said and not space.own:
             asked, space = asked.replace(flip="never"), space.without_flips()
             settle = partial(settle_on, asked, session, space)
             study = settle()
@@ -181,11 +183,6 @@ def begin_run(
         warnings=run.data["warnings"],
         single_core_trials=workers,
     )
-
-
-def _mirrors(space: Space) -> bool:
-    """Whether pictures would be mirrored: a space of a user's own need not propose it."""
-    return not space.own or any(config.flip > 0 for config in proposals(space))
 
 
 def _priced(

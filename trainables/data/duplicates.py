@@ -26,6 +26,7 @@ from PIL import Image
 
 from trainables.atomic import replacing
 from trainables.data.cache import ImageCache
+from trainables.data.thumbnails import FLATTEST, THUMBNAIL, thumbnails
 
 FORMAT_VERSION = 1
 """Rises with every change of what is found, so that an older file of duplicates is not taken for a new one."""
@@ -36,12 +37,9 @@ MOST_BITS = 40
 """Of 256 that may differ. JPEG at quality 40, half the size or 15% brighter change at most 26, and 2% off each edge
 28 in the median and 52 at worst; pictures of two people of the demo set differ by 42 or more, two of the clothing
 set's by 54 or more."""
-THUMBNAIL = 16
 MOST_DIFFERENCE = 0.2
 """Mean absolute difference of thumbnails, in their standard deviations. The same copies come to .16 at most, with 2%
 off each edge to .17 at the 90th percentile; the most alike of two people of the demo set to .33."""
-FLATTEST = 8.0
-"""Standard deviation (of 255) below which thumbnails count as flat: noise must not be blown up into a picture."""
 MOST_NEIGHBOURS = 50
 """Near pictures that are kept for each, the nearest: frames of a film would be pairs without number."""
 BLOCK = 256
@@ -287,10 +285,7 @@ def _near_pairs(hashes: np.ndarray) -> np.ndarray:
 def _confirmed(images: np.ndarray, rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Those of the pairs `(K, 3)` whose thumbnails look the same, whatever their brightness and contrast."""
     places = np.unique(pairs[:, :2])
-    looks = np.zeros((len(places), THUMBNAIL * THUMBNAIL * 3), dtype=np.float32)
-    for number, place in enumerate(places):
-        small = Image.fromarray(images[rows[place]]).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-        looks[number] = np.asarray(small).reshape(-1)
+    looks = thumbnails(images, rows[places]).reshape(len(places), THUMBNAIL * THUMBNAIL * 3)
     mean, spread = looks.mean(axis=1, keepdims=True), looks.std(axis=1, keepdims=True)
     # Flat pictures keep their brightness: two plain walls, one white and one grey, are not the same picture.
     looks = (looks - np.where(spread < FLATTEST, 128, mean)) / np.maximum(spread, FLATTEST)

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas
-from PIL import Image
 
 from trainables.data.cache import ImageCache
+from trainables.data.thumbnails import FLATTEST, thumbnails
 
 SIDES = (
     ("left", "right"),
@@ -34,13 +34,10 @@ SIDES = (
     ("esquerdo", "direito"),
 )
 """Words for the two sides: classes whose names differ in these alone are mirror images of each other."""
-THUMBNAIL = 16
 MOST_PICTURES = 5000
 """Of a side, of which each class has as many as any other, as far as there are."""
 MOST_CLASSES = 500
 """With more, names alone are looked at: each would have few pictures, and the scores much memory."""
-FLATTEST = 8.0
-"""Standard deviation (of 255) below which noise would be blown up into a picture."""
 RIDGE = 0.1
 LEAST_PICTURES = 5
 """Of a class, to be asked for its mirror images."""
@@ -92,7 +89,7 @@ def _by_pictures(table: pandas.DataFrame, cache: ImageCache, classes: Sequence[s
         rows = table[table["split"] == side].groupby("label", sort=False).head(most)
         pictures = np.array([cache.rows[path] for path in rows["path"]], dtype=np.int64)
         labels = pandas.Categorical(rows["label"], classes).codes.astype(np.int64)
-        sides[side] = _thumbnails(cache.images, pictures), labels
+        sides[side] = _looks(cache.images, pictures), labels
     (learned, labels), (asked, truth) = sides["train"], sides["val"]
     if min(len(labels), len(truth)) < LEAST_PICTURES:
         return []
@@ -125,18 +122,18 @@ def swapped_pairs(plain: np.ndarray, mirrored: np.ndarray, truth: np.ndarray) ->
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def _thumbnails(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`(N, THUMBNAIL, THUMBNAIL, 3) float32` of some rows of the cache, whatever their brightness and contrast."""
-    looks = np.zeros((len(rows), THUMBNAIL, THUMBNAIL, 3), dtype=np.float32)
-    for place, row in enumerate(rows):
-        small = Image.fromarray(images[row]).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-        looks[place] = np.asarray(small)
+def _looks(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Thumbnails of some rows of the cache, whatever their brightness and contrast."""
+    looks = thumbnails(images, rows)
     mean, spread = looks.mean(axis=(1, 2, 3), keepdims=True), looks.std(axis=(1, 2, 3), keepdims=True)
     return np.asarray((looks - mean) / np.maximum(spread, FLATTEST))
 
 
 def _linear_classifier(inputs: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Weights `(K + 1, C)` of a ridge regression on the classes, in which each class weighs the same."""
+    """Weights `(K + 1, C)` of a ridge regression on the classes, in which each class weighs the same.
+
+    Solved here, as scikit-learn takes longer to import than all of this look.
+    """
     sizes = np.bincount(labels, minlength=count)
     weights = 1 / sizes[labels]
     weights *= len(labels) / weights.sum()
