@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from search.engine.rungs import default_grace_period
 from search.machine.forecast import END_SECONDS
@@ -42,7 +42,9 @@ together than either (docs/score.md)."""
 NEARLY_WHOLE = 2 / 3
 """Of the full length: the same where that is less."""
 MOST_LENGTHS = 2
-"""Full lengths that a trial which goes on may come to, should epochs become much faster then."""
+"""Lengths as planned that a trial which goes on may come to, should epochs be much faster than was expected."""
+LEAST_SECONDS = 1e-3
+"""Of an epoch."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
 """Flags to which `suit_lengths` may give another value."""
 FIRST_STEP_SECONDS = 8.0
@@ -64,9 +66,9 @@ def suit_lengths(
     to be worse than that configuration, trained alone for the same time. In a time budget the length is the one at
     which several networks together are worth most, or, for score and cost, the one that every network has once. There
     are more trials than fit even if all were stopped at the first look, so that the time is what ends it; how much
-    longer a trial is trained, `goes_on` decides while it runs. A budget that is too short for several at a time gives
-    all cores to one after another. How often a place has room for the length is noted, too: what is tried in the first
-    round can be trained again in the last.
+    longer a trial is trained, `PacedLength` decides while it runs. A budget that is too short for several at a time
+    gives all cores to one after another. How often a place has room for the length is noted, too: what is tried in
+    the first round can be trained again in the last.
 
     Args:
         study: Settled, but for that.
@@ -77,7 +79,7 @@ def suit_lengths(
         seconds_left: Of the time budget; infinite without one.
         most_trials: Configurations that the space has, if they are so few that all can be tried.
     """
-    steps = max(1, num_batches(train_pictures, study.batch_size))
+    steps = _steps(study, train_pictures)
     room = max(0.0, seconds_left - FIRST_STEP_SECONDS - END_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
     if seconds is None:
@@ -98,14 +100,55 @@ def suit_lengths(
     return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})
 
 
-def goes_on(report: EpochReport, length: int, seconds_left: float) -> bool:
-    """Whether a trial that has come to its full length of so many epochs had better go on than make room for another.
+@dataclass
+class PacedLength:
+    """The full length of a search's trials, which grows where epochs take less time than was expected."""
 
-    Its time ends the one; the other would have that much less. It is asked after every epoch from then on.
+    planned: int
+    """Epochs, by what was expected."""
+    slots: int
+    """Trials at a time."""
+    most: int
+    """Epochs that a trial comes to at most, however fast: what the pictures ask for."""
+    epochs: int = field(init=False)
+    """As it is now; it never becomes less, as what is tried later is compared with what was tried before."""
+
+    def __post_init__(self) -> None:
+        """Begins with what was planned."""
+        self.epochs = self.planned
+
+    @property
+    def end(self) -> int:
+        """Epochs after which no trial goes on."""
+        return MOST_LENGTHS * self.planned
+
+    def goes_on(self, report: EpochReport, seconds_left: float) -> bool:
+        """Whether a trial that has come to the planned length had better go on than make room for another.
+
+        It is asked after every epoch from then on, and goes on until it has the length that the time from its
+        beginning to the end of the budget has room for by what an epoch really takes, if another of that length fits
+        behind it; and where another would come to too little, since the time ends the one, and the other would have
+        that much less.
+        """
+        if report.epoch >= self.end:
+            return False
+        epochs_left = seconds_left / max(report.seconds - report.compile_seconds, LEAST_SECONDS)
+        in_a_slot = report.epoch + epochs_left
+        if (rounds := _rounds_together(self.slots * in_a_slot, self.slots)) > 1:
+            self.epochs = max(self.epochs, min(self.most, int(in_a_slot / rounds)))
+        too_little = max(WORTH_A_NEW_ONE * self.epochs, long_together(self.planned))
+        return report.epoch < self.epochs or epochs_left < too_little
+
+
+def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:
+    """The length of the trials of a settled search in which they may go on.
+
+    Where score and cost count, it does not grow: every network shall have its turn.
     """
-    an_epoch = report.seconds - report.compile_seconds
-    too_little = max(WORTH_A_NEW_ONE * length, long_together(length))
-    return report.epoch < MOST_LENGTHS * length and seconds_left < too_little * an_epoch
+    most = study.epochs
+    if study.cost.second is None:
+        most = max(most, _full_length(_steps(study, train_pictures), MOST_IN_A_BUDGET))
+    return PacedLength(study.epochs, study.concurrency, most)
 
 
 def long_together(length: int) -> float:
@@ -115,9 +158,19 @@ def long_together(length: int) -> float:
 
 def _length_together(room_epochs: float, slots: int) -> int:
     """Epochs of each of the networks that a budget has room for: whole ones, one after another in each slot."""
+    return int(room_epochs / slots / _rounds_together(room_epochs, slots))
+
+
+def _rounds_together(room_epochs: float, slots: int) -> int:
+    """How many networks a budget has room for in each slot."""
     in_a_slot = room_epochs / slots
     rounds = round(in_a_slot / (LENGTH_OF_MANY * math.sqrt(room_epochs))) if room_epochs else 1
-    return int(in_a_slot / max(1, min(rounds, int(in_a_slot / LEAST_TOGETHER))))
+    return max(1, min(rounds, int(in_a_slot / LEAST_TOGETHER)))
+
+
+def _steps(study: SettledStudy, train_pictures: int) -> int:
+    """Of an epoch."""
+    return max(1, num_batches(train_pictures, study.batch_size))
 
 
 def _full_length(steps: int, most: int) -> int:

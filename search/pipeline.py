@@ -20,6 +20,7 @@ from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwr
 from search.engine.engine import build_engine, second_of
 from search.engine.seeds import OwnSeeds
 from search.finish import finish, resume_command
+from search.lengths import paced_length
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.mirror import Mirror, mirrored, open_mirror
@@ -146,5 +147,6 @@ def workload(opened: OpenRun) -> Workload:
         cost_of=None if second is None else second.cost,
         mean_epochs=study_epochs(study, run.trials_asked),
         trackers=build_trackers(study.track, run.name, opened.folder.path),
+        length=paced_length(study, run.data["sides"]["train"]["pictures"]) if study.goes_on else None,
         single_core_trials=opened.single_core_trials,
     )

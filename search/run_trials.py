@@ -24,6 +24,7 @@ from search.callbacks.trial_ends import TrialEnds
 from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
+from search.lengths import PacedLength
 from search.machine.places import NodeWatch, Places
 from search.machine.ray_session import RaySession
 from search.machine.roster import Roster
@@ -62,6 +63,8 @@ class Workload:
     """Epochs that a trial is expected to train in the mean; None for all of the task's."""
     trackers: Sequence[Callback] = ()
     """Who else is told of each epoch: Ray's own callbacks."""
+    length: PacedLength | None = None
+    """Of a trial that may go on beyond the epochs of the task; None where none may."""
     single_core_trials: int | None = None
     """As in `connect`: workers that may import what a trial needs before it begins."""
 
@@ -135,6 +138,7 @@ def run_trials(
                     line=line,
                     places=places,
                     name_of=shown_name if work.trackers else None,
+                    length=work.length,
                 )
                 fit(tuner, stop, one_node=work.study.one_machine)
         finally:

@@ -20,7 +20,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, TrialHistory
 from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
-from search.lengths import MOST_LENGTHS, goes_on
+from search.lengths import PacedLength
 from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import StopRequest
@@ -168,7 +168,11 @@ class StoppableScheduler(FIFOScheduler):
     """
 
     def __init__(
-        self, inner: RungScheduler | None, stop: StopRequest, places: Places | None = None, length: int | None = None
+        self,
+        inner: RungScheduler | None,
+        stop: StopRequest,
+        places: Places | None = None,
+        length: PacedLength | None = None,
     ) -> None:
         """Takes what decides.
 
@@ -176,8 +180,7 @@ class StoppableScheduler(FIFOScheduler):
             inner: ASHA; None lets all trials train to their end.
             stop: Asked after every epoch.
             places: Of the trials on a cluster.
-            length: Epochs after which a trial goes on if there is no time for another (`search.lengths.goes_on`);
-                None if none does.
+            length: Says whether a trial goes on that has come to its full length; None if none does.
         """
         super().__init__()
         self._length = length
@@ -223,9 +226,9 @@ class StoppableScheduler(FIFOScheduler):
         return decision
 
     def _goes_on(self, report: EpochReport) -> bool:
-        if self._length is None or report.epoch < self._length or report.diverged:
+        if self._length is None or report.epoch < self._length.planned or report.diverged:
             return False
-        return goes_on(report, self._length, self._stop.seconds_left) and self._has_time(report)
+        return self._length.goes_on(report, self._stop.seconds_left) and self._has_time(report)
 
     def _has_time(self, report: EpochReport) -> bool:
         return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)
@@ -245,10 +248,11 @@ def build_tuner(
     line: SupplyLine | None = None,
     places: Places | None = None,
     name_of: Callable[[Any], str] | None = None,
+    length: PacedLength | None = None,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
-    Where trials may go on beyond their full length, that of the task, the scheduler decides when they end, and the
+    Where trials may go on beyond the epochs of the task (`length`), the scheduler decides when they end, and the
     workers know a later end. The searcher limits how many run at a time: Ray's own limit would stand between it and
     `LostTrials`.
 
@@ -257,9 +261,8 @@ def build_tuner(
     `name_of` says what Ray calls a trial towards callbacks of its own.
     """
     more = {} if line is None else {"line": line}
-    length = task.epochs if study.goes_on else None
     if length is not None:
-        task = replace(task, epochs=MOST_LENGTHS * length)
+        task = replace(task, epochs=length.end)
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
     sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})

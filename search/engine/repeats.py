@@ -59,9 +59,10 @@ class Repeats:
         trained = [(trial, values) for trial, values in scored if values and len(values) >= self.long]
         if not trained:
             return None
-        best, _ = max(trained, key=lambda each: max(each[1]))
+        best, best_values = max(trained, key=lambda each: max(each[1]))
         wanted = self.most - sum(trial.params == best.params for trial in alive)
-        epochs = math.ceil(wanted / self.slots) * self.length + self.first_look
+        length = max(self.length, len(best_values))  # it may have gone on
+        epochs = math.ceil(wanted / self.slots) * length + self.first_look
         if wanted <= 0 or self.clock.seconds_left >= epochs * median(best.seconds.values()):
             return None
         return best

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, MOST_EPOCHS, MOST_IN_A_BUDGET, goes_on, suit_lengths
+from search.lengths import (
+    FIRST_STEP_SECONDS,
+    LEAST_EPOCHS,
+    MOST_EPOCHS,
+    MOST_IN_A_BUDGET,
+    PacedLength,
+    paced_length,
+    suit_lengths,
+)
 from search.machine.forecast import END_SECONDS
 from search.study import AskedStudy, SettledStudy
 from tests.records import a_report
@@ -81,7 +89,38 @@ def test_where_time_trials_and_epochs_are_not_all_open_no_trial_goes_on(tmp_path
 def test_a_trial_goes_on_where_another_would_come_to_less_than_half_or_than_ten_epochs(
     length: int, epoch: int, seconds_left: float, more: bool
 ) -> None:
-    assert goes_on(a_report(epoch, seconds=12.0, compile_seconds=2.0), length, seconds_left) is more
+    report = a_report(epoch, seconds=12.0, compile_seconds=2.0)
+    assert PacedLength(length, slots=1, most=length).goes_on(report, seconds_left) is more
+
+
+def test_where_epochs_are_faster_than_was_expected_trials_are_longer() -> None:
+    length = PacedLength(28, slots=2, most=60)
+    decisions = [length.goes_on(a_report(epoch, seconds=10.0), 1470.0 - 10 * epoch) for epoch in range(28, 50)]
+    assert decisions == 21 * [True] + [False], "three of 49 each fit into the time in each place"
+    assert length.epochs == 49
+    for epoch, more in ((28, True), (48, True), (49, False)):  # one of the last round, of which little is left
+        assert length.goes_on(a_report(epoch, seconds=10.0), 490.0 - 10 * epoch + 250.0) is more
+
+
+@pytest.mark.parametrize(("most", "epochs"), [(28, 28), (40, 40), (60, 56)])
+def test_a_trial_is_no_longer_than_the_pictures_ask_for_and_than_twice_what_was_planned(most: int, epochs: int) -> None:
+    length = PacedLength(28, slots=1, most=most)
+    ends = next(epoch for epoch in range(28, 99) if not length.goes_on(a_report(epoch, seconds=1.0), 10_000.0))
+    assert (ends, length.end) == (epochs, 56)
+
+
+def test_at_the_expected_pace_and_at_a_slower_one_a_trial_has_the_length_that_was_planned() -> None:
+    for seconds in (10.0, 20.0):
+        length = PacedLength(30, slots=1, most=60)
+        assert not length.goes_on(a_report(30, seconds=seconds), 600.0 if seconds == 10 else 300.0)
+        assert length.epochs == 30
+
+
+def test_the_pictures_limit_a_length_and_score_and_cost_fix_it(tmp_path: Path) -> None:
+    budget = {"epoch_seconds": {"default": 10.0}, "default": "default", "seconds_left": 400.0}
+    for asked, pictures, most in (({}, 64, MOST_IN_A_BUDGET), ({}, 4800, 20), ({"objective": "f1,ms"}, 64, 28)):
+        found = suit_lengths(study(tmp_path, time_budget="9m", **asked), train_pictures=pictures, **budget)
+        assert paced_length(found, pictures).most == most
 
 
 @pytest.mark.parametrize(

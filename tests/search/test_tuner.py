@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
+from search.lengths import PacedLength
 from search.stop import StopRequest
 from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
@@ -89,6 +90,12 @@ def test_what_asha_stops_is_stopped_also_when_the_search_shall_end(inner: StudyS
     assert inner.study.trials[1].state == TrialState.PRUNED
 
 
+def that_goes_on(stop: StopRequest) -> StoppableScheduler:
+    """Of a search whose trials may go on."""
+    length = PacedLength(EPOCHS, slots=1, most=EPOCHS)
+    return StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=length)
+
+
 @pytest.mark.parametrize(
     ("seconds_left", "goes_on"),
     [(95.0, True), (61.0, False), (59.0, True), (9.0, False)],
@@ -99,7 +106,9 @@ def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
 ) -> None:
     stop = StopRequest(seconds_left)
     searcher = NamedSearcher(inner, stop, trial_ids([], 2))
-    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=EPOCHS)
+    scheduler = StoppableScheduler(
+        build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=PacedLength(EPOCHS, 1, EPOCHS)
+    )
     searcher.suggest("ray0")
     epoch = EPOCHS - 1 if seconds_left > 90 else EPOCHS
     last = result(epoch, 0.5) | {"seconds": 10.0}
@@ -118,7 +127,9 @@ def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
 
 def test_a_trial_that_goes_on_ends_at_twice_its_length_and_one_that_diverges_at_once() -> None:
     stop = StopRequest(50.0)
-    scheduler = StoppableScheduler(build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=EPOCHS)
+    scheduler = StoppableScheduler(
+        build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=PacedLength(EPOCHS, 1, EPOCHS)
+    )
     for epoch, value, decision in (
         (2 * EPOCHS - 1, 0.5, TrialScheduler.CONTINUE),
         (2 * EPOCHS, 0.5, TrialScheduler.STOP),

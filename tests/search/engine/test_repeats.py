@@ -66,6 +66,15 @@ def test_with_less_time_the_best_is_trained_again_until_it_is_as_many_as_are_wan
     assert train(searcher, "f", 0.5) == 0.3, "four are enough"
 
 
+def test_as_much_time_is_kept_for_the_last_trainings_as_the_best_took() -> None:
+    clock = Clock()
+    searcher, _ = a_search(clock, most=2)
+    assert [train(searcher, "a", 0.5, epochs=LENGTH + 3), train(searcher, "b", 0.4)] == [0.1, 0.1]
+    assert train(searcher, "c", 0.6, epochs=LENGTH + 3) == 0.2
+    clock.seconds_left = LENGTH + 3 + LOOK - 0.1
+    assert train(searcher, "d", 0.4) == 0.2
+
+
 def test_what_was_tried_first_gives_way_at_the_end_to_the_best_of_it() -> None:
     clock = Clock()
     searcher, repeats = a_search(clock)

@@ -88,7 +88,7 @@ def test_the_forecast_counts_every_training_once() -> None:
     candidates = durations.retraining.candidates
     assert durations.round_seconds(candidates) == pytest.approx(ROUND)
     finals = durations.final_seconds(candidates)
-    picture = EPOCH_SECONDS / BESIDE / (60 + 30 / 3)  # an evaluated one takes a third
+    picture = EPOCH_SECONDS / BESIDE / (60 + 30 / 6)  # an evaluated one takes a sixth
     assert finals == pytest.approx(4 + ROUND_SECONDS + 2 * 90 * picture * EPOCHS)
     more = replace(durations.retraining, final_seeds=3)
     assert Durations(more).final_seconds(candidates) == pytest.approx(4 + ROUND_SECONDS + 3 * 2 * 90 * picture * EPOCHS)
