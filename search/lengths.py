@@ -10,7 +10,6 @@ from search.engine.rungs import default_grace_period
 from search.machine.forecast import END_SECONDS
 from search.study import SettledStudy
 from trainables.data.whole_batches import num_batches
-from trainables.report import EpochReport
 
 FULL_STEPS = 3000
 """Training steps that a full length has: about where the longest measured trainings ended, whose second half still
@@ -122,22 +121,27 @@ class PacedLength:
         """Epochs after which no trial goes on."""
         return MOST_LENGTHS * self.planned
 
-    def goes_on(self, report: EpochReport, seconds_left: float) -> bool:
+    def goes_on(self, epoch: int, an_epoch: float, seconds_left: float) -> bool:
         """Whether a trial that has come to the planned length had better go on than make room for another.
 
         It is asked after every epoch from then on, and goes on until it has the length that the time from its
         beginning to the end of the budget has room for by what an epoch really takes, if another of that length fits
         behind it; and where another would come to too little, since the time ends the one, and the other would have
         that much less.
+
+        Args:
+            epoch: It has come to.
+            an_epoch: Seconds that its latest ones took, in the median.
+            seconds_left: Of the time budget.
         """
-        if report.epoch >= self.end:
+        if epoch >= self.end:
             return False
-        epochs_left = seconds_left / max(report.seconds - report.compile_seconds, LEAST_SECONDS)
-        in_a_slot = report.epoch + epochs_left
+        epochs_left = seconds_left / max(an_epoch, LEAST_SECONDS)
+        in_a_slot = epoch + epochs_left
         if (rounds := _rounds_together(self.slots * in_a_slot, self.slots)) > 1:
             self.epochs = max(self.epochs, min(self.most, int(in_a_slot / rounds)))
         too_little = max(WORTH_A_NEW_ONE * self.epochs, long_together(self.planned))
-        return report.epoch < self.epochs or epochs_left < too_little
+        return epoch < self.epochs or epochs_left < too_little
 
 
 def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,10 @@ MAX_LOSSES = 20
 
 SPARE_SAMPLES = 10_000
 """More trials than are ever handed out again."""
+
+
+LATEST_EPOCHS = 5
+"""Of a trial, by which it is told how long one takes."""
 
 
 FIRST_EPOCHS = 5
@@ -184,6 +188,8 @@ class StoppableScheduler(FIFOScheduler):
         """
         super().__init__()
         self._length = length
+        self._latest: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATEST_EPOCHS))
+        """Seconds of each trial's latest epochs."""
         self._inner = inner
         self._stop = stop
         self._places = places
@@ -214,10 +220,12 @@ class StoppableScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         if self._places is not None:
             self._places.note_epoch()
+        latest = self._latest[trial_name(trial)]
+        latest.append(outcome.report.seconds - outcome.report.compile_seconds)
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.STOP and self._goes_on(outcome.report):
+        if decision == TrialScheduler.STOP and self._goes_on(outcome.report, median(latest)):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
         if decision == TrialScheduler.CONTINUE and not self._has_time(outcome.report):
@@ -225,10 +233,10 @@ class StoppableScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         return decision
 
-    def _goes_on(self, report: EpochReport) -> bool:
+    def _goes_on(self, report: EpochReport, an_epoch: float) -> bool:
         if self._length is None or report.epoch < self._length.planned or report.diverged:
             return False
-        return self._length.goes_on(report, self._stop.seconds_left) and self._has_time(report)
+        return self._length.goes_on(report.epoch, an_epoch, self._stop.seconds_left) and self._has_time(report)
 
     def _has_time(self, report: EpochReport) -> bool:
         return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)

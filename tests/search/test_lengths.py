@@ -17,7 +17,6 @@ from search.lengths import (
 )
 from search.machine.forecast import END_SECONDS
 from search.study import AskedStudy, SettledStudy
-from tests.records import a_report
 
 SLOW = {"default": 10.0, "cheap": 2.0}
 
@@ -89,30 +88,29 @@ def test_where_time_trials_and_epochs_are_not_all_open_no_trial_goes_on(tmp_path
 def test_a_trial_goes_on_where_another_would_come_to_less_than_half_or_than_ten_epochs(
     length: int, epoch: int, seconds_left: float, more: bool
 ) -> None:
-    report = a_report(epoch, seconds=12.0, compile_seconds=2.0)
-    assert PacedLength(length, slots=1, most=length).goes_on(report, seconds_left) is more
+    assert PacedLength(length, slots=1, most=length).goes_on(epoch, 10.0, seconds_left) is more
 
 
 def test_where_epochs_are_faster_than_was_expected_trials_are_longer() -> None:
     length = PacedLength(28, slots=2, most=60)
-    decisions = [length.goes_on(a_report(epoch, seconds=10.0), 1470.0 - 10 * epoch) for epoch in range(28, 50)]
+    decisions = [length.goes_on(epoch, 10.0, 1470.0 - 10 * epoch) for epoch in range(28, 50)]
     assert decisions == 21 * [True] + [False], "three of 49 each fit into the time in each place"
     assert length.epochs == 49
     for epoch, more in ((28, True), (48, True), (49, False)):  # one of the last round, of which little is left
-        assert length.goes_on(a_report(epoch, seconds=10.0), 490.0 - 10 * epoch + 250.0) is more
+        assert length.goes_on(epoch, 10.0, 490.0 - 10 * epoch + 250.0) is more
 
 
 @pytest.mark.parametrize(("most", "epochs"), [(28, 28), (40, 40), (60, 56)])
 def test_a_trial_is_no_longer_than_the_pictures_ask_for_and_than_twice_what_was_planned(most: int, epochs: int) -> None:
     length = PacedLength(28, slots=1, most=most)
-    ends = next(epoch for epoch in range(28, 99) if not length.goes_on(a_report(epoch, seconds=1.0), 10_000.0))
+    ends = next(epoch for epoch in range(28, 99) if not length.goes_on(epoch, 1.0, 10_000.0))
     assert (ends, length.end) == (epochs, 56)
 
 
 def test_at_the_expected_pace_and_at_a_slower_one_a_trial_has_the_length_that_was_planned() -> None:
     for seconds in (10.0, 20.0):
         length = PacedLength(30, slots=1, most=60)
-        assert not length.goes_on(a_report(30, seconds=seconds), 600.0 if seconds == 10 else 300.0)
+        assert not length.goes_on(30, seconds, 600.0 if seconds == 10 else 300.0)
         assert length.epochs == 30
 
 
