@@ -27,6 +27,9 @@ EPOCHS_BESIDE = 20
 """Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, two that answer
 together were not better than one that has seen more, though side by side they make 1.4 times its epochs
 (docs/recipe.md)."""
+LOST_ALONE = 1 / 2
+"""Power of how many times fewer trials there are at a time, by which they make fewer epochs together: two side by side
+make 1.3 to 1.6 times the epochs of one with all cores (docs/recipe.md)."""
 MORE_THAN_FIT = 3
 """Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3
@@ -35,6 +38,8 @@ say nothing, or the reverse of the ranks at the end (docs/recipe.md)."""
 WORTH_A_NEW_ONE = 1 / 2
 """Of the full length: with less time than that, a trial that has come to its length goes on until the time is over, as
 its schedule has no end, and makes no room for another, which would come to too little (docs/recipe.md)."""
+SPARE_EPOCHS = 2
+"""That must be left beside those of a training that is just long enough: for its start, and for slower epochs."""
 LONG_TOGETHER = 10
 """Epochs that two trainings of one configuration must have come to each, to answer as one: two of ten were better
 together than either (docs/score.md)."""
@@ -86,6 +91,7 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
+    room_epochs /= (study.concurrency / found.concurrency) ** LOST_ALONE
     length = _length_together(room_epochs, found.concurrency)
     if study.cost.second is not None:  # a front wants every network once
         one_each = int(study.concurrency * room / sum(seconds.values()))
@@ -109,19 +115,16 @@ class PacedLength:
     """Trials at a time."""
     most: int
     """Epochs that a trial comes to at most, however fast: what the pictures ask for."""
-    epochs: int = field(init=False)
-    """As it is now; it never becomes less, as what is tried later is compared with what was tried before."""
-
-    def __post_init__(self) -> None:
-        """Begins with what was planned."""
-        self.epochs = self.planned
+    grown: dict[str, int] = field(default_factory=dict)
+    """Epochs of each backbone's trials now, where these are more. They never become less: of the last round, too, a
+    training shall be as long as the one that it repeats."""
 
     @property
     def end(self) -> int:
         """Epochs after which no trial goes on."""
         return MOST_LENGTHS * self.planned
 
-    def goes_on(self, epoch: int, an_epoch: float, seconds_left: float) -> bool:
+    def goes_on(self, backbone: str, epoch: int, an_epoch: float, seconds_left: float) -> bool:
         """Whether a trial that has come to the planned length had better go on than make room for another.
 
         It is asked after every epoch from then on, and goes on until it has the length that the time from its
@@ -130,6 +133,7 @@ class PacedLength:
         that much less.
 
         Args:
+            backbone: Of the trial.
             epoch: It has come to.
             an_epoch: Seconds that its latest ones took, in the median.
             seconds_left: Of the time budget.
@@ -139,9 +143,14 @@ class PacedLength:
         epochs_left = seconds_left / max(an_epoch, LEAST_SECONDS)
         in_a_slot = epoch + epochs_left
         if (rounds := _rounds_together(self.slots * in_a_slot, self.slots)) > 1:
-            self.epochs = max(self.epochs, min(self.most, int(in_a_slot / rounds)))
-        too_little = max(WORTH_A_NEW_ONE * self.epochs, long_together(self.planned))
-        return epoch < self.epochs or epochs_left < too_little
+            self.grown[backbone] = max(self.epochs(backbone), min(self.most, int(in_a_slot / rounds)))
+        length = self.epochs(backbone)
+        too_little = max(WORTH_A_NEW_ONE * length, long_together(self.planned) + SPARE_EPOCHS)
+        return epoch < length or epochs_left < too_little
+
+    def epochs(self, backbone: str) -> int:
+        """The length of a trial of this backbone as it is now."""
+        return self.grown.get(backbone, self.planned)
 
 
 def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:

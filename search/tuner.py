@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
@@ -188,7 +189,7 @@ class StoppableScheduler(FIFOScheduler):
         """
         super().__init__()
         self._length = length
-        self._latest: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LATEST_EPOCHS))
+        self._latest: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=LATEST_EPOCHS))
         """Seconds of each trial's latest epochs."""
         self._inner = inner
         self._stop = stop
@@ -225,7 +226,7 @@ class StoppableScheduler(FIFOScheduler):
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.STOP and self._goes_on(outcome.report, median(latest)):
+        if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, median(latest)):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
         if decision == TrialScheduler.CONTINUE and not self._has_time(outcome.report):
@@ -233,10 +234,11 @@ class StoppableScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         return decision
 
-    def _goes_on(self, report: EpochReport, an_epoch: float) -> bool:
+    def _goes_on(self, trial: Any, report: EpochReport, an_epoch: float) -> bool:
         if self._length is None or report.epoch < self._length.planned or report.diverged:
             return False
-        return self._length.goes_on(report.epoch, an_epoch, self._stop.seconds_left) and self._has_time(report)
+        length, backbone = self._length, trial.config["backbone"]
+        return length.goes_on(backbone, report.epoch, an_epoch, self._stop.seconds_left) and self._has_time(report)
 
     def _has_time(self, report: EpochReport) -> bool:
         return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)
