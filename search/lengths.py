@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from search.engine.rungs import default_grace_period
-from search.machine.forecast import END_SECONDS
+from search.machine.forecast import END_SECONDS, share_of_pace
 from search.study import SettledStudy
 from trainables.data.whole_batches import num_batches
 
@@ -27,9 +27,6 @@ EPOCHS_BESIDE = 20
 """Epochs that a trial shall come to in a budget, before another is trained beside it: with fewer, two that answer
 together were not better than one that has seen more, though side by side they make 1.4 times its epochs
 (docs/recipe.md)."""
-LOST_ALONE = 1 / 2
-"""Power of how many times fewer trials there are at a time, by which they make fewer epochs together: two side by side
-make 1.3 to 1.6 times the epochs of one with all cores (docs/recipe.md)."""
 MORE_THAN_FIT = 3
 """Times as many trials as are expected to fit into a budget: the estimate may be too slow, and none begins too late."""
 FIRST_LOOK = 1 / 3
@@ -91,7 +88,7 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
-    room_epochs /= (study.concurrency / found.concurrency) ** LOST_ALONE
+    room_epochs *= share_of_pace(study.concurrency, found.concurrency)
     length = _length_together(room_epochs, found.concurrency)
     if study.cost.second is not None:  # a front wants every network once
         one_each = int(study.concurrency * room / sum(seconds.values()))

@@ -42,6 +42,9 @@ EVALUATION_SPEED = 6.0
 TRIAL_SHARE = 0.8
 """What a trial reaches of the speed of bare steps, for augmentation and other trials beside it: .80 to .96 in four
 first searches on two cores, at 32 and 96 px."""
+LOST_ALONE = 1 / 2
+"""Power of how many times fewer trials there are at a time than there might be, by which they make fewer epochs
+together: two side by side make 1.3 to 1.6 times the epochs of one with all cores (docs/recipe.md)."""
 START_SECONDS = 12.0
 """From the first word of a search to its first step: Ray, and imports in each worker."""
 END_SECONDS = 4.0
@@ -165,6 +168,11 @@ def epoch_seconds(
     pictures *= mean_networks(run.options.get("formulation"), len(run.task.attributes))
     seconds = {backbone: pictures / speed for backbone, speed in speeds.items()}
     return seconds, KNOWN_SPREAD if remembered else TIMED_SPREAD
+
+
+def share_of_pace(most: int, at_a_time: int) -> float:
+    """Epochs that so many trials at a time make together, as a share of those that the most make that have room."""
+    return (min(at_a_time, most) / most) ** LOST_ALONE
 
 
 def refuse_spent_budget(stop: StopRequest) -> None:

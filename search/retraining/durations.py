@@ -14,7 +14,14 @@ from rich.console import Console
 from results.records.cost import duration
 from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate
-from search.machine.forecast import END_SECONDS, EVALUATION_SPEED, KNOWN_SPREAD, START_SECONDS, Forecast
+from search.machine.forecast import (
+    END_SECONDS,
+    EVALUATION_SPEED,
+    KNOWN_SPREAD,
+    START_SECONDS,
+    Forecast,
+    share_of_pace,
+)
 from search.retraining.plan import Retraining
 from search.terminal import say
 from trainables.errors import UserError
@@ -28,8 +35,8 @@ ROUND_SECONDS = 15.0
 class Durations:
     """Seconds that a re-training takes when nothing else runs on the machine.
 
-    A training's time is counted as its share of the whole machine, whatever runs beside it: a search and its
-    re-training both fill all cores or GPUs.
+    A training's time is counted as its share of the whole machine, as a search and its re-training both fill all cores
+    or GPUs, and as more of it where fewer trainings run side by side than in the search.
     """
 
     retraining: Retraining
@@ -67,7 +74,8 @@ class Durations:
 
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:
         """Of one training of each candidate."""
-        return ROUND_SECONDS + self.retraining.task.epochs * sum(map(self._machine_seconds, candidates)) * self.pace
+        seconds = sum(map(self._machine_seconds, candidates)) * self.pace
+        return ROUND_SECONDS + self.retraining.task.epochs * seconds / self._share_of_pace(len(candidates))
 
     def final_seconds(self, candidates: Sequence[Candidate]) -> float:
         """Of the final trainings of the pick and the default, for all epochs: which are best is not known before."""
@@ -76,11 +84,13 @@ class Durations:
         sides = self.retraining.split.table["split"].value_counts()
         train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
         models = min(2, len(candidates))  # the default may be all there is
-        size = (train + val) * models + (train + val + test) * self.everyone
+        seeds = self.retraining.final_seeds
+        size = (train + val) * models / self._share_of_pace(models * seeds)
+        size += (train + val + test) * self.everyone / self._share_of_pace(seeds)
         mean = statistics.fmean(map(self._machine_seconds, candidates)) * self.pace
         epoch = mean / (train + val / EVALUATION_SPEED)  # of a picture
         rounds = (1 + self.everyone) * ROUND_SECONDS
-        return END_SECONDS + rounds + epoch * size * self.retraining.task.epochs * self.retraining.final_seeds
+        return END_SECONDS + rounds + epoch * size * self.retraining.task.epochs * seeds
 
     def total_seconds(self, candidates: Sequence[Candidate], num_rounds: int) -> float:
         """Of everything that is left to do."""
@@ -122,15 +132,22 @@ class Durations:
         for trial in done:
             took += sum(report.seconds for report in trial.reports) / beside
             told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
-        return took / told if told else self.pace
+        return took * self._share_of_pace(beside) / told if told else self.pace
 
     def _machine_seconds(self, candidate: Candidate) -> float:
         """Of an epoch, as if it had the machine for itself."""
+        return self.epoch_seconds(candidate) / self._beside
+
+    def _share_of_pace(self, trainings: int) -> float:
+        """That so many trainings at a time have of what those of the search made together."""
+        return share_of_pace(self._beside, trainings)
+
+    @property
+    def _beside(self) -> int:
+        """Trials that the search trained at a time."""
         run = self.retraining.source.run
         beside = run.options.get("concurrency") if run is not None else None
-        return self.epoch_seconds(candidate) / (
-            beside if isinstance(beside, int) else self.retraining.study.concurrency
-        )
+        return beside if isinstance(beside, int) else self.retraining.study.concurrency
 
 
 def fit_into_time(durations: Durations, console: Console) -> Durations:
