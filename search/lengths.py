@@ -80,21 +80,22 @@ def suit_lengths(
         seconds_left: Of the time budget; infinite without one.
         most_trials: Configurations that the space has, if they are so few that all can be tried.
     """
-    steps = _steps(study, train_pictures)
     room = max(0.0, seconds_left - FIRST_STEP_SECONDS - END_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
     if seconds is None:
-        return _settled(study, _full_length(steps, MOST_EPOCHS))
+        return _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
     room_epochs *= share_of_pace(study.concurrency, found.concurrency)
-    length = _length_together(room_epochs, found.concurrency)
+    in_a_slot = room_epochs / found.concurrency
+    length = int(in_a_slot / _rounds_together(in_a_slot, found.concurrency))
     if study.cost.second is not None:  # a front wants every network once
         one_each = int(study.concurrency * room / sum(seconds.values()))
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
-    found = _settled(found, max(LEAST_EPOCHS, min(_full_length(steps, MOST_IN_A_BUDGET), length)))
-    found = replace(found, rounds=max(1, int(room_epochs / found.concurrency / found.epochs)))
+    most = _full_length(study, train_pictures, MOST_IN_A_BUDGET)
+    found = _settled(found, max(LEAST_EPOCHS, min(most, length)))
+    found = replace(found, rounds=max(1, int(in_a_slot / found.epochs)))
     if not study.trials_open:
         return found
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
@@ -139,7 +140,7 @@ class PacedLength:
             return False
         epochs_left = seconds_left / max(an_epoch, LEAST_SECONDS)
         in_a_slot = epoch + epochs_left
-        if (rounds := _rounds_together(self.slots * in_a_slot, self.slots)) > 1:
+        if (rounds := _rounds_together(in_a_slot, self.slots)) > 1:
             self.grown[backbone] = max(self.epochs(backbone), min(self.most, int(in_a_slot / rounds)))
         length = self.epochs(backbone)
         too_little = max(WORTH_A_NEW_ONE * length, long_together(self.planned) + SPARE_EPOCHS)
@@ -157,7 +158,7 @@ def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:
     """
     most = study.epochs
     if study.cost.second is None:
-        most = max(most, _full_length(_steps(study, train_pictures), MOST_IN_A_BUDGET))
+        most = max(most, _full_length(study, train_pictures, MOST_IN_A_BUDGET))
     return PacedLength(study.epochs, study.concurrency, most)
 
 
@@ -166,25 +167,15 @@ def long_together(length: int) -> float:
     return min(LONG_TOGETHER, NEARLY_WHOLE * length)
 
 
-def _length_together(room_epochs: float, slots: int) -> int:
-    """Epochs of each of the networks that a budget has room for: whole ones, one after another in each slot."""
-    return int(room_epochs / slots / _rounds_together(room_epochs, slots))
-
-
-def _rounds_together(room_epochs: float, slots: int) -> int:
-    """How many networks a budget has room for in each slot."""
-    in_a_slot = room_epochs / slots
-    rounds = round(in_a_slot / (LENGTH_OF_MANY * math.sqrt(room_epochs))) if room_epochs else 1
+def _rounds_together(in_a_slot: float, slots: int) -> int:
+    """How many whole networks, one after another in each slot, are best in the epochs that a slot has room for."""
+    rounds = round(math.sqrt(in_a_slot / slots) / LENGTH_OF_MANY)  # of LENGTH_OF_MANY x sqrt(slots x in_a_slot) each
     return max(1, min(rounds, int(in_a_slot / LEAST_TOGETHER)))
 
 
-def _steps(study: SettledStudy, train_pictures: int) -> int:
-    """Of an epoch."""
-    return max(1, num_batches(train_pictures, study.batch_size))
-
-
-def _full_length(steps: int, most: int) -> int:
+def _full_length(study: SettledStudy, train_pictures: int, most: int) -> int:
     """Epochs that the pictures ask for, by the steps of one."""
+    steps = max(1, num_batches(train_pictures, study.batch_size))
     return min(most, max(LEAST_EPOCHS, round(FULL_STEPS / steps)))
 
 

@@ -226,22 +226,23 @@ class StoppableScheduler(FIFOScheduler):
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, median(latest)):
+        if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, latest):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
-        if decision == TrialScheduler.CONTINUE and not self._has_time(outcome.report):
+        if decision == TrialScheduler.CONTINUE and not self._has_time(latest[-1]):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
 
-    def _goes_on(self, trial: Any, report: EpochReport, an_epoch: float) -> bool:
+    def _goes_on(self, trial: Any, report: EpochReport, latest: Sequence[float]) -> bool:
         if self._length is None or report.epoch < self._length.planned or report.diverged:
             return False
-        length, backbone = self._length, trial.config["backbone"]
-        return length.goes_on(backbone, report.epoch, an_epoch, self._stop.seconds_left) and self._has_time(report)
+        backbone, seconds_left = trial.config["backbone"], self._stop.seconds_left
+        goes_on = self._length.goes_on(backbone, report.epoch, median(latest), seconds_left)
+        return goes_on and self._has_time(latest[-1])
 
-    def _has_time(self, report: EpochReport) -> bool:
-        return self._stop.reason is None and self._stop.has_time_for(report.seconds - report.compile_seconds)
+    def _has_time(self, an_epoch: float) -> bool:
+        return self._stop.reason is None and self._stop.has_time_for(an_epoch)
 
 
 def build_tuner(

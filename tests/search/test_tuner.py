@@ -106,9 +106,7 @@ def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
 ) -> None:
     stop = StopRequest(seconds_left)
     searcher = NamedSearcher(inner, stop, trial_ids([], 2))
-    scheduler = StoppableScheduler(
-        build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=PacedLength(EPOCHS, 1, EPOCHS)
-    )
+    scheduler = that_goes_on(stop)
     searcher.suggest("ray0")
     epoch = EPOCHS - 1 if seconds_left > 90 else EPOCHS
     last = result(epoch, 0.5) | {"seconds": 10.0}
@@ -127,9 +125,7 @@ def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
 
 def test_a_trial_that_goes_on_ends_at_twice_its_length_and_one_that_diverges_at_once() -> None:
     stop = StopRequest(50.0)
-    scheduler = StoppableScheduler(
-        build_scheduler(metric=METRIC, mode=MODE, max_epochs=EPOCHS), stop, length=PacedLength(EPOCHS, 1, EPOCHS)
-    )
+    scheduler = that_goes_on(stop)
     for epoch, value, decision in (
         (2 * EPOCHS - 1, 0.5, TrialScheduler.CONTINUE),
         (2 * EPOCHS, 0.5, TrialScheduler.STOP),
