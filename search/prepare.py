@@ -61,7 +61,7 @@ def prepare_data(
     image_size: int,
     cache_path: Path,
     console: Console,
-    check: Callable[[Manifest], None] | None = None,
+    before_decoding: Callable[[Manifest], None] | None = None,
     seconds_left: Callable[[], float] | None = None,
 ) -> Prepared:
     """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.
@@ -73,20 +73,18 @@ def prepare_data(
         image_size: Side of the square pictures that are kept, in pixels.
         cache_path: Folder of decoded and of demo pictures.
         console: For the progress.
-        check: Refuses what the search cannot do with these classes, before the first picture is decoded.
+        before_decoding: Called with the pictures' labels once the sides are drawn; it may refuse them.
         seconds_left: How long decoding may take at most, whenever it is asked.
 
     Raises:
         DataError: Something is wrong with the data; the message lists all of it.
         CacheError: The cache cannot be written.
-        UserError: `check` raises it, or there is no time to decode the pictures.
+        UserError: `before_decoding` raises it, or there is no time to decode the pictures.
     """
     config = _with_demo(config, cache_path, console)
     doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, partial(find_unreadable, memory_bytes=config.picture_bytes))
     say_understood(manifest, console)
-    if check is not None:
-        check(manifest)
 
     def split() -> Split:
         return split_by_group(
@@ -95,6 +93,8 @@ def prepare_data(
 
     doing(console, "dealing the people out to train, val and test")
     drawn = split()  # first, as it may be refused
+    if before_decoding is not None:
+        before_decoding(manifest)
     idle(console)
     with _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)

@@ -58,7 +58,7 @@ from search.terminal import doing, say
 from spaces import Space, get_space
 from trainables.atomic import write_whole
 from trainables.config import TaskConfig
-from trainables.data.manifest import DataConfig
+from trainables.data.manifest import DataConfig, Manifest
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
@@ -104,7 +104,7 @@ def begin_run(
     """Checks everything that can be checked, and makes the folder of a new run.
 
     What is known without the pictures is checked before the first of them is decoded, and so is what their classes
-    rule out. Then Ray starts, so that its workers import what a trial needs while weights are looked for.
+    rule out. Then Ray starts beside, so that its workers import what a trial needs while pictures are decoded.
 
     Args:
         asked: How to search.
@@ -135,6 +135,14 @@ def begin_run(
     refuse_taken_name(study.name, study.runs_dir)
     check_device(study)
     weights = weights_of_space(space, study) if study.weights != "auto" else None
+    workers = workers_to_come(asked, study, session)
+    free = device_memory(study)  # before Ray has any
+
+    def before_decoding(manifest: Manifest) -> None:
+        refuse_formulations(space, manifest, study.weight_of_attribute)
+        if not study.cost.are_asked:  # whose timing Ray's workers would disturb
+            session.start_soon(workers)
+
     prepared = prepare_data(
         data,
         study.split,
@@ -142,7 +150,7 @@ def begin_run(
         image_size=study.image_size,
         cache_path=study.cache_path,
         console=console,
-        check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
+        before_decoding=before_decoding,
         seconds_left=lambda: stop.seconds_left,
     )
     doing(console, "looking for the same picture on two sides")
@@ -158,9 +166,7 @@ def begin_run(
     if parts is not None:
         doing(console, "trying your own parts on two pictures")
         try_parts(_task(study, prepared, RunFolder(study.runs_dir), {}), space)
-    free = device_memory(study)
     weights, priced = _priced(space, study, prepared, weights, console)
-    workers = workers_to_come(asked, study, session)
     refuse_spent_budget(stop)
     doing(console, "starting Ray")
     session.start(workers)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from threading import Event, Thread
 
 from rich.console import Console
 
@@ -34,6 +36,7 @@ class RaySession:
         self.copy_soon: Callable[[], None] = lambda: None
         """Asks for a copy of the run where its storage is no folder."""
         self._joined = address is not None
+        self._starting: Future[Cluster] | None = None
 
     def look_at_nodes(self, asked: AskedStudy, console: Console, seconds_left: float) -> None:
         """On a cluster: waits for nodes that a trial fits on, and asks each what it is like, once; else does nothing.
@@ -79,15 +82,56 @@ class RaySession:
         """Keeps Ray from being started by this session: only what comes before it is wanted."""
         self._started = True
 
+    def start_soon(self, single_core_trials: int | None = None) -> None:
+        """Begins to start Ray on this machine, for which `start` waits: most of its seconds are spent on waiting.
+
+        Args:
+            single_core_trials: As in `connect`.
+        """
+        if not self._started:
+            self._started = True
+            self._starting = self._stack.enter_context(_ray_of_a_thread(single_core_trials))
+
     def start(self, single_core_trials: int | None = None) -> None:
         """Starts Ray on this machine, unless it has started or a cluster was joined.
 
         Args:
             single_core_trials: As in `connect`: workers that begin to import what a trial needs.
+
+        Raises:
+            ClusterError: Ray does not start.
         """
-        if not self._started:
-            self._started = True
-            self._stack.enter_context(connect(None, single_core_trials))
+        self.start_soon(single_core_trials)
+        if self._starting is not None:
+            self._starting.result()
+
+
+@contextmanager
+def _ray_of_a_thread(single_core_trials: int | None) -> Iterator[Future[Cluster]]:
+    """Ray on this machine, started by a thread that lives as long as it, while the caller goes on.
+
+    Linux ends Ray's processes as soon as the thread ends that began them, not the process (`PR_SET_PDEATHSIG`).
+    """
+    started: Future[Cluster] = Future()
+    end = Event()
+
+    def hold() -> None:
+        try:
+            with connect(None, single_core_trials) as cluster:
+                started.set_result(cluster)
+                end.wait()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = Thread(target=hold, name="ray", daemon=True)
+    thread.start()
+    try:
+        yield started
+    finally:
+        end.set()
+        thread.join()
 
 
 @contextmanager
