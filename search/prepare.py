@@ -21,7 +21,7 @@ from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
-from trainables.data.mirror_classes import mirror_classes
+from trainables.data.mirror_classes import mirror_classes, pairs_in_words
 from trainables.data.split import Split, split_by_group
 from trainables.errors import UserError
 
@@ -29,8 +29,6 @@ SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 """What decides which picture is on which side."""
 SAME_GROUPS = "same_groups.csv"
 """Corrections that give pictures and their copies one group, beside the decoded pictures."""
-MOST_NAMED = 3
-"""Pairs of classes that a message names."""
 RATE_SECONDS = 2.0
 """After which it is told from the pictures decoded so far how long the others take."""
 
@@ -166,14 +164,11 @@ def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
     found = mirror_classes(prepared.split.table, prepared.cache, manifest.classes)
     if not found:
         return ""
-    pairs = ", ".join(f"{one} and {other}" for one, other in found[:MOST_NAMED])
-    rest = len(found) - MOST_NAMED
-    more = f", and {rest} more pair{'s' * (rest > 1)}" if rest > 0 else ""
     if own_space:
         what = "Your own space decides whether pictures are mirrored; --flip never has it mirror none."
     else:
         what = "No picture is mirrored in training (--flip search mirrors them as the space says)."
-    return f"Classes that look like mirror images of each other: {pairs}{more}. {what}"
+    return f"{pairs_in_words(found)} {what}"
 
 
 def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: int) -> dict[str, Any]:

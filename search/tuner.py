@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -41,6 +42,11 @@ MAX_LOSSES = 20
 
 SPARE_SAMPLES = 10_000
 """More trials than are ever handed out again."""
+
+
+SHORTEST_EPOCH = 0.4
+"""Of an epoch's seconds: with less than that to the end of the time budget, none is begun that would be cut short. Some
+.2 of them are spent on being scored."""
 
 
 LATEST_EPOCHS = 5
@@ -210,7 +216,8 @@ class StoppableScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone.
 
-        A trial that might go on, but not to its next epoch within the time budget, ends with this one.
+        A trial that might go on, but not to its next epoch within the time budget, ends with this one; where trials
+        may go on beyond their length, that epoch may be a short one.
         """
         outcome = outcome_of(result)
         if isinstance(outcome, Failure):
@@ -229,7 +236,8 @@ class StoppableScheduler(FIFOScheduler):
         if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, latest):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
-        if decision == TrialScheduler.CONTINUE and not self._has_time(latest[-1]):
+        an_epoch = latest[-1] if outcome.report.trained_share == 1 else math.inf  # it was cut: this was the end
+        if decision == TrialScheduler.CONTINUE and not self._has_time(an_epoch):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
@@ -239,10 +247,11 @@ class StoppableScheduler(FIFOScheduler):
             return False
         backbone, seconds_left = trial.config["backbone"], self._stop.seconds_left
         goes_on = self._length.goes_on(backbone, report.epoch, median(latest), seconds_left)
-        return goes_on and self._has_time(latest[-1])
+        return goes_on and report.trained_share == 1 and self._has_time(latest[-1])
 
     def _has_time(self, an_epoch: float) -> bool:
-        return self._stop.reason is None and self._stop.has_time_for(an_epoch)
+        least = an_epoch if self._length is None else SHORTEST_EPOCH * an_epoch
+        return self._stop.reason is None and self._stop.has_time_for(least)
 
 
 def build_tuner(
@@ -264,16 +273,17 @@ def build_tuner(
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     Where trials may go on beyond the epochs of the task (`length`), the scheduler decides when they end, and the
-    workers know a later end. The searcher limits how many run at a time: Ray's own limit would stand between it and
-    `LostTrials`.
+    workers know a later end and cut short the epoch that the time budget ends in. The searcher limits how many run at
+    a time: Ray's own limit would stand between it and `LostTrials`.
 
     `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
     only what is around it is looked at (scripts/benchmarks/scale.py), and
     `name_of` says what Ray calls a trial towards callbacks of its own.
     """
-    more = {} if line is None else {"line": line}
+    more: dict[str, Any] = {} if line is None else {"line": line}
     if length is not None:
         task = replace(task, epochs=length.end)
+        more["cuts"] = True
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
     sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})

@@ -44,6 +44,8 @@ def train_trial(
     gpu_share: float = 1.0,
     ends_at: float = math.inf,
     line: SupplyLine | None = None,
+    *,
+    cuts: bool = False,
 ) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
@@ -60,6 +62,7 @@ def train_trial(
         ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
             `not_begun` alone: to start a worker may take longer than many an epoch.
         line: The way to the driver's disk, for a node that does not see it.
+        cuts: Whether an epoch is cut short where the time budget ends in it.
 
     Raises:
         NodeFaultError: Files that every trial reads are not here, the disk is lost or full, a library is missing, or
@@ -83,7 +86,7 @@ def train_trial(
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
             use_task_parts(task.parts)
-            _train(params, task, micro_batches, gpu_share, line)
+            _train(params, task, micro_batches, gpu_share, line, ends_at if cuts else math.inf)
             failure = None
         except torch.OutOfMemoryError as error:
             failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
@@ -104,18 +107,25 @@ def train_trial(
 
 
 def _train(
-    params: Mapping[str, Any], task: TaskConfig, micro_batches: int, gpu_share: float, line: SupplyLine | None
+    params: Mapping[str, Any],
+    task: TaskConfig,
+    micro_batches: int,
+    gpu_share: float,
+    line: SupplyLine | None,
+    ends_at: float,
 ) -> None:
     values, trial_id = split_params(params)
     config = TrialConfig(**values)
     files = TrialFiles(task) if line is None else line.open(task, trial_id, config.backbone)
     try:
-        _train_with(files, config, trial_id, micro_batches, gpu_share)
+        _train_with(files, config, trial_id, micro_batches, gpu_share, ends_at)
     finally:
         files.close()
 
 
-def _train_with(files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float) -> None:
+def _train_with(
+    files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float, ends_at: float
+) -> None:
     from trainables.data.batches import load_data
     from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
     from trainables.networks.model import choose_device
@@ -139,7 +149,7 @@ def _train_with(files: TrialFiles, config: TrialConfig, trial_id: str, micro_bat
     meter = EnergyMeter(device, min(1.0, gpu_share))
     where: Mapping[str, str] = {"node": _this_node()[1], "hardware": hardware_in_words()}
     try:
-        for report in fit(state, data, pulse):
+        for report in fit(state, data, pulse, lambda: ends_at - time.time()):
             report = replace(report, energy_joules=meter.take())
             checkpointer.note_best(state)
             if answers is not None:

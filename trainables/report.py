@@ -78,6 +78,8 @@ class EpochReport:
     """Mean share of time the GPU was busy, 0 to 1; None without a GPU."""
     energy_joules: float | None = None
     """Energy of the GPU in the epoch, a trial that shares it counted by its share; None where it does not tell."""
+    trained_share: float = 1.0
+    """Share of the epoch's batches that were trained: less than 1 in one that the time budget cut short."""
     compile_seconds: float = 0.0
     """Seconds of the epoch in which torch.compile made kernels; 0 where it was not asked to."""
     attribute_macro_f1: Mapping[str, float] = field(default_factory=dict)

@@ -41,7 +41,10 @@ def search_cost(run: SearchRun, trials: Sequence[TrialHistory]) -> Cost:
     reports = [report for trial in trials for report in trial.reports]
     stopped = [trial for trial in trials if trial.status == TrialStatus.STOPPED]
     train = (run.data.get("sides") or {}).get("train")
-    images = None if train is None else len(reports) * images_per_epoch(train["pictures"], run.task.batch_size)
+    images = None
+    if train is not None:
+        an_epoch = images_per_epoch(train["pictures"], run.task.batch_size)
+        images = round(sum(report.trained_share for report in reports) * an_epoch)
     return Cost(
         device_seconds=device_seconds(reports),
         epochs=len(reports),

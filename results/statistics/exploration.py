@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 
 from results.statistics.probe import Flattery
+from trainables.data.mirror_classes import pairs_in_words
 
 FEW_GROUPS = 5
 """Groups of a class below which its F1 on a held-out side rests on one person."""
@@ -195,11 +196,9 @@ def _on_duplicates(found: Exploration) -> list[str]:
 def _on_mirrored(found: Exploration) -> list[str]:
     if not found.mirrored:
         return []
-    rest = len(found.mirrored) - MOST_NAMED
-    pairs = ", ".join(f"{one} and {other}" for one, other in found.mirrored[:MOST_NAMED])
     return [
-        f"Classes that look like mirror images of each other: {pairs}{f', and {rest} more' * (rest > 0)}. A search "
-        "mirrors no picture of such data unless --flip search or a space of your own has it do so."
+        f"{pairs_in_words(found.mirrored)} A search mirrors no picture of such data unless --flip search or a space of "
+        "your own has it do so."
     ]
 
 

@@ -4,8 +4,8 @@
 
 All have the same pictures, sides, weights, cores and wall time, from the start of the process to its end. The search
 is the command that a user types, with `--time-budget`, and what is scored is the model that it leaves. The default is
-trained by our own train loop on all cores until the longest time is over; its best epoch on validation is what is
-scored, and that of a shorter time is read off on the way, as its schedule has no end. The plain script is
+trained by our own train loop on all cores until the longest time is over, and scored where each time ends, as its
+schedule has no end; its best epoch on validation is what counts. The plain script is
 `plain_trial.py`, Ray's and PyTorch's documentation in one file, with the same network pretrained, and its best
 checkpoint on validation is what is scored. AutoGluon MultiModal has the same network, too, and the rest at its defaults
 (`autogluon_trial.py`). They take turns, so that whatever else the machine does falls on all.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -45,7 +46,7 @@ from trainables.saved.model_description import DESCRIPTION, read_description
 def main() -> int:
     """Parses the command line and compares; with --alone it is the training that the comparison starts."""
     if sys.argv[1:2] == ["--alone"]:
-        return train_alone(Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4]))
+        return train_alone(Path(sys.argv[2]), [float(word) for word in sys.argv[4:]], Path(sys.argv[3]))
     tyro.cli(compare, prog="per_hour.py", config=(tyro.conf.FlagCreatePairsOff,))
     return 0
 
@@ -90,8 +91,7 @@ def compare(
             numbers.append(row)
             _save(numbers, file)
         if "alone" not in row:
-            longest = max(minutes)
-            curve = default_for(run_dir, longest * 60, work / f"{data.name}-{longest:g}m-seed{seed}-alone.json")
+            curve = default_for(run_dir, [60 * ends for ends in minutes], work / f"{data.name}-seed{seed}-alone.json")
             row["alone"] = read_off(curve, seconds)
             _save(numbers, file)
         if plain_epochs and "plain" not in row:
@@ -147,15 +147,22 @@ def labels_of(run_dir: Path, side: str) -> np.ndarray:
     return np.array([classes.index(row.label) for row in rows if row.split == side])
 
 
-def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
+def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list[float]]:
     """The default configuration of a run on its sides, in a process of its own with all cores; once for all budgets.
 
+    Args:
+        run_dir: Of a search.
+        budgets: Seconds, each of which ends within an epoch.
+        out: File that is kept.
+
     Returns:
-        Of every epoch the seconds that it ended after, its scores on the validation and the test side, and that on the
-        test side where each picture's mirror image is answered as well.
+        Of every epoch, and of those that the budgets end in, the seconds that it ended after, its scores on the
+        validation and the test side, that on the test side where each picture's mirror image is answered as well, and
+        which share of it was trained.
     """
     if not out.exists():
-        command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(seconds), str(out)]
+        command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(out)]
+        command += map(str, sorted(budgets))
         subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     curve: list[list[float]] = json.loads(out.read_text())
     return curve
@@ -164,9 +171,10 @@ def default_for(run_dir: Path, seconds: float, out: Path) -> list[list[float]]:
 def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
     """What a training would have come to, had it ended so early: at its best epoch on validation; mirrored, too.
 
-    Its `curve` says the same of every earlier end at which that changes: seconds and score.
+    The last epoch is the one that the time ends in, if it was scored then; those that shorter times end in are not
+    counted. Its `curve` says the same of every earlier end at which that changes: seconds and score.
     """
-    within = [epoch for epoch in curve if epoch[0] <= seconds]
+    within = [epoch for epoch in curve if (epoch[4] == 1 and epoch[0] <= seconds) or epoch[0] == seconds]
     better: list[int] = []
     for number, (_, on_validation, *_) in enumerate(within):
         if not better or on_validation > within[better[-1]][1]:
@@ -175,7 +183,7 @@ def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]
     return {
         "f1": within[best][2],
         "mirrored": within[best][3],
-        "epochs": len(within),
+        "epochs": sum(epoch[4] for epoch in within),
         "best_epoch": best + 1,
         "curve": [[within[number][0], within[number][2]] for number in better],
     }
@@ -212,8 +220,8 @@ def autogluon_for(run_dir: Path, seconds: float, python: Path, out: Path) -> dic
     return found
 
 
-def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
-    """Trains the first point of a run until the time is over, counted from the start of this process."""
+def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
+    """Trains the first point of a run until the last of the times is over, counted from the start of this process."""
     started = time.monotonic()
     import torch
 
@@ -228,9 +236,10 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
     torch.set_num_threads(cores)
     device = choose_device(task.device)
     data = load_data(task, device)
-    test = load_side(task, ("test",), device)
+    val, test = (load_side(task, (side,), device) for side in ("val", "test"))
     config = TrialConfig(**run.points[0])
-    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)))
+    steps = steps_per_epoch(task, len(data.train))
+    state = TrainState.start(config, task, steps)
     truth = labels_of(run_dir, "test")
 
     @torch.inference_mode()
@@ -243,17 +252,32 @@ def train_alone(run_dir: Path, seconds: float, out: Path) -> int:
             answers.append((views[0] + views[1]).argmax(1).cpu())
         return MACRO_F1.score_of(truth, torch.cat(answers).numpy(), len(task.classes))
 
-    curve: list[tuple[float, float, float, float]] = []
-    away, longest, begun = 0.0, 0.0, time.monotonic()
-    for report in fit(state, data):
-        now = time.monotonic()
-        longest, begun = max(longest, now - begun), now
+    curve: list[tuple[float, float, float, float, float]] = []
+    away = 0.0  # to score on the test side is not a part of training
+    to_validate = math.nan  # not known in the first epoch, in which no time ends
+
+    def note(seconds: float, on_validation: float, share: float, since: float) -> None:
+        nonlocal away
         on_test = evaluate(state, test, Normalizer(state.model, device)).macro_f1
-        curve.append((now - started - away, report.val_macro_f1, on_test, mirrored()))
-        away += time.monotonic() - now  # to score is not a part of training
-        begun = time.monotonic()
-        if time.monotonic() - started - away + longest > seconds:
+        curve.append((seconds, on_validation, on_test, mirrored(), share))
+        state.model.train()
+        away += time.monotonic() - since
+
+    def seconds_left() -> float:
+        """Asked after every batch: where a time ends, so that there is just enough for validation, it is scored."""
+        now = time.monotonic()
+        if now - started - away + to_validate >= left[0]:
+            share = state.schedule.last_epoch / steps - state.epoch
+            note(left.pop(0), evaluate(state, val, Normalizer(state.model, device)).macro_f1, share, now)
+        return math.inf if left else 0.0
+
+    left = list(budgets)
+    for report in fit(state, data, seconds_left=seconds_left):
+        if not left:
             break
+        now = time.monotonic()
+        to_validate = report.seconds - len(data.train) / report.images_per_second
+        note(now - started - away, report.val_macro_f1, 1.0, now)
     out.write_text(json.dumps(curve))
     return 0
 

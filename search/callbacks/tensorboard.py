@@ -44,6 +44,7 @@ SCALARS = {
     "lr": "progress/lr",
     "images_per_second": "progress/images_per_second",
     "seconds": "progress/seconds",
+    "trained_share": "progress/trained_share",
     "peak_memory_bytes": "progress/peak_memory_bytes",
     "gpu_utilization": "progress/gpu_utilization",
     "energy_joules": "progress/energy_joules",

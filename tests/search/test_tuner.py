@@ -18,7 +18,7 @@ from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.lengths import PacedLength
 from search.stop import StopRequest
-from search.tuner import NamedSearcher, StoppableScheduler, fit, trial_ids
+from search.tuner import SHORTEST_EPOCH, NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
 from tests.records import a_report
 from trainables.report import METRIC, MODE
@@ -98,8 +98,14 @@ def that_goes_on(stop: StopRequest) -> StoppableScheduler:
 
 @pytest.mark.parametrize(
     ("seconds_left", "goes_on"),
-    [(95.0, True), (81.0, False), (79.0, True), (9.0, False)],
-    ids=["asha has not stopped it", "another has room", "no other has room", "no epoch has room"],
+    [(95.0, True), (81.0, False), (79.0, True), (4.1, True), (3.9, False)],
+    ids=[
+        "asha has not stopped it",
+        "another has room",
+        "no other has room",
+        "part of an epoch has room",
+        "no part has room",
+    ],
 )
 def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
     inner: StudySearcher, seconds_left: float, goes_on: bool
@@ -199,6 +205,27 @@ def test_a_trial_that_cannot_reach_its_next_epoch_in_time_ends_with_this_one(inn
     assert stop.why == "time budget"
     searcher.on_trial_complete("ray0", result(2, 0.5))
     assert inner.study.trials[0].state == TrialState.RUNNING  # to go on when the run is resumed
+
+
+def test_where_lengths_are_open_the_time_budget_may_end_in_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    stop = StopRequest(60)
+    scheduler = that_goes_on(stop)
+    clock[0] = 60 - 100 * SHORTEST_EPOCH
+    assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5, seconds=100.0)) == TrialScheduler.CONTINUE
+    clock[0] += 1
+    assert scheduler.on_trial_result(None, a_trial(0), result(1, 0.5, seconds=100.0)) == TrialScheduler.STOP
+    assert stop.why == "time budget"
+
+
+def test_an_epoch_that_was_cut_short_is_a_trials_last() -> None:
+    stop = StopRequest(60)
+    scheduler = that_goes_on(stop)
+    cut = result(1, 0.5, seconds=0.1, trained_share=0.7)
+    assert scheduler.on_trial_result(None, a_trial(0), cut) == TrialScheduler.STOP
+    assert stop.ended == {"00000"}
+    assert stop.why == "time budget"
 
 
 def test_no_trial_is_begun_whose_first_epoch_would_not_end_in_time(

@@ -191,3 +191,12 @@ def test_a_trial_that_is_ready_after_the_time_budget_does_not_begin(
     [report] = reports
     assert report["not_begun"]
     assert not Path(task.checkpoint_dir).exists()
+
+
+def test_the_epoch_that_the_time_budget_ends_in_is_cut_short_where_it_may_be(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0])
+    monkeypatch.setattr("time.time", lambda: next(clock, 1e9))  # it was ready in time, and all that follows is too late
+    train_trial(CONFIG, task, ends_at=1.0, cuts=True)
+    assert [report["trained_share"] < 1 for report in reports] == [False, *[True] * (task.epochs - 1)]

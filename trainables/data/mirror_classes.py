@@ -39,6 +39,8 @@ MOST_PICTURES = 5000
 MOST_CLASSES = 500
 """With more, names alone are looked at: each would have few pictures, and the scores much memory."""
 RIDGE = 0.1
+MOST_NAMED = 3
+"""Pairs that a message names."""
 LEAST_PICTURES = 5
 """Of a class, to be asked for its mirror images."""
 TOLD_APART = 0.75
@@ -61,6 +63,14 @@ def mirror_classes(table: pandas.DataFrame, cache: ImageCache, classes: Sequence
     """
     found = by_names(classes)
     return found if found or len(classes) > MOST_CLASSES else _by_pictures(table, cache, classes)
+
+
+def pairs_in_words(pairs: Sequence[tuple[str, str]]) -> str:
+    """Pairs of classes as a sentence about them begins; the first `MOST_NAMED` by name."""
+    named = ", ".join(f"{one} and {other}" for one, other in pairs[:MOST_NAMED])
+    rest = len(pairs) - MOST_NAMED
+    more = f", and {rest} more pair{'s' * (rest > 1)}" if rest > 0 else ""
+    return f"Classes that look like mirror images of each other: {named}{more}."
 
 
 def by_names(classes: Sequence[str]) -> list[tuple[str, str]]:

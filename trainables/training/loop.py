@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 
@@ -40,25 +41,39 @@ def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
     return num_batches(num_images, task.batch_size)
 
 
-def fit(state: TrainState, data: TaskData, pulse: Pulse = SILENT) -> Iterator[EpochReport]:
+def fit(
+    state: TrainState, data: TaskData, pulse: Pulse = SILENT, seconds_left: Callable[[], float] | None = None
+) -> Iterator[EpochReport]:
     """Trains from where `state` is to the task's last epoch and yields a report after each.
 
     Same seed, same state, same device and threads: same numbers, wherever it was interrupted. A network whose
     loss is no longer finite has diverged; the report of that epoch has macro-F1 NaN, and training ends. Between
-    two reports `state` also holds what the network answered. `pulse` is told how far an epoch is.
+    two reports `state` also holds what the network answered.
+
+    Args:
+        state: Where training is.
+        data: The pictures.
+        pulse: Told how far an epoch is.
+        seconds_left: How much time there is, whenever it is asked: an epoch is cut short when no more is left than
+            what the last one took from its last batch to the next, to be scored and reported. By default, and in the
+            first epoch, none is.
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
     counts = data.train.class_counts(len(state.task.classes))
     criterion = build_criterion(state.config, state.task, counts, state.device)
     set_prior((state.model, state.scored_model), counts)
+    trained = math.nan
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
-            train = train_epoch(state, data.train, augment, normalize, criterion, pulse)
-            train_seconds = time.perf_counter() - started
+            behind = started - trained  # NaN in the first epoch, which no time is less than
+            ends = None if seconds_left is None else partial(_ends, seconds_left, behind)
+            train = train_epoch(state, data.train, augment, normalize, criterion, pulse, ends)
+            trained = time.perf_counter()
+            train_seconds = trained - started
             pulse.stage("validating")
             val = NOT_VALIDATED if data.val is None else evaluate(state, data.val, normalize)
         diverged = not math.isfinite(train.loss) or (data.val is not None and not math.isfinite(val.loss))
@@ -83,6 +98,7 @@ def fit(state: TrainState, data: TaskData, pulse: Pulse = SILENT) -> Iterator[Ep
             peak_memory_bytes=watch.peak_memory_bytes,
             diverged=diverged,
             gpu_utilization=watch.gpu_utilization,
+            trained_share=train.share,
             compile_seconds=compiling.seconds,
         )
         if diverged:
@@ -98,6 +114,8 @@ class TrainedEpoch:
     macro_f1: float
     """Of the answers given on the way."""
     num_images: int
+    share: float
+    """Of the batches, which is 1 unless it ended early."""
 
 
 def train_epoch(
@@ -107,8 +125,9 @@ def train_epoch(
     normalize: Normalizer,
     criterion: Loss,
     pulse: Pulse = SILENT,
+    ends: Callable[[], bool] | None = None,
 ) -> TrainedEpoch:
-    """One pass over the training side; the device is waited for once, at the end."""
+    """One pass over the training side, or less of it should it have to end; the device is waited for at its end."""
     state.model.train()
     if state.config.frozen_share > 0:
         freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.horizon))
@@ -137,9 +156,16 @@ def train_epoch(
         if state.ema is not None:
             state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
         pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
+        if ends is not None and ends():
+            break
     truth = torch.cat(truths)
     f1 = macro_f1(torch.cat(answers), truth, num_classes)
-    return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth))
+    return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth), number / num)
+
+
+def _ends(seconds_left: Callable[[], float], behind: float) -> bool:
+    """Whether no more time is left than what is behind an epoch takes."""
+    return seconds_left() < behind
 
 
 @torch.inference_mode()

@@ -58,7 +58,7 @@ def test_advice_speaks_of_classes_that_are_mirror_images_of_each_other() -> None
     (said,) = (line for line in advice(replace(FOUND, mirrored=(("left", "right"),))) if "mirror" in line)
     assert said.startswith("Classes that look like mirror images of each other: left and right. A search mirrors no")
     many = advice(replace(FOUND, mirrored=(("left", "right"),) * 9))
-    assert any("left and right, and 1 more. A search" in line for line in many)
+    assert any("left and right, and 6 more pairs. A search" in line for line in many)
     assert not any("mirror" in line for line in advice(FOUND))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from scripts.benchmarks.per_hour import read_off
 from scripts.benchmarks.per_hour_report import draw, render
 
-CURVE = [[60.0, 0.5, 0.45, 0.4], [120.0, 0.7, 0.6, 0.61], [180.0, 0.6, 0.65, 0.64], [240.0, 0.8, 0.7, 0.72]]
+CURVE = [[60.0, 0.5, 0.45, 0.4, 1], [120.0, 0.7, 0.6, 0.61, 1], [180.0, 0.6, 0.65, 0.64, 1], [240.0, 0.8, 0.7, 0.72, 1]]
 
 
 def test_a_shorter_time_has_the_best_epoch_until_then() -> None:
@@ -15,6 +15,13 @@ def test_a_shorter_time_has_the_best_epoch_until_then() -> None:
     assert read_off(CURVE, 300) == {"f1": 0.7, "mirrored": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
     assert read_off(CURVE, 200) == {"f1": 0.6, "mirrored": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
     assert read_off(CURVE, 60) == {"f1": 0.45, "mirrored": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
+
+
+def test_the_epoch_that_a_time_ends_in_counts_for_that_time_alone() -> None:
+    curve = [*CURVE[:3], [200.0, 0.75, 0.68, 0.69, 0.5], CURVE[3]]
+    steps = [[60.0, 0.45], [120.0, 0.6], [200.0, 0.68]]
+    assert read_off(curve, 200) == {"f1": 0.68, "mirrored": 0.69, "epochs": 3.5, "best_epoch": 4, "curve": steps}
+    assert read_off(curve, 300) == read_off(CURVE, 300)
 
 
 def a_row(seed: int, search: float, **more: Any) -> dict[str, Any]:

@@ -104,6 +104,23 @@ def test_a_trial_gives_the_same_numbers_first_and_fifth_in_its_process(task: Tas
     assert runs[0] == runs[1] == runs[2]
 
 
+def test_an_epoch_that_the_time_ends_in_is_scored_with_what_it_has_trained(task: TaskConfig) -> None:
+    state, data = start(TOY, task)
+    steps = steps_per_epoch(task, len(data.train))
+    assert steps > 1
+    reports = list(fit(state, data, seconds_left=lambda: 0.0))
+    # The first is whole, as it is not known what comes behind its last batch.
+    assert [report.trained_share for report in reports] == [1, *[1 / steps] * (task.epochs - 1)]
+    assert state.schedule.last_epoch == steps + task.epochs - 1
+    assert all(0 <= report.val_macro_f1 <= 1 for report in reports)
+    assert EpochReport.from_json(reports[-1].to_json()).trained_share == 1 / steps
+
+
+def test_time_that_is_enough_changes_no_number(task: TaskConfig) -> None:
+    runs = [[numbers(report) for report in fit(*start(TOY, task), seconds_left=left)] for left in (None, lambda: 1e9)]
+    assert runs[0] == runs[1]
+
+
 def test_the_network_learns_what_can_be_learnt(task: TaskConfig) -> None:
     longer = dataclasses.replace(task, epochs=12)
     state, data = start(dataclasses.replace(TOY, dropout=0.0), longer)
