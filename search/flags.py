@@ -66,7 +66,7 @@ class SearchFlags:
     """Epochs of a trial that is not stopped early. The default configuration, which comes first, never is."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """Longest time of the whole command: seconds, or with s, m or h (15m); the length and the number of the trials
-    then follow from it. No epoch begins that would not end in it."""
+    then follow from it. Where the length was left open, the epoch that it ends in is cut short."""
     image_size: Annotated[int | None, help_default("96 without a GPU, 224 with one")] = None
     """Side of the square picture the network sees, in pixels."""
     batch_size: Annotated[int | None, help_default("32 without a GPU, 64 with one")] = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from search.engine.rungs import default_grace_period
-from search.machine.forecast import END_SECONDS, share_of_pace
+from search.machine.forecast import share_of_pace
 from search.study import SettledStudy
 from trainables.data.whole_batches import num_batches
 
@@ -77,10 +77,10 @@ def suit_lengths(
         epoch_seconds: Seconds of an epoch of each backbone; None where that cannot be known.
         default: The backbone of the default configuration, by which lengths are measured; of those in between where it
             is none of them.
-        seconds_left: Of the time budget; infinite without one.
+        seconds_left: Of the time budget, to its last epoch; infinite without one.
         most_trials: Configurations that the space has, if they are so few that all can be tried.
     """
-    room = max(0.0, seconds_left - FIRST_STEP_SECONDS - END_SECONDS)
+    room = max(0.0, seconds_left - FIRST_STEP_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
     if seconds is None:
         return _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))

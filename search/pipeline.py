@@ -27,7 +27,7 @@ from search.mirror import Mirror, mirrored, open_mirror
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import OpenRun, begin_run
-from search.stop import StopRequest
+from search.stop import StopRequest, seconds_to_search
 from search.study import AskedStudy
 from search.terminal import idle, say_error, say_if_it_fails, warn
 from search.tuner import trial_ids
@@ -58,7 +58,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     Raises:
         UserError: Something asked for cannot be had; nothing has been trained then.
     """
-    stop = StopRequest(asked.search.time_budget_seconds, started)
+    stop = StopRequest(seconds_to_search(asked.search.time_budget_seconds), started)
     with ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
         mirror = open_mirror(asked.places, asked.run.name, asked.run.resume)
@@ -117,7 +117,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
         session.stay_off()
         aside = Path(stack.enter_context(TemporaryDirectory(prefix="macrotune-check-")))
         history = "none" if asked.history_path is None else str(asked.history_path)
-        stop = StopRequest(asked.search.time_budget_seconds, started)
+        stop = StopRequest(seconds_to_search(asked.search.time_budget_seconds), started)
         session.look_at_nodes(asked, console, stop.seconds_left)  # no other node sees the folder aside
         opened = begin_run(asked.replace(storage=aside, history=history), data, session, stack, console, stop)
         idle(console)

@@ -15,7 +15,6 @@ from search.lengths import (
     paced_length,
     suit_lengths,
 )
-from search.machine.forecast import END_SECONDS
 from search.study import AskedStudy, SettledStudy
 
 SLOW = {"default": 10.0, "cheap": 2.0}
@@ -40,7 +39,7 @@ def test_in_a_budget_there_is_work_until_its_end(tmp_path: Path, minutes: int) -
     left = 60.0 * minutes
     found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, default="default", seconds_left=left)
     least = found.grace_period * sum(SLOW.values()) / len(SLOW)  # of a trial that the first rung stops
-    assert found.trials * least >= left - FIRST_STEP_SECONDS - END_SECONDS
+    assert found.trials * least >= left - FIRST_STEP_SECONDS
 
 
 def test_more_time_is_longer_trials_and_more_of_them(tmp_path: Path) -> None:
@@ -59,7 +58,7 @@ def test_what_is_trained_together_is_as_long_as_measured_best(tmp_path: Path) ->
         train_pictures=64,
         epoch_seconds=SLOW,
         default="default",
-        seconds_left=200.0 + FIRST_STEP_SECONDS + END_SECONDS,
+        seconds_left=200.0 + FIRST_STEP_SECONDS,
     )
     assert (found.concurrency, found.grace_period) == (2, 7)  # two that see a picture 20 times, of room for 40 epochs
     assert found.epochs == 20 and found.goes_on
@@ -128,7 +127,7 @@ def test_the_pictures_limit_a_length_and_score_and_cost_fix_it(tmp_path: Path) -
 def test_whole_networks_fit_into_a_budget_one_after_another_of_fifteen_epochs_at_least(
     tmp_path: Path, seconds: float, at_a_time: int, epochs: int, rounds: int
 ) -> None:
-    left = seconds + FIRST_STEP_SECONDS + END_SECONDS
+    left = seconds + FIRST_STEP_SECONDS
     budget = {"epoch_seconds": {"default": 10.0}, "default": "default", "seconds_left": left}
     found = suit_lengths(study(tmp_path), train_pictures=64, **budget)
     assert (found.concurrency, found.epochs, found.rounds) == (at_a_time, epochs, rounds)
@@ -138,7 +137,7 @@ def test_whole_networks_fit_into_a_budget_one_after_another_of_fifteen_epochs_at
 def test_one_at_a_time_as_the_user_says_has_the_epochs_that_it_takes(
     tmp_path: Path, seconds: float, epochs: int, rounds: int
 ) -> None:
-    left = seconds + FIRST_STEP_SECONDS + END_SECONDS
+    left = seconds + FIRST_STEP_SECONDS
     budget = {"epoch_seconds": {"default": 10.0}, "default": "default", "seconds_left": left}
     found = suit_lengths(study(tmp_path, concurrency=1), train_pictures=64, **budget)
     assert (found.concurrency, found.epochs, found.rounds) == (1, epochs, rounds)
@@ -147,7 +146,7 @@ def test_one_at_a_time_as_the_user_says_has_the_epochs_that_it_takes(
 def test_in_a_search_for_score_and_cost_every_network_has_its_turn(tmp_path: Path) -> None:
     seconds = {"default": 10.0, "larger": 15.0, "largest": 25.0}
     budget = {"epoch_seconds": seconds, "default": "default"}
-    left = 400.0 + FIRST_STEP_SECONDS + END_SECONDS
+    left = 400.0 + FIRST_STEP_SECONDS
     found = suit_lengths(study(tmp_path, time_budget="9m"), train_pictures=64, seconds_left=left, **budget)
     assert found.epochs == 40
     both = study(tmp_path, time_budget="9m", objective="f1,ms")
@@ -172,7 +171,7 @@ def test_a_short_budget_trains_one_after_another_with_all_cores(tmp_path: Path) 
 def test_two_are_trained_side_by_side_where_each_comes_to_twenty_epochs(
     tmp_path: Path, seconds: float, at_a_time: int
 ) -> None:
-    left = seconds + FIRST_STEP_SECONDS + END_SECONDS
+    left = seconds + FIRST_STEP_SECONDS
     found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, default="default", seconds_left=left)
     assert (found.concurrency, found.cpus_per_trial) == (at_a_time, 2 // at_a_time)
 

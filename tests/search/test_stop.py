@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from search.stop import StopRequest
+from search.stop import LAST_SECONDS, StopRequest, seconds_to_search
 from tests.conftest import ROOT
 
 WAY_ON = "python search/run.py --resume first"
@@ -44,3 +45,8 @@ def test_the_command_is_said_before_a_kill_three_seconds_later() -> None:
     time.sleep(1)
     process.kill()  # as `ray job stop` does
     assert WAY_ON in process.communicate()[0]
+
+
+@pytest.mark.parametrize(("budget", "left"), [(40.0, 38.0), (300.0, 300 - LAST_SECONDS), (math.inf, math.inf)])
+def test_a_budget_is_that_of_the_whole_command(budget: float, left: float) -> None:
+    assert seconds_to_search(budget) == left
