@@ -87,11 +87,12 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
-    room_epochs *= share_of_pace(study.concurrency, found.concurrency)
+    pace = share_of_pace(study.concurrency, found.concurrency)
+    room_epochs *= pace
     in_a_slot = room_epochs / found.concurrency
     length = int(in_a_slot / _rounds_together(in_a_slot, found.concurrency))
     if study.cost.second is not None:  # a front wants every network once
-        one_each = int(study.concurrency * room / sum(seconds.values()))
+        one_each = int(study.concurrency * pace * room / sum(seconds.values()))
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
     most = _full_length(study, train_pictures, MOST_IN_A_BUDGET)
     found = _settled(found, max(LEAST_EPOCHS, min(most, length)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -59,8 +60,9 @@ def prepare_data(
     image_size: int,
     cache_path: Path,
     console: Console,
-    before_decoding: Callable[[Manifest], None] | None = None,
+    check: Callable[[Manifest], None] | None = None,
     seconds_left: Callable[[], float] | None = None,
+    beside: AbstractContextManager[None] | None = None,
 ) -> Prepared:
     """Reads, checks and decodes the pictures, and draws the sides; draws the demo set where no data are given.
 
@@ -71,13 +73,14 @@ def prepare_data(
         image_size: Side of the square pictures that are kept, in pixels.
         cache_path: Folder of decoded and of demo pictures.
         console: For the progress.
-        before_decoding: Called with the pictures' labels once the sides are drawn; it may refuse them.
+        check: Refuses what the search cannot do with these classes, before the first picture is decoded.
         seconds_left: How long decoding may take at most, whenever it is asked.
+        beside: What goes on while pictures are decoded, and for which is waited then.
 
     Raises:
         DataError: Something is wrong with the data; the message lists all of it.
         CacheError: The cache cannot be written.
-        UserError: `before_decoding` raises it, or there is no time to decode the pictures.
+        UserError: `check` raises it, or there is no time to decode the pictures.
     """
     config = _with_demo(config, cache_path, console)
     doing(console, "reading the pictures' labels")
@@ -91,10 +94,10 @@ def prepare_data(
 
     doing(console, "dealing the people out to train, val and test")
     drawn = split()  # first, as it may be refused
-    if before_decoding is not None:
-        before_decoding(manifest)
+    if check is not None:
+        check(manifest)
     idle(console)
-    with _progress(console) as progress:
+    with beside or nullcontext(), _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
         began = time.monotonic()

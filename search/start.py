@@ -8,8 +8,8 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -58,7 +58,7 @@ from search.terminal import doing, say
 from spaces import Space, get_space
 from trainables.atomic import write_whole
 from trainables.config import TaskConfig
-from trainables.data.manifest import DataConfig, Manifest
+from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
@@ -137,12 +137,6 @@ def begin_run(
     weights = weights_of_space(space, study) if study.weights != "auto" else None
     workers = workers_to_come(asked, study, session)
     free = device_memory(study)  # before Ray has any
-
-    def before_decoding(manifest: Manifest) -> None:
-        refuse_formulations(space, manifest, study.weight_of_attribute)
-        if not study.cost.are_asked:  # whose timing Ray's workers would disturb
-            session.start_soon(workers)
-
     prepared = prepare_data(
         data,
         study.split,
@@ -150,8 +144,9 @@ def begin_run(
         image_size=study.image_size,
         cache_path=study.cache_path,
         console=console,
-        before_decoding=before_decoding,
+        check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
         seconds_left=lambda: stop.seconds_left,
+        beside=None if study.cost.are_asked else _starting_ray(session, workers, console),
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
@@ -189,6 +184,14 @@ def begin_run(
         warnings=run.data["warnings"],
         single_core_trials=workers,
     )
+
+
+@contextmanager
+def _starting_ray(session: RaySession, workers: int | None, console: Console) -> Iterator[None]:
+    """`RaySession.starting`, and says what is waited for at its end."""
+    with session.starting(workers):
+        yield
+        doing(console, "starting Ray")
 
 
 def _priced(

@@ -13,8 +13,8 @@ from types import FrameType
 from results.records.trials import TIME_BUDGET
 from trainables.called import as_called
 
-LAST_SECONDS = 8.0
-"""From a search's last epoch to the prompt: record, table, report, model and Ray's end took 7 to 11 s on two cores."""
+LAST_SECONDS = 12.0
+"""From a search's last epoch to the prompt: record, table, report, model and Ray's end took 10 to 13 s on two cores."""
 LAST_SHARE = 1 / 20
 """Of a time budget, should that be less."""
 

@@ -157,8 +157,8 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
 
     Returns:
         Of every epoch, and of those that the budgets end in, the seconds that it ended after, its scores on the
-        validation and the test side, that on the test side where each picture's mirror image is answered as well, and
-        which share of it was trained.
+        validation and the test side, that on the test side where each picture's mirror image is answered as well (both
+        NaN where an earlier whole epoch was better on validation), and which share of it was trained.
     """
     if not out.exists():
         command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(out)]
@@ -258,9 +258,11 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
 
     def note(seconds: float, on_validation: float, share: float, since: float) -> None:
         nonlocal away
-        on_test = evaluate(state, test, Normalizer(state.model, device)).macro_f1
-        curve.append((seconds, on_validation, on_test, mirrored(), share))
-        state.model.train()
+        on_test = with_mirror = math.nan
+        if all(on_validation > earlier for _, earlier, *_, whole in curve if whole == 1):  # else nobody will ask
+            on_test, with_mirror = evaluate(state, test, Normalizer(state.model, device)).macro_f1, mirrored()
+        state.model.train()  # the epoch may go on
+        curve.append((seconds, on_validation, on_test, with_mirror, share))
         away += time.monotonic() - since
 
     def seconds_left() -> float:

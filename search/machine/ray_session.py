@@ -36,7 +36,6 @@ class RaySession:
         self.copy_soon: Callable[[], None] = lambda: None
         """Asks for a copy of the run where its storage is no folder."""
         self._joined = address is not None
-        self._starting: Future[Cluster] | None = None
 
     def look_at_nodes(self, asked: AskedStudy, console: Console, seconds_left: float) -> None:
         """On a cluster: waits for nodes that a trial fits on, and asks each what it is like, once; else does nothing.
@@ -82,15 +81,26 @@ class RaySession:
         """Keeps Ray from being started by this session: only what comes before it is wanted."""
         self._started = True
 
-    def start_soon(self, single_core_trials: int | None = None) -> None:
-        """Begins to start Ray on this machine, for which `start` waits: most of its seconds are spent on waiting.
+    @contextmanager
+    def starting(self, single_core_trials: int | None = None) -> Iterator[None]:
+        """Starts Ray beside what is inside, as most of Ray's seconds are spent on waiting; at its end it has started.
+
+        Inside there must be no linear algebra: Ray forks, and OpenBLAS ends its threads before a fork, even those that
+        another thread waits for, which it then does for ever.
 
         Args:
             single_core_trials: As in `connect`.
+
+        Raises:
+            ClusterError: Ray does not start.
         """
+        started = None
         if not self._started:
             self._started = True
-            self._starting = self._stack.enter_context(_ray_of_a_thread(single_core_trials))
+            started = self._stack.enter_context(_ray_of_a_thread(single_core_trials))
+        yield
+        if started is not None:
+            started.result()
 
     def start(self, single_core_trials: int | None = None) -> None:
         """Starts Ray on this machine, unless it has started or a cluster was joined.
@@ -101,9 +111,8 @@ class RaySession:
         Raises:
             ClusterError: Ray does not start.
         """
-        self.start_soon(single_core_trials)
-        if self._starting is not None:
-            self._starting.result()
+        with self.starting(single_core_trials):
+            pass
 
 
 @contextmanager

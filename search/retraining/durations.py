@@ -61,7 +61,7 @@ class Durations:
         return run is not None and run.hardware == hardware_in_words()
 
     def epoch_seconds(self, candidate: Candidate) -> float:
-        """Seconds of an epoch of a candidate in the search; of its backbone, or of all, where it was not trained."""
+        """Seconds of a whole epoch of a candidate in the search, or of its backbone, or of all where it has none."""
         trials = [trial for trial in self.retraining.source.trials if trial.reports]
         for alike in (
             [trial for trial in trials if trial.config == candidate.config],
@@ -69,7 +69,8 @@ class Durations:
             trials,
         ):
             if alike:
-                return statistics.fmean(report.seconds for trial in alike for report in trial.reports)
+                reports = [report for trial in alike for report in trial.reports]
+                return statistics.fmean(report.seconds / report.trained_share for report in reports)
         return 0.0
 
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:

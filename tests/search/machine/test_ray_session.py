@@ -27,10 +27,9 @@ def test_ray_starts_while_the_caller_goes_on_and_ends_with_the_session(monkeypat
 
     monkeypatch.setattr(module, "connect", connect)
     with ray_session() as session:
-        session.start_soon(2)  # comes back though Ray has not started
-        told.set()
-        session.start(2)
-        session.start_soon(2)  # and starts it once
+        with session.starting(2):  # goes on though Ray has not started
+            told.set()
+        session.start(2)  # which it has, once
         assert not ended.is_set()
     assert ended.is_set()
     assert asked == [(None, 2)]
@@ -43,18 +42,16 @@ def test_that_ray_does_not_start_is_told_to_who_waits_for_it(monkeypatch: pytest
         yield Cluster(2, 0)
 
     monkeypatch.setattr(module, "connect", connect)
-    with ray_session() as session:
-        session.start_soon()
-        for _ in range(2):
-            with pytest.raises(ClusterError, match="no room"):
-                session.start()
+    with ray_session() as session, pytest.raises(ClusterError, match="no room"), session.starting():
+        pass
 
 
 def test_a_session_that_stays_off_starts_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "connect", lambda *_: pytest.fail("started"))
     with ray_session() as session:
         session.stay_off()
-        session.start_soon()
+        with session.starting():
+            pass
         session.start()
 
 
@@ -63,8 +60,8 @@ def test_rays_processes_outlive_what_began_them_and_are_gone_with_the_session() 
     import ray
 
     with ray_session() as session:
-        session.start_soon()
-        session.start()
+        with session.starting():
+            pass
         time.sleep(1)  # the kernel ends a process with the thread that began it
         assert ray.get(ray.remote(lambda: 7).remote(), timeout=60) == 7
     assert not ray.is_initialized()
