@@ -148,6 +148,7 @@ def _train_with(
     answers = AnswerKeeper(kept, state.epoch, files.changed) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
     where: Mapping[str, str] = {"node": _this_node()[1], "hardware": hardware_in_words()}
+    is_cut = False
     try:
         for report in fit(state, data, pulse, lambda: ends_at - time.time()):
             report = replace(report, energy_joules=meter.take())
@@ -156,6 +157,7 @@ def _train_with(
                 answers.note(state)
             if task.predictions_dir:
                 files.changed(save_predictions(state, Path(task.predictions_dir) / trial_id))
+            is_cut = report.trained_share < 1
             tune.report(
                 {
                     **asdict(report),
@@ -166,9 +168,11 @@ def _train_with(
                     **where,
                 }
             )
-            where = {}  # said once
+            is_cut, where = False, {}  # which is said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
+        if is_cut:  # a resumed trial goes on from here: the epoch again, and whole, would have other numbers
+            checkpointer.save(state)
         checkpointer.close()
         pulse.close()
 

@@ -200,3 +200,21 @@ def test_the_epoch_that_the_time_budget_ends_in_is_cut_short_where_it_may_be(
     monkeypatch.setattr("time.time", lambda: next(clock, 1e9))  # it was ready in time, and all that follows is too late
     train_trial(CONFIG, task, ends_at=1.0, cuts=True)
     assert [report["trained_share"] < 1 for report in reports] == [False, *[True] * (task.epochs - 1)]
+
+
+def test_a_trial_whose_last_epoch_was_cut_short_goes_on_with_the_next(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends_with_the_cut(report: dict[str, Any]) -> None:
+        reports.append(report)
+        if report["trained_share"] < 1:
+            raise SystemExit  # as Ray ends a thread that the scheduler ends
+
+    clock = iter([0.0])
+    monkeypatch.setattr(tune, "report", ends_with_the_cut)
+    with monkeypatch.context() as late, pytest.raises(SystemExit):
+        late.setattr("time.time", lambda: next(clock, 1e9))
+        train_trial(CONFIG, task, ends_at=1.0, cuts=True)
+    train_trial(CONFIG, task)
+    assert [report["training_iteration"] for report in reports] == [1, 2, 3]
+    assert [report["trained_share"] < 1 for report in reports] == [False, True, False]

@@ -210,11 +210,16 @@ class Checkpointer:
         """Saves what is due; after the last epoch there is nothing to go on from."""
         if state.epoch < state.task.num_epochs and self._is_due():
             started = time.monotonic()
-            self.close()
-            state.save(self._folder / LAST)
-            self._changed(self._folder / LAST)
+            self.save(state)
             self._saved_at = time.monotonic()
             self._cost_seconds = self._saved_at - started
+
+    def save(self, state: TrainState) -> None:
+        """Saves what the trial goes on from, unless its folder is gone by now."""
+        self.close()
+        if self._folder.exists():
+            state.save(self._folder / LAST)
+            self._changed(self._folder / LAST)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE
