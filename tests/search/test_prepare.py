@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from search import prepare as module
 from search.flags import SplitFlags
 from search.prepare import Prepared, prepare_data, refuse_leaks, say_mirror_classes
 from trainables.data.manifest import DataConfig, DataError
@@ -66,3 +69,29 @@ def test_classes_that_are_mirror_images_are_named_with_the_way_out(pairs: int, n
     said = say_mirror_classes(found, own_space=False)
     assert f"{named} No picture is mirrored in training (--flip search" in said
     assert f"{named} Your own space decides" in say_mirror_classes(found, own_space=True)
+
+
+def test_only_decoding_goes_on_beside_what_starts_meanwhile(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened = []
+
+    def noted(name: str) -> Callable[..., Any]:
+        usual = getattr(module, name)
+        return lambda *args, **more: (happened.append(name), usual(*args, **more))[1]
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        happened.append("begins")
+        yield
+        happened.append("has begun")
+
+    for name in ("split_by_group", "build_cache"):
+        monkeypatch.setattr(module, name, noted(name))
+    data = shutil.copytree(pictures, tmp_path / "data")
+    next(data.glob("*.png")).write_bytes(b"no picture")
+    config = DataConfig(data=data, skip_bad=True)
+    places = {"cache_path": tmp_path / "cache", "console": Console()}
+    prepare_data(config, SplitFlags(), seed=0, image_size=32, **places, beside=beside())
+    # The second split, without the bad picture, may do linear algebra, which must not meet a fork.
+    assert happened == ["split_by_group", "begins", "build_cache", "has begun", "split_by_group"]
