@@ -86,6 +86,8 @@ def prepare_data(
     doing(console, "reading the pictures' labels")
     manifest = load_manifest(config, partial(find_unreadable, memory_bytes=config.picture_bytes))
     say_understood(manifest, console)
+    if check is not None:
+        check(manifest)
 
     def split() -> Split:
         return split_by_group(
@@ -94,8 +96,6 @@ def prepare_data(
 
     doing(console, "dealing the people out to train, val and test")
     drawn = split()  # first, as it may be refused
-    if check is not None:
-        check(manifest)
     idle(console)
     with beside or nullcontext(), _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)

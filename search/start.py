@@ -8,8 +8,8 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -146,7 +146,7 @@ def begin_run(
         console=console,
         check=lambda manifest: refuse_formulations(space, manifest, study.weight_of_attribute),
         seconds_left=lambda: stop.seconds_left,
-        beside=None if study.cost.are_asked else _starting_ray(session, workers, console),
+        beside=None if study.cost.are_asked else session.starting(workers, console),  # whose workers disturb a timing
     )
     doing(console, "looking for the same picture on two sides")
     leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
@@ -163,8 +163,7 @@ def begin_run(
         try_parts(_task(study, prepared, RunFolder(study.runs_dir), {}), space)
     weights, priced = _priced(space, study, prepared, weights, console)
     refuse_spent_budget(stop)
-    doing(console, "starting Ray")
-    session.start(workers)
+    session.start(workers, console)
     doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
     session.look_for_weights(weights.files.values())
@@ -184,14 +183,6 @@ def begin_run(
         warnings=run.data["warnings"],
         single_core_trials=workers,
     )
-
-
-@contextmanager
-def _starting_ray(session: RaySession, workers: int | None, console: Console) -> Iterator[None]:
-    """`RaySession.starting`, and says what is waited for at its end."""
-    with session.starting(workers):
-        yield
-        doing(console, "starting Ray")
 
 
 def _priced(

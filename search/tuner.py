@@ -229,15 +229,15 @@ class StoppableScheduler(FIFOScheduler):
         if self._places is not None:
             self._places.note_epoch()
         latest = self._latest[trial_name(trial)]
-        latest.append(outcome.report.seconds - outcome.report.compile_seconds)
+        is_cut = outcome.report.trained_share < 1  # which was the end: there is no time for another
+        latest.append(math.inf if is_cut else outcome.report.seconds - outcome.report.compile_seconds)
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
         if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, latest):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
-        an_epoch = latest[-1] if outcome.report.trained_share == 1 else math.inf  # it was cut: this was the end
-        if decision == TrialScheduler.CONTINUE and not self._has_time(an_epoch):
+        if decision == TrialScheduler.CONTINUE and not self._has_time(latest[-1]):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
@@ -247,7 +247,7 @@ class StoppableScheduler(FIFOScheduler):
             return False
         backbone, seconds_left = trial.config["backbone"], self._stop.seconds_left
         goes_on = self._length.goes_on(backbone, report.epoch, median(latest), seconds_left)
-        return goes_on and report.trained_share == 1 and self._has_time(latest[-1])
+        return goes_on and self._has_time(latest[-1])
 
     def _has_time(self, an_epoch: float) -> bool:
         least = an_epoch if self._length is None else SHORTEST_EPOCH * an_epoch

@@ -171,9 +171,8 @@ def _train_with(
             is_cut, where = False, {}  # which is said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
-        if is_cut:  # a resumed trial goes on from here: the epoch again, and whole, would have other numbers
-            checkpointer.save(state)
-        checkpointer.close()
+        # A resumed trial goes on behind an epoch that was cut short: again, and whole, it would have other numbers.
+        checkpointer.close(state if is_cut else None)
         pulse.close()
 
 

@@ -236,7 +236,8 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     torch.set_num_threads(cores)
     device = choose_device(task.device)
     data = load_data(task, device)
-    val, test = (load_side(task, (side,), device) for side in ("val", "test"))
+    val, test = data.val, load_side(task, ("test",), device)
+    assert val is not None
     config = TrialConfig(**run.points[0])
     steps = steps_per_epoch(task, len(data.train))
     state = TrainState.start(config, task, steps)

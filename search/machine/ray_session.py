@@ -82,7 +82,7 @@ class RaySession:
         self._started = True
 
     @contextmanager
-    def starting(self, single_core_trials: int | None = None) -> Iterator[None]:
+    def starting(self, single_core_trials: int | None = None, console: Console | None = None) -> Iterator[None]:
         """Starts Ray beside what is inside, as most of Ray's seconds are spent on waiting; at its end it has started.
 
         Inside there must be no linear algebra: Ray forks, and OpenBLAS ends its threads before a fork, even those that
@@ -90,6 +90,7 @@ class RaySession:
 
         Args:
             single_core_trials: As in `connect`.
+            console: Where it shows that Ray is waited for.
 
         Raises:
             ClusterError: Ray does not start.
@@ -100,18 +101,21 @@ class RaySession:
             started = self._stack.enter_context(_ray_of_a_thread(single_core_trials))
         yield
         if started is not None:
+            if console is not None:
+                doing(console, "starting Ray")
             started.result()
 
-    def start(self, single_core_trials: int | None = None) -> None:
+    def start(self, single_core_trials: int | None = None, console: Console | None = None) -> None:
         """Starts Ray on this machine, unless it has started or a cluster was joined.
 
         Args:
             single_core_trials: As in `connect`: workers that begin to import what a trial needs.
+            console: Where it shows that Ray is waited for.
 
         Raises:
             ClusterError: Ray does not start.
         """
-        with self.starting(single_core_trials):
+        with self.starting(single_core_trials, console):
             pass
 
 

@@ -70,7 +70,7 @@ class Durations:
         ):
             if alike:
                 reports = [report for trial in alike for report in trial.reports]
-                return statistics.fmean(report.seconds / report.trained_share for report in reports)
+                return statistics.fmean(report.seconds for report in reports if report.trained_share == 1)
         return 0.0
 
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:

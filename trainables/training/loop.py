@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
@@ -36,13 +35,18 @@ SILENT = Pulse()
 """Tells nobody."""
 
 
+def endless() -> float:
+    """Seconds that are left where nothing ends."""
+    return math.inf
+
+
 def steps_per_epoch(task: TaskConfig, num_images: int) -> int:
     """Steps in an epoch of `num_images` pictures."""
     return num_batches(num_images, task.batch_size)
 
 
 def fit(
-    state: TrainState, data: TaskData, pulse: Pulse = SILENT, seconds_left: Callable[[], float] | None = None
+    state: TrainState, data: TaskData, pulse: Pulse = SILENT, seconds_left: Callable[[], float] = endless
 ) -> Iterator[EpochReport]:
     """Trains from where `state` is to the task's last epoch and yields a report after each.
 
@@ -70,8 +74,7 @@ def fit(
         with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
             behind = started - trained  # NaN in the first epoch, which no time is less than
-            ends = None if seconds_left is None else partial(_ends, seconds_left, behind)
-            train = train_epoch(state, data.train, augment, normalize, criterion, pulse, ends)
+            train = train_epoch(state, data.train, augment, normalize, criterion, pulse, seconds_left, behind)
             trained = time.perf_counter()
             train_seconds = trained - started
             pulse.stage("validating")
@@ -125,9 +128,13 @@ def train_epoch(
     normalize: Normalizer,
     criterion: Loss,
     pulse: Pulse = SILENT,
-    ends: Callable[[], bool] | None = None,
+    seconds_left: Callable[[], float] = endless,
+    behind: float = 0.0,
 ) -> TrainedEpoch:
-    """One pass over the training side, or less of it should it have to end; the device is waited for at its end."""
+    """One pass over the training side, or less of it when no more seconds are left than what is `behind` it takes.
+
+    The device is waited for once, at the end.
+    """
     state.model.train()
     if state.config.frozen_share > 0:
         freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.horizon))
@@ -156,16 +163,11 @@ def train_epoch(
         if state.ema is not None:
             state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
         pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
-        if ends is not None and ends():
+        if seconds_left() < behind:
             break
     truth = torch.cat(truths)
     f1 = macro_f1(torch.cat(answers), truth, num_classes)
     return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth), number / num)
-
-
-def _ends(seconds_left: Callable[[], float], behind: float) -> bool:
-    """Whether no more time is left than what is behind an epoch takes."""
-    return seconds_left() < behind
 
 
 @torch.inference_mode()

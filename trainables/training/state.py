@@ -210,23 +210,25 @@ class Checkpointer:
         """Saves what is due; after the last epoch there is nothing to go on from."""
         if state.epoch < state.task.num_epochs and self._is_due():
             started = time.monotonic()
-            self.save(state)
+            self.close()
+            self._save(state)
             self._saved_at = time.monotonic()
             self._cost_seconds = self._saved_at - started
 
-    def save(self, state: TrainState) -> None:
-        """Saves what the trial goes on from, unless its folder is gone by now."""
-        self.close()
-        if self._folder.exists():
-            state.save(self._folder / LAST)
-            self._changed(self._folder / LAST)
+    def _save(self, state: TrainState) -> None:
+        state.save(self._folder / LAST)
+        self._changed(self._folder / LAST)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self._cost_seconds / CHECKPOINT_SHARE
 
-    def close(self) -> None:
-        """Writes the best weights that have not been written yet."""
-        if self._best_weights is not None and self._folder.exists():  # a driver has no use for a bad trial's weights
+    def close(self, state: TrainState | None = None) -> None:
+        """Writes the best weights that have not been written yet and, if a state is given, that to go on from."""
+        if not self._folder.exists():  # a driver has no use for a bad trial's weights
+            return
+        if self._best_weights is not None:
             save_atomically(self._best_weights, self._folder / BEST)
             self._changed(self._folder / BEST)
             self._best_weights = None
+        if state is not None:
+            self._save(state)

@@ -75,6 +75,8 @@ def fitted(seconds: float, **changes: Any) -> tuple[Retraining, str]:
 def test_an_epoch_is_as_long_as_it_was_in_the_search_or_as_those_alike() -> None:
     retraining = a_retraining()
     slow = trained("00003", 0.4, 9.0)
+    cut_short = replace(slow.reports[-1], epoch=99, seconds=1.0, trained_share=0.1)
+    slow = replace(slow, reports=(*slow.reports, cut_short))
     source = SimpleNamespace(run=retraining.source.run, trials=(*retraining.source.trials, slow))
     durations = Durations(replace(retraining, source=source))  # type: ignore[arg-type]
     assert durations.epoch_seconds(Candidate("00000", config(1e-3), 0.5)) == EPOCH_SECONDS
