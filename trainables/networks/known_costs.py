@@ -23,7 +23,7 @@ from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words, visible_gpus
 from trainables.parts.registry import backbone_identity
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 """Part of the cache's keys: raise it when what is computed here changes."""
 LOCK_SECONDS = 10.0
 """How long another process may hold the facts, for what is written in milliseconds."""

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import UserError
 from trainables.networks.model import autocast, memory_format, size_options
+from trainables.networks.small_maps import pad_small_maps
 from trainables.reason import reason_of
 
 WARM_UP_STEPS = 2
@@ -174,6 +175,8 @@ def _train_for_a_while(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         model = build(backbone, image_size).to(device).to(memory_format=layout).train()
+        if device.type == "cpu":
+            pad_small_maps(model)
         pictures = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=layout)
         targets = torch.randint(2, (batch_size,), device=device)
         optimizer = torch.optim.AdamW(model.parameters(), fused=True)

@@ -23,6 +23,7 @@ from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.formulation import build_network
 from trainables.networks.model import choose_device
+from trainables.networks.small_maps import pad_small_maps
 from trainables.supply.files import Told, nobody
 from trainables.training.compiling import compiled
 from trainables.training.metrics import NOT_VALIDATED, Evaluation
@@ -73,6 +74,8 @@ class TrainState:
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
         model = build_network(config, task, device)
+        if device.type == "cpu":
+            pad_small_maps(model)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, task, optimizer, steps_per_epoch)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)

@@ -1,0 +1,90 @@
+"""How much faster networks are trained on a CPU because their small maps are padded first, as ratios in one run.
+
+    python scripts/benchmarks/small_maps.py --image-sizes 64 96
+
+Each network takes bare steps of forward, backward and update on random pictures, with and without in turns, so that
+what else happens on the machine falls on both alike. Printed as a table, as docs/speed.md has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables.machine.allocator import keep_freed_memory
+from trainables.machine.hardware import hardware_in_words
+from trainables.networks.model import memory_format
+from trainables.networks.network_costs import build
+from trainables.networks.small_maps import PaddedConv2d, pad_small_maps
+
+BACKBONES = (
+    "tf_efficientnet_lite0",
+    "efficientnet_b0",
+    "tf_efficientnetv2_b0",
+    "mobilenetv3_large_100",
+    "mobilenetv4_conv_small",
+    "convnext_atto",
+    "resnet18",
+)
+"""The last has nothing to pad: its ratio is the noise of the machine."""
+CPU = torch.device("cpu")
+
+
+def step_seconds(backbone: str, size: int, batch_size: int, steps: int) -> tuple[list[float], list[float]]:
+    """Seconds of training steps without and with padding, in turns; the first of each, which warms up, is left out."""
+    layout = memory_format(backbone, CPU)
+    model = build(backbone, size).to(memory_format=layout).train()
+    pad_small_maps(model)
+    pictures = torch.rand(batch_size, 3, size, size).contiguous(memory_format=layout)
+    targets = torch.randint(2, (batch_size,))
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def step() -> float:
+        started = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        functional.cross_entropy(model(pictures), targets).backward()
+        optimizer.step()
+        return time.perf_counter() - started
+
+    before, now = [], []
+    for _ in range(steps + 1):
+        with patch.object(PaddedConv2d, "forward", nn.Conv2d.forward):
+            before.append(step())
+        now.append(step())
+    return before[1:], now[1:]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description="Training steps on a CPU without and with padded small maps.")
+    parser.add_argument("--backbones", nargs="+", default=BACKBONES)
+    parser.add_argument("--image-sizes", nargs="+", type=int, default=[64, 96])
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=25)
+    asked = parser.parse_args(arguments)
+    torch.set_num_threads(asked.threads)
+    keep_freed_memory()
+    print(f"{hardware_in_words()}, {asked.threads} threads, batches of {asked.batch_size}, n = {asked.steps} steps\n")
+    print("| network | px | before, images/s | now, images/s | times as fast |\n|---|--:|--:|--:|--:|")
+    for size in asked.image_sizes:
+        for backbone in asked.backbones:
+            before, now = step_seconds(backbone, size, asked.batch_size, asked.steps)
+            low, middle, high = np.percentile(np.array(before) / np.array(now), (25, 50, 75))
+            speeds = (f"{asked.batch_size / np.median(seconds):.0f}" for seconds in (before, now))
+            print(f"| {backbone} | {size} | {' | '.join(speeds)} | {middle:.2f} [{low:.2f}, {high:.2f}] |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
