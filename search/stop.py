@@ -45,6 +45,8 @@ class StopRequest:
         """What the driver, or Ray, crashed with; None while neither has."""
         self.ended: set[str] = set()
         """trial_id of the trials that it ended, which neither finished nor were stopped by ASHA."""
+        self.past_their_best: set[str] = set()
+        """trial_id of the trials that are done before their full length, as they had long become no better."""
         self.going_on: set[str] = set()
         """trial_id of the trials that go on beyond their full length, as there is no time for another."""
 

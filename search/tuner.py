@@ -67,9 +67,9 @@ class Proposer(Protocol):
         """Takes in an epoch."""
 
     def on_trial_complete(
-        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None
+        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None, is_done: bool = False
     ) -> None:
-        """Takes in the end of a trial."""
+        """Takes in the end of a trial, which may be done before its full length."""
 
 
 def trial_ids(earlier: Sequence[TrialHistory], num_trials: int) -> list[str]:
@@ -149,7 +149,7 @@ class NamedSearcher(Searcher):
             if isinstance(outcome, Failure):
                 self._inner.on_trial_complete(ours, None, True, outcome.reason)
             else:
-                self._inner.on_trial_complete(ours, result, error, None)
+                self._inner.on_trial_complete(ours, result, error, None, ours in self._stop.past_their_best)
 
     def note_lost(self, trial_id: str) -> None:
         """Says that the next end of this trial is Ray's fault (`LostTrials`): it is handed out again."""
@@ -174,8 +174,8 @@ class NamedSearcher(Searcher):
 class StoppableScheduler(FIFOScheduler):
     """ASHA, or nothing, and behind it the request to end: then a trial that might go on ends with its epoch.
 
-    It also says where a trial may be placed, what becomes of one whose node is at fault, and whether a trial goes on
-    that has come to its full length.
+    It also says where a trial may be placed, what becomes of one whose node is at fault, whether a trial goes on
+    that has come to its full length, and whether one is done before that, as it has long become no better.
     """
 
     def __init__(
@@ -234,9 +234,13 @@ class StoppableScheduler(FIFOScheduler):
         decision = TrialScheduler.CONTINUE
         if self._inner is not None:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
-        if decision == TrialScheduler.STOP and self._goes_on(trial, outcome.report, latest):
+        is_done = self._is_past_its_best(outcome.report, latest)
+        if decision == TrialScheduler.STOP and not is_done and self._goes_on(trial, outcome.report, latest):
             self._stop.going_on.add(trial_name(trial))
             return TrialScheduler.CONTINUE
+        if decision == TrialScheduler.CONTINUE and is_done:
+            self._stop.past_their_best.add(trial_name(trial))
+            return TrialScheduler.STOP
         if decision == TrialScheduler.CONTINUE and not self._has_time(latest[-1]):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
@@ -248,6 +252,12 @@ class StoppableScheduler(FIFOScheduler):
         backbone, seconds_left = trial.config["backbone"], self._stop.seconds_left
         goes_on = self._length.goes_on(backbone, report.epoch, median(latest), seconds_left)
         return goes_on and self._has_time(latest[-1])
+
+    def _is_past_its_best(self, report: EpochReport, latest: Sequence[float]) -> bool:
+        if self._length is None or self._stop.reason is not None:
+            return False
+        seconds_left = self._stop.seconds_left
+        return self._length.is_past_its_best(report.epoch, report.best_epoch, median(latest), seconds_left)
 
     def _has_time(self, an_epoch: float) -> bool:
         least = an_epoch if self._length is None else SHORTEST_EPOCH * an_epoch

@@ -73,10 +73,20 @@ def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds what takes minutes: the page's story, the sweep over all backbones, kernels made by a C++ compiler."""
+    """Adds what takes minutes: whole stories of searches, the sweep over all backbones, kernels of a C++ compiler."""
+    parser.addoption("--long", action="store_true", help="tell the stories that take a minute each or longer, too")
     parser.addoption("--all-backbones", action="store_true", help="train every backbone of every space for a step")
     parser.addoption("--browser-story", action="store_true", help="tell the page's whole story in a browser: minutes")
     parser.addoption("--compile", action="store_true", help="make the kernels of compiled networks in earnest")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the long stories, unless they are asked for."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long") is not None:
+            item.add_marker(pytest.mark.skip(reason="takes minutes: --long, as CI does"))
 
 
 @pytest.fixture(scope="session")

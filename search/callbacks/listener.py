@@ -38,13 +38,15 @@ def status_after(epoch: Epoch, params: Mapping[str, Any], max_epochs: int, stop:
         epoch: As the trial reported it.
         params: What the trial was given.
         max_epochs: Epochs of a trial that has none of its own.
-        stop: Knows which trials it ended, and which go on beyond these epochs.
+        stop: Knows which trials it ended, which are done before these epochs, and which go on beyond them.
     """
     if epoch.report.epoch >= num_epochs(params, max_epochs):
         return TrialStatus.FINISHED if epoch.is_last or params["trial_id"] not in stop.going_on else TrialStatus.RUNNING
     if params["trial_id"] in stop.ended:
         return TrialStatus.INTERRUPTED
-    return TrialStatus.STOPPED if epoch.is_last else TrialStatus.RUNNING
+    if not epoch.is_last:
+        return TrialStatus.RUNNING
+    return TrialStatus.FINISHED if params["trial_id"] in stop.past_their_best else TrialStatus.STOPPED
 
 
 def num_epochs(params: Mapping[str, Any], max_epochs: int) -> int:

@@ -157,6 +157,7 @@ class StudySearcher(Searcher):
         result: Mapping[str, Any] | None = None,
         error: bool = False,
         reason: str | None = None,
+        is_done: bool = False,
     ) -> None:
         """Closes a trial: finished if it reached `max_epochs`, failed on an error or a value that is no number.
 
@@ -167,13 +168,14 @@ class StudySearcher(Searcher):
             result: The last result, if there is one.
             error: The trial raised or its worker died.
             reason: Why it ended, for the study's attributes.
+            is_done: Whether it is finished with fewer epochs.
         """
         trial = self._trials[trial_id]
         if trial.state != TrialStatus.RUNNING:
             return
         if result:
             self._take(trial, result)
-        state, why = self._ending(trial, error)
+        state, why = self._ending(trial, error, is_done)
         self._close(trial, state, reason or why)
         self._write(trial)
 
@@ -232,7 +234,8 @@ class StudySearcher(Searcher):
         if started is not None:
             trial.started = started
         if state != TrialStatus.RUNNING:
-            self._close(trial, state, reason or self._ending(trial, state == TrialStatus.FAILED)[1])
+            _, why = self._ending(trial, state == TrialStatus.FAILED, state == TrialStatus.FINISHED)
+            self._close(trial, state, reason or why)
             trial.ended = ended or trial.ended
         self._record.stale = True
 
@@ -279,13 +282,13 @@ class StudySearcher(Searcher):
         trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0)
         return epoch
 
-    def _ending(self, trial: SearchTrial, error: bool) -> tuple[TrialStatus, str]:
+    def _ending(self, trial: SearchTrial, error: bool, is_done: bool) -> tuple[TrialStatus, str]:
         for epoch, value in trial.values.items():
             if not math.isfinite(value):
                 return TrialStatus.FAILED, f"{self._metric} is {value} after epoch {epoch}"
         if error or not trial.values:
             return TrialStatus.FAILED, "error" if error else "no result"
-        if max(trial.values) >= self._max_epochs:
+        if is_done or max(trial.values) >= self._max_epochs:
             return TrialStatus.FINISHED, "finished"
         return TrialStatus.STOPPED, f"stopped after epoch {max(trial.values)}"
 

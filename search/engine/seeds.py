@@ -27,10 +27,10 @@ class OwnSeeds:
         self._inner.on_trial_result(trial_id, result)
 
     def on_trial_complete(
-        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None
+        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None, is_done: bool = False
     ) -> None:
         """Passes the end of a trial on."""
-        self._inner.on_trial_complete(trial_id, result, error, reason)
+        self._inner.on_trial_complete(trial_id, result, error, reason, is_done)
 
 
 def seed_of(trial_id: str, seed: int) -> int:

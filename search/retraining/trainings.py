@@ -46,7 +46,7 @@ class JobList:
         """Nothing: the logs say it."""
 
     def on_trial_complete(
-        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None
+        self, trial_id: str, result: Mapping[str, Any] | None, error: bool, reason: str | None, is_done: bool = False
     ) -> None:
         """Nothing: the logs say it."""
 

@@ -106,6 +106,23 @@ def test_a_trial_is_no_longer_than_the_pictures_ask_for_and_than_twice_what_was_
     assert (ends, length.end) == (epochs, 56)
 
 
+@pytest.mark.parametrize(
+    ("planned", "epoch", "best", "seconds_left", "done"),
+    [
+        (22, 15, 7, 190.0, True),
+        (22, 14, 7, 200.0, False),  # it may still become better
+        (22, 15, 7, 119.0, False),  # nothing long enough fits behind it
+        (22, 9, 1, 250.0, False),  # too short to answer together with another
+        (9, 9, 1, 80.0, True),
+    ],
+)
+def test_a_trial_that_has_long_been_no_better_makes_room_for_another_that_fits(
+    planned: int, epoch: int, best: int, seconds_left: float, done: bool
+) -> None:
+    length = PacedLength(planned, slots=1, most=60)
+    assert length.is_past_its_best(epoch, best, 10.0, seconds_left) is done
+
+
 def test_at_the_expected_pace_and_at_a_slower_one_a_trial_has_the_length_that_was_planned() -> None:
     for seconds in (10.0, 20.0):
         length = PacedLength(30, slots=1, most=60)

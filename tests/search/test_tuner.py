@@ -14,16 +14,18 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from search.callbacks.listener import status_after
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
-from search.lengths import PacedLength
+from search.lengths import PATIENCE, PacedLength
 from search.stop import StopRequest
 from search.tuner import SHORTEST_EPOCH, NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
 from tests.records import a_report
-from trainables.report import METRIC, MODE
+from trainables.report import METRIC, MODE, Epoch, TrialStatus, outcome_of
 
 EPOCHS = 9
+A_LENGTH = 20
 
 
 @pytest.fixture
@@ -127,6 +129,25 @@ def test_a_trial_at_its_length_goes_on_where_no_other_has_room(
     searcher.on_trial_complete("ray0", last | {"done": True})
     whole = last["training_iteration"] >= EPOCHS
     assert inner.study.trials[0].state == (TrialState.COMPLETE if whole else TrialState.PRUNED)
+
+
+@pytest.mark.parametrize("epoch", [12, A_LENGTH, A_LENGTH + 5], ids=["before", "at", "behind"])
+def test_a_trial_that_has_long_been_no_better_is_finished_whatever_its_length_and_stays_so(epoch: int) -> None:
+    inner = build_searcher(get_space("toy").suggest, metric=METRIC, mode=MODE, max_epochs=A_LENGTH, seed=0)
+    stop = StopRequest(1000.0)
+    searcher = NamedSearcher(inner, stop, trial_ids([], 2))
+    asha = build_scheduler(metric=METRIC, mode=MODE, max_epochs=A_LENGTH, grace_period=A_LENGTH)
+    scheduler = StoppableScheduler(asha, stop, length=PacedLength(A_LENGTH, slots=1, most=60))
+    searcher.suggest("ray0")
+    for number, best, decision in ((epoch - 1, epoch - PATIENCE, "CONTINUE"), (epoch, epoch - PATIENCE, "STOP")):
+        last = result(number, 0.5, best_epoch=best, seconds=10.0)
+        assert scheduler.on_trial_result(None, a_trial(0), last) == decision
+    searcher.on_trial_complete("ray0", last | {"done": True})
+    assert inner.study.trials[0].state == TrialState.COMPLETE
+    outcome = outcome_of({**last, "done": True})
+    assert isinstance(outcome, Epoch)
+    assert status_after(outcome, a_trial(0).config, A_LENGTH, stop) == TrialStatus.FINISHED
+    assert stop.ended == set()
 
 
 def test_a_trial_that_goes_on_ends_at_twice_its_length_and_one_that_diverges_at_once() -> None:

@@ -36,3 +36,12 @@ def test_a_state_is_told_from_the_epoch_and_from_who_ended_the_trial(
     stop.ended |= ended
     stop.going_on |= going_on
     assert status_after(Epoch(report=a_report(epoch), is_last=is_last), a_trial().config, 3, stop) == status
+
+
+@pytest.mark.parametrize(
+    ("is_last", "status"), [(True, TrialStatus.FINISHED), (False, TrialStatus.RUNNING)], ids=["over", "not yet"]
+)
+def test_a_trial_that_is_past_its_best_is_finished_with_its_last_epoch(is_last: bool, status: TrialStatus) -> None:
+    stop = StopRequest(None)
+    stop.past_their_best.add(a_trial().config["trial_id"])
+    assert status_after(Epoch(report=a_report(2), is_last=is_last), a_trial().config, 3, stop) == status
