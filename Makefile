@@ -19,7 +19,7 @@ help:  ## Show this help
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to search/serve.py by make ui, to pytest by make unit."
+	@echo "  ARGS='--data DIR --trials 30' is passed on to search/run.py by make search, to search/serve.py by make ui, to pytest by make test."
 	@echo "  TORCH=cpu, the first time, installs torch without CUDA."
 
 setup: $(READY)  ## Make .venv and install everything (redone when setup.cfg or constraints.txt changed)
@@ -34,7 +34,7 @@ search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-i
 gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)
 	$(BIN)/python scripts/benchmarks/gpu_check.py $(ARGS)
 
-test: lint types contract unit  ## Set up if needed, then all that CI checks
+test: lint types contract unit  ## Set up if needed, then checks and tests (ARGS: --long for those that CI adds)
 
 lint: $(READY)  ## ruff and ruff-format
 	$(BIN)/ruff check .
@@ -46,7 +46,7 @@ types: $(READY)  ## mypy
 contract: $(READY)  ## Who may import whom
 	$(BIN)/lint-imports --no-cache
 
-unit: $(READY)  ## All tests, in two processes
+unit: $(READY)  ## The tests, in two processes
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 fast: $(READY)  ## The tests that need no Ray and no long training

@@ -36,7 +36,7 @@ from trainables.config import TrialConfig
 from trainables.errors import NodeFaultError, UserError
 from trainables.report import TrialStatus
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(560)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(560)]
 STORE = {"object_store_memory": 80 * 2**20}
 BUDGET = 240.0
 

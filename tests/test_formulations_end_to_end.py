@@ -37,6 +37,7 @@ def attributed(pictures: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_network_an_attribute_goes_all_the_way(
     attributed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

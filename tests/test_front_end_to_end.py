@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from tests.conftest import run_command
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 SMALL = ("--space", "toy", "--epochs", "2", "--image-size", "32", "--batch-size", "16", "--history", "none")
 
 

@@ -15,6 +15,7 @@ from trainables.report import TrialStatus
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(560),
     pytest.mark.skipif(not can_be_had(), reason="namespaces of the network and of mounts take root on Linux"),
 ]

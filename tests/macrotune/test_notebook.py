@@ -21,6 +21,7 @@ SMALL = "space='toy', trials=2, image_size=32, batch_size=16, cache_dir='cache'"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(500),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning:zmq"),  # of Jupyter's own code
 ]

@@ -304,6 +304,20 @@ def test_a_file_that_is_no_study_is_replaced(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_trial_that_is_done_before_its_length_is_complete_also_when_it_is_adopted() -> None:
+    live, resumed = (build_searcher(space, **GOAL, seed=0) for _ in range(2))
+    config = live.suggest("t")
+    last = {"training_iteration": 2, GOAL["metric"]: 0.4}
+    live.on_trial_result("t", {"training_iteration": 1, GOAL["metric"]: 0.5})
+    live.on_trial_complete("t", last, is_done=True)
+    resumed.adopt("t", config, [0.5, 0.4], state=TrialStatus.FINISHED)
+    for searcher in (live, resumed):
+        (trial,) = searcher.study.trials
+        assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.5)
+        assert trial.user_attrs["stop_reason"] == "finished"
+    assert live.suggest("u") == resumed.suggest("u")
+
+
 def test_a_trial_is_adopted_once() -> None:
     searcher = build_searcher(space, **GOAL, seed=0)
     searcher.adopt("t", {"backbone": "small", "lr": 1e-3}, [0.1], state="running")
