@@ -74,7 +74,7 @@ def draw(path: Path, kind: int, rng: np.random.Generator, size: tuple[int, int] 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds what takes minutes: whole stories of searches, the sweep over all backbones, kernels of a C++ compiler."""
-    parser.addoption("--long", action="store_true", help="tell the stories that take a minute each or longer, too")
+    parser.addoption("--long", action="store_true", help="tell the stories that take half a minute each or longer, too")
     parser.addoption("--all-backbones", action="store_true", help="train every backbone of every space for a step")
     parser.addoption("--browser-story", action="store_true", help="tell the page's whole story in a browser: minutes")
     parser.addoption("--compile", action="store_true", help="make the kernels of compiled networks in earnest")

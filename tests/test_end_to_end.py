@@ -175,7 +175,8 @@ def test_ctrl_c_ends_with_the_epoch_writes_the_table_and_says_how_to_go_on(pictu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("told", ["auto", pytest.param("search", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("told", ["auto", "search"])
 def test_where_left_and_right_are_classes_no_picture_is_mirrored_unless_it_is_told_to(
     told: str, pictures: Path, tmp_path: Path
 ) -> None:

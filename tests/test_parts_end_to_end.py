@@ -48,6 +48,7 @@ def test_the_parts_of_the_page_do_a_step_each() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_own_parts_go_all_the_way_and_a_file_that_has_changed_is_refused(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

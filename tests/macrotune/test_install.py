@@ -102,6 +102,7 @@ def test_commands_in_a_message_are_those_that_were_typed(monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_writes_into_the_folder_one_stands_in_and_nowhere_else(
     installed: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_model_of_all_people_has_seen_them_and_says_whose_the_score_is(retra
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_same_command_again_trains_the_same_network_and_counts_no_second_scoring(
     retrained: tuple[Path, str],
 ) -> None:
@@ -96,6 +97,7 @@ def test_the_same_command_again_trains_the_same_network_and_counts_no_second_sco
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_record_alone_is_enough_folds_answer_everybody_once_and_two_networks_together(
     retrained: tuple[Path, str], pictures: Path, tmp_path: Path
 ) -> None:

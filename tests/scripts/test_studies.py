@@ -177,6 +177,7 @@ def test_no_page_that_is_kept_shows_the_folders_of_one_machine() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_study_from_the_command_to_its_page_trains_nothing_twice(pictures: Path, tmp_path: Path) -> None:
     places = ("--storage", "runs", "--out", "out", "--cache-dir", "cache", "--name", "tiny")
     size = ("--image-size", "32", "--epochs", "1", "--batch-size", "16", "--seeds", "2")

@@ -40,6 +40,7 @@ def test_nothing_heavy_is_imported_that_a_start_does_not_use(modules: list[str],
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_driver_that_knows_its_networks_trains_them_without_torch(
     searched: Searched, pictures: Path, tmp_path: Path
 ) -> None:

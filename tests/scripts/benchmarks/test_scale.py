@@ -59,6 +59,7 @@ def test_a_value_out_of_range_is_one_message(flags: tuple[str, str], capsys: pyt
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stubs_run_through_the_real_search(tmp_path: Path) -> None:
     found = run_stubs(ScaleConfig(trials=12, workers=2, epochs=4, space="toy", out=tmp_path), tmp_path / "stubs")
     assert len(found.finished) == len(found.suggestions) == 12

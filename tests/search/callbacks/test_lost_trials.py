@@ -52,6 +52,7 @@ def slow_to_end(params: Mapping[str, Any], task: Any, gpu_share: float, ends_at:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_trials_are_trained_although_no_process_is_free_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

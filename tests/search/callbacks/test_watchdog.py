@@ -168,6 +168,7 @@ def hangs_once(params: Mapping[str, Any], task: Any, gpu_share: float, ends_at: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trial_whose_process_hangs_goes_on_in_another(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()

@@ -116,6 +116,7 @@ def test_a_slow_start_of_ray_is_tried_again_and_then_said() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_does_without_home_short_temporary_folder_and_utf8(pictures: Path, tmp_path: Path) -> None:
     long = tmp_path / (90 * "x")
     long.mkdir()

@@ -139,6 +139,7 @@ def test_what_keeps_ray_from_starting_at_all_is_raised(caplog: pytest.LogCapture
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_search_without_any_shortcut_gives_the_same_numbers(
     searched: Searched, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

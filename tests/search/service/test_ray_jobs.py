@@ -40,6 +40,7 @@ def until(jobs: RayJobs, is_so: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_ray_starts_lists_follows_and_stops_commands(tmp_path: Path) -> None:
     with a_job_server() as address:
         jobs = RayJobs(address, tmp_path)
