@@ -143,12 +143,12 @@ class PacedLength:
         """
         if epoch >= self.end:
             return False
-        epochs_left = seconds_left / max(an_epoch, LEAST_SECONDS)
+        epochs_left = _epochs_in(seconds_left, an_epoch)
         in_a_slot = epoch + epochs_left
         if (rounds := _rounds_together(in_a_slot, self.slots)) > 1:
             self.grown[backbone] = max(self.epochs(backbone), min(self.most, int(in_a_slot / rounds)))
         length = self.epochs(backbone)
-        too_little = max(WORTH_A_NEW_ONE * length, long_together(self.planned) + SPARE_EPOCHS)
+        too_little = max(WORTH_A_NEW_ONE * length, self._least_left)
         return epoch < length or epochs_left < too_little
 
     def is_past_its_best(self, epoch: int, best_epoch: int, an_epoch: float, seconds_left: float) -> bool:
@@ -160,9 +160,13 @@ class PacedLength:
             an_epoch: As in `goes_on`.
             seconds_left: As in `goes_on`.
         """
-        enough = long_together(self.planned)
-        room = seconds_left / max(an_epoch, LEAST_SECONDS)
-        return epoch >= enough and epoch - best_epoch >= PATIENCE and room >= enough + SPARE_EPOCHS
+        is_long = epoch >= long_together(self.planned)
+        return is_long and epoch - best_epoch >= PATIENCE and _epochs_in(seconds_left, an_epoch) >= self._least_left
+
+    @property
+    def _least_left(self) -> float:
+        """Epochs that must be left for another training to be just long enough."""
+        return long_together(self.planned) + SPARE_EPOCHS
 
     def epochs(self, backbone: str) -> int:
         """The length of a trial of this backbone as it is now."""
@@ -178,6 +182,10 @@ def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:
     if study.cost.second is None:
         most = max(most, _full_length(study, train_pictures, MOST_IN_A_BUDGET))
     return PacedLength(study.epochs, study.concurrency, most)
+
+
+def _epochs_in(seconds: float, an_epoch: float) -> float:
+    return seconds / max(an_epoch, LEAST_SECONDS)
 
 
 def long_together(length: int) -> float:

@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         if item.get_closest_marker("long") is not None:
-            item.add_marker(pytest.mark.skip(reason="takes minutes: --long, as CI does"))
+            item.add_marker(pytest.mark.skip(reason="takes half a minute or more: --long, as CI does"))
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,10 @@ def test_a_killed_search_goes_on_and_ends_as_if_it_had_not_been(
     assert [report.val_loss for report in trials[0].reports] == [
         report.val_loss for report in whole.reports[: len(trials[0].reports)]
     ]
+
+    more = run_command("search/run.py", "--resume", "killed", "--add-trials", "1", folder=folder)
+    assert len(load_trials(folder / "runs" / "killed")) == 5
+    assert "trials are done (" not in more  # none is left
     refused = mistaken("--resume", "killed", "--epochs", "9", "--seed", "4", folder=folder, capfd=capfd)
     assert "--epochs 9, the run has 3" in refused
     assert "--seed 4, the run has 3" in refused
@@ -187,8 +191,7 @@ def test_where_left_and_right_are_classes_no_picture_is_mirrored_unless_it_is_to
     small = (*SMALL[:2], "--trials", "1", "--epochs", "1", *SMALL[6:], "--flip", told, "--name", "a")
     said = run_command("search/run.py", *small, "--data", str(tmp_path / "data"), folder=tmp_path)
     if told == "auto":
-        more = run_command("search/run.py", "--resume", "a", "--add-trials", "3", folder=tmp_path)
-        assert "trials are done (" not in more  # none is left
+        run_command("search/run.py", "--resume", "a", "--add-trials", "3", folder=tmp_path)
     run = json.loads((tmp_path / "runs" / "a" / "run.json").read_text())
     flips = [trial.config.flip for trial in load_trials(tmp_path / "runs" / "a")]
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "runs" / "a" / "study.journal")))
@@ -208,7 +211,7 @@ def test_where_left_and_right_are_classes_no_picture_is_mirrored_unless_it_is_to
 def test_a_resumed_run_that_is_done_trains_nothing(searched: Searched) -> None:
     folder = searched.folder
     before = (folder / "runs" / "first" / "trials.jsonl").read_text()
-    assert main(command("--resume", "first", folder=folder)[2:]) == 0
+    run_command("search/run.py", "--resume", "first", folder=folder)
     assert (folder / "runs" / "first" / "trials.jsonl").read_text() == before
 
 

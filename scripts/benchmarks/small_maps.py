@@ -9,23 +9,23 @@ what else happens on the machine falls on both alike. Printed as a table, as doc
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if not __package__:  # run by path: put the repository root where Python put this file's folder
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from trainables.machine.allocator import keep_freed_memory
 from trainables.machine.hardware import hardware_in_words
 from trainables.networks.model import memory_format
-from trainables.networks.network_costs import build
-from trainables.networks.small_maps import PaddedConv2d, pad_small_maps
+from trainables.networks.network_costs import build, training_step
+from trainables.networks.small_maps import pad_small_maps
 
 BACKBONES = (
     "tf_efficientnet_lite0",
@@ -43,25 +43,18 @@ CPU = torch.device("cpu")
 def step_seconds(backbone: str, size: int, batch_size: int, steps: int) -> tuple[list[float], list[float]]:
     """Seconds of training steps without and with padding, in turns; the first of each, which warms up, is left out."""
     layout = memory_format(backbone, CPU)
-    model = build(backbone, size).to(memory_format=layout).train()
-    pad_small_maps(model)
-    pictures = torch.rand(batch_size, 3, size, size).contiguous(memory_format=layout)
-    targets = torch.randint(2, (batch_size,))
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    plain = build(backbone, size).to(memory_format=layout).train()
+    padded = copy.deepcopy(plain)
+    pad_small_maps(padded)
+    before, now = (training_step(model, size, batch_size, CPU, layout) for model in (plain, padded))
+    seconds = [(_timed(before), _timed(now)) for _ in range(steps + 1)][1:]
+    return [old for old, _ in seconds], [new for _, new in seconds]
 
-    def step() -> float:
-        started = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        functional.cross_entropy(model(pictures), targets).backward()
-        optimizer.step()
-        return time.perf_counter() - started
 
-    before, now = [], []
-    for _ in range(steps + 1):
-        with patch.object(PaddedConv2d, "forward", nn.Conv2d.forward):
-            before.append(step())
-        now.append(step())
-    return before[1:], now[1:]
+def _timed(step: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
 
 
 def main(arguments: list[str] | None = None) -> int:

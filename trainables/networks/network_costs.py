@@ -171,25 +171,12 @@ def time_training(backbone: str, image_size: int, batch_size: int, device_name: 
 def _train_for_a_while(
     backbone: str, image_size: int, batch_size: int, device: torch.device, clock: Callable[[], float]
 ) -> float:
-    layout = memory_format(backbone, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
+        layout = memory_format(backbone, device)
         model = build(backbone, image_size).to(device).to(memory_format=layout).train()
-        if device.type == "cpu":
-            pad_small_maps(model)
-        pictures = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=layout)
-        targets = torch.randint(2, (batch_size,), device=device)
-        optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-
-        def step() -> None:
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(device):
-                logits = model(pictures)
-            functional.cross_entropy(logits.float(), targets).backward()
-            optimizer.step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-
+        pad_small_maps(model)
+        step = training_step(model, image_size, batch_size, device, layout)
         for _ in range(WARM_UP_STEPS):
             step()
         taken: list[float] = []
@@ -198,3 +185,23 @@ def _train_for_a_while(
             step()
             taken.append(clock() - started)
         return batch_size / median(taken)  # whatever else the machine does now and then
+
+
+def training_step(
+    model: nn.Module, image_size: int, batch_size: int, device: torch.device, layout: torch.memory_format
+) -> Callable[[], None]:
+    """Forward, backward and update of a network of two classes on random pictures `(B, 3, S, S)` on its device."""
+    pictures = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=layout)
+    targets = torch.randint(2, (batch_size,), device=device)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(device):
+            logits = model(pictures)
+        functional.cross_entropy(logits.float(), targets).backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return step

@@ -33,10 +33,10 @@ def pad_small_maps(model: nn.Module) -> None:
     """Makes the network's depthwise convolutions `PaddedConv2d`, in place; weights and their names stay.
 
     Args:
-        model: To be trained on a CPU: a GPU has fast kernels for all of them.
+        model: On its device. What is not on a CPU is left as it is: a GPU has fast kernels for all of them.
     """
     for layer in model.modules():
-        if type(layer) is nn.Conv2d and _pads_depthwise(layer):
+        if type(layer) is nn.Conv2d and layer.weight.device.type == "cpu" and _pads_depthwise(layer):
             layer.__class__ = PaddedConv2d
 
 

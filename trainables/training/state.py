@@ -74,8 +74,7 @@ class TrainState:
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
         model = build_network(config, task, device)
-        if device.type == "cpu":
-            pad_small_maps(model)
+        pad_small_maps(model)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, task, optimizer, steps_per_epoch)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)
