@@ -36,6 +36,7 @@ from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_
 from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
 from trainables.errors import UserError
+from trainables.second_view import IN_WORDS, MIRRORED
 
 if TYPE_CHECKING:
     from results.statistics.evaluation import Answers, Evaluation
@@ -73,7 +74,7 @@ class Options:
     readme: Annotated[Path | None, help_default("that of the model's run; else README.md")] = None
     """README beside whose results/test_scores.csv every scoring of a test side is noted."""
     tta: bool = False
-    """Average over each picture and its mirror image, also where a model would not by itself."""
+    """Average over each picture and a mirrored view of it, also where a model would not by itself."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
 
@@ -182,8 +183,9 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
         facts["data"] = str(options.data.data.expanduser().resolve())
     if options.split is not None:
         facts["side"] = f"{options.side} of {options.split.expanduser().resolve()}"
-    mirrored = [options.tta or model.description.mirrored for model in models]
-    facts["mirrored too"] = "yes" if all(mirrored) else "some" if any(mirrored) else "no"
+    second = [model.description.second_view for model in models]
+    views = dict.fromkeys(IN_WORDS[MIRRORED[view] if options.tta else view] for view in second)
+    facts["asked beside the middle"] = ", ".join(views)
     return facts
 
 

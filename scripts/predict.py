@@ -55,7 +55,7 @@ class Options:
     proba: bool = False
     """Add a column p_CLASS with the probability of each class."""
     tta: bool = False
-    """Average over each picture and its mirror image, also where a model would not by itself."""
+    """Average over each picture and a mirrored view of it, also where a model would not by itself."""
     device: str = "auto"
     """auto, cpu, cuda or another torch device."""
     address: str | None = None

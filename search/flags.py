@@ -225,7 +225,8 @@ class RunFlags:
     single: bool = False
     """Leave the best trial alone as the model, even where several answer better together."""
     no_mirror: bool = False
-    """Have the model answer to each picture alone, in half the time, and not to its mirror image as well."""
+    """Have the model answer to the middle of each picture alone, in half the time, and not to the mirror image of the
+    whole picture as well."""
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)

@@ -26,7 +26,7 @@ from results.statistics.chosen_best import corrected_score
 from results.statistics.ensemble import SINGLE, USUAL_GAIN, Selection, select
 from results.statistics.measure import Measure
 from search.lengths import long_together
-from search.model_limits import may_answer_together, may_mirror
+from search.model_limits import may_answer_together, second_view
 from search.terminal import say_if_it_fails, warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
@@ -34,6 +34,7 @@ from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
+from trainables.second_view import IN_WORDS, NONE
 
 FIT_TO_ANSWER = 0.75
 """Share of the best score that a trial must have to answer with the best: what the time cut off after an epoch or two
@@ -63,7 +64,7 @@ def find_model(
         best: Its best trial.
         trials: All of its trials.
         single: Whether the best one shall answer alone.
-        mirror: Whether what answers may be asked for a picture's mirror image as well.
+        mirror: Whether what answers may be asked for a second view of each picture.
 
     Raises:
         UserError: The split cannot be read.
@@ -76,7 +77,7 @@ def find_model(
     allowed, chosen_among = may_answer_together(run, there)
     shares, selection = _choose(answers, allowed, measure, length=run.task.epochs, single=single)
     members = sorted((trial for trial in there if trial.trial_id in shares), key=lambda each: -shares[each.trial_id])
-    mirrored = mirror and bool(members) and may_mirror(run, [trial.config for trial in members])
+    second = second_view(run, [trial.config for trial in members]) if mirror and members else NONE
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     found = Found(
         trial_id=best.trial_id,
@@ -96,8 +97,8 @@ def find_model(
         ],
         selection=None if selection is None else selection.to_json(),
         model_bytes=sum(_weights(folder, trial).stat().st_size for trial in members),
-        time_factor=_time_factor(members, there) * (1 + mirrored),
-        mirrored=mirrored,
+        time_factor=_time_factor(members, there) * (2 if second else 1),
+        second_view=second,
         chosen_among=chosen_among,
     )
     found.save(folder.found_json)
@@ -146,7 +147,9 @@ def leaving_model(
     failed = f"the model {folder.model} could not be written"
     prior = load_answers(folder, (), run.task.classes).prior.tolist() if found.tau else ()
     with say_if_it_fails(console, failed):
-        saving = begin_saving(draft, members, run.task, record, tau=found.tau, prior=prior, mirrored=found.mirrored)
+        saving = begin_saving(
+            draft, members, run.task, record, tau=found.tau, prior=prior, second_view=found.second_view
+        )
     try:
         yield
         if saving is not None:
@@ -288,8 +291,8 @@ def model_in_words(found: Found) -> str:
     words += f". It takes {found.model_bytes / 1e6:.1f} MB"
     if found.takes_longer:
         words += f" and about {found.time_factor:.1f} times the time of one network"
-    if found.mirrored:
-        words += ", each asked for the picture's mirror image, too (--no-mirror leaves that out)"
+    if found.second_view:
+        words += f", each asked for {IN_WORDS[found.second_view]}, too (--no-mirror leaves that out)"
     if found.chosen_among:
         words += f". It could be made of {found.chosen_among}"
     if found.tau:

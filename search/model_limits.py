@@ -12,6 +12,7 @@ from search.cost_flags import CostFlags
 from search.study import AskedStudy
 from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
+from trainables.second_view import NONE, learned_view
 
 
 def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[list[TrialHistory], str]:
@@ -58,17 +59,17 @@ def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[
     return fitting, f"{room}, as {asked} is for the whole model: {taken}"
 
 
-def may_mirror(run: SearchRun | None, configs: Iterable[TrialConfig]) -> bool:
-    """Whether a model may answer to each picture's mirror image as well, which takes twice the time.
+def second_view(run: SearchRun | None, configs: Iterable[TrialConfig]) -> str:
+    """What a model may answer to beside the middle of each picture, which takes twice the time; see `learned_view`.
 
-    Its networks must have learned from mirrored pictures, the search must not have looked at milliseconds, and no
-    decision rule of the user's own be in use, which decides on one view.
+    Nothing where the search looked at milliseconds, or a decision rule of the user's own is in use, which decides on
+    one view.
 
     Args:
         run: The search; None where only its record is left.
         configs: What its networks were trained with.
     """
     cost = CostFlags() if run is None else AskedStudy.restored(run.options).cost
-    if decision_of(in_use()) is not None:
-        return False
-    return cost.max_ms is None and cost.second != "ms" and all(config.flip > 0 for config in configs)
+    if decision_of(in_use()) is not None or cost.max_ms is not None or cost.second == "ms":
+        return NONE
+    return learned_view(configs)

@@ -231,7 +231,7 @@ class SettledStudy:
     single: bool
     """Whether the model is the best trial alone."""
     mirror: bool
-    """Whether the model may answer to a picture's mirror image as well."""
+    """Whether the model may answer to a second view of each picture."""
     concurrency: int
     """Trials at the same time."""
     concurrency_open: bool

@@ -13,6 +13,7 @@ from spaces.suggest import (
     suggest_drop_path,
     suggest_dropout,
     suggest_ema,
+    suggest_frozen_stages,
     suggest_loss,
     suggest_mixing,
     suggest_optimizer,
@@ -32,6 +33,9 @@ BACKBONES = (
     "tf_efficientnet_lite2",
 )
 
+FROZEN_STAGES = 4
+"""Of a pretrained EfficientNet by default: the stem and all blocks down to an eighth of the side (docs/recipe.md)."""
+
 
 def suggest(trial: optuna.Trial, backbones: Sequence[str] = BACKBONES) -> TrialConfig:
     """Proposes one EfficientNet and how to train it."""
@@ -44,6 +48,7 @@ def suggest_training(trial: optuna.Trial) -> dict[str, Any]:
         **suggest_optimizer(trial),
         **suggest_dropout(trial),
         **suggest_drop_path(trial, most=0.4),
+        **suggest_frozen_stages(trial),
         **suggest_ema(trial),
         **suggest_loss(trial),
         **suggest_augmentation(trial),
@@ -65,6 +70,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
         dropout=0.2,
         lr=1e-3,
         weight_decay=0.01,
+        frozen_stages=FROZEN_STAGES,
         warmup_share=0.1,
         label_smoothing=0.1,
         flip=0.5,
@@ -74,5 +80,14 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
         default,
         replace(default, policy="trivial"),
         replace(default, cutmix=0.5),
-        TrialConfig(backbone=backbones[-1], dropout=0.3, lr=5e-4, weight_decay=0.05, blur=1.0, contrast=0.2, crop=0.2),
+        TrialConfig(
+            backbone=backbones[-1],
+            dropout=0.3,
+            lr=5e-4,
+            weight_decay=0.05,
+            frozen_stages=FROZEN_STAGES,
+            blur=1.0,
+            contrast=0.2,
+            crop=0.2,
+        ),
     ]

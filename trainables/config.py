@@ -49,6 +49,9 @@ class TrialConfig:
     """Factor on the learning rate from each block to the one before it, 0.5 to 1 (off)."""
     frozen_share: float = 0.0
     """Share of the task's `horizon`, from the first epoch, in which only the classifier is trained, 0 (off) to 0.5."""
+    frozen_stages: int = 0
+    """First stages of a network with pretrained weights that stay as they came, the stem being one, 0 (none) to 6. They
+    have found edges and textures on many more pictures; without pretrained weights all stages are trained."""
     ema: float = 0.998
     """Decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999; a constant learning rate needs
     them, they are what its decay is elsewhere."""
@@ -114,6 +117,8 @@ class TrialConfig:
                 raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a finite number")
         if not 0 < self.lr <= 1:
             raise ValueError(f"lr is {self.lr!r}: it must be more than 0 and at most 1")
+        if not isinstance(self.frozen_stages, int):
+            raise ValueError(f"frozen_stages is {self.frozen_stages!r}: it must be a whole number")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not low <= value <= high:
@@ -123,12 +128,17 @@ class TrialConfig:
         """How many epochs, from the first, train only the classifier."""
         return round(self.frozen_share * horizon)
 
+    def stages_frozen(self, task: TaskConfig) -> int:
+        """How many of the network's first stages stay as they are: none where it starts from random weights."""
+        return self.frozen_stages if task.weights.get(self.backbone) else 0
+
 
 RANGES: dict[str, tuple[float, float]] = {
     "dropout": (0, 0.9),
     "drop_path": (0, 0.5),
     "layer_decay": (0.5, 1),
     "frozen_share": (0, 0.5),
+    "frozen_stages": (0, 6),
     "ema": (0, 0.9999),
     "effective_beta": (0.9, 0.9999),
     "focal_gamma": (0.1, 5),

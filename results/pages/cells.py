@@ -111,6 +111,7 @@ def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
             ("drop path", config.drop_path, 0),
             ("layer decay", config.layer_decay, 1),
             ("frozen", config.frozen_share, 0),
+            ("frozen stages", config.frozen_stages, 0),
             ("EMA", config.ema, 0),
         )
         if value != off

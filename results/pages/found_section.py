@@ -9,6 +9,7 @@ from results.pages.cells import interval, three
 from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder
 from results.statistics.ensemble import LEAST_GAIN
+from trainables.second_view import IN_WORDS
 from trainables.strict_json import RecordError
 
 
@@ -72,10 +73,10 @@ def _model(found: Found) -> list[str]:
             f"It takes about {found.time_factor:.1f} times the time of the best trial alone that is asked once for a "
             "picture, by their speed in training."
         )
-    if found.mirrored:
+    if found.second_view:
         sentences.append(
-            "It answers to each picture and to its mirror image, with the mean of both, which is counted there; the "
-            "scores here are of the pictures alone."
+            f"It answers to the middle of each picture and to {IN_WORDS[found.second_view]}, with the mean of both, "
+            "which is counted there; the scores here are of the middles alone."
         )
     if found.selection is not None:
         sentences += _judged(found, found.selection)

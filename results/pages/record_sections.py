@@ -28,6 +28,7 @@ from results.records.retrained import RetrainedModel
 from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.metric_names import in_words
+from trainables.second_view import IN_WORDS
 
 Lines = list[tuple[str, str]]
 """What a line of a section is about, and what it says, in plain text."""
@@ -124,7 +125,8 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
     how = f"{final.folds} folds" if final.folds else f"seeds {', '.join(map(str, final.seeds))}"
     times = f"; this test side has been scored {final.times_scored} times" if final.times_scored > 1 else ""
     missing = final.test["missing"]
-    asked = ", answering to each picture and to its mirror image" if final.mirrored else ""
+    second = final.second_view
+    asked = f", answering to the middle of each picture and to {IN_WORDS[second]}" if second else ""
     together = f": {final.networks} networks of as many seeds together{asked}" if final.networks > 1 else asked
     lines = [
         ("re-training", f"{_date(final.date, shifted)}, over {how}"),

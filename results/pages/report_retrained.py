@@ -12,6 +12,7 @@ from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import repeats_in_words
 from trainables.saved.model_description import DESCRIPTION
+from trainables.second_view import IN_WORDS
 from trainables.strict_json import RecordError, load_object
 
 
@@ -61,12 +62,13 @@ def _words(record: RetrainedModel) -> list[str]:
         f"Validation had said {three(record.val_macro_f1)} over {how}"
         + (
             f": it flattered by {three(record.gap)}."
-            if record.networks == 1 and not record.mirrored
-            else ", which is of single networks that are asked for each picture alone."
+            if record.networks == 1 and not record.second_view
+            else ", which is of single networks that are asked for the middle of each picture alone."
         ),
     ]
-    if record.mirrored:
-        words.insert(1, "The model answers to each picture and to its mirror image, with the mean of both.")
+    if record.second_view:
+        other = IN_WORDS[record.second_view]
+        words.insert(1, f"The model answers to the middle of each picture and to {other}, with the mean of both.")
     if record.out_of_fold is not None:
         words.append(f"Out of fold, over all train and val people: {interval(record.out_of_fold)}.")
     if missing := test["missing"]:

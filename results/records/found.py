@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from trainables.second_view import NONE, with_second_view
 from trainables.strict_json import RecordError, load_object, save_object
 
 AS_FAST = 1.05
@@ -42,8 +43,8 @@ class Found:
     time_factor: float
     """How many times as long the members take as the best of them alone, asked once for each picture, by the speed they
     trained at."""
-    mirrored: bool = False
-    """Whether they answer to a picture's mirror image as well."""
+    second_view: str = NONE
+    """What they answer to beside the middle of a picture, as in `trainables.second_view`."""
     chosen_among: str = ""
     """What the model could be made of, where limits or a second objective narrowed that; else empty."""
 
@@ -74,8 +75,8 @@ def load_found(path: Path) -> Found | None:
     """
     if not path.is_file():
         return None
-    values = load_object(path)
-    since = {"chosen_among", "mirrored"}  # not in what was written before
+    values = with_second_view(load_object(path))
+    since = {"chosen_among", "second_view"}  # not in what was written before
     if values.keys() | since != {field.name for field in fields(Found)}:
         raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
     return Found(**values)

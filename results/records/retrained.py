@@ -18,6 +18,7 @@ from results.records.record import (
     trial_config,
 )
 from trainables.config import TaskConfig, TrialConfig
+from trainables.second_view import NONE, with_second_view
 from trainables.strict_json import check_fields, load_object, save_object
 
 SCORES = ("macro_f1", "accuracy", "loss")
@@ -95,8 +96,8 @@ class RetrainedModel:
     """The machine in words."""
     networks: int = 1
     """Networks of the model, one a seed from the first on, whose answers are averaged."""
-    mirrored: bool = False
-    """Whether the model answers to a picture's mirror image as well."""
+    second_view: str = NONE
+    """What the model answers to beside the middle of a picture, as in `trainables.second_view`."""
     images_trained: int | None = None
     """Pictures that went through the networks to train them; None in records from before it was counted."""
     energy_joules: float | None = None
@@ -116,6 +117,7 @@ class RetrainedModel:
         Raises:
             RecordError: A key is unknown or missing, or a value is of the wrong type or out of its range.
         """
+        values = with_second_view(values)
         check_fields(cls, values, where, older=True)
         task = task_config(values["task"], f"{where}: task", without=LOCAL_FIELDS)
         config = trial_config(values["config"], f"{where}: config")

@@ -41,6 +41,7 @@ from trainables.config import TrialConfig
 from trainables.data.rows import read_split
 from trainables.machine.cores import usable_cores
 from trainables.saved.model_description import DESCRIPTION, read_description
+from trainables.second_view import learned_view
 
 
 def main() -> int:
@@ -157,7 +158,7 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
 
     Returns:
         Of every epoch, and of those that the budgets end in, the seconds that it ended after, its scores on the
-        validation and the test side, that on the test side where each picture's mirror image is answered as well (both
+        validation and the test side, that on the test side where a second view is answered as well (both
         NaN where an earlier whole epoch was better on validation), and which share of it was trained.
     """
     if not out.exists():
@@ -169,7 +170,7 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
 
 
 def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
-    """What a training would have come to, had it ended so early: at its best epoch on validation; mirrored, too.
+    """What a training would have come to, had it ended so early: at its best epoch on validation; and of two views.
 
     The last epoch is the one that the time ends in, if it was scored then; those that shorter times end in are not
     counted. Its `curve` says the same of every earlier end at which that changes: seconds and score.
@@ -182,7 +183,7 @@ def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]
     best = better[-1]
     return {
         "f1": within[best][2],
-        "mirrored": within[best][3],
+        "two_views": within[best][3],
         "epochs": sum(epoch[4] for epoch in within),
         "best_epoch": best + 1,
         "curve": [[within[number][0], within[number][2]] for number in better],
@@ -226,7 +227,7 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     import torch
 
     from trainables.data.batches import load_data, load_side
-    from trainables.networks.model import Normalizer, autocast, centre_crops, choose_device
+    from trainables.networks.model import Normalizer, autocast, choose_device, views
     from trainables.training.loop import evaluate, fit, steps_per_epoch
     from trainables.training.state import TrainState
 
@@ -244,13 +245,14 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     truth = labels_of(run_dir, "test")
 
     @torch.inference_mode()
-    def mirrored() -> float:
-        """Macro-F1 on the test side where each picture's mirror image is answered, too, as by a search's model."""
-        answers, network = [], state.scored_model.eval()
-        for pictures in centre_crops(test, task.batch_size, task.image_size, Normalizer(state.model, device)):
+    def of_two_views() -> float:
+        """Macro-F1 on the test side where a second view of each picture is answered, too, as by a search's model."""
+        answers, network, normalize = [], state.scored_model.eval(), Normalizer(state.model, device)
+        for stored, _ in test.batches(task.batch_size):
+            shown = views(stored.float().div_(255), task.image_size, learned_view([config]))
             with autocast(device, task.precision):
-                views = [network(view).float().softmax(1) for view in (pictures, pictures.flip(-1))]
-            answers.append((views[0] + views[1]).argmax(1).cpu())
+                parts = [network(normalize(view)).float().softmax(1) for view in shown]
+            answers.append(torch.stack(parts).sum(0).argmax(1).cpu())
         return MACRO_F1.score_of(truth, torch.cat(answers).numpy(), len(task.classes))
 
     curve: list[tuple[float, float, float, float, float]] = []
@@ -259,11 +261,11 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
 
     def note(seconds: float, on_validation: float, share: float, since: float) -> None:
         nonlocal away
-        on_test = with_mirror = math.nan
+        on_test = of_two = math.nan
         if all(on_validation > earlier for _, earlier, *_, whole in curve if whole == 1):  # else nobody will ask
-            on_test, with_mirror = evaluate(state, test, Normalizer(state.model, device)).macro_f1, mirrored()
+            on_test, of_two = evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()
         state.model.train()  # the epoch may go on
-        curve.append((seconds, on_validation, on_test, with_mirror, share))
+        curve.append((seconds, on_validation, on_test, of_two, share))
         away += time.monotonic() - since
 
     def seconds_left() -> float:

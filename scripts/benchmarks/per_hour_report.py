@@ -31,7 +31,7 @@ def render(numbers: Sequence[Row]) -> str:
                 _mean_of("autogluon", chosen),
                 f"{mean(row['search']['f1'] for row in chosen):.3f}",
                 _difference(chosen, "f1"),
-                _difference(chosen, "mirrored"),
+                _difference(chosen, "two_views"),
                 f"{mean(row['alone']['epochs'] for row in chosen):.0f}",
                 f"{mean(row['search']['epochs'] for row in chosen):.0f}",
                 ", ".join(str(row["search"]["networks"]) for row in chosen),
@@ -39,7 +39,7 @@ def render(numbers: Sequence[Row]) -> str:
         )
     head = (
         *("data", "minutes", "seeds", "default alone", "plain script", "AutoGluon", "search", "search - alone [95%]"),
-        "search - alone with mirror images [95%]",
+        "search - alone with two views [95%]",
         *("epochs alone", "epochs of the search", "networks in the model"),
     )
     table = render_markdown_table(head, rows)
@@ -56,7 +56,7 @@ def _over_all(numbers: Sequence[Row]) -> str:
         if sets > 1:
             words.append(
                 f"{minutes:g} minutes, {len(rows)} searches of {sets} data sets: search - alone "
-                f"{_difference(rows, 'f1')}, with mirror images {_difference(rows, 'mirrored')}."
+                f"{_difference(rows, 'f1')}, with two views {_difference(rows, 'two_views')}."
             )
     return "  \n".join(words)
 

@@ -20,6 +20,7 @@ from search.engine.scheduler import RungScheduler
 from search.flags import ROOT
 from search.stop import StopRequest
 from search.study import SettledStudy
+from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.networks.known_costs import (
     FactsError,
@@ -222,8 +223,8 @@ def images_per_second(
     if not study.one_machine:
         return _speeds_on_nodes(run, study, facts)
     task, device = run.task, run.task.device
-    size = (task.image_size, task.batch_size)
-    known = {backbone: recall_trial(TrialSetting.of(backbone, task), study.cache_path) for backbone in run.weights}
+    size, threads, cache = (task.image_size, task.batch_size), task.num_threads, study.cache_path
+    known = {backbone: recall_trial(TrialSetting.of(backbone, task), cache) for backbone in run.weights}
     speeds = {backbone: took.images_per_second for backbone, took in known.items() if took is not None}
     missing = [backbone for backbone in run.weights if backbone not in speeds]
     if not missing:
@@ -231,14 +232,20 @@ def images_per_second(
     timed = {
         backbone: speed
         for backbone in missing
-        if (speed := known_throughput(backbone, *size, device, task.num_threads, study.cache_path)) is not None
+        if (speed := known_throughput(backbone, *size, device, threads, cache, _frozen_stages(run, backbone)))
+        is not None
     }
     speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items()}
     if not speeds:
         first = run.points[0]["backbone"] if run.points else missing[0]
         timed_on = measure_throughput if device == "cpu" else time_apart  # a GPU's memory is for the trials
-        speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, task.num_threads, study.cache_path)
+        speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, threads, cache, _frozen_stages(run, first))
     return _by_activations(speeds, run.weights, facts), False
+
+
+def _frozen_stages(run: SearchRun, backbone: str) -> int:
+    """First stages of a backbone that the default configuration does not train."""
+    return TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(run.task) if run.points else 0
 
 
 def _speeds_on_nodes(
@@ -272,7 +279,13 @@ def _by_activations(
 
 
 def time_apart(
-    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, cache_dir: Path
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    device: str,
+    num_threads: int,
+    cache_dir: Path,
+    frozen_stages: int = 0,
 ) -> float:
     """`measure_throughput` in a process of its own, which leaves nothing on the device.
 
@@ -281,10 +294,10 @@ def time_apart(
     """
     program = (
         "import sys, pathlib; from trainables.networks.known_costs import measure_throughput;"
-        "b, s, n, d, t, c = sys.argv[1:];"
-        "print(measure_throughput(b, int(s), int(n), d, int(t), pathlib.Path(c)))"
+        "b, s, n, d, t, c, f = sys.argv[1:];"
+        "print(measure_throughput(b, int(s), int(n), d, int(t), pathlib.Path(c), int(f)))"
     )
-    words = [backbone, image_size, batch_size, device, num_threads, cache_dir]
+    words = [backbone, image_size, batch_size, device, num_threads, cache_dir, frozen_stages]
     command = [sys.executable, "-c", program, *map(str, words)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMING_SECONDS, check=False)
     if done.returncode:

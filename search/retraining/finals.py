@@ -23,7 +23,7 @@ from results.statistics.held_out import TestScore, score_test
 from results.statistics.measure import Measure
 from results.statistics.ranking import Ranked
 from search.machine.provenance import provenance
-from search.model_limits import may_mirror
+from search.model_limits import second_view
 from search.retraining.plan import Retraining, final_jobs, fold_path, ranking_jobs, run
 from search.retraining.trainings import Job
 from search.stop import StopRequest
@@ -35,6 +35,7 @@ from trainables.data.split import load_split
 from trainables.data.whole_batches import images_per_epoch
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION, ModelDescription, ModelError, read_description
+from trainables.second_view import NONE
 
 CONTROL = "control"
 """Folder of the default configuration's final model, beside the pick's."""
@@ -88,15 +89,15 @@ def save_final(
     from trainables.saved.final_model import save_trained, save_trained_together
     from trainables.saved.save_found import FoundMember
 
-    mirrored = retraining.mirror and may_mirror(retraining.source.run, [job.config for job in jobs])
+    second = second_view(retraining.source.run, [job.config for job in jobs]) if retraining.mirror else NONE
     task, checkpoints = replace(retraining.task, **jobs[0].task), RunFolder(retraining.folder).checkpoints
     if len(jobs) == 1:
-        return save_trained(checkpoints / jobs[0].name, jobs[0].config, task, folder, record, mirrored=mirrored)
+        return save_trained(checkpoints / jobs[0].name, jobs[0].config, task, folder, record, second_view=second)
     members = [
         FoundMember(trial_id=job.name, config=job.config, checkpoint=checkpoints / job.name, share=1 / len(jobs))
         for job in jobs
     ]
-    return save_trained_together(members, None, task, folder, record, mirrored=mirrored)
+    return save_trained_together(members, None, task, folder, record, second_view=second)
 
 
 def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequence[Sequence[Job]]) -> RetrainedModel:
@@ -200,7 +201,7 @@ def _record(
         split_hash=retraining.source.split_hash,
         weights=retraining.source.weights.get(pick.candidate.config.backbone, "random"),
         weights_sha256=model.weights_sha256,
-        mirrored=model.mirrored,
+        second_view=model.second_view,
         wall_seconds=wall_seconds(retraining.folder, jobs),
         device_seconds=device_seconds(reports),
         images_trained=_images_trained(retraining, jobs, trials),

@@ -36,8 +36,8 @@ class RetrainFlags:
     """Seeds to train the final model with: of more than one, the networks answer together, with their mean. By default
     as many as the model of the search has trainings of one configuration, or as --time-budget has room for."""
     no_mirror: bool = False
-    """Have the final model answer to each picture alone, in half the time, and not to its mirror image as well. This is
-    the default where the search had --no-mirror."""
+    """Have the final model answer to the middle of each picture alone, in half the time, and not to the mirror image of
+    the whole picture as well. This is the default where the search had --no-mirror."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
     out before it begins: seeds first, then the candidates that the search ranked last, then final trainings. What has

@@ -51,7 +51,7 @@ class Retraining:
     final_seeds_open: bool = False
     """Whether a time budget may make them fewer."""
     mirror: bool = True
-    """Whether a final model may answer to a picture's mirror image as well."""
+    """Whether a final model may answer to a second view of each picture."""
 
 
 def ranking_jobs(retraining: Retraining, candidate: Candidate) -> list[Job]:

@@ -16,6 +16,7 @@ from results.statistics.bootstrap import Interval
 from search.retraining.plan import Retraining
 from search.terminal import say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words
+from trainables.second_view import IN_WORDS
 
 
 def export(retraining: Retraining, result: RetrainedModel, console: Console) -> str:
@@ -39,17 +40,19 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     if "score" in result.test:
         other = f", {in_words(result.task.metric)} {Interval.from_json(result.test['score'])},"
     together = f", {result.networks} networks together" if result.networks > 1 else ""
-    mirrored = ", each answered with its mirror image" if result.mirrored else ""
+    second = f", each answered with {IN_WORDS[result.second_view]}" if result.second_view else ""
     alone = result.test["groups"] == result.test["pictures"]
     whose = "" if alone else f" of {result.test['groups']} groups"
     say_result(
         console,
         f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val{together}. "
-        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen{mirrored}",
+        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen{second}",
     )
     search = result.ranking[0]["search"]
     before = "" if search is None else f"; the search had said {search:.3f}"
-    of_what = " (of single networks, for each picture alone)" if result.networks > 1 or result.mirrored else ""
+    of_what = (
+        " (of single networks, for the middle of each picture)" if result.networks > 1 or result.second_view else ""
+    )
     say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
     say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:

@@ -51,7 +51,7 @@ def test_several_models_are_averaged_on_all_pictures_beside_the_first(
     assert "96 pictures" in capsys.readouterr().out
     report = (first / "evaluation" / "report.md").read_text()
     assert "| model 2 | " in report
-    assert "| mirrored too | yes |" in report
+    assert "| asked beside the middle | its mirror image |" in report
     assert run(tmp_path, first, "--data", pictures, "--split", task.split_path, "--side", "val") == 0
     assert "16 pictures" in capsys.readouterr().out
 

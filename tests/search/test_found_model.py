@@ -24,8 +24,9 @@ from search.found_model import (
     trainings_of_one,
     worth_in_words,
 )
-from search.model_limits import may_mirror
+from search.model_limits import second_view
 from tests.runs import a_line, a_run_dir, an_event
+from trainables.second_view import MIRROR, MIRRORED_WHOLE, NONE, WHOLE
 from trainables.strict_json import RecordError
 
 PEOPLE, EACH = 30, 6
@@ -71,7 +72,7 @@ def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(fold
     assert len(found.members) > 1
     assert sum(member["share"] for member in found.members) == pytest.approx(1)
     assert found.model_bytes == 1000 * len(found.members)
-    assert found.time_factor == pytest.approx(2 * len(found.members)), "each picture and its mirror image"
+    assert found.time_factor == pytest.approx(2 * len(found.members)), "the middle of each picture and a second view"
     assert (found.trials, found.epochs, found.people) == (3, 6, PEOPLE)
     said = model_in_words(found)
     assert "against the best configuration alone on people who did not choose" in said
@@ -119,27 +120,40 @@ def test_a_second_training_of_the_best_answers_whatever_few_people_say_of_it(fol
     assert [member["trial_id"] for member in found_in(folder, single=True).members] == ["00001"]
 
 
-def test_networks_that_learned_from_mirrored_pictures_answer_to_them_unless_that_is_not_wanted(
+def test_networks_answer_to_a_second_view_of_what_they_learned_from_unless_that_is_not_wanted(
     folder: RunFolder,
 ) -> None:
     found = found_in(folder)
-    assert found.mirrored
+    assert found.second_view == MIRRORED_WHOLE
     assert found.time_factor == pytest.approx(2 * len(found.members))
-    assert "each asked for the picture's mirror image, too (--no-mirror leaves that out)" in model_in_words(found)
+    assert "each asked for the mirror image of the whole picture, too (--no-mirror leaves that out)" in model_in_words(
+        found
+    )
     plain = found_in(folder, mirror=False)
-    assert not plain.mirrored
+    assert not plain.second_view
     assert plain.time_factor == pytest.approx(len(plain.members))
     assert "mirror" not in model_in_words(plain)
 
 
-def test_where_milliseconds_count_or_nothing_was_mirrored_the_picture_answers_alone(folder: RunFolder) -> None:
+def test_a_second_view_is_what_all_networks_learned_from_and_none_where_milliseconds_count(folder: RunFolder) -> None:
     run, [trial, *_] = load_run(folder.path), load_trials(folder.path)
-    assert may_mirror(run, [trial.config])
-    assert may_mirror(None, [trial.config])
-    assert not may_mirror(run, [trial.config, replace(trial.config, flip=0.0)])
-    assert may_mirror(replace(run, options={**run.options, "max_parameters": "1M"}), [trial.config])
+    for asked in (run, None, replace(run, options={**run.options, "max_parameters": "1M"})):
+        assert second_view(asked, [trial.config]) == MIRRORED_WHOLE
+    unflipped, uncropped = replace(trial.config, flip=0.0), replace(trial.config, crop=0.0)
+    assert second_view(run, [trial.config, unflipped]) == WHOLE
+    assert second_view(run, [trial.config, uncropped]) == MIRROR
+    assert second_view(run, [unflipped, uncropped]) == NONE
     for options in ({"max_ms": 9.0}, {"objective": "f1,ms"}):
-        assert not may_mirror(replace(run, options={**run.options, **options}), [trial.config])
+        assert second_view(replace(run, options={**run.options, **options}), [trial.config]) == NONE
+
+
+def test_what_was_found_before_views_had_names_is_read(folder: RunFolder) -> None:
+    found = found_in(folder)
+    values = json.loads(folder.found_json.read_text())
+    del values["second_view"]
+    for mirrored, second in (({"mirrored": True}, MIRROR), ({"mirrored": False}, NONE), ({}, NONE)):
+        folder.found_json.write_text(json.dumps({**values, **mirrored}))
+        assert load_found(folder.found_json) == replace(found, second_view=second)
 
 
 def test_an_ensemble_that_few_people_see_no_gain_of_says_why_it_is_taken(folder: RunFolder) -> None:

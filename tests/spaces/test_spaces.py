@@ -109,7 +109,9 @@ DEFAULTS = {"weight_decay": 0.01, "warmup_share": 0.1, "flip": 0.5, "crop": 0.2}
 
 
 def test_the_defaults_that_records_compare_against_stay_what_they_were() -> None:
-    default = TrialConfig(backbone="efficientnet_b0", dropout=0.2, lr=1e-3, label_smoothing=0.1, **DEFAULTS)
+    default = TrialConfig(
+        backbone="efficientnet_b0", dropout=0.2, lr=1e-3, label_smoothing=0.1, frozen_stages=4, **DEFAULTS
+    )
     assert get_space("efficientnet").starting_points[0] == default
     assert get_space("all").starting_points[0] == default
     assert get_space("toy").starting_points[0] == TrialConfig(backbone="test_efficientnet", dropout=0.0, lr=3e-3)

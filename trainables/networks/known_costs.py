@@ -106,24 +106,39 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
 
 
 def measure_throughput(
-    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int = 1, cache_dir: Path | None = None
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    device: str,
+    num_threads: int = 1,
+    cache_dir: Path | None = None,
+    frozen_stages: int = 0,
 ) -> float:
     """Images a second of forward, backward and update on random pictures that are on the device (cpu, cuda) already."""
 
     def measure() -> Mapping[str, float]:
         from trainables.networks.network_costs import time_training
 
-        return {"images_per_second": time_training(backbone, image_size, batch_size, device, num_threads)}
+        return {
+            "images_per_second": time_training(backbone, image_size, batch_size, device, num_threads, frozen_stages)
+        }
 
-    key = _speed_key(backbone, image_size, batch_size, device, num_threads)
+    key = _timing_key(backbone, image_size, batch_size, device, num_threads, frozen_stages)
     return known_fact(cache_dir, key, measure, lambda known: _speed(known) is not None)["images_per_second"]
 
 
 def known_throughput(
-    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, cache_dir: Path
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    device: str,
+    num_threads: int,
+    cache_dir: Path,
+    frozen_stages: int = 0,
 ) -> float | None:
     """What `measure_throughput` found before; None if it was not asked."""
-    return _speed(_load(cache_dir / FACTS_FILE).get(_speed_key(backbone, image_size, batch_size, device, num_threads)))
+    key = _timing_key(backbone, image_size, batch_size, device, num_threads, frozen_stages)
+    return _speed(_load(cache_dir / FACTS_FILE).get(key))
 
 
 def _speed(known: object) -> float | None:
@@ -194,6 +209,13 @@ def _trial_facts(known: object) -> TrialFacts | None:
     speed, memory = known["images_per_second"], known["memory_bytes"]
     fits = type(speed) in (int, float) and speed > 0 and (memory is None or type(memory) is int)
     return TrialFacts(float(speed), memory) if fits else None
+
+
+def _timing_key(
+    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, frozen_stages: int
+) -> str:
+    frozen = f"frozen {frozen_stages} " if frozen_stages else ""
+    return f"{frozen}{_speed_key(backbone, image_size, batch_size, device, num_threads)}"
 
 
 def _speed_key(

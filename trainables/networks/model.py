@@ -16,11 +16,13 @@ from typing import Any, cast
 import timm
 import torch
 from torch import nn
+from torch.nn import functional
 
 from trainables.data.batches import Side
 from trainables.errors import UserError
 from trainables.parts.registry import is_own_network, where
 from trainables.reason import reason_of
+from trainables.second_view import MIRROR, WHOLE
 
 SLOWER_CHANNELS_LAST_ON_CPU = ("resnet",)
 """Families measured slower with channels last on a CPU (resnet18: 59 -> 48 images/s on one thread at 64 px);
@@ -212,6 +214,23 @@ def centre_crops(side: Side, batch_size: int, image_size: int, normalize: Normal
     """What a network sees of a side when it is not trained: `(B, 3, S, S) float32` batches, in the side's order."""
     for stored, _ in side.batches(batch_size):
         yield normalize(centre_crop(stored, image_size).float().div_(255))
+
+
+def views(pixels: torch.Tensor, image_size: int, second_view: str) -> tuple[torch.Tensor, ...]:
+    """What a network of a model answers to, `(B, 3, S, S)` each, of pixels `(B, 3, P, P) float32` of stored pictures.
+
+    Args:
+        pixels: On their device.
+        image_size: S.
+        second_view: One of `trainables.second_view.SECOND_VIEWS`.
+    """
+    middle = centre_crop(pixels, image_size)
+    if not second_view:
+        return (middle,)
+    other = middle
+    if second_view != MIRROR:  # bilinear, as random crops are
+        other = functional.interpolate(pixels, size=(image_size, image_size), mode="bilinear")
+    return middle, other if second_view == WHOLE else other.flip(-1)
 
 
 def centre_crop(pictures: torch.Tensor, image_size: int) -> torch.Tensor:

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import UserError
+from trainables.networks.freezing import choose_trained
 from trainables.networks.model import autocast, memory_format, size_options
 from trainables.networks.small_maps import pad_small_maps
 from trainables.reason import reason_of
@@ -156,26 +157,35 @@ class _Attention(torch.autograd.Function):
         raise NotImplementedError("the meta device only goes forward")
 
 
-def time_training(backbone: str, image_size: int, batch_size: int, device_name: str, num_threads: int) -> float:
+def time_training(
+    backbone: str, image_size: int, batch_size: int, device_name: str, num_threads: int, frozen_stages: int = 0
+) -> float:
     """Images a second of forward, backward and update on random pictures that are on the device already."""
     threads = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
         # Of a single thread its own time: Ray may be starting on the same cores.
         clock = time.thread_time if (device_name, num_threads) == ("cpu", 1) else time.perf_counter
-        return _train_for_a_while(backbone, image_size, batch_size, torch.device(device_name), clock)
+        return _train_for_a_while(backbone, image_size, batch_size, torch.device(device_name), clock, frozen_stages)
     finally:
         torch.set_num_threads(threads)
 
 
 def _train_for_a_while(
-    backbone: str, image_size: int, batch_size: int, device: torch.device, clock: Callable[[], float]
+    backbone: str,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    clock: Callable[[], float],
+    frozen_stages: int,
 ) -> float:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         layout = memory_format(backbone, device)
         model = build(backbone, image_size).to(device).to(memory_format=layout).train()
         pad_small_maps(model)
+        if frozen_stages:
+            choose_trained(model, frozen_stages)
         step = training_step(model, image_size, batch_size, device, layout)
         for _ in range(WARM_UP_STEPS):
             step()
@@ -193,7 +203,8 @@ def training_step(
     """Forward, backward and update of a network of two classes on random pictures `(B, 3, S, S)` on its device."""
     pictures = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=layout)
     targets = torch.randint(2, (batch_size,), device=device)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, fused=True)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

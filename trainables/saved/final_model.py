@@ -23,6 +23,7 @@ from trainables.saved.model_description import Member, ModelDescription, Rule
 from trainables.saved.predict import side_probabilities
 from trainables.saved.save_found import FoundMember
 from trainables.saved.saved_model import colours, load_model, save_model, save_together
+from trainables.second_view import NONE
 
 
 def save_trained(
@@ -32,7 +33,7 @@ def save_trained(
     folder: Path,
     record: Mapping[str, Any],
     *,
-    mirrored: bool = False,
+    second_view: str = NONE,
 ) -> ModelDescription:
     """Writes the weights of a training's `best.pt` as a saved model.
 
@@ -42,7 +43,7 @@ def save_trained(
         task: Its task.
         folder: Where the model goes.
         record: What its description says of how it was made.
-        mirrored: Whether it answers to a picture's mirror image as well.
+        second_view: What it answers to beside the middle of a picture.
     """
     return save_model(
         folder,
@@ -53,7 +54,7 @@ def save_trained(
         image_size=task.image_size,
         formulation=config.formulation,
         record=record,
-        mirrored=mirrored,
+        second_view=second_view,
         metric=task.metric,
     )
 
@@ -65,7 +66,7 @@ def save_trained_together(
     folder: Path,
     record: Mapping[str, Any],
     *,
-    mirrored: bool = False,
+    second_view: str = NONE,
 ) -> ModelDescription:
     """Writes the weights of several trainings' `best.pt` as one saved model.
 
@@ -75,7 +76,7 @@ def save_trained_together(
         task: Their task.
         folder: Where the model goes.
         record: What its description says of how it was made.
-        mirrored: Whether they answer to a picture's mirror image as well.
+        second_view: What they answer to beside the middle of a picture.
     """
     networks = [_network(member.checkpoint, member.config, task) for member in members]
     described = []
@@ -102,7 +103,7 @@ def save_trained_together(
         image_size=task.image_size,
         record=record,
         metric=task.metric,
-        mirrored=mirrored,
+        second_view=second_view,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from trainables.config import FORMULATIONS, METRICS, is_own_name
 from trainables.errors import UserError
+from trainables.second_view import MIRRORED, MIRRORED_WHOLE, NONE, SECOND_VIEWS, WHOLE, with_second_view
 
 FORMAT = 1
 """Of one network that answers as it is; rises when a reader of today would misread the file."""
@@ -23,7 +24,7 @@ _AGAIN = "copy the model again, or save it anew"
 
 PARTS = "parts.py"
 """The copy of the user's own parts that lies beside a model which needs them."""
-ADDED = ("formulation", "options", "members", "rule", "mirrored", "parts_sha256", "metric")
+ADDED = ("formulation", "options", "members", "rule", "mirrored", "second_view", "parts_sha256", "metric")
 """Keys that a file of before they existed lacks."""
 
 
@@ -89,8 +90,9 @@ class ModelDescription:
     the first."""
     rule: Rule | None = None
     """The decision rule, where there is one; it is part of the network."""
-    mirrored: bool = False
-    """Whether the answer is the mean of the probabilities for a picture and for its mirror image."""
+    second_view: str = NONE
+    """What else the answer is to, as in `trainables.second_view`: the mean of the probabilities for it and for the
+    middle of the picture."""
     parts_sha256: str = ""
     """Of `parts.py`, in hex, the user's own parts that the network is made with; empty where there are none."""
     metric: str = "macro_f1"
@@ -108,11 +110,11 @@ class ModelDescription:
         record = values.pop("record")
         if not self.parts_sha256:
             values.pop("parts_sha256")
-        if not self.mirrored:
-            values.pop("mirrored")
+        if not self.second_view:
+            values.pop("second_view")
         if self.metric == "macro_f1":
             values.pop("metric")
-        values |= {"preprocessing": self.preprocessing(), "use": self._use() | self._mirror(), "record": record}
+        values |= {"preprocessing": self.preprocessing(), "use": self._use() | self._answer(), "record": record}
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
         except (ValueError, TypeError) as error:
@@ -188,9 +190,23 @@ class ModelDescription:
             "output": f"logits of shape (batch, {num}) in the order of classes; softmax makes them probabilities",
         }
 
-    def _mirror(self) -> dict[str, str]:
-        words = "the mean of the probabilities for the input and for its mirror image, the columns in reverse order"
-        return {"answer": words} if self.mirrored else {}
+    def _answer(self) -> dict[str, str]:
+        if not self.second_view:
+            return {}
+        reverse = ", the columns in reverse order" if self.second_view in MIRRORED.values() else ""
+        other = "its mirror image"
+        if self.sees_whole:
+            other = (
+                "another: the pixels from above without the crop, divided by 255 and resized to "
+                f"{self.image_size} x {self.image_size} by torch.nn.functional.interpolate(..., mode='bilinear'), then "
+                "normalized as well"
+            )
+        return {"answer": f"the mean of the probabilities for the input and for {other}{reverse}"}
+
+    @property
+    def sees_whole(self) -> bool:
+        """Whether it answers to the whole stored picture, too, and not to its middle alone."""
+        return self.second_view in (WHOLE, MIRRORED_WHOLE)
 
     def _use_together(self) -> dict[str, str]:
         rule = "" if self.rule is None else ", divided by the rule's prior to the power of its tau"
@@ -243,6 +259,7 @@ def read_description(path: Path) -> ModelDescription:
         raise ModelError(
             f"{path}: formulation is {values['formulation']!r:.100}, but there are no attributes; {_AGAIN}"
         )
+    values = with_second_view(values)
     known = {entry.name: values[entry.name] for entry in fields(ModelDescription) if entry.name in values}
     known |= {name: tuple(values[name]) for name in ("classes", "mean", "std")}
     known["members"] = tuple(_member(each) for each in values.get("members", ()))
@@ -346,6 +363,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "members": _are_members,
     "rule": _is_rule,
     "mirrored": lambda value: isinstance(value, bool),
+    "second_view": lambda value: value in SECOND_VIEWS,
     "parts_sha256": lambda value: isinstance(value, str),
     "metric": lambda value: value in METRICS or is_own_name(value),
     "record": lambda value: isinstance(value, dict),

@@ -16,9 +16,10 @@ import torch
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
 from trainables.errors import UserError
-from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
+from trainables.networks.model import Normalizer, autocast, memory_format, views
 from trainables.saved.model_description import ModelError
 from trainables.saved.saved_model import SavedModel, load_model
+from trainables.second_view import MIRRORED
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done ("decoding pictures", "predicting"), how much of it is done, and of how much."""
@@ -75,7 +76,7 @@ def predict_probabilities(
         paths: Absolute paths; one that stands there twice is answered twice.
         cache_dir: Folder of all caches.
         batch_size: Pictures that go through a network at once.
-        flip: Whether to average over each picture and its mirror image, also where a model would not by itself.
+        flip: Whether to average over each picture and a mirrored view, also where a model would not by itself.
         on_progress: Told how far it is.
         memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
         answer: Who answers; by default this process.
@@ -160,20 +161,21 @@ def side_probabilities(
 ) -> np.ndarray:
     """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score.
 
-    A model that answers to mirror images does so with `flip` and without.
+    A model that answers to a second view does so with `flip` and without; with `flip` that view is mirrored.
     """
-    flip = flip or model.description.mirrored
+    described = model.description
+    second_view = MIRRORED[described.second_view] if flip else described.second_view
     normalize = Normalizer(model.network, model.device)
     layout = memory_format(model.description.backbone, model.device)
     parts, count = [], 0
-    for pictures in centre_crops(side, batch_size, model.description.image_size, normalize):
+    for stored, _ in side.batches(batch_size):
         mean = torch.zeros((), device=model.device)
-        views = (pictures, pictures.flip(-1)) if flip else (pictures,)
-        for view in views:
+        shown = views(stored.float().div_(255), described.image_size, second_view)
+        for view in shown:
             with autocast(model.device):
-                logits = model.network(view.contiguous(memory_format=layout))
-            mean = mean + logits.float().softmax(dim=1) / len(views)
+                logits = model.network(normalize(view).contiguous(memory_format=layout))
+            mean = mean + logits.float().softmax(dim=1) / len(shown)
         parts.append(mean)
-        count += len(pictures)
+        count += len(stored)
         on_progress(count)
     return torch.cat(parts).cpu().numpy()

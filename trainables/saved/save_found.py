@@ -16,6 +16,7 @@ from typing import Any
 
 from trainables.config import TaskConfig, TrialConfig
 from trainables.reason import typed_reason
+from trainables.second_view import NONE
 
 ROOT = Path(__file__).resolve().parents[2]
 SAVING_SECONDS = 600
@@ -42,7 +43,7 @@ def begin_saving(
     *,
     tau: float = 0.0,
     prior: Sequence[float] = (),
-    mirrored: bool = False,
+    second_view: str = NONE,
 ) -> subprocess.Popen[str]:
     """Begins to save trials as one model; `end_saving` waits for it.
 
@@ -53,7 +54,7 @@ def begin_saving(
         record: What the model's description says of how it was made.
         tau: Power of the prior that probabilities are divided by; 0 for no decision rule.
         prior: Share of each class in what was trained on; needed where there is a rule.
-        mirrored: Whether they answer to a picture's mirror image as well.
+        second_view: What they answer to beside the middle of a picture.
 
     Raises:
         OSError: No process can be started.
@@ -63,7 +64,7 @@ def begin_saving(
         "members": [{**asdict(member), "checkpoint": str(member.checkpoint)} for member in members],
         "task": asdict(task),
         "rule": {"tau": tau, "prior": list(prior)} if tau else None,
-        "mirrored": mirrored,
+        "second_view": second_view,
         "record": dict(record),
     }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
@@ -115,11 +116,11 @@ def _save(what: Mapping[str, Any]) -> None:
         FoundMember(**{**each, "config": TrialConfig(**each["config"]), "checkpoint": Path(each["checkpoint"])})
         for each in what["members"]
     ]
-    record, mirrored = what["record"], what["mirrored"]
+    record, second_view = what["record"], what["second_view"]
     if len(members) == 1 and what["rule"] is None:
-        save_trained(members[0].checkpoint, members[0].config, task, folder, record, mirrored=mirrored)
+        save_trained(members[0].checkpoint, members[0].config, task, folder, record, second_view=second_view)
         return
-    save_trained_together(members, what["rule"], task, folder, record, mirrored=mirrored)
+    save_trained_together(members, what["rule"], task, folder, record, second_view=second_view)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from trainables.saved.model_description import (
 )
 from trainables.saved.model_description import refuse_other_classes as refuse_other_classes
 from trainables.saved.together import Together
+from trainables.second_view import NONE
 
 _AGAIN = "copy the model again, or save it anew"
 
@@ -47,7 +48,7 @@ class SavedModel:
     description: ModelDescription
     network: nn.Module
     """In eval mode on `device`, from a picture to logits; its `pretrained_cfg` has the description's mean and std, for
-    `Normalizer`. That a model answers to mirror images as well is up to who asks it."""
+    `Normalizer`. That a model answers to a second view is up to who asks it."""
     device: torch.device
     path: Path
     """The folder it was loaded from."""
@@ -64,7 +65,7 @@ def save_model(
     record: Mapping[str, Any],
     formulation: str = "joint",
     metric: str = "macro_f1",
-    mirrored: bool = False,
+    second_view: str = NONE,
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
 
@@ -87,7 +88,7 @@ def save_model(
         mean=mean,
         std=std,
         weights_sha256="",
-        mirrored=mirrored,
+        second_view=second_view,
         metric=metric,
         record=dict(record),
     )
@@ -105,7 +106,7 @@ def save_together(
     image_size: int,
     record: Mapping[str, Any],
     metric: str = "macro_f1",
-    mirrored: bool = False,
+    second_view: str = NONE,
 ) -> ModelDescription:
     """Writes networks that answer together, or one with a decision rule, as one model; as `save_model` otherwise.
 
@@ -119,7 +120,7 @@ def save_together(
         image_size: Side in pixels, of all.
         record: What the description says of how it was made.
         metric: What they were searched for.
-        mirrored: Whether they answer to a picture's mirror image as well.
+        second_view: What they answer to beside the middle of a picture.
     """
     description = ModelDescription(
         format=TOGETHER,
@@ -133,7 +134,7 @@ def save_together(
         weights_sha256="",
         members=tuple(members),
         rule=rule,
-        mirrored=mirrored,
+        second_view=second_view,
         metric=metric,
         record=dict(record),
     )

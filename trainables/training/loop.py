@@ -19,13 +19,14 @@ from trainables.data.whole_batches import num_batches
 from trainables.machine.epoch_meter import Watch
 from trainables.networks.decided import set_prior
 from trainables.networks.formulation import build_criterion
+from trainables.networks.freezing import choose_trained
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.report import EpochReport
 from trainables.scores import score_confusion
 from trainables.training.compiling import CompileWatch
 from trainables.training.loss import Loss
 from trainables.training.metrics import NOT_VALIDATED, Evaluation, macro_f1, score
-from trainables.training.optim import CLIP_GRAD_NORM, freeze_backbone, peak_lr
+from trainables.training.optim import CLIP_GRAD_NORM, peak_lr
 from trainables.training.pulse import Pulse
 from trainables.training.state import TrainState, seed_everything
 
@@ -136,8 +137,9 @@ def train_epoch(
     The device is waited for once, at the end.
     """
     state.model.train()
-    if state.config.frozen_share > 0:
-        freeze_backbone(state.model, state.epoch < state.config.frozen_epochs(state.task.horizon))
+    if state.frozen_stages or state.config.frozen_share > 0:
+        alone = state.epoch < state.config.frozen_epochs(state.task.horizon)
+        choose_trained(state.model, state.frozen_stages, classifier_alone=alone)
     layout = memory_format(state.config.backbone, state.device)
     model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]

@@ -12,7 +12,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.config import TaskConfig, TrialConfig
 from trainables.networks.formulation import backbones
-from trainables.networks.model import classifiers
 
 MOMENTUM = 0.9
 """Nesterov momentum of SGD (Goyal et al. 2017)."""
@@ -59,25 +58,6 @@ def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
 def peak_lr(optimizer: torch.optim.Optimizer) -> float:
     """The learning rate of the classifier, which layer decay leaves as it is."""
     return max(group["lr"] for group in optimizer.param_groups)
-
-
-def freeze_backbone(model: nn.Module, frozen: bool) -> None:
-    """Lets all parameters be trained, or those of the classifier alone.
-
-    A frozen parameter has no gradient, so the optimizer neither moves nor decays it. The statistics of batch
-    normalization in the frozen part stay those of the weights it came with.
-
-    Args:
-        model: A timm network in training mode.
-        frozen: Whether to leave only the classifier to be trained.
-    """
-    trained = {id(parameter) for head in classifiers(model) for parameter in head.parameters()}
-    for parameter in model.parameters():
-        parameter.requires_grad_(not frozen or id(parameter) in trained)
-    if frozen:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
 
 
 def build_schedule(

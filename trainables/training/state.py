@@ -22,6 +22,7 @@ from trainables.checkpoints import BEST, LAST
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.formulation import build_network
+from trainables.networks.freezing import choose_trained
 from trainables.networks.model import choose_device
 from trainables.networks.small_maps import pad_small_maps
 from trainables.supply.files import Told, nobody
@@ -75,6 +76,8 @@ class TrainState:
         seed_everything(task.seed, 0)
         model = build_network(config, task, device)
         pad_small_maps(model)
+        if frozen_stages := config.stages_frozen(task):
+            choose_trained(model, frozen_stages)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, task, optimizer, steps_per_epoch)
         state = cls(config, task, device, model, optimizer, schedule, micro_batches)
@@ -86,6 +89,11 @@ class TrainState:
             # weights do not fit the average (docs/recipe.md).
             state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True)
         return state
+
+    @property
+    def frozen_stages(self) -> int:
+        """First stages of the network that stay as they are."""
+        return self.config.stages_frozen(self.task)
 
     @property
     def trained_model(self) -> Any:

@@ -45,11 +45,13 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     assert said["re-training"].endswith("over 5 folds")
     assert "scored 2 times" in said["test side"]
     assert said["picked"].endswith(" epochs")
-    said = lines(render_records([a_record()], retrained=[replace(picked, networks=3, mirrored=True)]))
-    together = ": 3 networks of as many seeds together, answering to each picture and to its mirror image"
+    said = lines(render_records([a_record()], retrained=[replace(picked, networks=3, second_view="mirror")]))
+    together = ": 3 networks of as many seeds together, answering to the middle of each picture and to its mirror image"
     assert said["picked"].endswith(f" epochs{together}")
-    said = lines(render_records([a_record()], retrained=[replace(picked, mirrored=True)]))
-    assert said["picked"].endswith(" epochs, answering to each picture and to its mirror image")
+    said = lines(render_records([a_record()], retrained=[replace(picked, second_view="mirrored_whole")]))
+    assert said["picked"].endswith(
+        " epochs, answering to the middle of each picture and to the mirror image of the whole picture"
+    )
 
 
 def test_every_row_of_the_table_leads_to_a_section() -> None:

@@ -12,21 +12,21 @@ CURVE = [[60.0, 0.5, 0.45, 0.4, 1], [120.0, 0.7, 0.6, 0.61, 1], [180.0, 0.6, 0.6
 
 def test_a_shorter_time_has_the_best_epoch_until_then() -> None:
     steps = [[60.0, 0.45], [120.0, 0.6], [240.0, 0.7]]
-    assert read_off(CURVE, 300) == {"f1": 0.7, "mirrored": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
-    assert read_off(CURVE, 200) == {"f1": 0.6, "mirrored": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
-    assert read_off(CURVE, 60) == {"f1": 0.45, "mirrored": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
+    assert read_off(CURVE, 300) == {"f1": 0.7, "two_views": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
+    assert read_off(CURVE, 200) == {"f1": 0.6, "two_views": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
+    assert read_off(CURVE, 60) == {"f1": 0.45, "two_views": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
 
 
 def test_the_epoch_that_a_time_ends_in_counts_for_that_time_alone() -> None:
     curve = [*CURVE[:3], [200.0, 0.75, 0.68, 0.69, 0.5], CURVE[3]]
     steps = [[60.0, 0.45], [120.0, 0.6], [200.0, 0.68]]
-    assert read_off(curve, 200) == {"f1": 0.68, "mirrored": 0.69, "epochs": 3.5, "best_epoch": 4, "curve": steps}
+    assert read_off(curve, 200) == {"f1": 0.68, "two_views": 0.69, "epochs": 3.5, "best_epoch": 4, "curve": steps}
     assert read_off(curve, 300) == read_off(CURVE, 300)
 
 
 def a_row(seed: int, search: float, **more: Any) -> dict[str, Any]:
     searched = {"f1": search, "epochs": 40, "networks": 2}
-    alone = {"f1": 0.7, "mirrored": 0.71, "epochs": 30, "best_epoch": 28}
+    alone = {"f1": 0.7, "two_views": 0.71, "epochs": 30, "best_epoch": 28}
     return {"data": "birds", "minutes": 5.0, "seed": seed, "search": searched, "alone": alone, **more}
 
 
@@ -40,8 +40,7 @@ def test_the_table_pairs_by_seed_and_leaves_empty_what_was_not_measured() -> Non
     cars = {**a_row(1, 0.71), "data": "cars", "alone": {"f1": 0.7, "epochs": 30}}
     said = render([a_row(0, 0.72), cars])
     assert (
-        "5 minutes, 2 searches of 2 data sets: search - alone +0.015 [-0.049, +0.079], with mirror images +0.010."
-        in said
+        "5 minutes, 2 searches of 2 data sets: search - alone +0.015 [-0.049, +0.079], with two views +0.010." in said
     )
 
 

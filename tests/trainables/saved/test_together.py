@@ -18,6 +18,7 @@ from trainables.saved.model_description import Member, ModelDescription, ModelEr
 from trainables.saved.onnx_model import PixelsToLogits, export_onnx, largest_difference
 from trainables.saved.predict import side_probabilities
 from trainables.saved.saved_model import colours, load_model, save_together
+from trainables.second_view import MIRROR, MIRRORED, MIRRORED_WHOLE, NONE, SECOND_VIEWS, WHOLE
 
 BACKBONES = ("test_efficientnet", "test_resnet")
 RULE = Rule(tau=0.5, prior=(0.5, 0.3, 0.2))
@@ -33,7 +34,7 @@ def networks() -> list[torch.nn.Module]:
     return made
 
 
-def saved(folder: Path, rule: Rule | None = RULE, *, mirrored: bool = False) -> ModelDescription:
+def saved(folder: Path, rule: Rule | None = RULE, *, second_view: str = NONE) -> ModelDescription:
     made = networks()
     members = []
     for name, network, share in zip(BACKBONES, made, (0.75, 0.25), strict=True):
@@ -48,7 +49,7 @@ def saved(folder: Path, rule: Rule | None = RULE, *, mirrored: bool = False) -> 
         attributes={},
         image_size=32,
         record={"run": "a"},
-        mirrored=mirrored,
+        second_view=second_view,
     )
 
 
@@ -87,14 +88,33 @@ def test_the_file_holds_what_plain_timm_asks_for(tmp_path: Path) -> None:
     assert "to the power of its tau" in described["use"]["output"]
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_a_mirrored_model_answers_with_the_mean_of_a_picture_and_its_mirror_image(
-    mirrored: bool, tmp_path: Path
-) -> None:
-    written = saved(tmp_path, mirrored=mirrored)
+def shrunk(picture: np.ndarray, size: int) -> np.ndarray:
+    """`(3, P, P)` to `(3, size, size)`, each axis by linear interpolation between the middles of pixels."""
+    middles = (np.arange(size) + 0.5) * picture.shape[-1] / size - 0.5
+    low = np.floor(middles).astype(int)
+    part = middles - low
+
+    def along_last(values: np.ndarray) -> np.ndarray:
+        last = values.shape[-1] - 1
+        return values[..., low.clip(0, last)] * (1 - part) + values[..., (low + 1).clip(0, last)] * part
+
+    return along_last(along_last(picture).swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+@pytest.mark.parametrize("mirrored", [True, False])
+def test_a_model_of_before_views_had_names_answers_as_it_did(mirrored: bool, tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "mirrored": mirrored}))
+    assert load_model(tmp_path, "cpu").description.second_view == (MIRROR if mirrored else NONE)
+
+
+@pytest.mark.parametrize("second_view", SECOND_VIEWS)
+def test_a_model_answers_with_the_mean_of_the_middle_and_its_second_view(second_view: str, tmp_path: Path) -> None:
+    written = saved(tmp_path, second_view=second_view)
     model = load_model(tmp_path, "cpu")
     assert model.description == written
-    assert ("answer" in json.loads((tmp_path / "model.json").read_text())["use"]) is mirrored
+    assert ("answer" in json.loads((tmp_path / "model.json").read_text())["use"]) is bool(second_view)
     pictures = np.random.default_rng(0).integers(0, 256, (4, 36, 36, 3), dtype=np.uint8)
     names = list("abcd")
     side = Side(
@@ -103,23 +123,28 @@ def test_a_mirrored_model_answers_with_the_mean_of_a_picture_and_its_mirror_imag
         [0] * 4,
         model.device,
     )
-    pixels = torch.from_numpy(pictures[:, 2:34, 2:34]).permute(0, 3, 1, 2) / 255
+    stored = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+    middle = stored[..., 2:34, 2:34]
+    whole = torch.from_numpy(np.stack([shrunk(picture, 32) for picture in stored.numpy()])).float()
+    shown = {MIRROR: middle.flip(-1), WHOLE: whole, MIRRORED_WHOLE: whole.flip(-1)}
     with torch.inference_mode():
-        plain, other = by_hand(pixels, RULE), by_hand(pixels.flip(-1), RULE)
-        from_pixels = PixelsToLogits(model).eval()(pixels).softmax(1)
-    wanted = (plain + other) / 2 if mirrored else plain
-    assert (plain - other).abs().max() > 1e-3, "the two views must not agree by themselves"
+        plain = by_hand(middle, RULE)
+        other = by_hand(shown[second_view], RULE) if second_view else plain
+        mirrored = by_hand(shown[MIRRORED[second_view]], RULE)
+        from_pixels = PixelsToLogits(model).eval()(stored if written.sees_whole else middle).softmax(1)
+    wanted = (plain + other) / 2
+    assert not second_view or (plain - other).abs().max() > 1e-3, "the two views must not agree by themselves"
     assert torch.allclose(from_pixels, wanted, atol=1e-5)
     answers = side_probabilities(model, side, 3)
     assert np.allclose(answers, wanted.numpy(), atol=1e-5)
-    assert np.allclose(side_probabilities(model, side, 3, flip=True), ((plain + other) / 2).numpy(), atol=1e-5)
+    assert np.allclose(side_probabilities(model, side, 3, flip=True), ((plain + mirrored) / 2).numpy(), atol=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_onnx_has_the_members_the_rule_and_the_mirror_in_the_graph(mirrored: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("second_view", [NONE, MIRROR, MIRRORED_WHOLE])
+def test_onnx_has_the_members_the_rule_and_the_second_view_in_the_graph(second_view: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    saved(tmp_path, mirrored=mirrored)
+    saved(tmp_path, second_view=second_view)
     model = load_model(tmp_path, "cpu")
     export_onnx(model, tmp_path / "model.onnx")
     assert largest_difference(model, tmp_path / "model.onnx") < 1e-4
@@ -140,6 +165,7 @@ def test_probabilities_of_nothing_have_finite_logits(tmp_path: Path) -> None:
         ({"rule": {"tau": 0.5, "prior": [0.5, 0.5]}}, "a share for each of the 3 classes"),
         ({"rule": {"tau": "much", "prior": [0.5, 0.3, 0.2]}}, "rule is"),
         ({"mirrored": "yes"}, "mirrored is"),
+        ({"second_view": "upside down"}, "second_view is"),
         ({"format": 3}, "has the format 3"),
     ],
 )

@@ -14,6 +14,7 @@ import torch
 
 from trainables.config import SCHEDULES, TaskConfig, TrialConfig
 from trainables.data.batches import load_data
+from trainables.networks.model import create_backbone
 from trainables.report import EpochReport
 from trainables.training.loop import endless, fit, steps_per_epoch
 from trainables.training.state import Checkpointer, TrainState
@@ -249,6 +250,31 @@ def test_only_the_classifier_is_trained_in_the_frozen_share(task: TaskConfig) ->
     next(reports)
     changed = {name for name, value in state.model.state_dict().items() if not torch.equal(value, before[name])}
     assert {"conv_stem.weight", "bn1.running_mean"} <= changed
+
+
+@pytest.mark.parametrize("config", [TOY, ALL_KNOBS], ids=["plain", "all knobs"])
+def test_frozen_stages_stay_as_they_came_also_through_a_restore(
+    config: TrialConfig, task: TaskConfig, tmp_path: Path
+) -> None:
+    torch.save(create_backbone("test_efficientnet", 1000, 64).state_dict(), tmp_path / "weights.pt")
+    task = dataclasses.replace(task, weights={"test_efficientnet": str(tmp_path / "weights.pt")})
+    config = dataclasses.replace(config, frozen_stages=3)
+    whole, data = start(config, task)
+    came = {name: value.clone() for name, value in whole.model.state_dict().items()}
+    expected = [numbers(report) for report in fit(whole, data)]
+    first, data = start(config, task)
+    reports = fit(first, data)
+    got = [numbers(next(reports)), numbers(next(reports))]
+    first.save(tmp_path / "last.pt")
+    second, data = start(config, task)
+    second.load(tmp_path / "last.pt")
+    got += [numbers(report) for report in fit(second, data)]
+    assert got == expected
+    for network in (whole.model, second.model, whole.scored_model):
+        changed = {name for name, value in network.state_dict().items() if not torch.equal(value, came[name])}
+        assert changed and not [
+            name for name in changed if name.startswith(("conv_stem", "bn1", "blocks.0", "blocks.1"))
+        ]
 
 
 def test_the_averaged_weights_are_scored_and_kept(task: TaskConfig, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from trainables.config import OPTIMIZERS, TaskConfig, TrialConfig
+from trainables.networks.freezing import choose_trained
 from trainables.networks.model import create_backbone
-from trainables.training.optim import build_optimizer, build_schedule, freeze_backbone, peak_lr
+from trainables.training.optim import build_optimizer, build_schedule, peak_lr
 
 TASK = TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("a", "b"), epochs=10)
 FAMILIES = ("test_convnext", "test_vit", "test_efficientnet", "test_resnet")
@@ -73,14 +74,14 @@ def test_a_frozen_backbone_stays_as_it_is_and_then_moves(backbone: str, optimize
     config = TrialConfig(backbone=backbone, optimizer=optimizer, weight_decay=0.1, frozen_share=0.5)
     built = build_optimizer(config, model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    freeze_backbone(model, True)
+    choose_trained(model, 0, classifier_alone=True)
     for _ in range(2):
         step(model, built)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     head = {id(value) for value in model.get_classifier().parameters()}
     assert changed == {name for name, value in model.named_parameters() if id(value) in head}
     model.train()
-    freeze_backbone(model, False)
+    choose_trained(model, 0)
     step(model, built)
     moved = [name for name, value in model.named_parameters() if not torch.equal(value, before[name])]
     assert len(moved) > 0.5 * len(list(model.parameters()))  # blocks that begin with a scale of 0 wait a step
