@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import Any
@@ -12,6 +13,8 @@ from results.pages.markdown import render_markdown_table
 from results.statistics.probe import t_interval
 from trainables.machine.hardware import hardware_in_words
 
+MOST_ACROSS = 3
+"""Panels beside each other, to be read at the width of a page."""
 Row = dict[str, Any]
 """One data set, budget and seed, as the benchmark's JSON has it."""
 
@@ -64,8 +67,13 @@ def _over_all(numbers: Sequence[Row]) -> str:
 def draw(numbers: Sequence[Row]) -> Figure:
     """A panel a data set: the default alone over minutes as a line of each seed, the searches as points on it."""
     sets = sorted({row["data"] for row in numbers})
-    figure = Figure(figsize=(1 + 3.6 * len(sets), 3.4), layout="constrained")
-    for axes, data in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
+    across = min(len(sets), MOST_ACROSS)
+    down = math.ceil(len(sets) / across)
+    figure = Figure(figsize=(1 + 3.6 * across, 3.4 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for unused in panels[len(sets) :]:
+        unused.remove()
+    for axes, data in zip(panels, sets, strict=False):
         rows = [row for row in numbers if row["data"] == data]
         for number, seed in enumerate(sorted({row["seed"] for row in rows})):
             own = sorted((row for row in rows if row["seed"] == seed), key=lambda row: row["minutes"])
@@ -79,7 +87,8 @@ def draw(numbers: Sequence[Row]) -> Figure:
         axes.set(title=data, xlabel="minutes", xlim=(0, None), ylim=_limits(rows))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, loc="lower right")
-    figure.axes[0].set_ylabel("macro-F1 on test")
+    for axes in panels[: len(sets) : across]:
+        axes.set_ylabel("macro-F1 on test")
     return figure
 
 

@@ -53,3 +53,13 @@ def test_the_figure_has_a_panel_a_data_set_with_each_seed_s_line_and_its_searche
     assert [list(values) for values in line.get_data()] == [[1.0, 5.0, 15.0], [0.6, 0.7, 0.7]]
     assert [list(values) for values in points.get_data()] == [[5.0, 15.0], [0.72, 0.74]]
     assert len(birds.lines) == 4 and len(cars.lines) == 2
+    assert (birds.get_ylabel(), cars.get_ylabel()) == ("macro-F1 on test", "")
+
+
+def test_panels_beyond_three_go_below() -> None:
+    figure = draw([{**a_row(0, 0.72), "data": name} for name in ("a", "b", "c", "d")])
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d"]
+    assert [bool(axes.get_ylabel()) for axes in figure.axes] == [True, False, False, True]
+    first, *_, last = (axes.get_subplotspec() for axes in figure.axes)
+    assert first is not None and last is not None
+    assert (first.rowspan.start, last.rowspan.start, last.colspan.start) == (0, 1, 0)
