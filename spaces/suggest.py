@@ -112,8 +112,8 @@ def suggest_frozen_stages(trial: optuna.Trial) -> dict[str, Any]:
     """First stages of a pretrained network that stay as they are.
 
     frozen_stages: the first stages find edges and textures, which serve other pictures as well (Yosinski et al. 2014).
-    All of EfficientNet's down to an eighth of the side, 4, cost a third of the time and gained nothing where they were
-    trained (docs/recipe.md); 0 to 5 leaves at least the last three blocks to be trained.
+    All of EfficientNet's down to an eighth of the side, 4, are a third of a step and gained nothing by being
+    trained (docs/recipe.md); 0 to 5 leaves the last two or three groups of blocks to be trained.
     """
     return {"frozen_stages": trial.suggest_int("frozen_stages", 0, 5)}
 
