@@ -228,7 +228,7 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
 
     from trainables.data.batches import load_data, load_side
     from trainables.networks.model import Normalizer, autocast, choose_device, views
-    from trainables.training.loop import evaluate, fit, steps_per_epoch
+    from trainables.training.loop import evaluate, fit, steps_per_epoch, to_training
     from trainables.training.state import TrainState
 
     run = load_run(run_dir)
@@ -264,7 +264,7 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
         on_test = of_two = math.nan
         if all(on_validation > earlier for _, earlier, *_, whole in curve if whole == 1):  # else nobody will ask
             on_test, of_two = evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()
-        state.model.train()  # the epoch may go on
+        to_training(state)  # the epoch may go on
         curve.append((seconds, on_validation, on_test, of_two, share))
         away += time.monotonic() - since
 

@@ -136,10 +136,7 @@ def train_epoch(
 
     The device is waited for once, at the end.
     """
-    state.model.train()
-    if state.frozen_stages or state.config.frozen_share > 0:
-        alone = state.epoch < state.config.frozen_epochs(state.task.horizon)
-        choose_trained(state.model, state.frozen_stages, classifier_alone=alone)
+    to_training(state)
     layout = memory_format(state.config.backbone, state.device)
     model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
@@ -170,6 +167,14 @@ def train_epoch(
     truth = torch.cat(truths)
     f1 = macro_f1(torch.cat(answers), truth, num_classes)
     return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth), number / num)
+
+
+def to_training(state: TrainState) -> None:
+    """Puts the network into training mode, but for what is frozen in the epoch that comes."""
+    state.model.train()
+    if state.frozen_stages or state.config.frozen_share > 0:
+        alone = state.epoch < state.config.frozen_epochs(state.task.horizon)
+        choose_trained(state.model, state.frozen_stages, classifier_alone=alone)
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ from trainables.config import SCHEDULES, TaskConfig, TrialConfig
 from trainables.data.batches import load_data
 from trainables.networks.model import create_backbone
 from trainables.report import EpochReport
-from trainables.training.loop import endless, fit, steps_per_epoch
+from trainables.training.loop import endless, fit, steps_per_epoch, to_training
 from trainables.training.state import Checkpointer, TrainState
 
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
@@ -270,6 +270,9 @@ def test_frozen_stages_stay_as_they_came_also_through_a_restore(
     second.load(tmp_path / "last.pt")
     got += [numbers(report) for report in fit(second, data)]
     assert got == expected
+    to_training(whole)
+    is_trained = {name: module.training for name, module in whole.model.named_modules()}
+    assert (is_trained["bn1"], is_trained["blocks.0.0.bn1"], is_trained["bn2"]) == (False, False, True)
     for network in (whole.model, second.model, whole.scored_model):
         changed = {name for name, value in network.state_dict().items() if not torch.equal(value, came[name])}
         assert changed and not [
