@@ -166,7 +166,7 @@ def side_probabilities(
     described = model.description
     second_view = MIRRORED[described.second_view] if flip else described.second_view
     normalize = Normalizer(model.network, model.device)
-    layout = memory_format(model.description.backbone, model.device)
+    layout = memory_format(described.backbone, model.device)
     parts, count = [], 0
     for stored, _ in side.batches(batch_size):
         mean = torch.zeros((), device=model.device)

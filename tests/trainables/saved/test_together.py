@@ -133,6 +133,7 @@ def test_a_model_answers_with_the_mean_of_the_middle_and_its_second_view(second_
         mirrored = by_hand(shown[MIRRORED[second_view]], RULE)
         from_pixels = PixelsToLogits(model).eval()(stored if written.sees_whole else middle).softmax(1)
     wanted = (plain + other) / 2
+    assert (plain - mirrored).abs().max() > 1e-3, "nor those of a picture and its mirrored view"
     assert not second_view or (plain - other).abs().max() > 1e-3, "the two views must not agree by themselves"
     assert torch.allclose(from_pixels, wanted, atol=1e-5)
     answers = side_probabilities(model, side, 3)
