@@ -1,9 +1,9 @@
-"""How much faster networks are trained on a CPU because their small maps are padded first, as ratios in one run.
+"""How much faster networks are trained on a CPU by our convolutions over small maps, as ratios in one run.
 
     python scripts/benchmarks/small_maps.py --image-sizes 64 96
 
-Each network takes bare steps of forward, backward and update on random pictures, with and without in turns, so that
-what else happens on the machine falls on both alike. Printed as a table, as docs/speed.md has it.
+Each network takes bare steps of forward, backward and update on random pictures, with torch's and with ours in turns,
+so that what else happens on the machine falls on both alike. Printed as a table, as docs/speed.md has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainables.machine.allocator import keep_freed_memory
 from trainables.machine.hardware import hardware_in_words
 from trainables.networks.model import memory_format
 from trainables.networks.network_costs import build, training_step
-from trainables.networks.small_maps import pad_small_maps
+from trainables.networks.small_maps import suit_small_maps
 
 BACKBONES = (
     "tf_efficientnet_lite0",
@@ -36,17 +36,17 @@ BACKBONES = (
     "convnext_atto",
     "resnet18",
 )
-"""The last has nothing to pad: its ratio is the noise of the machine."""
+"""The last has none of them: its ratio is the noise of the machine."""
 CPU = torch.device("cpu")
 
 
 def step_seconds(backbone: str, size: int, batch_size: int, steps: int) -> tuple[list[float], list[float]]:
-    """Seconds of training steps without and with padding, in turns; the first of each, which warms up, is left out."""
+    """Seconds of training steps with torch's convolutions and with ours, in turns; without the first, a warm-up."""
     layout = memory_format(backbone, CPU)
     plain = build(backbone, size).to(memory_format=layout).train()
-    padded = copy.deepcopy(plain)
-    pad_small_maps(padded)
-    before, now = (training_step(model, size, batch_size, CPU, layout) for model in (plain, padded))
+    ours = copy.deepcopy(plain)
+    suit_small_maps(ours)
+    before, now = (training_step(model, size, batch_size, CPU, layout) for model in (plain, ours))
     seconds = [(_timed(before), _timed(now)) for _ in range(steps + 1)][1:]
     return [old for old, _ in seconds], [new for _, new in seconds]
 
@@ -59,7 +59,9 @@ def _timed(step: Callable[[], None]) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Training steps on a CPU without and with padded small maps.")
+    parser = argparse.ArgumentParser(
+        description="Training steps on a CPU: convolutions over small maps, torch's and ours."
+    )
     parser.add_argument("--backbones", nargs="+", default=BACKBONES)
     parser.add_argument("--image-sizes", nargs="+", type=int, default=[64, 96])
     parser.add_argument("--batch-size", type=int, default=32)

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.errors import UserError
 from trainables.networks.freezing import choose_trained
 from trainables.networks.model import autocast, memory_format, size_options
-from trainables.networks.small_maps import pad_small_maps
+from trainables.networks.small_maps import suit_small_maps
 from trainables.reason import reason_of
 
 WARM_UP_STEPS = 2
@@ -183,7 +183,7 @@ def _train_for_a_while(
         torch.manual_seed(0)
         layout = memory_format(backbone, device)
         model = build(backbone, image_size).to(device).to(memory_format=layout).train()
-        pad_small_maps(model)
+        suit_small_maps(model)
         if frozen_stages:
             choose_trained(model, frozen_stages)
         step = training_step(model, image_size, batch_size, device, layout)

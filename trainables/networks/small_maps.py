@@ -1,8 +1,9 @@
-"""Depthwise convolutions over maps that are smaller than their kernels, made fast to train on a CPU.
+"""Convolutions over small maps, made fast to train on a CPU: depthwise ones, and those of single pixels.
 
-For the gradient of their weights oneDNN falls back on a kernel that is many times as slow as its others: at 64 px that
-alone was 40% of a training step of tf_efficientnet_lite0. With the padding put around a map beforehand, the map is
-no longer smaller than the kernel, and the fast one is found (measured: docs/speed.md).
+For the gradient of a depthwise convolution's weights over a map smaller than its kernel, oneDNN falls back on a kernel
+that is many times as slow as its others: at 64 px that alone was 40% of a training step of tf_efficientnet_lite0. With
+the padding put around a map beforehand, the map is no longer smaller than the kernel, and the fast one is found. A
+convolution of single pixels is a matrix product, and over a small map it is faster as one. (Measured: docs/speed.md.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from typing import cast
 import torch
 from torch import nn
 from torch.nn import functional
+
+MOST_PLACES = 49
+"""Pixels of a map up to which a convolution of single pixels is faster as a matrix product: 7 x 7. Forward and backward
+1.04 to 1.2 times there, 1.5 times over 2 x 2, 2.5 over one pixel; above 8 x 8 it is one as often as the other."""
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -29,17 +34,40 @@ class PaddedConv2d(nn.Conv2d):
         return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def pad_small_maps(model: nn.Module) -> None:
-    """Makes the network's depthwise convolutions `PaddedConv2d`, in place; weights and their names stay.
+class PixelConv2d(nn.Conv2d):
+    """A convolution of single pixels that is a matrix product over a small map with channels last, while it is trained.
+
+    It answers as `PaddedConv2d` does.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Maps `(B, C, H, W)` as `nn.Conv2d` does."""
+        is_small = input.shape[-2] * input.shape[-1] <= MOST_PLACES
+        if not torch.is_grad_enabled() or not is_small or not input.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(input)
+        return functional.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+def suit_small_maps(model: nn.Module) -> None:
+    """Makes the network's convolutions `PaddedConv2d` and `PixelConv2d`, in place; weights and their names stay.
 
     Args:
         model: On its device. What is not on a CPU is left as it is: a GPU has fast kernels for all of them.
     """
     for layer in model.modules():
-        if type(layer) is nn.Conv2d and layer.weight.device.type == "cpu" and _pads_depthwise(layer):
+        if type(layer) is not nn.Conv2d or layer.weight.device.type != "cpu":
+            continue
+        if _pads_depthwise(layer):
             layer.__class__ = PaddedConv2d
+        elif _is_of_pixels(layer):
+            layer.__class__ = PixelConv2d
 
 
 def _pads_depthwise(layer: nn.Conv2d) -> bool:
     depthwise = 1 < layer.groups == layer.in_channels
     return depthwise and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple) and max(layer.padding) > 0
+
+
+def _is_of_pixels(layer: nn.Conv2d) -> bool:
+    shape = (layer.kernel_size, layer.stride, layer.padding, layer.groups)
+    return shape == ((1, 1), (1, 1), (0, 0), 1)

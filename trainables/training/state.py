@@ -24,7 +24,7 @@ from trainables.errors import UserError
 from trainables.networks.formulation import build_network
 from trainables.networks.freezing import choose_trained
 from trainables.networks.model import choose_device
-from trainables.networks.small_maps import pad_small_maps
+from trainables.networks.small_maps import suit_small_maps
 from trainables.supply.files import Told, nobody
 from trainables.training.compiling import compiled
 from trainables.training.metrics import NOT_VALIDATED, Evaluation
@@ -75,7 +75,7 @@ class TrainState:
         device = choose_device(task.device)
         seed_everything(task.seed, 0)
         model = build_network(config, task, device)
-        pad_small_maps(model)
+        suit_small_maps(model)
         if frozen_stages := config.stages_frozen(task):
             choose_trained(model, frozen_stages)
         optimizer = build_optimizer(config, model)
