@@ -43,9 +43,9 @@ EVALUATION_SPEED = 6.0
 TRIAL_SHARE = 0.8
 """What a trial reaches of the speed of bare steps, for augmentation and other trials beside it: .80 to .96 in four
 first searches on two cores, at 32 and 96 px."""
-LOST_ALONE = 2 / 5
+LOST_ALONE = 1 / 2
 """Power of how many times fewer trials there are at a time than there might be, by which they make fewer epochs
-together: two side by side make 1.3 times the epochs of one with all cores (docs/recipe.md)."""
+together: two side by side make 1.3 to 1.6 times the epochs of one with all cores (docs/recipe.md)."""
 START_SECONDS = 12.0
 """From the first word of a search to its first step: Ray, and imports in each worker."""
 END_SECONDS = 4.0

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate
-from search.machine.forecast import LOST_ALONE
 from search.machine.provenance import provenance
 from search.retraining.durations import ROUND_SECONDS, Durations, fit_into_time
 from search.retraining.plan import Retraining
@@ -96,7 +95,7 @@ def test_the_forecast_counts_every_training_once() -> None:
     more = replace(durations.retraining, final_seeds=3)
     assert Durations(more).final_seconds(candidates) == pytest.approx(4 + ROUND_SECONDS + 3 * 2 * 90 * picture * EPOCHS)
     everyone = Durations(durations.retraining, everyone=True).final_seconds(candidates)
-    alone = 2**LOST_ALONE  # one training at a time takes so many times its share of the machine
+    alone = 2**0.5  # one training at a time takes so many times its share of the machine
     assert everyone == pytest.approx(finals + ROUND_SECONDS + alone * 120 * picture * EPOCHS)
 
 
@@ -159,7 +158,7 @@ def test_one_training_at_a_time_takes_less_than_two_that_share_the_cores() -> No
     alone = Durations(replace(retraining, candidates=retraining.candidates[:1]))
     both = Durations(replace(retraining, candidates=retraining.candidates[:2]))
     one, two = (each.round_seconds(each.retraining.candidates) - ROUND_SECONDS for each in (alone, both))
-    assert two / one == pytest.approx(2 ** (1 - LOST_ALONE))
+    assert two / one == pytest.approx(2**0.5)
     took = one / EPOCHS  # as was told for all cores
     assert alone.pace_of([trained("00000", 1e-3, took)]) == pytest.approx(1.0)
     assert both.pace_of([trained("00000", 1e-3, EPOCH_SECONDS)]) == pytest.approx(1.0)
@@ -203,4 +202,4 @@ def test_the_default_alone_is_trained_once_more_and_not_twice() -> None:
     both = durations.final_seconds(durations.retraining.candidates[:2])
     alone = durations.final_seconds(durations.retraining.candidates[:1])
     fixed = 4 + ROUND_SECONDS
-    assert both - fixed == pytest.approx(2 ** (1 - LOST_ALONE) * (alone - fixed))
+    assert both - fixed == pytest.approx(2**0.5 * (alone - fixed))
