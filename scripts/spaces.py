@@ -114,7 +114,7 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
     """One row a backbone; one that cannot be run at the size says so."""
     import timm
 
-    from trainables.networks.known_costs import FactsError, measure_throughput, model_facts
+    from trainables.networks.known_costs import FactsError, StepSetting, measure_throughput, model_facts
 
     speed = ["images/s"] if options.throughput else []
     rows = [["backbone", "parameters", "multiply-adds", "activations", "memory", *speed, "weights", "licence"]]
@@ -132,8 +132,10 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
                     f"{_short(memory)}B",
                 ]
                 if options.throughput:
-                    size, batch, threads = options.image_size, options.batch_size, options.num_threads
-                    costs.append(f"{measure_throughput(backbone, size, batch, str(device), threads, cache_dir):.0f}")
+                    setting = StepSetting(
+                        backbone, options.image_size, options.batch_size, str(device), options.num_threads
+                    )
+                    costs.append(f"{measure_throughput(setting, cache_dir):.0f}")
             except FactsError:
                 costs = [f"not at {options.image_size} px", *["–"] * (3 + len(speed))]
             rows.append([backbone, *costs, tag or "–", licence or "–"])

@@ -33,7 +33,7 @@ from trainables.data.cache import ImageCache
 from trainables.data.manifest import DataError, Manifest
 from trainables.data.split import Split, split_by_group
 from trainables.machine.hardware import hardware_in_words
-from trainables.networks.known_costs import measure_throughput
+from trainables.networks.known_costs import StepSetting, measure_throughput
 from trainables.networks.weights import WeightsError, check_weights, resolve_weights
 from trainables.report import TrialStatus
 from trainables.strict_json import load_object, save_object
@@ -209,7 +209,8 @@ def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
     missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]
     for _ in range(SPEED_ROUNDS):
         for backbone in missing:
-            found = measure_throughput(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial)
+            steps = StepSetting(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial)
+            found = measure_throughput(steps)
             known[f"{backbone}, {size}"] = max(found, known.get(f"{backbone}, {size}", 0.0))
     save_object(path, known)
     return {backbone: known[f"{backbone}, {size}"] for backbone in backbones}

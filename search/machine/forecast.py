@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from trainables.errors import UserError
 from trainables.networks.known_costs import (
     FactsError,
     ModelFacts,
+    StepSetting,
     TrialSetting,
     known_throughput,
     measure_throughput,
@@ -222,30 +224,26 @@ def images_per_second(
     """
     if not study.one_machine:
         return _speeds_on_nodes(run, study, facts)
-    task, device = run.task, run.task.device
-    size, threads, cache = (task.image_size, task.batch_size), task.num_threads, study.cache_path
+    task, cache = run.task, study.cache_path
     known = {backbone: recall_trial(TrialSetting.of(backbone, task), cache) for backbone in run.weights}
     speeds = {backbone: took.images_per_second for backbone, took in known.items() if took is not None}
     missing = [backbone for backbone in run.weights if backbone not in speeds]
     if not missing:
         return speeds, True
-    timed = {
-        backbone: speed
-        for backbone in missing
-        if (speed := known_throughput(backbone, *size, device, threads, cache, _frozen_stages(run, backbone)))
-        is not None
-    }
-    speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items()}
+    timed = {backbone: known_throughput(_default_steps(run, backbone), cache) for backbone in missing}
+    speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items() if speed is not None}
     if not speeds:
         first = run.points[0]["backbone"] if run.points else missing[0]
-        timed_on = measure_throughput if device == "cpu" else time_apart  # a GPU's memory is for the trials
-        speeds[first] = TRIAL_SHARE * timed_on(first, *size, device, threads, cache, _frozen_stages(run, first))
+        timed_on = measure_throughput if task.device == "cpu" else time_apart  # a GPU's memory is for the trials
+        speeds[first] = TRIAL_SHARE * timed_on(_default_steps(run, first), cache)
     return _by_activations(speeds, run.weights, facts), False
 
 
-def _frozen_stages(run: SearchRun, backbone: str) -> int:
-    """First stages of a backbone that the default configuration does not train."""
-    return TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(run.task) if run.points else 0
+def _default_steps(run: SearchRun, backbone: str) -> StepSetting:
+    """The steps of a backbone with the default configuration, which may not train its first stages."""
+    task = run.task
+    frozen = TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(task) if run.points else 0
+    return StepSetting(backbone, task.image_size, task.batch_size, task.device, task.num_threads, frozen)
 
 
 def _speeds_on_nodes(
@@ -278,28 +276,18 @@ def _by_activations(
     return {backbone: speeds.get(backbone) or mean_work / facts[backbone].activations for backbone in backbones}
 
 
-def time_apart(
-    backbone: str,
-    image_size: int,
-    batch_size: int,
-    device: str,
-    num_threads: int,
-    cache_dir: Path,
-    frozen_stages: int = 0,
-) -> float:
+def time_apart(setting: StepSetting, cache_dir: Path) -> float:
     """`measure_throughput` in a process of its own, which leaves nothing on the device.
 
     Raises:
         FactsError: It failed there.
     """
     program = (
-        "import sys, pathlib; from trainables.networks.known_costs import measure_throughput;"
-        "b, s, n, d, t, c, f = sys.argv[1:];"
-        "print(measure_throughput(b, int(s), int(n), d, int(t), pathlib.Path(c), int(f)))"
+        "import sys, json, pathlib; from trainables.networks.known_costs import StepSetting, measure_throughput;"
+        "print(measure_throughput(StepSetting(**json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])))"
     )
-    words = [backbone, image_size, batch_size, device, num_threads, cache_dir, frozen_stages]
-    command = [sys.executable, "-c", program, *map(str, words)]
+    command = [sys.executable, "-c", program, json.dumps(asdict(setting)), str(cache_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMING_SECONDS, check=False)
     if done.returncode:
-        raise FactsError(f"{backbone} could not be timed: {done.stderr.strip()}")
+        raise FactsError(f"{setting.backbone} could not be timed: {done.stderr.strip()}")
     return float(done.stdout.split()[-1])

@@ -105,40 +105,35 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
     return known_fact(cache_dir, key, compute, lambda known: type(known) is int)
 
 
-def measure_throughput(
-    backbone: str,
-    image_size: int,
-    batch_size: int,
-    device: str,
-    num_threads: int = 1,
-    cache_dir: Path | None = None,
-    frozen_stages: int = 0,
-) -> float:
-    """Images a second of forward, backward and update on random pictures that are on the device (cpu, cuda) already."""
+@dataclass(frozen=True)
+class StepSetting:
+    """What decides how fast bare training steps are on this machine."""
+
+    backbone: str
+    image_size: int
+    batch_size: int
+    device: str
+    """cpu, cuda or cuda:1."""
+    num_threads: int = 1
+    """On a CPU; of no matter on a GPU."""
+    frozen_stages: int = 0
+
+
+def measure_throughput(setting: StepSetting, cache_dir: Path | None = None) -> float:
+    """Images a second of forward, backward and update on random pictures that are on the device already."""
 
     def measure() -> Mapping[str, float]:
         from trainables.networks.network_costs import time_training
 
-        return {
-            "images_per_second": time_training(backbone, image_size, batch_size, device, num_threads, frozen_stages)
-        }
+        return {"images_per_second": time_training(setting)}
 
-    key = _timing_key(backbone, image_size, batch_size, device, num_threads, frozen_stages)
+    key = _step_key(setting)
     return known_fact(cache_dir, key, measure, lambda known: _speed(known) is not None)["images_per_second"]
 
 
-def known_throughput(
-    backbone: str,
-    image_size: int,
-    batch_size: int,
-    device: str,
-    num_threads: int,
-    cache_dir: Path,
-    frozen_stages: int = 0,
-) -> float | None:
+def known_throughput(setting: StepSetting, cache_dir: Path) -> float | None:
     """What `measure_throughput` found before; None if it was not asked."""
-    key = _timing_key(backbone, image_size, batch_size, device, num_threads, frozen_stages)
-    return _speed(_load(cache_dir / FACTS_FILE).get(key))
+    return _speed(_load(cache_dir / FACTS_FILE).get(_step_key(setting)))
 
 
 def _speed(known: object) -> float | None:
@@ -211,34 +206,29 @@ def _trial_facts(known: object) -> TrialFacts | None:
     return TrialFacts(float(speed), memory) if fits else None
 
 
-def _timing_key(
-    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, frozen_stages: int
-) -> str:
-    frozen = f"frozen {frozen_stages} " if frozen_stages else ""
-    return f"{frozen}{_speed_key(backbone, image_size, batch_size, device, num_threads)}"
+def _step_key(setting: StepSetting) -> str:
+    frozen = f"frozen {setting.frozen_stages} " if setting.frozen_stages else ""
+    return f"{frozen}{_speed_key(setting)}"
 
 
-def _speed_key(
-    backbone: str, image_size: int, batch_size: int, device: str, num_threads: int, hardware: str = ""
-) -> str:
+def _speed_key(setting: StepSetting | TrialSetting, hardware: str = "") -> str:
+    device, num_threads = setting.device, setting.num_threads
     where = f"{hardware_in_words()}, {num_threads}"
     if hardware:
         where = _kind(hardware, device, num_threads)
     elif device != "cpu":
         gpus, index = visible_gpus(), int(device.partition(":")[2] or 0)  # cuda, or cuda:1
         where = gpus[index] if index < len(gpus) else device
-    named = backbone_identity(backbone)
-    return f"{FACTS_VERSION} {named} {image_size} {batch_size} {where} {library_versions()}"
+    named = backbone_identity(setting.backbone)
+    return f"{FACTS_VERSION} {named} {setting.image_size} {setting.batch_size} {where} {library_versions()}"
 
 
 def _trial_key(setting: TrialSetting) -> str:
     precision = setting.precision
     if precision == "auto":
         precision = "float32" if setting.device == "cpu" else "bfloat16"  # autocast's choice, see networks.model
-    size = (setting.backbone, setting.image_size, setting.batch_size)
     compiled = " compiled" if setting.compiled else ""
-    where = (setting.device, setting.num_threads, setting.hardware)
-    return f"trial{compiled} {precision} {_speed_key(*size, *where)}"
+    return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}"
 
 
 def _kind(hardware: str, device: str, num_threads: int) -> str:

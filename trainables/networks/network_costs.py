@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import UserError
 from trainables.networks.freezing import choose_trained
+from trainables.networks.known_costs import StepSetting
 from trainables.networks.model import autocast, memory_format, size_options
 from trainables.networks.small_maps import suit_small_maps
 from trainables.reason import reason_of
@@ -157,36 +158,28 @@ class _Attention(torch.autograd.Function):
         raise NotImplementedError("the meta device only goes forward")
 
 
-def time_training(
-    backbone: str, image_size: int, batch_size: int, device_name: str, num_threads: int, frozen_stages: int = 0
-) -> float:
+def time_training(setting: StepSetting) -> float:
     """Images a second of forward, backward and update on random pictures that are on the device already."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
+    torch.set_num_threads(setting.num_threads)
     try:
         # Of a single thread its own time: Ray may be starting on the same cores.
-        clock = time.thread_time if (device_name, num_threads) == ("cpu", 1) else time.perf_counter
-        return _train_for_a_while(backbone, image_size, batch_size, torch.device(device_name), clock, frozen_stages)
+        clock = time.thread_time if (setting.device, setting.num_threads) == ("cpu", 1) else time.perf_counter
+        return _train_for_a_while(setting, clock)
     finally:
         torch.set_num_threads(threads)
 
 
-def _train_for_a_while(
-    backbone: str,
-    image_size: int,
-    batch_size: int,
-    device: torch.device,
-    clock: Callable[[], float],
-    frozen_stages: int,
-) -> float:
+def _train_for_a_while(setting: StepSetting, clock: Callable[[], float]) -> float:
+    device, size, batch_size = torch.device(setting.device), setting.image_size, setting.batch_size
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        layout = memory_format(backbone, device)
-        model = build(backbone, image_size).to(device).to(memory_format=layout).train()
+        layout = memory_format(setting.backbone, device)
+        model = build(setting.backbone, size).to(device).to(memory_format=layout).train()
         suit_small_maps(model)
-        if frozen_stages:
-            choose_trained(model, frozen_stages)
-        step = training_step(model, image_size, batch_size, device, layout)
+        if setting.frozen_stages:
+            choose_trained(model, setting.frozen_stages)
+        step = training_step(model, size, batch_size, device, layout)
         for _ in range(WARM_UP_STEPS):
             step()
         taken: list[float] = []

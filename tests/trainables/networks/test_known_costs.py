@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from trainables.networks.known_costs import (
     FACTS_FILE,
     FactsError,
+    StepSetting,
     TrialFacts,
     TrialSetting,
     known_throughput,
@@ -94,12 +95,13 @@ def test_throughput_is_measured_once_and_leaves_generator_and_threads_alone(
 ) -> None:
     monkeypatch.setattr("trainables.networks.network_costs.MEASURED_SECONDS", 0.1)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    assert known_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) is None
-    first = measure_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path)
+    setting = StepSetting("test_resnet", 32, 8, "cpu")
+    assert known_throughput(setting, tmp_path) is None
+    first = measure_throughput(setting, tmp_path)
     assert first > 0
-    assert measure_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) == first
-    assert measure_throughput("test_resnet", 32, 4, "cpu", 1, tmp_path) != first
-    assert known_throughput("test_resnet", 32, 8, "cpu", 1, tmp_path) == first
+    assert measure_throughput(setting, tmp_path) == first
+    assert measure_throughput(replace(setting, batch_size=4), tmp_path) != first
+    assert known_throughput(setting, tmp_path) == first
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_num_threads() == threads
 
