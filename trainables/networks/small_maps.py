@@ -1,9 +1,9 @@
-"""Convolutions over small maps, made fast to train on a CPU: depthwise ones, and those of single pixels.
+"""Convolutions over small maps, made fast to train on a CPU: depthwise and pointwise ones.
 
 For the gradient of a depthwise convolution's weights over a map smaller than its kernel, oneDNN falls back on a kernel
 that is many times as slow as its others: at 64 px that alone was 40% of a training step of tf_efficientnet_lite0. With
 the padding put around a map beforehand, the map is no longer smaller than the kernel, and the fast one is found. A
-convolution of single pixels is a matrix product, and over a small map it is faster as one. (Measured: docs/speed.md.)
+pointwise convolution, 1x1, is a matrix product, and over a small map it is faster as one. (Measured: docs/speed.md.)
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional
 
 MOST_PLACES = 49
-"""Pixels of a map up to which a convolution of single pixels is faster as a matrix product: 7 x 7. Forward and backward
-1.04 to 1.2 times there, 1.5 times over 2 x 2, 2.5 over one pixel; above 8 x 8 it is one as often as the other."""
+"""Pixels of a map up to which a pointwise convolution is faster as a matrix product: 7 x 7. Both passes are 1.0 to
+1.2 times as fast there, 1.5 times over 2 x 2, 2.5 times over one pixel; from 8 x 8 on neither is surely faster."""
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -34,8 +34,8 @@ class PaddedConv2d(nn.Conv2d):
         return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-class PixelConv2d(nn.Conv2d):
-    """A convolution of single pixels that is a matrix product over a small map with channels last, while it is trained.
+class PointwiseConv2d(nn.Conv2d):
+    """A pointwise convolution that is a matrix product over a small map with channels last, while it is trained.
 
     It answers as `PaddedConv2d` does.
     """
@@ -49,7 +49,7 @@ class PixelConv2d(nn.Conv2d):
 
 
 def suit_small_maps(model: nn.Module) -> None:
-    """Makes the network's convolutions `PaddedConv2d` and `PixelConv2d`, in place; weights and their names stay.
+    """Makes the network's convolutions `PaddedConv2d` and `PointwiseConv2d`, in place; weights and their names stay.
 
     Args:
         model: On its device. What is not on a CPU is left as it is: a GPU has fast kernels for all of them.
@@ -59,8 +59,8 @@ def suit_small_maps(model: nn.Module) -> None:
             continue
         if _pads_depthwise(layer):
             layer.__class__ = PaddedConv2d
-        elif _is_of_pixels(layer):
-            layer.__class__ = PixelConv2d
+        elif _is_pointwise(layer):
+            layer.__class__ = PointwiseConv2d
 
 
 def _pads_depthwise(layer: nn.Conv2d) -> bool:
@@ -68,6 +68,6 @@ def _pads_depthwise(layer: nn.Conv2d) -> bool:
     return depthwise and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple) and max(layer.padding) > 0
 
 
-def _is_of_pixels(layer: nn.Conv2d) -> bool:
+def _is_pointwise(layer: nn.Conv2d) -> bool:
     shape = (layer.kernel_size, layer.stride, layer.padding, layer.groups)
     return shape == ((1, 1), (1, 1), (0, 0), 1)

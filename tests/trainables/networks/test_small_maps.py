@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.conftest import TOY
 from trainables.config import TaskConfig
-from trainables.networks.small_maps import MOST_PLACES, PaddedConv2d, PixelConv2d, suit_small_maps
+from trainables.networks.small_maps import MOST_PLACES, PaddedConv2d, PointwiseConv2d, suit_small_maps
 from trainables.training.state import TrainState
 
 
@@ -28,7 +28,7 @@ def test_it_answers_and_learns_as_torch_does(kernel: int, stride: int, side: int
     plain = depthwise(kernel, stride)
     padded = copy.deepcopy(plain)
     suit_small_maps(padded)
-    assert [type(layer) for layer in padded] == [PaddedConv2d, PixelConv2d]
+    assert [type(layer) for layer in padded] == [PaddedConv2d, PointwiseConv2d]
     pictures = torch.randn(6, 8, side, side, requires_grad=True)
     again = pictures.detach().clone().requires_grad_()
     for model, shown in ((plain, pictures), (padded, again)):
@@ -66,14 +66,14 @@ def test_a_network_keeps_its_weights_and_their_names_and_may_be_copied() -> None
     suit_small_maps(model)
     found = [layer for layer in copy.deepcopy(model).modules() if isinstance(layer, PaddedConv2d)]
     assert found and all(layer.groups == layer.in_channels > 1 for layer in found)
-    assert any(isinstance(layer, PixelConv2d) for layer in model.modules())
+    assert any(isinstance(layer, PointwiseConv2d) for layer in model.modules())
     assert any(type(layer) is nn.Conv2d for layer in model.modules())
     assert list(model.state_dict()) == names
 
 
 @pytest.mark.parametrize("side", [1, 4, 7])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_convolution_of_pixels_answers_and_learns_as_torch_does(side: int, bias: bool) -> None:
+def test_a_pointwise_convolution_answers_and_learns_as_torch_does(side: int, bias: bool) -> None:
     torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(8, 12, 1, bias=bias), nn.ReLU(), nn.Conv2d(12, 4, 1, bias=bias))
     ours = copy.deepcopy(plain)
@@ -93,7 +93,7 @@ def test_a_convolution_of_pixels_answers_and_learns_as_torch_does(side: int, bia
         assert torch.equal(ours(pictures), plain(pictures))  # a saved model answers to the last bit
 
 
-def test_a_convolution_of_pixels_is_a_product_over_small_maps_with_channels_last_alone(
+def test_a_pointwise_convolution_is_a_product_over_small_maps_with_channels_last_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     convolved: list[int] = []
