@@ -106,16 +106,22 @@ def backbone_parameters(backbone: str, *, drop_path: bool, cache_dir: Path) -> i
 
 
 @dataclass(frozen=True)
-class StepSetting:
-    """What decides how fast bare training steps are on this machine."""
+class _Setting:
+    """What decides how fast a network is trained, by itself or in a trial."""
 
     backbone: str
     image_size: int
     batch_size: int
     device: str
     """cpu, cuda or cuda:1."""
-    num_threads: int = 1
+    num_threads: int
     """On a CPU; of no matter on a GPU."""
+
+
+@dataclass(frozen=True)
+class StepSetting(_Setting):
+    """What decides how fast bare training steps are on this machine."""
+
     frozen_stages: int = 0
 
 
@@ -142,16 +148,9 @@ def _speed(known: object) -> float | None:
 
 
 @dataclass(frozen=True)
-class TrialSetting:
+class TrialSetting(_Setting):
     """What decides how much memory a trial takes and how fast it is."""
 
-    backbone: str
-    image_size: int
-    batch_size: int
-    device: str
-    """cpu or cuda."""
-    num_threads: int
-    """On a CPU; of no matter on a GPU."""
     precision: str = "auto"
     compiled: bool = False
     hardware: str = ""
@@ -211,7 +210,7 @@ def _step_key(setting: StepSetting) -> str:
     return f"{frozen}{_speed_key(setting)}"
 
 
-def _speed_key(setting: StepSetting | TrialSetting, hardware: str = "") -> str:
+def _speed_key(setting: _Setting, hardware: str = "") -> str:
     device, num_threads = setting.device, setting.num_threads
     where = f"{hardware_in_words()}, {num_threads}"
     if hardware:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score
+from threadpoolctl import threadpool_limits
 
 from results.statistics.bootstrap import (
     BLOCK,
@@ -103,6 +105,15 @@ def test_a_handful_of_people_answered_all_alike_prove_no_certainty(right: bool) 
     many = [str(place) for place in range(1000)]
     surer = score_interval(group_counts([0, 1] * 500, [0, 1] * 500, many, 2))
     assert surer.low > 0.99
+
+
+def test_twenty_thousand_groups_take_about_a_second() -> None:
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 8, size=(20_000, 3, 18))
+    with threadpool_limits(1):  # several threads wait for one another actively, where another process has the cores
+        started = time.process_time()
+        score_interval(counts)
+        assert time.process_time() - started < 10  # half a second; six with multinomial draws
 
 
 def test_twenty_thousand_groups_are_drawn_in_blocks_that_bound_the_memory() -> None:

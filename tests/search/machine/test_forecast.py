@@ -109,7 +109,7 @@ def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
     run, study = run_and_study(task, tmp_path)
     speeds, remembered = images_per_second(run, study, facts(run, study))
     assert not remembered
-    timed = module.known_throughput(StepSetting("test_resnet", task.image_size, task.batch_size, "cpu"), tmp_path)
+    timed = module.known_throughput(StepSetting("test_resnet", task.image_size, task.batch_size, "cpu", 1), tmp_path)
     assert timed is not None
     assert speeds["test_resnet"] == pytest.approx(TRIAL_SHARE * timed)
     work = [model_facts(backbone, task.image_size, tmp_path).activations for backbone in speeds]
@@ -140,7 +140,7 @@ def test_on_a_cluster_it_knows_the_kinds_of_nodes_that_trials_have_run_on(task: 
 
 @pytest.mark.slow
 def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path) -> None:
-    setting = StepSetting("test_resnet", 32, 8, "cpu", frozen_stages=1)
+    setting = StepSetting("test_resnet", 32, 8, "cpu", 1, frozen_stages=1)
     found = module.time_apart(setting, tmp_path)
     assert found == module.known_throughput(setting, tmp_path)
     assert module.known_throughput(replace(setting, frozen_stages=0), tmp_path) is None

@@ -95,7 +95,7 @@ def test_throughput_is_measured_once_and_leaves_generator_and_threads_alone(
 ) -> None:
     monkeypatch.setattr("trainables.networks.network_costs.MEASURED_SECONDS", 0.1)
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    setting = StepSetting("test_resnet", 32, 8, "cpu")
+    setting = StepSetting("test_resnet", 32, 8, "cpu", 1)
     assert known_throughput(setting, tmp_path) is None
     first = measure_throughput(setting, tmp_path)
     assert first > 0
