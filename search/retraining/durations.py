@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from rich.console import Console
 
 from results.records.cost import duration
@@ -75,8 +76,8 @@ class Durations:
 
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:
         """Of one training of each candidate."""
-        seconds = sum(map(self._machine_seconds, candidates)) * self.pace
-        return ROUND_SECONDS + self.retraining.task.epochs * seconds / self._share_of_pace(len(candidates))
+        epochs = self.retraining.task.epochs * self.pace
+        return ROUND_SECONDS + self._one_after_another([epochs * self._machine_seconds(one) for one in candidates])
 
     def final_seconds(self, candidates: Sequence[Candidate]) -> float:
         """Of the final trainings of the pick and the default, for all epochs: which are best is not known before."""
@@ -86,12 +87,11 @@ class Durations:
         train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
         models = min(2, len(candidates))  # the default may be all there is
         seeds = self.retraining.final_seeds
-        size = (train + val) * models / self._share_of_pace(models * seeds)
-        size += (train + val + test) * self.everyone / self._share_of_pace(seeds)
         mean = statistics.fmean(map(self._machine_seconds, candidates)) * self.pace
-        epoch = mean / (train + val / EVALUATION_SPEED)  # of a picture
-        rounds = (1 + self.everyone) * ROUND_SECONDS
-        return END_SECONDS + rounds + epoch * size * self.retraining.task.epochs * seeds
+        picture = self.retraining.task.epochs * mean / (train + val / EVALUATION_SPEED)
+        seconds = self._one_after_another([(train + val) * picture] * models * seeds)
+        seconds += self._one_after_another([(train + val + test) * picture] * self.everyone * seeds)
+        return END_SECONDS + (1 + self.everyone) * ROUND_SECONDS + seconds
 
     def total_seconds(self, candidates: Sequence[Candidate], num_rounds: int) -> float:
         """Of everything that is left to do."""
@@ -126,14 +126,25 @@ class Durations:
 
     def pace_of(self, done: Iterable[TrialHistory]) -> float:
         """Seconds that trainings of rounds took, per second of what the search's epochs had told."""
-        candidates, study = self.retraining.candidates, self.retraining.study
-        beside = min(study.concurrency, len(candidates))
-        by_config = {candidate.config: candidate for candidate in candidates}
+        candidates = sorted(self.retraining.candidates, key=self.epoch_seconds, reverse=True)  # as they begin
+        beside = min(self.retraining.study.concurrency, len(candidates))
+        together = candidates[: len(candidates) - len(candidates) % beside]  # the last have more cores each
+        by_config = {candidate.config: candidate for candidate in together}
         took = told = 0.0
         for trial in done:
-            took += sum(report.seconds for report in trial.reports) / beside
-            told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
+            if trial.config in by_config:
+                took += sum(report.seconds for report in trial.reports) / beside
+                told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
         return took * self._share_of_pace(beside) / told if told else self.pace
+
+    def _one_after_another(self, seconds: Sequence[float]) -> float:
+        """Of trainings that take so long with the machine for themselves, as many side by side as fit, long ones first.
+
+        The last have all cores, too, if they are fewer (`spread_over_cores`), which makes less of them.
+        """
+        num_last = len(seconds) % self.retraining.study.concurrency
+        first, last = np.split(np.sort(seconds)[::-1], [len(seconds) - num_last])
+        return float(first.sum() + last.sum() / self._share_of_pace(max(1, num_last)))
 
     def _machine_seconds(self, candidate: Candidate) -> float:
         """Of an epoch, as if it had the machine for itself."""

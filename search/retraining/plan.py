@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -92,7 +92,6 @@ def fold_path(retraining: Retraining, number: int) -> Path:
 def run(
     retraining: Retraining, jobs: Sequence[Job], stop: StopRequest, console: Console, *, keep: int = 0
 ) -> dict[str, TrialHistory]:
-    """`run_jobs` of a re-training; fewer trainings than fit side by side share all cores."""
-    study = retraining.study.with_fewer_at_a_time(len(jobs))
-    task = replace(retraining.task, num_threads=study.cpus_per_trial)
-    return run_jobs(jobs, task, study, retraining.folder, retraining.session, stop, console, keep=keep)
+    """`run_jobs` of a re-training, whose trainings share all cores."""
+    study, task, folder, session = retraining.study, retraining.task, retraining.folder, retraining.session
+    return run_jobs(jobs, task, study, folder, session, stop, console, keep=keep, spread=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def run_jobs(
     console: Console,
     *,
     keep: int = 0,
+    spread: bool = False,
 ) -> dict[str, TrialHistory]:
     """Trains what is not done yet; a job that failed before is tried again, one that was interrupted goes on.
 
@@ -73,6 +74,7 @@ def run_jobs(
         stop: Asked after every epoch.
         console: For the progress.
         keep: How many jobs' best weights stay on disk; those that are not validated come first.
+        spread: Whether jobs share all cores where fewer are left than fit side by side (`spread_over_cores`).
 
     Returns:
         What became of each job, by name; one that did not start is not in it.
@@ -87,12 +89,35 @@ def run_jobs(
         run_folder.forget_trial(name)
     earlier = [trial for trial in known if trial.trial_id not in failed]  # all jobs of the folder, not just these
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
-    waiting = [job.name for job in jobs if job.name not in done]
+    jobs = [job for job in jobs if job.name not in done]
+    waiting = [job.name for job in jobs]
     if waiting:
+        if spread:
+            jobs, study = spread_over_cores(jobs, study)
+            task = replace(task, num_threads=study.cpus_per_trial)
         ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
         work = Workload(
-            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
+            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(names), earlier=ours, keep=keep
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
+
+
+def spread_over_cores(jobs: Sequence[Job], study: SettledStudy) -> tuple[list[Job], SettledStudy]:
+    """The jobs with threads for all cores, where fewer run at a time than fit side by side and cores were left open.
+
+    Of three where two fit, two have a core each and the last, which is alone once they end, has both.
+
+    Args:
+        jobs: In the order in which they begin.
+        study: Settled; how many run at a time, on what.
+
+    Returns:
+        The jobs, and the study with no more at a time than there are.
+    """
+    study = study.with_fewer_at_a_time(len(jobs))
+    num_last = len(jobs) % study.concurrency
+    first, last = list(jobs[: len(jobs) - num_last]), jobs[len(jobs) - num_last :]
+    threads = study.with_fewer_at_a_time(max(1, num_last)).cpus_per_trial
+    return [*first, *(replace(job, task={**job.task, "num_threads": threads}) for job in last)], study

@@ -111,7 +111,7 @@ def test_without_a_budget_nothing_is_left_out_and_the_time_is_said() -> None:
     [
         (3.0, ["00000", "00001", "00002", "default"], [1, 2, 3]),
         (2.0, ["00000", "00001", "00002", "default"], [1, 2]),
-        (1.5, ["00000", "00001", "default"], [1, 2]),
+        (1.6, ["00000", "00001", "default"], [1, 2]),  # the third of a round is alone
         (1.0, ["00000", "default"], [1, 2]),
         (0.5, ["00000", "default"], [1]),
     ],
@@ -203,3 +203,15 @@ def test_the_default_alone_is_trained_once_more_and_not_twice() -> None:
     alone = durations.final_seconds(durations.retraining.candidates[:1])
     fixed = 4 + ROUND_SECONDS
     assert both - fixed == pytest.approx(2**0.5 * (alone - fixed))
+
+
+def test_a_last_training_that_has_all_cores_is_no_measure_of_those_side_by_side() -> None:
+    retraining = a_retraining()
+    three = Durations(replace(retraining, candidates=retraining.candidates[:3]))
+    candidates, two = three.retraining.candidates, replace(three, retraining=replace(retraining, candidates=[]))
+    pair, alone = (two.round_seconds(candidates[:count]) - ROUND_SECONDS for count in (2, 1))
+    assert three.round_seconds(candidates) == pytest.approx(ROUND_SECONDS + pair + alone)
+    seconds = [EPOCH_SECONDS, EPOCH_SECONDS, alone / EPOCHS]
+    done = [trained(one.name, one.config.lr, took) for one, took in zip(candidates, seconds, strict=True)]
+    assert three.pace_of(done) == pytest.approx(1.0)
+    assert three.pace_of(done[2:]) == 1.0, "it says nothing of the others"

@@ -1,0 +1,53 @@
+"""Trainings that are fewer than fit side by side have the cores that the others leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from search.retraining.trainings import Job, spread_over_cores
+from search.study import AskedStudy, SettledStudy
+from trainables.config import TrialConfig
+
+
+def jobs(count: int) -> list[Job]:
+    return [Job(f"seed-{seed}", TrialConfig(backbone="resnet18"), {"seed": seed}) for seed in range(count)]
+
+
+def on_cores(cores: int, **asked: Any) -> SettledStudy:
+    return AskedStudy.of(**asked).settle(cores, 0)
+
+
+def threads(count: int, study: SettledStudy) -> list[int]:
+    """Of each of so many jobs."""
+    given, study = spread_over_cores(jobs(count), study)
+    return [dict(job.task).get("num_threads", study.cpus_per_trial) for job in given]
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "expected"),
+    [
+        (2, 1, [2]),
+        (2, 2, [1, 1]),
+        (2, 3, [1, 1, 2]),
+        (2, 6, [1] * 6),
+        (8, 3, [2, 2, 2]),
+        (8, 10, [2] * 8 + [4, 4]),
+        (8, 9, [2] * 8 + [8]),
+    ],
+)
+def test_the_last_share_all_cores(cores: int, count: int, expected: list[int]) -> None:
+    assert threads(count, on_cores(cores)) == expected
+
+
+def test_what_a_user_says_of_cores_holds_for_the_last_too() -> None:
+    study = on_cores(4, concurrency=2)
+    assert threads(3, study) == [study.cpus_per_trial] * 3
+
+
+def test_a_job_keeps_its_name_and_what_its_task_has_of_its_own() -> None:
+    given, study = spread_over_cores(jobs(3), on_cores(2))
+    assert [job.name for job in given] == ["seed-0", "seed-1", "seed-2"]
+    assert [job.task["seed"] for job in given] == [0, 1, 2]
+    assert study.concurrency == 2
