@@ -21,8 +21,8 @@ from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.open_run import OpenRun
 from search.say_front import say_front
-from search.start import OpenRun
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words

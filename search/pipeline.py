@@ -24,9 +24,10 @@ from search.lengths import paced_length
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.mirror import Mirror, mirrored, open_mirror
+from search.open_run import OpenRun
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
-from search.start import OpenRun, begin_run
+from search.start import begin_run
 from search.stop import StopRequest, seconds_to_search
 from search.study import AskedStudy
 from search.terminal import idle, say_error, say_if_it_fails, warn

@@ -22,13 +22,12 @@ from search.machine.forecast import refuse_spent_budget
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import Sizing, facts_of, most_networks
 from search.machine.ray_session import RaySession
+from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
-from search.start import OpenRun, settle_on, workers_to_come
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
-from spaces import get_space
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
@@ -115,8 +114,7 @@ def resume_run(
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
     use_parts_of_run(saved.task.parts, folder)
-    flags = asked.search
-    space = get_space(flags.space, list(saved.weights), flags.formulations, flips=flags.flips)
+    space = space_of_run(saved, asked.search)
     session.look_at_nodes(asked, console, (stop or StopRequest()).seconds_left)
     session.look_for_weights(saved.task.weights.values())
     study = settle_on(asked, session, space)

@@ -8,9 +8,9 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,6 @@ from rich.console import Console
 from results.export import is_stale
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
 from search.checks import (
     check_device,
     check_disk,
@@ -47,15 +46,15 @@ from search.machine.memory_needs import (
     long_first,
     most_networks,
 )
-from search.machine.preflight import NodeFacts
 from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
+from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
-from spaces import Space, get_space
+from spaces import Space, fixed_settings, get_space
 from trainables.atomic import write_whole
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
@@ -67,30 +66,6 @@ from trainables.parts.registry import in_use
 STARTING = ".starting-"
 LEFTOVER_SECONDS = 3600
 """A folder of a run that starts is renamed within a second; one this old was left by a kill."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenRun:
-    """A run that trials can be trained in: new, or gone on with. Held by this process."""
-
-    run: SearchRun
-    folder: RunFolder
-    study: SettledStudy
-    space: Space
-    """Narrowed to the backbones of the run."""
-    facts: BackboneFacts
-    """Of the backbones, computed once."""
-    earlier: tuple[TrialHistory, ...] = ()
-    """Trials of earlier starts, in the order of their proposal."""
-    warnings: Sequence[str] = ()
-    """What the user should know of the pictures."""
-    single_core_trials: int | None = None
-    """As in `connect`."""
-
-    @property
-    def num_left(self) -> int:
-        """Trials that are still to be trained."""
-        return self.run.trials_asked - sum(trial.status.is_over for trial in self.earlier)
 
 
 def begin_run(
@@ -155,7 +130,7 @@ def begin_run(
         said = say_mirror_classes(prepared, space.own)
         leaks = [*leaks, *filter(None, [said])]
         if said and not space.own:
-            asked, space = asked.replace(flip="never"), space.without_flips()
+            asked, space = asked.replace(flip="never"), space.fixing(fixed_settings(flips=False))
             settle = partial(settle_on, asked, session, space)
             study = settle()
     if parts is not None:
@@ -178,7 +153,7 @@ def begin_run(
         run=run,
         folder=RunFolder(run_dir),
         study=study,
-        space=get_space(study.space, list(run.weights), study.formulations, flips=study.flips),
+        space=space_of_run(run, study),
         facts=facts,
         warnings=run.data["warnings"],
         single_core_trials=workers,
@@ -199,34 +174,6 @@ def _priced(
     doing(console, "measuring the time that each network takes for one picture")
     manifest = prepared.manifest
     return weights, price_networks(space, weights.backbones, len(manifest.classes), manifest.attributes, study)
-
-
-def settle_on(
-    asked: AskedStudy,
-    session: RaySession,
-    space: Space,
-    *,
-    trials_that_fit: int | None = None,
-    trials_in: Callable[[NodeFacts], int | None] | None = None,
-) -> SettledStudy:
-    """`AskedStudy.settle` on what the session has, where `trials_in` knows the memory of a cluster's nodes."""
-    cluster = session.cluster
-    return asked.settle(
-        cluster.num_cpus,
-        cluster.num_gpus,
-        rooms=session.rooms(trials_in),
-        num_configs=space.num_configs,
-        trials_that_fit=trials_that_fit,
-    )
-
-
-def workers_to_come(asked: AskedStudy, study: SettledStudy, session: RaySession) -> int | None:
-    """How many trials with one core each will run; None where that may still change, or they have more cores.
-
-    The memory of the largest trial may lower a number that was left open, but not below one.
-    """
-    known = asked.machine.concurrency != "auto" or study.concurrency == session.cluster.num_cpus
-    return study.concurrency if known and study.cpus_per_trial == 1 else None
 
 
 def start_run(
@@ -291,8 +238,7 @@ def start_run(
         history="",
     )
     refuse_long_epochs(run, study, facts.known, stop)
-    narrowed = get_space(study.space, backbones, study.formulations, flips=study.flips)
-    run, study = _with_lengths(run, study, narrowed, facts, stop)
+    run, study = _with_lengths(run, study, space_of_run(run, study), facts, stop)
     _make_folder(run, run_dir, prepared)
     return run, run_dir, study
 

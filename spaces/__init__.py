@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.parts.registry import Parts
 
-__all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "get_space", "space_name"]
+__all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "fixed_settings", "get_space", "space_name"]
 
 SearchSpace = Callable[[optuna.Trial], TrialConfig]
 
@@ -56,35 +56,59 @@ class Space:
     """Whether it comes from a file of the user's, whose backbones only its author can narrow."""
     parts: Parts | None = None
     """The user's own parts in that file; None where it holds none."""
-    flips: bool = True
-    """Whether it may mirror pictures."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that it does not propose here, with the value that each has."""
 
-    def without_flips(self) -> Space:
-        """The same, in which no picture is mirrored: for classes that are each other's mirror image."""
-        points = dict.fromkeys(replace(point, flip=0.0) for point in self.starting_points)
-        suggest = partial(_suggest_unflipped, self.suggest)
-        return replace(self, suggest=suggest, starting_points=tuple(points), flips=False)
+    @property
+    def flips(self) -> bool:
+        """Whether it may mirror pictures."""
+        return "flip" not in self.fixed
+
+    def fixing(self, settings: Mapping[str, Any]) -> Space:
+        """The same, in which some settings are not proposed but have one value, in the starting points as well."""
+        if not settings:
+            return self
+        points = dict.fromkeys(replace(point, **settings) for point in self.starting_points)
+        suggest = partial(_suggest_fixed, self.suggest, dict(settings))
+        fixed = {**self.fixed, **settings}
+        return replace(self, suggest=suggest, starting_points=tuple(points), fixed=fixed)
 
 
-class _Unflipped:
-    """An Optuna trial that answers 0 where it is asked for `flip`, and proposes everything else."""
+class _Fixed:
+    """An Optuna trial that answers with one value where it is asked for a fixed setting, and proposes all others."""
 
-    def __init__(self, trial: optuna.Trial) -> None:
-        self._trial = trial
+    def __init__(self, trial: optuna.Trial, settings: Mapping[str, Any]) -> None:
+        self._trial, self._settings = trial, settings
 
     def __getattr__(self, name: str) -> Any:
         asked = getattr(self._trial, name)
         if not name.startswith("suggest_"):
             return asked
-        return lambda name, *args, **kwargs: 0.0 if name == "flip" else asked(name, *args, **kwargs)
+        fixed = self._settings
+        return lambda name, *args, **kwargs: fixed[name] if name in fixed else asked(name, *args, **kwargs)
 
 
-def _suggest_unflipped(suggest: SearchSpace, trial: optuna.Trial) -> TrialConfig:
-    return replace(suggest(cast("optuna.Trial", _Unflipped(trial))), flip=0.0)
+def _suggest_fixed(suggest: SearchSpace, settings: Mapping[str, Any], trial: optuna.Trial) -> TrialConfig:
+    return replace(suggest(cast("optuna.Trial", _Fixed(trial, settings))), **settings)
+
+
+def fixed_settings(*, flips: bool = True, pretrained: bool = True) -> dict[str, Any]:
+    """What would say nothing in a search, or may not be proposed in it.
+
+    Args:
+        flips: Whether pictures may be mirrored.
+        pretrained: Whether any network starts from weights; from random ones no stage of one is frozen.
+    """
+    return ({} if flips else {"flip": 0.0}) | ({} if pretrained else {"frozen_stages": 0})
 
 
 def get_space(
-    name: str, backbones: Sequence[str] = (), formulations: Sequence[str] = (), *, flips: bool = True
+    name: str,
+    backbones: Sequence[str] = (),
+    formulations: Sequence[str] = (),
+    *,
+    flips: bool = True,
+    pretrained: bool = True,
 ) -> Space:
     """The space of this name, narrowed to some of its backbones; none given means all.
 
@@ -95,6 +119,7 @@ def get_space(
         formulations: Those to choose from, where several are suggested as `formulation`. None given means joint, or
             those that a user's own space proposes.
         flips: Whether pictures may be mirrored, as the space proposes.
+        pretrained: Whether any of its networks starts from weights.
 
     Raises:
         UserError: There is no such space or backbone; names the nearest. Or the user's own space breaks a rule; names
@@ -104,7 +129,7 @@ def get_space(
         space = _user_space(name, backbones, formulations)
     else:
         space = _built_in_space(name, backbones, formulations)
-    return space if flips else space.without_flips()
+    return space.fixing(fixed_settings(flips=flips, pretrained=pretrained))
 
 
 def _built_in_space(name: str, backbones: Sequence[str], formulations: Sequence[str]) -> Space:

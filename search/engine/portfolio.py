@@ -12,7 +12,7 @@ from search.engine.history import HistoryTrial, append_trials, build_portfolio, 
 from search.engine.repeats import MOST_TOGETHER
 from search.engine.shipped import MOST_SHIPPED, beside, load_shipped, situation_of
 from search.study import SettledStudy
-from spaces import Space
+from spaces import Space, fixed_settings
 from trainables.report import METRIC, MODE
 
 PORTFOLIO_SIZE = 8
@@ -39,10 +39,14 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     searches = [each for each in load_shipped() if each.space == space.name]
     path = study.history_path
     studies = load_history(path, space.name, metric=f"val_{study.metric}") if path is not None else []
-    # What was found where no picture could be mirrored says nothing of that, and the other way round.
-    usual, here = {"flip": own[0]["flip"]}, {} if space.flips else {"flip": 0.0}
+    # What was found where a setting was fixed says nothing of it, and the other way round.
+    usual = {name: own[0][name] for name in fixed_settings(flips=False, pretrained=False)}
     known = [
-        [(usual | config | here, values) for config, values in earlier if config.get("backbone") in space.backbones]
+        [
+            ({**usual, **config, **space.fixed}, values)
+            for config, values in earlier
+            if config.get("backbone") in space.backbones
+        ]
         for earlier in studies
     ]
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
@@ -80,13 +84,14 @@ def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy
     path = study.history_path
     if path is None:
         return 0
+    fixed = fixed_settings(flips=study.flips, pretrained=bool(run.task.weights))
     return append_trials(
         path,
         [
             HistoryTrial(
                 study=f"{run.name}@{run.started}",
                 space=run.space,
-                config={name: value for name, value in vars(trial.config).items() if study.flips or name != "flip"},
+                config={name: value for name, value in vars(trial.config).items() if name not in fixed},
                 values=[getattr(report, METRIC) for report in trial.reports],
                 state=trial.status,
                 metric=f"val_{run.task.metric}",

@@ -195,8 +195,9 @@ def _default(record: BestTrial, study: AskedStudy, name: str) -> tuple[TrialConf
     is_open = record.config.formulation in get_space(name).formulations
     formulations = () if is_open else (record.config.formulation,)
     flips = record.data.get("flips", True)
-    space = get_space(name, formulations=formulations, flips=flips)
-    if record.weights.startswith("random"):
+    random = record.weights.startswith("random")
+    space = get_space(name, formulations=formulations, flips=flips, pretrained=not random)
+    if random:
         return space.starting_points[0], "random"
     found = resolve_weights(space.backbones, study.search.weights, study.places.cache_path)
     narrowed = space if space.own else get_space(name, found.backbones, formulations, flips=flips)

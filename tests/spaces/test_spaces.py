@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +207,20 @@ def test_formulations_are_fixed_or_searched_from_outside_the_space() -> None:
         assert trial.params["formulation"] == config.formulation
         assert several.suggest(optuna.trial.FixedTrial(asdict(config))) == config
     assert get_space("baseline", formulations=FORMULATIONS).num_configs == 3
+
+
+@pytest.mark.parametrize("name", ["efficientnet", "all", "toy"])
+def test_from_random_weights_no_stage_is_frozen_and_nobody_asks_how_many(name: str) -> None:
+    space = get_space(name, pretrained=False)
+    assert {point.frozen_stages for point in space.starting_points} == {0}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        trial = study.ask()
+        config = pickle.loads(pickle.dumps(space.suggest))(trial)
+        assert config.frozen_stages == 0 and "frozen_stages" not in trial.params
+    both = get_space(name, flips=False, pretrained=False)
+    assert both.suggest(optuna.trial.FixedTrial(asdict(config))) == replace(config, flip=0.0)
+    assert both.fixed == {"flip": 0.0, "frozen_stages": 0}
 
 
 @pytest.mark.parametrize("name", ["baseline", "toy", "all"])

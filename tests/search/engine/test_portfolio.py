@@ -12,7 +12,7 @@ from search.engine.history import HistoryTrial, append_trials
 from search.engine.portfolio import first_points
 from search.engine.portfolio import remember as remember_trials
 from search.study import AskedStudy, SettledStudy
-from spaces import get_space
+from spaces import fixed_settings, get_space
 from tests.records import a_report, a_run
 from trainables.report import TrialStatus
 
@@ -109,9 +109,37 @@ def test_what_was_learned_where_no_picture_is_mirrored_says_nothing_of_that_else
     ]
     earlier = a_run(split_hash="f", data=RUN.data | {"pictures": 9})
     assert remember_trials(earlier, trials, replace(study, flips=not flips)) == len(configs)
-    here = TOY if flips else TOY.without_flips()
+    here = TOY.fixing(fixed_settings(flips=flips))
     points, _ = first_points(here, replace(study, flips=flips), RUN)
     assert points[1] == asdict(replace(GOOD, flip=0.5 if flips else 0.0))
+
+
+def test_what_was_trained_from_random_weights_says_nothing_of_frozen_stages(tmp_path: Path) -> None:
+    space = get_space("efficientnet", ["tf_efficientnet_lite0"])
+    study = AskedStudy.of(space="efficientnet", storage=tmp_path, trials=10, epochs=3).settle(2, 0)
+    default = space.starting_points[0]
+    assert default.frozen_stages > 0
+    weights = {default.backbone: "weights.safetensors"}
+    for number, known in enumerate((weights, {})):
+        task = replace(RUN.task, weights=known)
+        trials = [
+            TrialHistory(
+                trial_id=f"{trial:05}",
+                config=replace(default, lr=2e-3 / (1 + trial), frozen_stages=2 if known else 0),
+                reports=(a_report(score=0.1 if trial else 0.9),),
+                status=TrialStatus.FINISHED,
+                reason=None,
+            )
+            for trial in range(5)
+        ]
+        data = RUN.data | {"pictures": 9}
+        earlier = replace(a_run(split_hash=str(number), data=data), name=f"run-{number}", space=space.name, task=task)
+        remember_trials(earlier, trials, study)
+    points, _ = first_points(space, study, RUN)
+    learned = [point["frozen_stages"] for point in points if point["lr"] == 2e-3]
+    assert sorted(learned) == [2, default.frozen_stages], "the default's, where all was trained from random weights"
+    points, _ = first_points(space.fixing(fixed_settings(pretrained=False)), study, RUN)
+    assert {point["frozen_stages"] for point in points} == {0}
 
 
 def test_backbones_that_this_search_does_not_have_are_left_out(study: SettledStudy, tmp_path: Path) -> None:
