@@ -41,5 +41,9 @@ def test_a_comparison_goes_on_where_it_was_and_ends_with_a_table(
     assert (tmp_path / "runs.jsonl").read_text() == lines
     assert json.loads(lines)["6"]["trials"] > 1
     assert "random, Ray's ASHA(3, 3)" in (tmp_path / "table.md").read_text()
+    assert main([*arguments, "--budgets", "1"]) == 0
+    written = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [line.keys() & {"1", "2", "6"} for line in written] == [{"2", "6"}, {"1"}]
+    assert "1 trainings' time" in (tmp_path / "table.md").read_text()
     assert main(["--fold", "both"]) == 2
     assert "--fold both" in capsys.readouterr().err
