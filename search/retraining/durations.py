@@ -69,9 +69,9 @@ class Durations:
             [trial for trial in trials if trial.config.backbone == candidate.config.backbone],
             trials,
         ):
-            if alike:
-                reports = [report for trial in alike for report in trial.reports]
-                return statistics.fmean(report.seconds for report in reports if report.trained_share == 1)
+            reports = [report for trial in alike for report in trial.reports if report.trained_share == 1]
+            if reports:  # else all that they had was an epoch that the time budget cut short
+                return statistics.fmean(report.seconds for report in reports)
         return 0.0
 
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:

@@ -89,7 +89,7 @@ def proposed(second: SecondObjective | None, seed: int, count: int = 40) -> list
 
 def test_all_parts_of_the_front_are_sought_where_the_score_alone_would_leave_the_cheap_aside() -> None:
     tries, missed = {True: 0, False: 0}, {True: 0.0, False: 0.0}
-    for seed in (0, 2):
+    for seed in range(6):
         for both in (True, False):
             tried = proposed(SECOND if both else None, seed)
             tries[both] += sum(config["backbone"] == "small" for config in tried)

@@ -83,6 +83,10 @@ def test_an_epoch_is_as_long_as_it_was_in_the_search_or_as_those_alike() -> None
     assert durations.epoch_seconds(Candidate("00003", config(0.4), 0.5)) == 9.0
     untried = Candidate("default", config(0.5), None)
     assert durations.epoch_seconds(untried) == pytest.approx((3 * EPOCH_SECONDS + 9.0) / 4)
+    cut = replace(slow, config=config(0.7), reports=(cut_short,))
+    source = SimpleNamespace(run=retraining.source.run, trials=(*retraining.source.trials, cut))
+    durations = Durations(replace(retraining, source=source))  # type: ignore[arg-type]
+    assert durations.epoch_seconds(Candidate("00004", config(0.7), 0.5)) == EPOCH_SECONDS, "of others like it"
 
 
 def test_the_forecast_counts_every_training_once() -> None:
