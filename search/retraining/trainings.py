@@ -74,11 +74,15 @@ def run_jobs(
         stop: Asked after every epoch.
         console: For the progress.
         keep: How many jobs' best weights stay on disk; those that are not validated come first.
-        spread: Whether jobs share all cores where fewer are left than fit side by side (`spread_over_cores`).
+        spread: Whether jobs have threads for all cores where fewer are at work than fit side by side
+            (`spread_over_cores`).
 
     Returns:
         What became of each job, by name; one that did not start is not in it.
     """
+    if spread:  # by all jobs, done or not: one that goes on after a kill has the threads that it had
+        jobs, study = spread_over_cores(jobs, study)
+        task = replace(task, num_threads=study.cpus_per_trial)
     run_folder = RunFolder(folder)
     run_folder.cut_torn_lines()
     run_folder.clear_ray()
@@ -89,15 +93,11 @@ def run_jobs(
         run_folder.forget_trial(name)
     earlier = [trial for trial in known if trial.trial_id not in failed]  # all jobs of the folder, not just these
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
-    jobs = [job for job in jobs if job.name not in done]
-    waiting = [job.name for job in jobs]
+    waiting = [job.name for job in jobs if job.name not in done]
     if waiting:
-        if spread:
-            jobs, study = spread_over_cores(jobs, study)
-            task = replace(task, num_threads=study.cpus_per_trial)
         ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
         work = Workload(
-            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(names), earlier=ours, keep=keep
+            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)

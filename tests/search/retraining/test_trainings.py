@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.retraining.trainings import Job, spread_over_cores
+from search.retraining import trainings
+from search.retraining.trainings import Job, JobList, run_jobs, spread_over_cores
+from search.run_trials import Workload
+from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
+from tests.results.records.test_cost import a_trial
+from tests.results.records.test_record import a_run
 from trainables.config import TrialConfig
 
 
@@ -51,3 +58,23 @@ def test_a_job_keeps_its_name_and_what_its_task_has_of_its_own() -> None:
     assert [job.name for job in given] == ["seed-0", "seed-1", "seed-2"]
     assert [job.task["seed"] for job in given] == [0, 1, 2]
     assert study.concurrency == 2
+
+
+def test_a_training_that_goes_on_after_a_kill_has_the_threads_that_it_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    handed_out: list[tuple[str, int, int]] = []
+
+    def note(work: Workload, proposer: JobList, *_: Any) -> None:
+        for name in work.waiting:
+            handed_out.append(
+                (name, proposer.suggest(name)["task"].get("num_threads", work.task.num_threads), work.num_trials)
+            )
+
+    ended = replace(a_trial(3, "finished"), trial_id="seed-0")
+    monkeypatch.setattr(trainings, "run_trials", note)
+    monkeypatch.setattr(trainings, "load_trials", lambda _: [ended])
+    anything: Any = None
+    for spread in (True, False):
+        run_jobs(jobs(3), a_run().task, on_cores(2), tmp_path, anything, StopRequest(), anything, spread=spread)
+    assert handed_out == [("seed-1", 1, 3), ("seed-2", 2, 3), ("seed-1", 1, 3), ("seed-2", 1, 3)]
