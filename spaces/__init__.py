@@ -59,11 +59,6 @@ class Space:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     """Settings that it does not propose here, with the value that each has."""
 
-    @property
-    def flips(self) -> bool:
-        """Whether it may mirror pictures."""
-        return "flip" not in self.fixed
-
     def fixing(self, settings: Mapping[str, Any]) -> Space:
         """The same, in which some settings are not proposed but have one value, in the starting points as well."""
         if not settings:

@@ -74,6 +74,10 @@ class Durations:
                 return statistics.fmean(report.seconds for report in reports)
         return 0.0
 
+    def long_first(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates in the order in which a round trains them, so that no core waits long for the last."""
+        return sorted(candidates, key=self.epoch_seconds, reverse=True)
+
     def round_seconds(self, candidates: Sequence[Candidate]) -> float:
         """Of one training of each candidate."""
         epochs = self.retraining.task.epochs * self.pace
@@ -126,7 +130,7 @@ class Durations:
 
     def pace_of(self, done: Iterable[TrialHistory]) -> float:
         """Seconds that trainings of rounds took, per second of what the search's epochs had told."""
-        candidates = sorted(self.retraining.candidates, key=self.epoch_seconds, reverse=True)  # as they begin
+        candidates = self.long_first(self.retraining.candidates)
         beside = min(self.retraining.study.concurrency, len(candidates))
         together = candidates[: len(candidates) - len(candidates) % beside]  # the last have more cores each
         by_config = {candidate.config: candidate for candidate in together}

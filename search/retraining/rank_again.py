@@ -37,8 +37,7 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     if folds is not None:
         for number, fold in enumerate(split_into_folds(retraining.split, folds, retraining.seeds[0])):
             fold.save(fold_path(retraining, number))
-    long_first = sorted(listed, key=durations.epoch_seconds, reverse=True)
-    jobs = [ranking_jobs(retraining, candidate) for candidate in long_first]
+    jobs = [ranking_jobs(retraining, candidate) for candidate in durations.long_first(listed)]
     rounds = list(zip(*jobs, strict=True))  # one of each, then the next
     done, num_rounds = _run_in_time(durations, rounds, stop, console)
     if stop.reason is not None:

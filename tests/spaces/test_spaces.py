@@ -14,7 +14,7 @@ import optuna
 import pytest
 
 from search.engine.searcher import build_searcher
-from spaces import SPACES, get_space
+from spaces import SPACES, Space, get_space
 from spaces.all import FAMILIES
 from spaces.sampling import RecordedTrial, at_share
 from trainables.config import FORMULATIONS, RANGES, TrialConfig
@@ -209,15 +209,21 @@ def test_formulations_are_fixed_or_searched_from_outside_the_space() -> None:
     assert get_space("baseline", formulations=FORMULATIONS).num_configs == 3
 
 
+def refuse_proposals_of(setting: str, space: Space, count: int) -> TrialConfig:
+    """Fails unless a setting is 0 in all that a space starts from or proposes, and nobody asks for it; the last."""
+    assert {getattr(point, setting) for point in space.starting_points} == {0}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(count):
+        trial = study.ask()
+        config: TrialConfig = pickle.loads(pickle.dumps(space.suggest))(trial)
+        assert getattr(config, setting) == 0 and setting not in trial.params
+        assert space.suggest(optuna.trial.FixedTrial(asdict(config))) == config
+    return config
+
+
 @pytest.mark.parametrize("name", ["efficientnet", "all", "toy"])
 def test_from_random_weights_no_stage_is_frozen_and_nobody_asks_how_many(name: str) -> None:
-    space = get_space(name, pretrained=False)
-    assert {point.frozen_stages for point in space.starting_points} == {0}
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(20):
-        trial = study.ask()
-        config = pickle.loads(pickle.dumps(space.suggest))(trial)
-        assert config.frozen_stages == 0 and "frozen_stages" not in trial.params
+    config = refuse_proposals_of("frozen_stages", get_space(name, pretrained=False), 20)
     both = get_space(name, flips=False, pretrained=False)
     assert both.suggest(optuna.trial.FixedTrial(asdict(config))) == replace(config, flip=0.0)
     assert both.fixed == {"flip": 0.0, "frozen_stages": 0}
@@ -226,11 +232,5 @@ def test_from_random_weights_no_stage_is_frozen_and_nobody_asks_how_many(name: s
 @pytest.mark.parametrize("name", ["baseline", "toy", "all"])
 def test_without_flips_none_is_proposed_nor_started_from(name: str) -> None:
     space = get_space(name, flips=False)
-    assert not space.flips
-    assert {point.flip for point in space.starting_points} == {0.0}
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    for _ in range(10):
-        trial = study.ask()
-        config = pickle.loads(pickle.dumps(space.suggest))(trial)
-        assert config.flip == 0 and "flip" not in trial.params
-        assert space.suggest(optuna.trial.FixedTrial(asdict(config))) == config
+    assert space.fixed == {"flip": 0.0}
+    refuse_proposals_of("flip", space, 10)
