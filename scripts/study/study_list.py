@@ -145,7 +145,7 @@ _IMBALANCE = Study(
     title="Classes of unequal size: losses and samplings",
     question="Does any answer to rare classes raise macro-F1, or the F1 of the rarest?",
     reported="Classes held from 83 to 4,085 of the 18,900 pictures; what was done about it is not known.",
-    base={"label_smoothing": 0.0},
+    base={"label_smoothing": 0.0, "sampling": "natural"},
     arms=(
         Arm("plain"),
         Arm("effective number", {"loss": "effective_number"}),

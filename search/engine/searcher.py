@@ -8,7 +8,6 @@ where all values are on the scale of a trial that ran to the end.
 from __future__ import annotations
 
 import datetime
-import logging
 import math
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,19 +16,17 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from ray.tune.search import Searcher
 
 from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values
 from search.engine.pareto import SecondObjective
+from search.engine.points import EarlierTrials, Points, Proposal
 from search.engine.repeats import Repeats
 from search.engine.sampler import Price, Seen, propose
 from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
-from spaces.sampling import RecordedTrial, Space, at_share, config_of, contains, in_words, nearest
+from spaces.sampling import RecordedTrial, Space, config_of
 from trainables.report import TrialStatus
-
-_logger = logging.getLogger(__name__)
 
 STUDY_NAME = "macrotune"
 
@@ -114,10 +111,9 @@ class StudySearcher(Searcher):
         self._max_epochs = max_epochs
         self._seed = seed
         self._sign = 1.0 if mode == "max" else -1.0
-        self._points = [dict(point) for point in points]
-        self._begun: list[dict[str, Any]] = []  # points that trials were begun with
+        self._points = Points(points, space, seed)
+        self._earlier = EarlierTrials(space)
         self._trials: dict[str, SearchTrial] = {}
-        self._outside: set[str] = set()
         self._costs = costs
         self._repeats = repeats
         self._second = second
@@ -135,12 +131,12 @@ class StudySearcher(Searcher):
             return dict(self._trials[trial_id].config)
         number = len(self._trials)
         again = self._best_again()
-        known = again or self._next_point(number)
-        trial = self._add(trial_id, *(known or self._sample(number)))
+        known = again or self._points.next(number, [trial.params for trial in self._trials.values()])
+        trial = self._add(trial_id, known or self._sample(number))
         if known is not None:
             self._note_repeat(trial)
         if again is not None:
-            self._drop_point_tried_by(trial)
+            self._points.drop_tried_by(trial)
         self._write(trial)
         return dict(trial.config)
 
@@ -224,11 +220,10 @@ class StudySearcher(Searcher):
         """
         if trial_id in self._trials:
             raise ValueError(f"trial {trial_id} is known already: each trial is adopted once, before it is suggested")
-        known = dict(config if params is None else params)
-        number = len(self._trials)
-        trial = self._add(trial_id, dict(config), *self._as_trained(trial_id, known, number))
+        known = config if params is None else params
+        trial = self._add(trial_id, self._earlier.proposal(trial_id, config, known, len(self._trials)))
         self._note_repeat(trial)
-        self._drop_point_tried_by(trial)
+        self._points.drop_tried_by(trial)
         trial.values = {epoch: float(value) for epoch, value in enumerate(values, start=1)}
         trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
         if started is not None:
@@ -258,16 +253,9 @@ class StudySearcher(Searcher):
 
     # Inside
 
-    def _add(
-        self,
-        trial_id: str,
-        config: dict[str, Any],
-        params: dict[str, Any],
-        distributions: dict[str, BaseDistribution],
-        user_attrs: dict[str, Any],
-    ) -> SearchTrial:
-        trial = SearchTrial(len(self._trials), trial_id, config, params, distributions, user_attrs)
-        trial.cost = None if self._second is None else self._second.cost(config)
+    def _add(self, trial_id: str, proposal: Proposal) -> SearchTrial:
+        trial = SearchTrial(len(self._trials), trial_id, *proposal)
+        trial.cost = None if self._second is None else self._second.cost(proposal.config)
         self._trials[trial_id] = trial
         return trial
 
@@ -312,60 +300,15 @@ class StudySearcher(Searcher):
             facts["best_value"] = trial.values[facts["best_epoch"]]
         return facts
 
-    def _best_again(self) -> tuple[Any, ...] | None:
+    def _best_again(self) -> Proposal | None:
         best = None if self._repeats is None else self._repeats.which(list(self._trials.values()), self._sign)
-        return None if best is None else (dict(best.config), dict(best.params), dict(best.distributions), {})
+        return None if best is None else Proposal(dict(best.config), dict(best.params), dict(best.distributions), {})
 
     def _note_repeat(self, trial: SearchTrial) -> None:
         if self._repeats is not None:
             self._repeats.note(trial, [other for other in self._trials.values() if other.number < trial.number])
 
-    def _next_point(self, number: int) -> tuple[Any, ...] | None:
-        while self._points:
-            point = self._points.pop(0)
-            try:
-                proposal = self._replay(point, number, note="point")
-            except ValueError as error:
-                _logger.warning("A point is dropped, the space refuses it: %s", error)
-                continue
-            if set(point).isdisjoint(proposal[1]):
-                _logger.warning("A point is dropped, the space suggests none of its fields: %s", point)
-            elif point in self._begun or all(proposal[1] != trial.params for trial in self._trials.values()):
-                self._begun.append(point)
-                return proposal
-        return None
-
-    def _drop_point_tried_by(self, trial: SearchTrial) -> None:
-        for point in self._points:
-            try:
-                tried = point.items() <= trial.config.items() or self._replay(point, trial.number)[1] == trial.params
-            except ValueError:
-                continue
-            if tried:
-                self._points.remove(point)
-                self._begun.append(point)
-                return
-
-    def _as_trained(self, trial_id: str, known: Mapping[str, Any], number: int) -> tuple[Any, ...]:
-        """What the space suggests today of the values that a trial was trained with: these values, their ranges."""
-        replayed = RecordedTrial(lambda name, distribution: known.get(name, at_share(distribution, 0.5)), number)
-        try:
-            self._space(replayed)
-        except Exception:  # a choice, say, that the space knows no more: what it suggests beside is found out without
-            replayed = RecordedTrial(lambda name, distribution: _nearest_or(distribution, known.get(name)), number)
-            self._space(replayed)
-        ranges = {name: found for name, found in replayed.distributions.items() if name in known}
-        for name, distribution in ranges.items():
-            if name not in self._outside and not contains(distribution, known[name]):
-                self._outside.add(name)
-                _logger.warning(
-                    "The space has changed since the run began: trial %s was trained with %s=%r, which lies outside "
-                    "%s now. What was trained stays as it was; new trials keep to the new range",
-                    *(trial_id, name, known[name], in_words(distribution)),
-                )
-        return {name: known[name] for name in ranges}, ranges, replayed.user_attrs
-
-    def _sample(self, number: int) -> tuple[Any, ...]:
+    def _sample(self, number: int) -> Proposal:
         rng, seen = np.random.default_rng([self._seed, number]), self._seen()
         if self._second is not None:
             trials = self._trials.values()
@@ -373,7 +316,8 @@ class StudySearcher(Searcher):
             seen = self._second.weighed(seen, [trial.config for trial in trials], failed, rng)
         trial = propose(self._space, seen, rng, self._price())
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
-        return config_of(self._space, proposed), proposed.params, proposed.distributions, proposed.user_attrs
+        config = config_of(self._space, proposed)
+        return Proposal(config, proposed.params, proposed.distributions, proposed.user_attrs)
 
     def _price(self) -> Price | None:
         """What candidates cost, by what the trials so far took; None where time does not count."""
@@ -400,31 +344,3 @@ class StudySearcher(Searcher):
             )
             for trial, value in zip(trials, extended, strict=True)
         ]
-
-    def _replay(self, known: Mapping[str, Any], number: int, note: str | None = None) -> tuple[Any, ...]:
-        """Runs the space on known values; draws at random what is not known or stands for nothing any more."""
-        rng = np.random.default_rng([self._seed, number])
-
-        def choose(name: str, distribution: BaseDistribution) -> Any:
-            share = rng.random()
-            if name not in known:
-                return at_share(distribution, share)
-            try:
-                value = nearest(distribution, known[name])
-            except ValueError:
-                value = at_share(distribution, share)
-            if note and value != known[name]:
-                _logger.warning("%s: %s is %r here, %r is outside its range", note, name, value, known[name])
-            return value
-
-        trial = RecordedTrial(choose, number)
-        config = config_of(self._space, trial)
-        return config, trial.params, trial.distributions, trial.user_attrs
-
-
-def _nearest_or(distribution: BaseDistribution, value: Any) -> Any:
-    """The value of a distribution that is nearest to a given one, or the middle if none stands for it."""
-    try:
-        return nearest(distribution, value)
-    except ValueError:
-        return at_share(distribution, 0.5)

@@ -105,7 +105,7 @@ def test_spaces_and_records_import_without_torch_or_ray() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
-DEFAULTS = {"weight_decay": 0.01, "warmup_share": 0.1, "flip": 0.5, "crop": 0.2}
+DEFAULTS = {"weight_decay": 0.01, "warmup_share": 0.1, "sampling": "sqrt", "flip": 0.5, "crop": 0.2}
 
 
 def test_the_defaults_that_records_compare_against_stay_what_they_were() -> None:

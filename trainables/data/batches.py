@@ -49,8 +49,8 @@ class Side:
 
         Shuffled, as for training, the order comes from torch's global generator and every batch is full (batch
         normalization and CutMix need even, not tiny batches): the remainder, other pictures each time, is left
-        out. A side smaller than a batch is one batch. With another sampling than natural, as many pictures are drawn
-        with replacement (`sampling_weights`).
+        out. A side smaller than a batch is one batch. With another sampling than natural, as many pictures come, each
+        as often as its weight says (`sampling_weights`, `drawn_evenly`).
         """
         if shuffled:
             order = self._order(sampling)
@@ -81,7 +81,8 @@ class Side:
     def _order(self, sampling: str) -> torch.Tensor:
         if sampling == "natural":
             return torch.randperm(len(self))
-        return torch.multinomial(sampling_weights(self.labels.cpu(), sampling), len(self), replacement=True)
+        drawn = drawn_evenly(sampling_weights(self.labels.cpu(), sampling))
+        return drawn[torch.randperm(len(drawn))]
 
     def _fits(self) -> bool:
         free, total = torch.cuda.mem_get_info(self.device)
@@ -115,6 +116,20 @@ def sampling_weights(labels: torch.Tensor, sampling: str) -> torch.Tensor:
     """
     counts = torch.bincount(labels).double().clamp(min=1)
     return counts.pow({"balanced": -1.0, "sqrt": -0.5}[sampling])[labels]
+
+
+def drawn_evenly(weights: torch.Tensor) -> torch.Tensor:
+    """As many draws as there are pictures, `(N,) int64` for weights `(N,) float64`, each as often as its share says.
+
+    Where N times its share is 2.3, a picture comes twice or, with a chance of .3, three times (systematic sampling): of
+    draws with replacement a third of all pictures would be in none. Of even weights every picture comes once. It comes
+    from torch's global generator.
+    """
+    order = torch.randperm(len(weights))  # whom a chance falls to has nothing to do with who stands beside it
+    ends = torch.cumsum(weights[order], 0)
+    ends = (ends * (len(weights) / ends[-1]) + torch.rand((), dtype=torch.float64)).floor().long()
+    ends[-1] = len(weights)  # whatever rounding made of it
+    return order.repeat_interleave(torch.diff(ends, prepend=ends.new_zeros(1)))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,11 @@ DEFAULT = asdict(EFFICIENTNET.starting_points[0])
 
 
 def measured(data: str, gains: Mapping[str, float], situation: Situation = HERE, seed: int = 0) -> MeasuredSearch:
-    changes: dict[str, dict[str, Any]] = {"sqrt": {"sampling": "sqrt"}, "cutmix": {"cutmix": 0.5}, "lr": {"lr": 5e-4}}
+    changes: dict[str, dict[str, Any]] = {
+        "natural": {"sampling": "natural"},
+        "cutmix": {"cutmix": 0.5},
+        "lr": {"lr": 5e-4},
+    }
     return MeasuredSearch(
         space="efficientnet",
         data=data,
@@ -44,28 +48,34 @@ def test_a_factor_of_two_halves_what_a_search_counts(change: dict[str, int], lik
 
 
 def test_what_gained_most_comes_first_and_what_gained_nothing_not_at_all() -> None:
-    searches = [measured("a", {"sqrt": 0.01, "cutmix": 0.03, "lr": -0.01}), measured("b", {"sqrt": 0.01, "cutmix": 0})]
-    assert beside(DEFAULT, HERE, searches) == [{**DEFAULT, "cutmix": 0.5}, {**DEFAULT, "sampling": "sqrt"}]
+    searches = [
+        measured("a", {"natural": 0.01, "cutmix": 0.03, "lr": -0.01}),
+        measured("b", {"natural": 0.01, "cutmix": 0}),
+    ]
+    assert beside(DEFAULT, HERE, searches) == [{**DEFAULT, "cutmix": 0.5}, {**DEFAULT, "sampling": "natural"}]
     assert beside(DEFAULT, HERE, []) == []
 
 
 def test_what_was_measured_on_like_pictures_counts_more() -> None:
     unlike = replace(HERE, pictures=64_000, epochs=160)
-    searches = [measured("a", {"sqrt": 0.02, "cutmix": 0.01}), measured("b", {"sqrt": 0.01, "cutmix": 0.03}, unlike)]
-    assert beside(DEFAULT, HERE, searches)[0]["sampling"] == "sqrt"
+    searches = [
+        measured("a", {"natural": 0.02, "cutmix": 0.01}),
+        measured("b", {"natural": 0.01, "cutmix": 0.03}, unlike),
+    ]
+    assert beside(DEFAULT, HERE, searches)[0]["sampling"] == "natural"
     assert beside(DEFAULT, unlike, searches)[0]["cutmix"] == 0.5
 
 
 def test_a_data_set_left_out_does_not_pick_for_itself() -> None:
     searches = [
-        measured("a", {"sqrt": 0.5, "cutmix": 0.0}),
-        measured("a", {"sqrt": 0.5, "cutmix": 0.01}, seed=1),
-        measured("b", {"sqrt": -0.01, "cutmix": 0.02}),
+        measured("a", {"natural": 0.5, "cutmix": 0.0}),
+        measured("a", {"natural": 0.5, "cutmix": 0.01}, seed=1),
+        measured("b", {"natural": -0.01, "cutmix": 0.02}),
     ]
     assert [(search.data, pick, gain) for search, pick, gain in leave_one_out(searches)] == [
         ("a", {"cutmix": 0.5}, 0.0),
         ("a", {"cutmix": 0.5}, 0.01),
-        ("b", {"sampling": "sqrt"}, -0.01),
+        ("b", {"sampling": "natural"}, -0.01),
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainables.config import TaskConfig
-from trainables.data.batches import Side, load_side, one_ahead, sampling_weights
+from trainables.data.batches import Side, drawn_evenly, load_side, one_ahead, sampling_weights
 
 
 @pytest.fixture
@@ -38,9 +38,29 @@ def test_pictures_come_with_their_own_labels(side: Side) -> None:
 def test_classes_are_drawn_as_often_as_the_sampling_says(sampling: str, shares: tuple[float, ...]) -> None:
     labels = torch.tensor([0] * 64 + [1] * 16 + [3] * 9)  # no picture of class 2
     torch.manual_seed(0)
-    drawn = labels[torch.multinomial(sampling_weights(labels, sampling), 20_000, replacement=True)]
-    counts = torch.bincount(drawn, minlength=4)[[0, 1, 3]] / 20_000
+    weights = sampling_weights(labels, sampling)
+    drawn = torch.cat([labels[drawn_evenly(weights)] for _ in range(200)])
+    counts = torch.bincount(drawn, minlength=4)[[0, 1, 3]] / len(drawn)
     assert counts.tolist() == pytest.approx(shares, abs=0.015)
+
+
+@pytest.mark.parametrize("sampling", ["balanced", "sqrt"])
+def test_a_picture_comes_as_often_as_its_share_says_or_once_more(sampling: str) -> None:
+    labels = torch.tensor([0] * 64 + [1] * 16 + [3] * 9)
+    weights = sampling_weights(labels, sampling)
+    wanted = weights / weights.sum() * len(labels)
+    torch.manual_seed(0)
+    epochs = torch.stack([torch.bincount(drawn_evenly(weights), minlength=len(labels)) for _ in range(400)])
+    assert epochs.sum(1).tolist() == [len(labels)] * 400
+    assert ((epochs - wanted).abs() < 1).all()
+    assert epochs.double().mean(0).tolist() == pytest.approx(
+        wanted.tolist(), abs=0.12
+    )  # nearly five standard errors of .025
+
+
+def test_classes_of_one_size_are_seen_picture_by_picture() -> None:
+    weights = sampling_weights(torch.arange(21) % 3, "balanced")
+    assert sorted(drawn_evenly(weights).tolist()) == list(range(21))
 
 
 def test_pictures_are_counted_by_class(side: Side) -> None:
