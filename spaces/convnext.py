@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_augmentation,
     suggest_drop_path,
     suggest_dropout,
@@ -73,7 +74,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     base: dict[str, Any] = {"dropout": 0.0, "weight_decay": 0.05, "drop_path": 0.1, "label_smoothing": 0.1}
     heavy: dict[str, Any] = {"policy": "rand", "policy_magnitude": 9.0, "erasing": 0.25, "cutmix": 0.5, "mixup": 0.5}
     return [
-        TrialConfig(backbone=first, **base, lr=3e-4, layer_decay=0.9),
+        TrialConfig(backbone=first, **base, lr=3e-4, layer_decay=0.9, sampling=DEFAULT_SAMPLING),
         TrialConfig(backbone=last, **base, lr=2e-4, layer_decay=0.8, ema=0.99),
         TrialConfig(backbone=last, **base, lr=3e-4, layer_decay=0.9, **heavy),
         TrialConfig(backbone=first, **base, lr=3e-4, layer_decay=0.9, frozen_share=0.2),

@@ -9,6 +9,7 @@ import optuna
 
 from spaces.resnet import LR
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_any_optimizer,
     suggest_augmentation,
     suggest_dropout,
@@ -49,7 +50,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     first = backbones[0]
     sgd: dict[str, Any] = {"dropout": 0.2, "optimizer": "sgd", "lr": 0.01, "weight_decay": 1e-4}
     return [
-        TrialConfig(backbone=first, **sgd, label_smoothing=0.1),
+        TrialConfig(backbone=first, **sgd, label_smoothing=0.1, sampling=DEFAULT_SAMPLING),
         TrialConfig(backbone=first, dropout=0.2, lr=5e-4, weight_decay=0.05, label_smoothing=0.1),
         TrialConfig(backbone=first, **sgd, cutmix=0.5, crop=0.3),
         TrialConfig(backbone=backbones[-1], **sgd, loss="logit_adjusted", logit_tau=1.0),

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_augmentation,
     suggest_drop_path,
     suggest_dropout,
@@ -60,8 +61,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     """The default configuration, then three that answer well beside it.
 
     Default: dropout .2 is the b0 of Tan & Le (2019); lr 1e-3, decay .01 and smoothing .1 are AdamW fine-tuning
-    values of the middle; light crop and flip; pictures of small classes come more often, by which macro-F1 rises faster
-    and loses nothing later (docs/recipe.md). Then: TrivialAugment (Müller & Hutter 2021) and CutMix (Yun et al. 2019)
+    values of the middle; light crop and flip. Then: TrivialAugment (Müller & Hutter 2021) and CutMix (Yun et al. 2019)
     on top of it, each slower at first, .009 and .008 better after 30 epochs of four sets, and together with the default
     better by more (docs/recipe.md); and the largest network with heavier photometric augmentation. What was measured
     beside the default comes before them (search/engine/shipped.py).
@@ -74,7 +74,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
         frozen_stages=FROZEN_STAGES,
         warmup_share=0.1,
         label_smoothing=0.1,
-        sampling="sqrt",
+        sampling=DEFAULT_SAMPLING,
         flip=0.5,
         crop=0.2,
     )

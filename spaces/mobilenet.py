@@ -8,6 +8,7 @@ from typing import Any
 import optuna
 
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_augmentation,
     suggest_drop_path,
     suggest_dropout,
@@ -58,7 +59,9 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     """
     first, last = backbones[0], backbones[-1]
     return [
-        TrialConfig(backbone=first, dropout=0.2, lr=1e-3, weight_decay=0.01, label_smoothing=0.1),
+        TrialConfig(
+            backbone=first, dropout=0.2, lr=1e-3, weight_decay=0.01, label_smoothing=0.1, sampling=DEFAULT_SAMPLING
+        ),
         TrialConfig(backbone=first, dropout=0.2, lr=2e-3, weight_decay=0.01, label_smoothing=0.1, ema=0.99),
         TrialConfig(backbone=last, dropout=0.2, lr=1e-3, weight_decay=0.05, policy="rand", policy_magnitude=9.0),
         TrialConfig(backbone=last, dropout=0.2, lr=1e-3, weight_decay=0.05, loss="logit_adjusted", logit_tau=1.0),

@@ -12,6 +12,7 @@ from typing import Any
 import optuna
 
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_any_optimizer,
     suggest_augmentation,
     suggest_drop_path,
@@ -61,7 +62,15 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     """
     first, last = backbones[0], backbones[-1]
     return [
-        TrialConfig(backbone=first, dropout=0.0, optimizer="sgd", lr=0.01, weight_decay=1e-4, label_smoothing=0.1),
+        TrialConfig(
+            backbone=first,
+            dropout=0.0,
+            optimizer="sgd",
+            lr=0.01,
+            weight_decay=1e-4,
+            label_smoothing=0.1,
+            sampling=DEFAULT_SAMPLING,
+        ),
         TrialConfig(backbone=first, dropout=0.2, lr=5e-4, weight_decay=0.05, label_smoothing=0.1),
         TrialConfig(
             backbone=last,

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from spaces.suggest import (
+    DEFAULT_SAMPLING,
     suggest_any_optimizer,
     suggest_augmentation,
     suggest_drop_path,
@@ -63,7 +64,7 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     base: dict[str, Any] = {"dropout": 0.0, "weight_decay": 0.05, "drop_path": 0.1, "label_smoothing": 0.1}
     heavy: dict[str, Any] = {"policy": "rand", "policy_magnitude": 9.0, "erasing": 0.25, "cutmix": 0.5, "mixup": 0.5}
     return [
-        TrialConfig(backbone=first, **base, lr=2e-4, layer_decay=0.75),
+        TrialConfig(backbone=first, **base, lr=2e-4, layer_decay=0.75, sampling=DEFAULT_SAMPLING),
         TrialConfig(backbone=first, dropout=0.0, optimizer="sgd", lr=0.01, weight_decay=1e-6),
         TrialConfig(backbone=last, **base, lr=2e-4, layer_decay=0.85, **heavy),
         TrialConfig(backbone=first, **base, lr=1e-4, layer_decay=1.0, frozen_share=0.2),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,8 +25,12 @@ from threadpoolctl import ThreadpoolController
 
 from spaces.sampling import RecordedTrial, Space, at_share, contains, share_of
 
+Key = frozenset[tuple[str, Any]]
+"""Names and values of a configuration."""
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
+MOST_DRAWS = 64
+"""For a random one that is not known yet: of a space with few configurations, most may be."""
 FIRST_CANDIDATES = 32
 """Of which one is drawn in the beginning, where trials differ in what they cost."""
 RANDOM_CANDIDATES = 300
@@ -81,19 +85,24 @@ def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator, price:
         price: Taken off what is expected of a candidate; None where all cost the same.
     """
     known = [trial for trial in seen if trial.value is not None]
+    tried = {_key(trial.params) for trial in seen}
     if len(known) < STARTUP_TRIALS:
-        return _random(space, rng) if price is None else _cheap(space, rng, price)
+        return _untried(space, tried, rng) if price is None else _cheap(space, tried, rng, price)
     try:
         with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
-            return _most_promising(space, seen, known, rng, price)
+            return _most_promising(space, seen, known, tried, rng, price)
     except LinAlgError:  # a kernel matrix that rounding has spoiled
         return _random(space, rng)
 
 
 def _most_promising(
-    space: Space, seen: Sequence[Seen], known: Sequence[Seen], rng: np.random.Generator, price: Price | None
+    space: Space,
+    seen: Sequence[Seen],
+    known: Sequence[Seen],
+    tried: Container[Key],
+    rng: np.random.Generator,
+    price: Price | None,
 ) -> RecordedTrial:
-    tried = {_key(trial.params) for trial in seen}
     candidates = [trial for trial in _candidates(space, known, rng) if _key(trial.params) not in tried]
     known = _thinned(known, rng)
     running = [trial for trial in seen if trial.value is None]
@@ -134,9 +143,17 @@ def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
     return trial
 
 
-def _cheap(space: Space, rng: np.random.Generator, price: Price) -> RecordedTrial:
+def _untried(space: Space, tried: Container[Key], rng: np.random.Generator) -> RecordedTrial:
+    """A random trial that is not known yet, unless a small space hardly has one."""
+    drawn = [_random(space, rng)]
+    while _key(drawn[-1].params) in tried and len(drawn) < MOST_DRAWS:
+        drawn.append(_random(space, rng))
+    return drawn[-1]
+
+
+def _cheap(space: Space, tried: Container[Key], rng: np.random.Generator, price: Price) -> RecordedTrial:
     """One of some random trials, the likelier the less it costs: of twice the cost is half as likely."""
-    drawn = [_random(space, rng) for _ in range(FIRST_CANDIDATES)]
+    drawn = [_untried(space, tried, rng) for _ in range(FIRST_CANDIDATES)]
     return drawn[int(np.argmax(rng.gumbel(size=len(drawn)) - price(drawn)))]
 
 
@@ -222,7 +239,7 @@ def _log_expected_improvement(mean: np.ndarray, deviation: np.ndarray, best: flo
     return np.log(np.maximum(deviation * (gap * norm.cdf(gap) + norm.pdf(gap)), 1e-300))
 
 
-def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+def _key(params: Mapping[str, Any]) -> Key:
     return frozenset(params.items())
 
 

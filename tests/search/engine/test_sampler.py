@@ -60,3 +60,21 @@ def test_a_parameter_that_nobody_had_yet_is_no_fault(monkeypatch: pytest.MonkeyP
     seen = [Seen(one.params, one.distributions, one.params["x"]) for one in plain]
     kinds = {propose(rare, seen, np.random.default_rng(seed)).params["kind"] for seed in range(40)}
     assert "a" in kinds and len(kinds) > 1
+
+
+def uneven(trial: Any) -> None:
+    """Four configurations, of which one is drawn every second time."""
+    for number in range(3):
+        if trial.suggest_categorical(f"choice{number}", [0, 1]):
+            return
+
+
+@pytest.mark.parametrize("price", [None, lambda candidates: np.zeros(len(candidates))])
+def test_the_first_trials_are_none_that_is_known_while_there_are_others(price: Any) -> None:
+    for seed in range(5):
+        seen: list[Seen] = []
+        for number in range(6):
+            trial = propose(uneven, seen, np.random.default_rng([seed, number]), price)
+            seen.append(Seen(trial.params, trial.distributions, None if number % 2 else 0.5))
+        assert len({str(one.params) for one in seen[:4]}) == 4
+        assert all(any(one.params == known.params for known in seen[:4]) for one in seen[4:]), "then they come again"
