@@ -62,9 +62,9 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
 
     Default: dropout .2 is the b0 of Tan & Le (2019); lr 1e-3, decay .01 and smoothing .1 are AdamW fine-tuning
     values of the middle; light crop and flip. Then: TrivialAugment (Müller & Hutter 2021) and CutMix (Yun et al. 2019)
-    on top of it, each slower at first, .009 and .008 better after 30 epochs of four sets, and together with the default
-    better by more (docs/recipe.md); and the largest network with heavier photometric augmentation. What was measured
-    beside the default comes before them (search/engine/shipped.py).
+    on top of it, each slower at first, .009 and .008 better after 30 epochs of four sets (with every picture once an
+    epoch), and together with the default better by more (docs/recipe.md); and the largest network with heavier
+    photometric augmentation. What was measured beside the default comes before them (search/engine/shipped.py).
     """
     default = TrialConfig(
         backbone=backbones[0],

@@ -2,7 +2,8 @@
 
 A network that was trained on many pictures of one class answers it more readily, and macro-F1 counts every class as
 much. Dividing by the prior to the power of 1 makes up for all of that (Menon et al. 2021, eq. 9), to the power of 0 for
-nothing. A bias for every class fits the validation people better and new people no better: it is not tried.
+nothing; a network that was shown small classes more often, by the root of their size, needs about half of it. A bias
+for every class fits the validation people better and new people no better: it is not tried.
 
 Letters: `N` pictures, `C` classes.
 """

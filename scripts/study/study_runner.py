@@ -233,6 +233,7 @@ def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) ->
         "attributes": setting.manifest.attributes,
         "batch_size": setting.study.batch_size,
         "weights": plan.sources[config.backbone].rpartition(":")[2],  # the file's hash
+        **({} if config.sampling == "natural" else {"drawn": "evenly"}),  # trainings of before, with replacement
     }
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
     path = setting.folder / "splits" / f"{what['split']}.csv"

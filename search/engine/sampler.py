@@ -30,7 +30,7 @@ Key = frozenset[tuple[str, Any]]
 STARTUP_TRIALS = 8
 """Trials with a value before the process is asked; until then proposals are random."""
 MOST_DRAWS = 64
-"""For a random one that is not known yet: of a space with few configurations, most may be."""
+"""Until a random one is new, at most: of a small space most may have been tried."""
 FIRST_CANDIDATES = 32
 """Of which one is drawn in the beginning, where trials differ in what they cost."""
 RANDOM_CANDIDATES = 300
@@ -145,15 +145,17 @@ def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
 
 def _untried(space: Space, tried: Container[Key], rng: np.random.Generator) -> RecordedTrial:
     """A random trial that is not known yet, unless a small space hardly has one."""
-    drawn = [_random(space, rng)]
-    while _key(drawn[-1].params) in tried and len(drawn) < MOST_DRAWS:
-        drawn.append(_random(space, rng))
-    return drawn[-1]
+    for _ in range(MOST_DRAWS):
+        drawn = _random(space, rng)
+        if _key(drawn.params) not in tried:
+            break
+    return drawn
 
 
 def _cheap(space: Space, tried: Container[Key], rng: np.random.Generator, price: Price) -> RecordedTrial:
     """One of some random trials, the likelier the less it costs: of twice the cost is half as likely."""
-    drawn = [_untried(space, tried, rng) for _ in range(FIRST_CANDIDATES)]
+    drawn = [_random(space, rng) for _ in range(FIRST_CANDIDATES)]
+    drawn = [trial for trial in drawn if _key(trial.params) not in tried] or [_untried(space, tried, rng)]
     return drawn[int(np.argmax(rng.gumbel(size=len(drawn)) - price(drawn)))]
 
 

@@ -103,6 +103,7 @@ def beside(
         At most `MOST_SHIPPED`, none that is expected to gain nothing.
     """
     expected = expectations(situation, searches)
+    expected = {change: gain for change, gain in expected.items() if {**default, **dict(change)} != default}
     order = sorted(expected, key=lambda change: -expected[change])
     return [{**default, **dict(change)} for change in order if expected[change] > 0][:MOST_SHIPPED]
 

@@ -108,7 +108,7 @@ def test_spaces_and_records_import_without_torch_or_ray() -> None:
 DEFAULTS = {"weight_decay": 0.01, "warmup_share": 0.1, "sampling": "sqrt", "flip": 0.5, "crop": 0.2}
 
 
-def test_the_defaults_that_records_compare_against_stay_what_they_were() -> None:
+def test_the_defaults_that_records_compare_against_change_only_on_purpose() -> None:
     default = TrialConfig(
         backbone="efficientnet_b0", dropout=0.2, lr=1e-3, label_smoothing=0.1, frozen_stages=4, **DEFAULTS
     )

@@ -34,7 +34,8 @@ class Side:
         """Notes where the pictures are; copies them to the device where they fit."""
         self.paths = tuple(paths)
         self.device = device
-        self.labels = torch.tensor(labels, dtype=torch.int64, device=device)
+        self._labels = torch.tensor(labels, dtype=torch.int64)  # on the CPU, where orders are drawn
+        self.labels = self._labels.to(device)
         self._images = cache.images
         self._rows = np.array([cache.rows[path] for path in paths], dtype=np.int64)
         self._resident = self._to_device() if device.type == "cuda" and self._fits() else None
@@ -64,7 +65,7 @@ class Side:
 
     def class_counts(self, num_classes: int) -> list[int]:
         """Pictures of each class."""
-        return torch.bincount(self.labels.cpu(), minlength=num_classes).tolist()
+        return torch.bincount(self._labels, minlength=num_classes).tolist()
 
     def _pictures(self, batches: Sequence[torch.Tensor], on_device: Sequence[torch.Tensor]) -> Iterable[torch.Tensor]:
         """The pictures `(B, P, P, 3) uint8` of each batch, given their places on the CPU and on the device."""
@@ -81,7 +82,7 @@ class Side:
     def _order(self, sampling: str) -> torch.Tensor:
         if sampling == "natural":
             return torch.randperm(len(self))
-        drawn = drawn_evenly(sampling_weights(self.labels.cpu(), sampling))
+        drawn = drawn_evenly(sampling_weights(self._labels, sampling))
         return drawn[torch.randperm(len(drawn))]
 
     def _fits(self) -> bool:
@@ -121,9 +122,9 @@ def sampling_weights(labels: torch.Tensor, sampling: str) -> torch.Tensor:
 def drawn_evenly(weights: torch.Tensor) -> torch.Tensor:
     """As many draws as there are pictures, `(N,) int64` for weights `(N,) float64`, each as often as its share says.
 
-    Where N times its share is 2.3, a picture comes twice or, with a chance of .3, three times (systematic sampling): of
-    draws with replacement a third of all pictures would be in none. Of even weights every picture comes once. It comes
-    from torch's global generator.
+    Where N times its share is 2.3, a picture comes twice or, with a chance of .3, three times (systematic sampling),
+    and where it is .7 in seven of ten epochs: drawn with replacement it would come in half of them. Of even weights
+    every picture comes once. The chance is torch's global generator's.
     """
     order = torch.randperm(len(weights))  # whom a chance falls to has nothing to do with who stands beside it
     ends = torch.cumsum(weights[order], 0)

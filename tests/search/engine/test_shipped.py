@@ -124,3 +124,10 @@ def test_what_comes_with_the_project_lies_in_its_space_and_is_of_several_data_se
             space = get_space(search.space)
             config = {**asdict(space.starting_points[0]), **change}
             assert space.suggest(FixedTrial(config)) == TrialConfig(**config)
+
+
+def test_what_is_the_default_today_takes_no_place_beside_it() -> None:
+    earlier = measured("a", {"natural": 0.03, "cutmix": 0.02, "lr": 0.01})
+    own = replace(earlier, gains=(({"sampling": DEFAULT["sampling"]}, 0.05), *earlier.gains))
+    assert beside(DEFAULT, HERE, [own]) == beside(DEFAULT, HERE, [earlier])
+    assert len(beside(DEFAULT, HERE, [own])) == MOST_SHIPPED
