@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,14 +42,13 @@ class Points:
         self._space = space
         self._seed = seed
 
-    def next(self, number: int, tried: Iterable[Mapping[str, Any]]) -> Proposal | None:
+    def next(self, number: int, tried: Collection[Mapping[str, Any]]) -> Proposal | None:
         """Takes the next point that is not tried yet; None where none is left.
 
         Args:
             number: Of the trial that begins with it.
             tried: What the space suggested for the trials so far.
         """
-        tried = list(tried)
         while self._waiting:
             point = self._waiting.pop(0)
             try:

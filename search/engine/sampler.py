@@ -92,7 +92,7 @@ def propose(space: Space, seen: Sequence[Seen], rng: np.random.Generator, price:
         with _threads().limit(limits=1):  # the matrices are small, and more threads would round differently
             return _most_promising(space, seen, known, tried, rng, price)
     except LinAlgError:  # a kernel matrix that rounding has spoiled
-        return _random(space, rng)
+        return _untried(space, tried, rng)
 
 
 def _most_promising(
@@ -108,7 +108,7 @@ def _most_promising(
     running = [trial for trial in seen if trial.value is None]
     columns = columns_of([*known, *running, *candidates])
     if not candidates or not columns:
-        return _random(space, rng)
+        return _untried(space, tried, rng)
     features = encode(known, columns)
     targets = norm.ppf((rankdata([trial.value for trial in known]) - 0.5) / len(known))
     process = GaussianProcess.fitted(features, targets)

@@ -103,9 +103,9 @@ def beside(
         At most `MOST_SHIPPED`, none that is expected to gain nothing.
     """
     expected = expectations(situation, searches)
-    expected = {change: gain for change, gain in expected.items() if {**default, **dict(change)} != default}
     order = sorted(expected, key=lambda change: -expected[change])
-    return [{**default, **dict(change)} for change in order if expected[change] > 0][:MOST_SHIPPED]
+    points = [{**default, **dict(change)} for change in order if expected[change] > 0]
+    return [point for point in points if point != default][:MOST_SHIPPED]  # the default of then may be another
 
 
 def expectations(situation: Situation, searches: Iterable[MeasuredSearch]) -> dict[Change, float]:
