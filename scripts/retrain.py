@@ -99,7 +99,9 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
     from search.retraining.finals import score_finals, train_finals
+    from search.retraining.plan import trained_at_last
     from search.retraining.rank_again import rank_again
+    from search.retraining.settled import recall, remember
     from search.retraining.summary import clear, export, summarize
     from search.run_trials import crashes_noted
     from search.stop import StopRequest
@@ -111,17 +113,22 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
         name = retraining.source.name
         session.copy_soon = stack.enter_context(mirrored(mirror, name, partial(warn, console)))
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
-            ends = started_at(console) + config.time_budget_seconds
-            durations = Durations(retraining, ends, everyone=config.final_on == "all", ranks_only=config.no_final)
+            durations = Durations(
+                retraining,
+                budget=config.time_budget_seconds,
+                ends=started_at(console) + config.time_budget_seconds,
+                everyone=config.final_on == "all",
+                ranks_only=config.no_final,
+            )
             stop = StopRequest()
-            ranked = rank_again(fit_into_time(durations, console), stop, console)
+            ranked = rank_again(recall(durations, console) or fit_into_time(durations, console), stop, console)
             if ranked is None:
                 return Ended(stop.exit_code or 1, retraining.folder)
             retraining, ranking = ranked
             if config.no_final:
                 return Ended(stop.exit_code, retraining.folder, ranking=ranking)
-            finals = ranking[:1] + [one for one in ranking[1:] if one.candidate == retraining.control]
-            jobs = train_finals(retraining, finals, stop, console)
+            remember(durations, retraining)
+            jobs = train_finals(retraining, trained_at_last(retraining, ranking), stop, console)
             if jobs is None:
                 return Ended(stop.exit_code or 1, retraining.folder, ranking=ranking)
             result = score_finals(retraining, ranking, jobs)

@@ -69,7 +69,7 @@ def key_settings(record: BestTrial) -> str:
     """The settings that a reader of the table looks for first; what would mislead is loud."""
     config, task = record.config, record.task
     words = [f"dropout {short(config.dropout)}", augmentation(config), config.optimizer, f"lr {short(config.lr)}"]
-    words += _loss(config)
+    words += [*_loss(config), *_sampling(config)]
     words += [config.formulation] if config.formulation != "joint" else []
     words += [f"{task.image_size} px"]
     words += [f"{record.data['pictures']:,} pictures"] if isinstance(record.data.get("pictures"), int) else []
@@ -116,11 +116,14 @@ def hyper_parameters(config: TrialConfig, task: TaskConfig) -> str:
         )
         if value != off
     ]
-    words += _loss(config)
-    words += [f"{config.sampling} sampling"] if config.sampling != "natural" else []
+    words += [*_loss(config), *_sampling(config)]
     words += [config.formulation] if config.formulation != "joint" else []
     words += [f"batch {task.batch_size}", f"{task.image_size} px"]
     return ", ".join(words)
+
+
+def _sampling(config: TrialConfig) -> list[str]:
+    return [f"{config.sampling} sampling"] if config.sampling != "natural" else []
 
 
 def _loss(config: TrialConfig) -> list[str]:

@@ -108,9 +108,9 @@ def check(
         else:
             found[part][key] = numbers
         found["minutes"] = (time.perf_counter() - started) / 60
-        out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-        draw(found, out.with_suffix(".png"))
-        out.with_suffix(".md").write_text(render(found, out.with_suffix(".png").name))
+        Path(f"{out}.json").write_text(json.dumps(found, indent=1) + "\n")
+        draw(found, Path(f"{out}.png"))
+        Path(f"{out}.md").write_text(render(found, Path(f"{out}.png").name))
 
     with tempfile.TemporaryDirectory() as temporary:
         task = drawn_task(Path(temporary), image_size, batch_size, people)
@@ -123,7 +123,7 @@ def check(
         for trials in AT_ONCE:
             print(f"{trials} at a time ...", flush=True)
             note("at_once", together(task, families[0], trials, 2 * seconds), str(trials))
-    print(out.with_suffix(".md").read_text())
+    print(Path(f"{out}.md").read_text())
     return 0 if found["tests"] is None or found["tests"]["passed"] else 1
 
 

@@ -41,7 +41,6 @@ from trainables.config import TrialConfig
 from trainables.data.rows import read_split
 from trainables.machine.cores import usable_cores
 from trainables.saved.model_description import DESCRIPTION, read_description
-from trainables.second_view import learned_view
 
 
 def main() -> int:
@@ -78,7 +77,7 @@ def compare(
         autogluon: A Python that has `autogluon.multimodal`, which is no dependency of the project. (default: left out)
         work: Folder for runs, cache and records.
     """
-    file = out.with_suffix(".json")
+    file = Path(f"{out}.json")
     numbers: list[dict[str, Any]] = json.loads(file.read_text()) if file.exists() else []
     work, data = work.resolve(), data.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +100,8 @@ def compare(
         if autogluon is not None and "autogluon" not in row:
             row["autogluon"] = autogluon_for(run_dir, seconds, autogluon, work / f"{name}-autogluon.json")
             _save(numbers, file)
-        out.with_suffix(".md").write_text(render(numbers))
-        draw(numbers).savefig(out.with_suffix(".png"), dpi=110)
+        Path(f"{out}.md").write_text(render(numbers))
+        draw(numbers).savefig(Path(f"{out}.png"), dpi=110)
         print(render(numbers), flush=True)
 
 
@@ -197,7 +196,7 @@ def plain_script_for(run_dir: Path, seconds: float, epochs: int, out: Path) -> d
     """
     run = load_run(run_dir)
     backbone = run.points[0]["backbone"]
-    score = out.with_suffix(".json")
+    score = Path(f"{out}.json")
     command = [sys.executable, ROOT / "scripts" / "benchmarks" / "plain_trial.py", "--split", run_dir / "split.csv"]
     command += ["--backbone", backbone, "--weights", run.task.weights.get(backbone, ""), "--epochs", epochs]
     command += ["--image-size", run.task.image_size, "--batch-size", run.task.batch_size, "--score", score]
@@ -226,8 +225,9 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     started = time.monotonic()
     import torch
 
+    from scripts.benchmarks.two_views import two_view_answers
     from trainables.data.batches import load_data, load_side
-    from trainables.networks.model import Normalizer, autocast, choose_device, views
+    from trainables.networks.model import Normalizer, choose_device
     from trainables.training.loop import evaluate, fit, steps_per_epoch, to_training
     from trainables.training.state import TrainState
 
@@ -244,16 +244,9 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     state = TrainState.start(config, task, steps)
     truth = labels_of(run_dir, "test")
 
-    @torch.inference_mode()
     def of_two_views() -> float:
         """Macro-F1 on the test side where a second view of each picture is answered, too, as by a search's model."""
-        answers, network, normalize = [], state.scored_model.eval(), Normalizer(state.model, device)
-        for stored, _ in test.batches(task.batch_size):
-            shown = views(stored.float().div_(255), task.image_size, learned_view([config]))
-            with autocast(device, task.precision):
-                parts = [network(normalize(view)).float().softmax(1) for view in shown]
-            answers.append(torch.stack(parts).sum(0).argmax(1).cpu())
-        return MACRO_F1.score_of(truth, torch.cat(answers).numpy(), len(task.classes))
+        return MACRO_F1.score_of(truth, two_view_answers(state, test).argmax(1), len(task.classes))
 
     curve: list[tuple[float, float, float, float, float]] = []
     away = 0.0  # to score on the test side is not a part of training

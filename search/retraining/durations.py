@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import math
 import statistics
 import time
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from results.records.cost import duration
 from results.records.trials import TrialHistory
-from results.statistics.ranking import Candidate
+from results.statistics.ranking import Candidate, Ranked
 from search.machine.forecast import (
     END_SECONDS,
     EVALUATION_SPEED,
@@ -23,13 +23,34 @@ from search.machine.forecast import (
     Forecast,
     share_of_pace,
 )
-from search.retraining.plan import Retraining
+from search.retraining.plan import Retraining, trained_at_last
 from search.terminal import say
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words
 
 ROUND_SECONDS = 15.0
 """From the end of one round of trainings to the first step of the next: models are saved, workers end and begin."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a re-training is made of."""
+
+    candidates: Sequence[Candidate]
+    """What is ranked."""
+    num_rounds: int
+    """Trainings of each, one a seed or fold."""
+    final_seeds: int
+    """Final trainings of a configuration."""
+
+    def less_than(self, asked: Plan) -> str:
+        """What it lacks of what was asked for, such as `2 of 3 seeds, without 00003`."""
+        out = [candidate.name for candidate in asked.candidates if candidate not in self.candidates]
+        seeds = f"{self.num_rounds} of {asked.num_rounds} seeds" if self.num_rounds < asked.num_rounds else ""
+        finals = ""
+        if self.final_seeds < asked.final_seeds:
+            finals = f"{self.final_seeds} of {asked.final_seeds} final trainings"
+        return ", ".join(filter(None, (seeds, f"without {', '.join(out)}" if out else "", finals)))
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,8 @@ class Durations:
     """
 
     retraining: Retraining
+    budget: float = math.inf
+    """Seconds that the whole command may take."""
     ends: float = math.inf
     """When the time budget is over, by `time.monotonic`; infinite without one."""
     everyone: bool = False
@@ -49,6 +72,8 @@ class Durations:
     """Whether there are no final trainings."""
     pace: float = 1.0
     """As `pace_of`; 1 while nothing has been trained."""
+    planned: Plan | None = None
+    """What a time budget is thought to have room for; None where all that was asked for has."""
 
     @property
     def have_end(self) -> bool:
@@ -83,48 +108,57 @@ class Durations:
         epochs = self.retraining.task.epochs * self.pace
         return ROUND_SECONDS + self._one_after_another([epochs * self._machine_seconds(one) for one in candidates])
 
-    def final_seconds(self, candidates: Sequence[Candidate]) -> float:
-        """Of the final trainings of the pick and the default, for all epochs: which are best is not known before."""
-        if self.ranks_only:
-            return END_SECONDS
-        sides = self.retraining.split.table["split"].value_counts()
-        train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
+    def final_seconds(self, candidates: Sequence[Candidate], final_seeds: int) -> float:
+        """Of so many final trainings of the pick and of the default, for all epochs: which are best is not known yet.
+
+        Args:
+            candidates: Those of whom they may be.
+            final_seeds: How many networks answer together.
+        """
         models = min(2, len(candidates))  # the default may be all there is
-        seeds = self.retraining.final_seeds
-        mean = statistics.fmean(map(self._machine_seconds, candidates)) * self.pace
-        picture = self.retraining.task.epochs * mean / (train + val / EVALUATION_SPEED)
-        seconds = self._one_after_another([(train + val) * picture] * models * seeds)
-        seconds += self._one_after_another([(train + val + test) * picture] * self.everyone * seeds)
-        return END_SECONDS + (1 + self.everyone) * ROUND_SECONDS + seconds
+        mean = statistics.fmean(map(self._machine_seconds, candidates))
+        return self._finals([self.retraining.task.epochs * mean] * models, final_seeds)
 
-    def total_seconds(self, candidates: Sequence[Candidate], num_rounds: int) -> float:
+    def total_seconds(self, plan: Plan) -> float:
         """Of everything that is left to do."""
-        return START_SECONDS + num_rounds * self.round_seconds(candidates) + self.final_seconds(candidates)
+        finals = self.final_seconds(plan.candidates, plan.final_seeds)
+        return START_SECONDS + plan.num_rounds * self.round_seconds(plan.candidates) + finals
 
-    def have_time_for_round(self, done: Iterable[TrialHistory]) -> bool:
+    def have_time_for_round(self, done: Iterable[TrialHistory], ranking: Sequence[Ranked], num_rounds: int) -> bool:
         """Whether another round, and the final trainings after it, would end in the time budget.
+
+        For a round of the plan there must be time for the final trainings of the plan, for one beyond it for all that
+        were asked for. Where some may still be left out after the round, each counts as the epochs that are best so
+        far, and half of all at least, since another round may find others best; else it counts as all epochs.
 
         Args:
             done: The trainings so far, whose pace is taken for that of the rest.
+            ranking: What they say, the pick first.
+            num_rounds: How many rounds they are.
         """
-        candidates, paced = self.retraining.candidates, replace(self, pace=self.pace_of(done))
-        return time.monotonic() + paced.round_seconds(candidates) + paced.final_seconds(candidates) <= self.ends
+        retraining, paced = self.retraining, replace(self, pace=self.pace_of(done))
+        count, most = retraining.final_seeds, retraining.task.epochs
+        if self.planned is not None and num_rounds < self.planned.num_rounds:
+            count = self.planned.final_seeds
+        if ranking and retraining.final_seeds_open:
+            finals = paced._finals(self._final_trainings(ranking, least=math.ceil(most / 2)), count)
+        else:
+            finals = paced.final_seconds(retraining.candidates, count)
+        return time.monotonic() + paced.round_seconds(retraining.candidates) + finals <= self.ends
 
-    def with_final_seeds(self, count: int) -> Durations:
-        """The same with so many final trainings of a configuration."""
-        return replace(self, retraining=replace(self.retraining, final_seeds=count))
-
-    def final_seeds_in_time(self, done: Iterable[TrialHistory]) -> int:
+    def final_seeds_in_time(self, done: Iterable[TrialHistory], ranking: Sequence[Ranked]) -> int:
         """How many final trainings would end in the time budget, 1 at least; all where their number was asked for.
 
         Args:
             done: The trainings so far, whose pace is taken for that of the final ones.
+            ranking: What they say, the pick first.
         """
         retraining, paced = self.retraining, replace(self, pace=self.pace_of(done))
         if not retraining.final_seeds_open or not self.have_end:
             return retraining.final_seeds
+        trainings = self._final_trainings(ranking)
         for count in range(retraining.final_seeds, 1, -1):
-            if time.monotonic() + paced.with_final_seeds(count).final_seconds(retraining.candidates) <= self.ends:
+            if time.monotonic() + paced._finals(trainings, count) <= self.ends:
                 return count
         return 1
 
@@ -141,14 +175,42 @@ class Durations:
                 told += len(trial.reports) * self._machine_seconds(by_config[trial.config])
         return took * self._share_of_pace(beside) / told if told else self.pace
 
+    def _final_trainings(self, ranking: Sequence[Ranked], least: int = 1) -> list[float]:
+        """Seconds that the epochs of the final trainings took in the search, of the pick and of the default."""
+        at_last = trained_at_last(self.retraining, ranking)
+        return [max(least, ranked.epoch) * self._machine_seconds(ranked.candidate) for ranked in at_last]
+
+    def _finals(self, trainings: Sequence[float], final_seeds: int) -> float:
+        """Seconds of final trainings.
+
+        Args:
+            trainings: Of each configuration, the pick's first, the seconds that its epochs took in the search.
+            final_seeds: How many of each.
+        """
+        if self.ranks_only:
+            return END_SECONDS
+        sides = self.retraining.split.table["split"].value_counts()
+        train, val, test = (int(sides.get(side, 0)) for side in ("train", "val", "test"))
+        pictures = train + val / EVALUATION_SPEED
+        shares = [seconds * self.pace / pictures for seconds in trainings]
+        seconds = self._one_after_another([(train + val) * share for share in shares] * final_seeds)
+        seconds += self._one_after_another([(train + val + test) * shares[0]] * self.everyone * final_seeds)
+        return END_SECONDS + (1 + self.everyone) * ROUND_SECONDS + seconds
+
     def _one_after_another(self, seconds: Sequence[float]) -> float:
         """Of trainings that take so long with the machine for themselves, as many side by side as fit, long ones first.
 
-        The last have all cores, too, if they are fewer (`spread_over_cores`), which makes less of them.
+        Whoever ends first takes the next. The last have all cores, too, if they are fewer than fit side by side
+        (`spread_over_cores`), which makes less of them.
         """
-        num_last = len(seconds) % self.retraining.study.concurrency
+        beside = self.retraining.study.concurrency
+        num_last = len(seconds) % beside
         first, last = np.split(np.sort(seconds)[::-1], [len(seconds) - num_last])
-        return float(first.sum() + last.sum() / self._share_of_pace(max(1, num_last)))
+        slots = [0.0] * beside
+        for each in first:
+            heapq.heapreplace(slots, slots[0] + each * beside)
+        end = last.max() * num_last / self._share_of_pace(num_last) if num_last else 0.0
+        return float(max(slots) + end)
 
     def _machine_seconds(self, candidate: Candidate) -> float:
         """Of an epoch, as if it had the machine for itself."""
@@ -170,7 +232,8 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     """Says how long a re-training takes, and leaves out of it what a time budget has no room for.
 
     Seeds are left out first, down to two, then the candidates that the search ranked last, then the second seed; then,
-    where their number was left open, final trainings.
+    where their number was left open, final trainings. Candidates are left out for good, as all have the same seeds;
+    seeds and final trainings come back where those before them take less than was thought.
 
     Raises:
         UserError: Not even the pick and the default would fit.
@@ -179,33 +242,34 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     if not durations.are_known or not durations.epoch_seconds(retraining.control):
         return durations
     left = durations.ends - time.monotonic()
-    shapes = list(_smaller(retraining))
-    fewest = 1 if retraining.final_seeds_open else retraining.final_seeds
-    finals = range(retraining.final_seeds, fewest - 1, -1)
-    for final_seeds, (listed, num_rounds) in itertools.product(finals, shapes):
-        seconds = durations.with_final_seeds(final_seeds).total_seconds(listed, num_rounds)
+    plans = list(_smaller(retraining))
+    for plan in plans:
+        seconds = durations.total_seconds(plan)
         if seconds <= left:
             break
     else:
         if seconds / KNOWN_SPREAD > left:
             raise UserError(
-                f"{' and '.join(candidate.name for candidate in listed)} alone take about {duration(seconds)} to train "
-                f"again, the time budget ends in {duration(max(left, 0))}: give a longer --time-budget"
+                f"{' and '.join(candidate.name for candidate in plan.candidates)} alone take about {duration(seconds)} "
+                f"to train again, the time budget ends in {duration(max(left, 0))}: give a longer --time-budget"
             )
     forecast = Forecast(seconds, seconds / KNOWN_SPREAD, seconds * KNOWN_SPREAD)
     say(console, f"Forecast: {forecast}")
-    if (final_seeds, listed, num_rounds) != (retraining.final_seeds, *shapes[0]):
-        out = [candidate.name for candidate in retraining.candidates if candidate not in listed]
-        words = f"{num_rounds} of {shapes[0][1]} seeds" if num_rounds < shapes[0][1] else ""
-        without = f"without {', '.join(out)}" if out else ""
-        most = retraining.final_seeds
-        fewer = f"{final_seeds} of {most} final trainings" if final_seeds < most else ""
-        say(console, f"The time budget has room for less: {', '.join(filter(None, (words, without, fewer)))}")
-    seeds = retraining.seeds if retraining.folds is not None else retraining.seeds[:num_rounds]
-    return replace(durations, retraining=replace(retraining, candidates=listed, seeds=seeds, final_seeds=final_seeds))
+    if plan == plans[0]:
+        return durations
+    say(console, f"The time budget has room for less: {plan.less_than(plans[0])}")
+    return replace(durations, retraining=replace(retraining, candidates=plan.candidates), planned=plan)
 
 
-def _smaller(retraining: Retraining) -> Iterable[tuple[list[Candidate], int]]:
+def _smaller(retraining: Retraining) -> Iterable[Plan]:
+    """What may be trained, from all that was asked for to the least."""
+    fewest = 1 if retraining.final_seeds_open else retraining.final_seeds
+    for final_seeds in range(retraining.final_seeds, fewest - 1, -1):
+        for candidates, num_rounds in _smaller_rankings(retraining):
+            yield Plan(candidates, num_rounds, final_seeds)
+
+
+def _smaller_rankings(retraining: Retraining) -> Iterable[tuple[list[Candidate], int]]:
     """What may be ranked, with rounds of it, from all that was asked for to the least."""
     listed, most = list(retraining.candidates), len(retraining.seeds)
     fixed = retraining.folds is not None

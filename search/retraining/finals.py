@@ -52,7 +52,7 @@ def train_finals(
         The trainings of each, one a final seed. None, with a word to the user, if that was interrupted or failed.
     """
     jobs = [final_jobs(retraining, ranked) for ranked in finals]
-    every = [job for each in jobs for job in each]
+    every = [job for each in sorted(jobs, key=lambda each: -each[0].task["last_epoch"]) for job in each]  # long first
     return jobs if train_jobs(retraining, every, "train and val", stop, console) else None
 
 

@@ -40,8 +40,8 @@ class RetrainFlags:
     the whole picture as well. This is the default where the search had --no-mirror."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
-    out before it begins: seeds first, then the candidates that the search ranked last, then final trainings. What has
-    begun is finished."""
+    out: seeds first, then the candidates that the search ranked last, then final trainings. Seeds and final trainings
+    for which there is time after all come back. What has begun is finished."""
     no_final: bool = False
     """Only rank; the test side is not touched and nothing is written into the README."""
     final_on: Literal["train-and-val", "all"] = "train-and-val"

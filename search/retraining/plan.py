@@ -84,6 +84,11 @@ def final_jobs(
     return jobs
 
 
+def trained_at_last(retraining: Retraining, ranking: Sequence[Ranked]) -> list[Ranked]:
+    """What has final trainings: the pick, which is the first of a ranking, and the default, unless that is the pick."""
+    return [*ranking[:1], *(ranked for ranked in ranking[1:] if ranked.candidate == retraining.control)]
+
+
 def fold_path(retraining: Retraining, number: int) -> Path:
     """Where the split of a fold is."""
     return retraining.folder / "folds" / f"{number}-of-{retraining.folds}-seed-{retraining.seeds[0]}.csv"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.table import Table
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from results.statistics.ranking import Ranked, rank, repeats_in_words
-from search.retraining.durations import Durations
+from search.retraining.durations import Durations, Plan
 from search.retraining.pick import picked_first
 from search.retraining.plan import Retraining, fold_path, ranking_jobs, run
 from search.retraining.trainings import Job
@@ -23,7 +23,8 @@ from trainables.data.folds import split_into_folds
 def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tuple[Retraining, list[Ranked]] | None:
     """Trains every candidate with every seed, or in every fold, and ranks them by their mean.
 
-    In a time budget it ends with the last seed after which there is time for the final trainings.
+    In a time budget it ends with the last seed after which there is time for the final trainings, and leaves of these
+    as many as there is time for.
 
     Returns:
         The re-training with the seeds that it came to, and the ranking, the pick first. None, with a word to the user,
@@ -32,8 +33,11 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     retraining = durations.retraining
     listed, folds = retraining.candidates, retraining.folds
     names = ", ".join(f"{candidate.name} ({candidate.config.backbone})" for candidate in listed)
-    how, epochs = repeats_in_words(retraining.seeds, folds), retraining.task.epochs
-    say(console, f"Ranks {names} over {how}, {epochs} epochs each, in {retraining.folder}")
+    planned = durations.planned or Plan(listed, len(retraining.seeds), retraining.final_seeds)
+    how = asked = repeats_in_words(retraining.seeds, folds)
+    if planned.num_rounds < len(retraining.seeds):
+        how = f"{planned.num_rounds} of {asked}"
+    say(console, f"Ranks {names} over {how}, {retraining.task.epochs} epochs each, in {retraining.folder}")
     if folds is not None:
         for number, fold in enumerate(split_into_folds(retraining.split, folds, retraining.seeds[0])):
             fold.save(fold_path(retraining, number))
@@ -43,17 +47,10 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     if stop.reason is not None:
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
-    if num_rounds < len(rounds):
-        say(console, f"The time budget has room for {num_rounds} of {how}")
-        retraining = replace(retraining, seeds=retraining.seeds[:num_rounds])
-    if (fitting := durations.final_seeds_in_time(done.values())) < retraining.final_seeds:
-        say(console, f"The time budget has room for {fitting} of {retraining.final_seeds} final trainings")
-        retraining = replace(retraining, final_seeds=fitting)
-    trainings = {
-        candidate.name: [done[job.name] for job in ranking_jobs(retraining, candidate) if job.name in done]
-        for candidate in listed
-    }
-    ranking, failed = rank(listed, trainings)
+    if num_rounds != planned.num_rounds:
+        say(console, f"The time budget had room for {num_rounds} of {asked}")
+    retraining = replace(retraining, seeds=retraining.seeds[:num_rounds])
+    ranking, failed = _rank(retraining, done)
     for name, reason in failed.items():
         warn(console, f"{name} is left out, a training of it failed: {reason}")
     if not ranking:
@@ -61,9 +58,27 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
         return None
     if not is_quiet(console):
         console.print(_table(ranking, repeats_in_words(retraining.seeds, folds)))
-    if retraining.pick is not None:
-        ranking = picked_first(ranking, retraining.pick)
-    return (retraining, ranking) if ranking else None
+    ranking = _picked_first(retraining, ranking)
+    if not ranking:
+        return None
+    fitting = durations.final_seeds_in_time(done.values(), ranking)
+    if fitting != planned.final_seeds and not durations.ranks_only:
+        say(console, f"The time left has room for {fitting} of {retraining.final_seeds} final trainings")
+    return replace(retraining, final_seeds=fitting), ranking
+
+
+def _rank(retraining: Retraining, done: Mapping[str, TrialHistory]) -> tuple[list[Ranked], dict[str, str]]:
+    """`rank` of the trainings that are done."""
+    trainings = {
+        candidate.name: [done[job.name] for job in ranking_jobs(retraining, candidate) if job.name in done]
+        for candidate in retraining.candidates
+    }
+    return rank(retraining.candidates, trainings)
+
+
+def _picked_first(retraining: Retraining, ranking: list[Ranked]) -> list[Ranked]:
+    """The ranking with what was picked before all others; empty if it could not be trained again."""
+    return ranking if retraining.pick is None else picked_first(ranking, retraining.pick)
 
 
 def _run_in_time(
@@ -75,8 +90,10 @@ def _run_in_time(
         return run(retraining, [job for each in rounds for job in each], stop, console), len(rounds)
     done: dict[str, TrialHistory] = {}
     for number, jobs in enumerate(rounds):
-        if number and not durations.have_time_for_round(done.values()):
-            return done, number
+        if number:
+            ranking = _picked_first(retraining, _rank(retraining, done)[0])
+            if not durations.have_time_for_round(done.values(), ranking, number):
+                return done, number
         done |= run(retraining, jobs, stop, console)
         if stop.reason is not None:
             break

@@ -14,6 +14,7 @@ from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
 from results.statistics.bootstrap import Interval
 from search.retraining.plan import Retraining
+from search.retraining.settled import SETTLED
 from search.terminal import say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words
 from trainables.second_view import IN_WORDS
@@ -71,3 +72,4 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
 def clear(folder: Path) -> None:
     """Deletes what only the trainings needed."""
     shutil.rmtree(RunFolder(folder).checkpoints, ignore_errors=True)
+    (folder / SETTLED).unlink(missing_ok=True)

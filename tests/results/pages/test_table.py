@@ -105,6 +105,12 @@ def test_random_weights_and_a_split_by_picture_are_loud_in_the_row() -> None:
     assert "**" not in rows(render_table([a_record()]))[0]["key settings"]
 
 
+def test_what_sets_the_sizes_of_classes_right_is_a_key_setting() -> None:
+    config = replace(a_record().config, loss="focal", sampling="sqrt")
+    (row,) = rows(render_table([a_record(config=config)]))
+    assert "lr 3.2e-4, focal 2, sqrt sampling, 64 px" in row["key settings"]
+
+
 def test_weights_that_were_missing_are_explained_once_below_the_table() -> None:
     why = "no pretrained weights here (hub.example is out of reach: [Errno -2] Name or service not known) for net2"
     records = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from results.records.trials import TrialHistory
-from results.statistics.ranking import Candidate
+from results.statistics.ranking import Candidate, Ranked
 from search.machine.provenance import provenance
-from search.retraining.durations import ROUND_SECONDS, Durations, fit_into_time
+from search.retraining.durations import ROUND_SECONDS, Durations, Plan, fit_into_time
 from search.retraining.plan import Retraining
 from search.study import AskedStudy
 from tests.results.records.test_cost import a_trial
@@ -64,12 +65,28 @@ def a_retraining(
     )
 
 
-def fitted(seconds: float, **changes: Any) -> tuple[Retraining, str]:
+def planned(seconds: float, **changes: Any) -> tuple[Durations, str]:
     console = Console(width=200, record=True, quiet=False)
     with console.capture() as said:
-        durations = Durations(a_retraining(**changes), ends=time.monotonic() + seconds)
-        retraining = fit_into_time(durations, console).retraining
-    return retraining, said.get()
+        durations = fit_into_time(Durations(a_retraining(**changes), ends=time.monotonic() + seconds), console)
+    return durations, said.get()
+
+
+def finals_of(durations: Durations, candidates: Sequence[Candidate] | None = None, epochs: int = EPOCHS) -> float:
+    retraining = durations.retraining
+    durations = replace(durations, retraining=replace(retraining, task=replace(retraining.task, epochs=epochs)))
+    return durations.final_seconds(candidates or retraining.candidates, retraining.final_seeds)
+
+
+def total_of(durations: Durations, num_rounds: int, candidates: Sequence[Candidate] | None = None) -> float:
+    retraining = durations.retraining
+    return durations.total_seconds(Plan(candidates or retraining.candidates, num_rounds, retraining.final_seeds))
+
+
+def ranked_at(retraining: Retraining, epoch: int, default_epoch: int) -> list[Ranked]:
+    """A ranking with the first candidate as its pick, then the default."""
+    first, control = retraining.candidates[0], retraining.control
+    return [Ranked(first, epoch, (0.6,)), Ranked(control, default_epoch, (0.5,))]
 
 
 def test_an_epoch_is_as_long_as_it_was_in_the_search_or_as_those_alike() -> None:
@@ -93,20 +110,20 @@ def test_the_forecast_counts_every_training_once() -> None:
     durations = Durations(a_retraining())
     candidates = durations.retraining.candidates
     assert durations.round_seconds(candidates) == pytest.approx(ROUND)
-    finals = durations.final_seconds(candidates)
+    finals = finals_of(durations)
     picture = EPOCH_SECONDS / BESIDE / (60 + 30 / 6)  # an evaluated one takes a sixth
     assert finals == pytest.approx(4 + ROUND_SECONDS + 2 * 90 * picture * EPOCHS)
     more = replace(durations.retraining, final_seeds=3)
-    assert Durations(more).final_seconds(candidates) == pytest.approx(4 + ROUND_SECONDS + 3 * 2 * 90 * picture * EPOCHS)
-    everyone = Durations(durations.retraining, everyone=True).final_seconds(candidates)
+    assert finals_of(Durations(more)) == pytest.approx(4 + ROUND_SECONDS + 3 * 2 * 90 * picture * EPOCHS)
+    everyone = finals_of(Durations(durations.retraining, everyone=True))
     alone = 2**0.5  # one training at a time takes so many times its share of the machine
     assert everyone == pytest.approx(finals + ROUND_SECONDS + alone * 120 * picture * EPOCHS)
 
 
 def test_without_a_budget_nothing_is_left_out_and_the_time_is_said() -> None:
-    retraining, said = fitted(float("inf"))
-    assert len(retraining.candidates) == 4
-    assert retraining.seeds == [1, 2, 3]
+    durations, said = planned(float("inf"))
+    assert durations.planned is None
+    assert len(durations.retraining.candidates) == 4
     assert said.startswith("Forecast: about 6 min (4 to 9)"), said
 
 
@@ -124,37 +141,96 @@ def test_a_budget_leaves_out_seeds_and_then_the_last_of_the_search(
     rounds: float, names: list[str], seeds: list[int]
 ) -> None:
     whole = Durations(a_retraining())
-    finals = whole.total_seconds(whole.retraining.candidates, 0)
-    retraining, said = fitted(finals + rounds * ROUND + ROUND_SECONDS + 1)
-    assert [candidate.name for candidate in retraining.candidates] == names
-    assert retraining.seeds == seeds
-    assert ("The time budget has room for less" in said) == (len(seeds) < 3)
+    durations, said = planned(total_of(whole, 0) + rounds * ROUND + ROUND_SECONDS + 1)
+    assert [candidate.name for candidate in durations.retraining.candidates] == names
+    assert durations.retraining.seeds == [1, 2, 3], "those left out come back where the first take less"
+    assert (durations.planned and durations.planned.num_rounds) == (None if len(seeds) == 3 else len(seeds))
+    assert (f"The time budget has room for less: {len(seeds)} of 3 seeds" in said) == (len(seeds) < 3)
 
 
 @pytest.mark.parametrize("left_open", [True, False])
 def test_at_last_a_budget_leaves_out_final_trainings_where_nobody_said_how_many(left_open: bool) -> None:
     several: dict[str, Any] = {"final_seeds": 3, "final_seeds_open": left_open}
     whole = Durations(a_retraining(**several))
-    least = whole.total_seconds(whole.retraining.candidates[:1] + whole.retraining.candidates[-1:], 1)
-    retraining, said = fitted(least + 1, **several)
-    assert (retraining.final_seeds, len(retraining.candidates), retraining.seeds) == (3, 2, [1])
-    retraining, said = fitted(least - ROUND_SECONDS, **several)
-    assert retraining.final_seeds == (2 if left_open else 3)
+    pair = [whole.retraining.candidates[0], whole.retraining.control]
+    least = total_of(whole, 1, pair)
+    durations, said = planned(least + 1, **several)
+    assert durations.planned == Plan(pair, 1, 3)
+    durations, said = planned(least - ROUND_SECONDS, **several)
+    assert durations.planned == Plan(pair, 1, 2 if left_open else 3)
     assert ("2 of 3 final trainings" in said) is left_open
+    assert durations.retraining.final_seeds == 3, "they come back where those before them take less"
 
 
 def test_final_trainings_are_as_many_as_the_pace_of_the_rounds_leaves_time_for() -> None:
     retraining = a_retraining(final_seeds=3, final_seeds_open=True)
-    finals = Durations(retraining).final_seconds(retraining.candidates)
+    ranking = ranked_at(retraining, EPOCHS, EPOCHS)
+    finals = finals_of(Durations(retraining))
     enough, short = (Durations(retraining, ends=time.monotonic() + finals + more) for more in (1.0, -1.0))
-    assert (enough.final_seeds_in_time([]), short.final_seeds_in_time([])) == (3, 2)
-    assert replace(short, ends=time.monotonic()).final_seeds_in_time([]) == 1
+    assert (enough.final_seeds_in_time([], ranking), short.final_seeds_in_time([], ranking)) == (3, 2)
+    assert replace(short, ends=time.monotonic()).final_seeds_in_time([], ranking) == 1
     slow = [trained("00000", 1e-3, 3 * EPOCH_SECONDS)]
     assert enough.pace_of(slow) > 1.4
-    assert enough.final_seeds_in_time(slow) < 3
-    assert Durations(retraining).final_seeds_in_time([]) == 3, "there is no budget"
+    assert enough.final_seeds_in_time(slow, ranking) < 3
+    assert Durations(retraining).final_seeds_in_time([], ranking) == 3, "there is no budget"
     asked = replace(retraining, final_seeds_open=False)
-    assert Durations(asked, ends=time.monotonic()).final_seeds_in_time([]) == 3
+    assert Durations(asked, ends=time.monotonic()).final_seeds_in_time([], ranking) == 3
+
+
+def test_once_the_epochs_are_known_final_trainings_that_had_no_room_come_back() -> None:
+    asked = {"final_seeds": 3, "final_seeds_open": True}
+    whole = Durations(a_retraining(**asked))
+    least = total_of(whole, 1, [whole.retraining.candidates[0], whole.retraining.control])
+    durations, said = planned(least - ROUND_SECONDS, **asked)
+    assert "2 of 3 final trainings" in said
+    retraining = durations.retraining
+    after_a_round = replace(durations, ends=time.monotonic() + finals_of(durations) - ROUND_SECONDS)
+    assert after_a_round.final_seeds_in_time([], ranked_at(retraining, EPOCHS, EPOCHS)) == 2
+    assert after_a_round.final_seeds_in_time([], ranked_at(retraining, EPOCHS // 2, EPOCHS // 2)) == 3
+    short = replace(durations, ends=time.monotonic() + finals_of(durations, epochs=2) + 1)
+    assert short.final_seeds_in_time([], ranked_at(retraining, 2, 2)) == 3
+    assert short.final_seeds_in_time([], ranked_at(retraining, 2, EPOCHS)) == 1, "the default is trained as well"
+    alone = [ranked_at(retraining, EPOCHS, 2)[1]]
+    assert short.final_seeds_in_time([], alone) == 3, "of the default that is the pick there is one"
+
+
+@pytest.mark.parametrize("final_seeds", [2, 3])
+def test_final_trainings_of_unequal_length_take_as_long_as_the_cores_of_the_longest(final_seeds: int) -> None:
+    """One core trains long ones while the other has nothing left: a sum over both would promise too much."""
+    asked = {"final_seeds": final_seeds, "final_seeds_open": True}
+    durations = Durations(a_retraining(**asked))
+    ranking = ranked_at(durations.retraining, 2, EPOCHS)
+    one = (finals_of(durations) - ROUND_SECONDS - 4) / final_seeds / EPOCHS  # seconds of an epoch of both side by side
+    need = ROUND_SECONDS + 4 + one * {2: EPOCHS + 2, 3: 2 * EPOCHS}[final_seeds]
+    enough, short = (replace(durations, ends=time.monotonic() + need + more) for more in (1.0, -1.0))
+    assert enough.final_seeds_in_time([], ranking) == final_seeds
+    assert short.final_seeds_in_time([], ranking) == final_seeds - 1
+
+
+def test_a_round_that_had_no_room_comes_back_where_the_final_trainings_are_short() -> None:
+    retraining = a_retraining(final_seeds_open=True)
+    durations = Durations(retraining)
+    need = durations.round_seconds(retraining.candidates) + finals_of(durations, epochs=EPOCHS // 2)
+    in_time = replace(durations, ends=time.monotonic() + need + 1)
+    assert in_time.have_time_for_round([], ranked_at(retraining, 2, 3), 1)
+    assert not in_time.have_time_for_round([], ranked_at(retraining, 2, EPOCHS), 1), "the default has many"
+    assert not in_time.have_time_for_round([], [], 1), "nothing tells how many"
+    short = replace(durations, ends=time.monotonic() + need - 1)
+    assert not short.have_time_for_round([], ranked_at(retraining, 2, 3), 1), "another round may find half of all best"
+    fixed = replace(in_time, retraining=replace(retraining, final_seeds_open=False))
+    assert not fixed.have_time_for_round([], ranked_at(retraining, 2, 3), 1), "none can be left out after the round"
+
+
+def test_a_round_of_the_plan_needs_the_final_trainings_of_the_plan_alone() -> None:
+    retraining = a_retraining(final_seeds=3, final_seeds_open=True)
+    pair = [retraining.candidates[0], retraining.control]
+    listed = replace(retraining, candidates=pair)
+    durations = Durations(listed, planned=Plan(pair, 2, 2))
+    need = durations.round_seconds(pair) + durations.final_seconds(pair, 2)
+    durations = replace(durations, ends=time.monotonic() + need + 1)
+    ranking = ranked_at(listed, EPOCHS, EPOCHS)
+    assert durations.have_time_for_round([], ranking, 1)
+    assert not durations.have_time_for_round([], ranking, 2), "beyond the plan all come first"
 
 
 def test_one_training_at_a_time_takes_less_than_two_that_share_the_cores() -> None:
@@ -170,22 +246,22 @@ def test_one_training_at_a_time_takes_less_than_two_that_share_the_cores() -> No
 
 def test_the_pick_and_the_folds_stay() -> None:
     whole = Durations(a_retraining())
-    least = whole.total_seconds(whole.retraining.candidates, 0) + ROUND / 2 + ROUND_SECONDS
-    picked, _ = fitted(least, pick="00002")
-    assert [candidate.name for candidate in picked.candidates] == ["00000", "00002", "default"]
-    folded, _ = fitted(whole.total_seconds(whole.retraining.candidates[:2], 3), folds=3)
-    assert folded.seeds == [1, 2, 3]
-    assert len(folded.candidates) == 2
+    least = total_of(whole, 0) + ROUND / 2 + ROUND_SECONDS
+    picked, _ = planned(least, pick="00002")
+    assert [candidate.name for candidate in picked.retraining.candidates] == ["00000", "00002", "default"]
+    folded, _ = planned(total_of(whole, 3, whole.retraining.candidates[:2]), folds=3)
+    assert folded.planned is not None
+    assert (folded.planned.num_rounds, len(folded.retraining.candidates)) == (3, 2)
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
     with pytest.raises(UserError, match=r"00000 and default alone take about 0:\d\d:\d\d .* longer --time-budget"):
-        fitted(20)
+        planned(20)
 
 
 def test_another_machine_tells_nothing_of_this_one() -> None:
-    retraining, said = fitted(20, hardware="a machine that nobody has")
-    assert len(retraining.candidates) == 4
+    durations, said = planned(20, hardware="a machine that nobody has")
+    assert len(durations.retraining.candidates) == 4
     assert said == ""
 
 
@@ -193,18 +269,18 @@ def test_trainings_that_are_slower_than_told_leave_out_later_seeds() -> None:
     durations = Durations(a_retraining())
     candidates = durations.retraining.candidates
     as_told = [trained(f"{one.name}-seed-1", one.config.lr, EPOCH_SECONDS) for one in candidates]
-    left = durations.round_seconds(candidates) + durations.final_seconds(candidates)
+    left = durations.round_seconds(candidates) + finals_of(durations)
     durations = replace(durations, ends=time.monotonic() + left + 5)
-    assert durations.have_time_for_round(as_told)
+    ranking = ranked_at(durations.retraining, EPOCHS, EPOCHS)
+    assert durations.have_time_for_round(as_told, ranking, 1)
     slower = [trained(f"{one.name}-seed-1", one.config.lr, 1.5 * EPOCH_SECONDS) for one in candidates]
-    assert not durations.have_time_for_round(slower)
+    assert not durations.have_time_for_round(slower, ranking, 1)
     assert durations.pace_of(slower) == pytest.approx(1.5)
 
 
 def test_the_default_alone_is_trained_once_more_and_not_twice() -> None:
     durations = Durations(a_retraining())
-    both = durations.final_seconds(durations.retraining.candidates[:2])
-    alone = durations.final_seconds(durations.retraining.candidates[:1])
+    both, alone = (finals_of(durations, durations.retraining.candidates[:count]) for count in (2, 1))
     fixed = 4 + ROUND_SECONDS
     assert both - fixed == pytest.approx(2**0.5 * (alone - fixed))
 
