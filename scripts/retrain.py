@@ -127,8 +127,9 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
             retraining, ranking = ranked
             if config.no_final:
                 return Ended(stop.exit_code, retraining.folder, ranking=ranking)
-            remember(durations, retraining)
-            jobs = train_finals(retraining, trained_at_last(retraining, ranking), stop, console)
+            remember(durations, retraining, ranking)
+            finals = trained_at_last(retraining, ranking)
+            jobs = train_finals(retraining, finals, durations.training_seconds, stop, console)
             if jobs is None:
                 return Ended(stop.exit_code or 1, retraining.folder, ranking=ranking)
             result = score_finals(retraining, ranking, jobs)

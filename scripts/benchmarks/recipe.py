@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +37,7 @@ from results.statistics.measure import MACRO_F1
 from scripts.benchmarks.ensembles import mean_of_all
 from scripts.benchmarks.per_hour import labels_of
 from scripts.terminal import run_command
+from search.terminal import exit_code
 from trainables.atomic import write_whole
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -102,7 +103,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Parses the command line and compares; with --train it is one training that the comparison starts."""
     words = sys.argv[1:] if args is None else list(args)
     if words[:1] == ["--train"]:
-        return train(Path(words[1]), words[2], int(words[3]), int(words[4]), Path(words[5]))
+        return exit_code(lambda: train(Path(words[1]), words[2], int(words[3]), int(words[4]), Path(words[5])))
     return run_command(Options, compare, words, prog="scripts/benchmarks/recipe.py")
 
 
@@ -124,7 +125,7 @@ def compare(options: Options) -> None:
         write_whole(file, (json.dumps([asdict(one) for one in done.values()], indent=1) + "\n").encode())
         what = f"{training.run}, {training.change or 'default'}, seed {training.seed}"
         print(f"{number} of {len(missing)}: {what}: {training.chosen:.3f}", file=sys.stderr, flush=True)
-    table = render([one for one in done.values() if one.run in runs], options.changes)
+    table = render([one for one in done.values() if one.run in runs and len(one.f1) == options.epochs], options.changes)
     write_whole(Path(f"{options.out}.md"), f"{table}\n".encode())
     print(table)
 
@@ -190,14 +191,20 @@ def _trained(
                     yield future.result()
                 except UserError as error:
                     failed = failed or error
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    _cancel(futures)
                 except CancelledError:
                     pass
         except BaseException:  # such as Ctrl-C
-            pool.shutdown(wait=False, cancel_futures=True)
+            _cancel(futures)
             raise
     if failed is not None:
         raise failed
+
+
+def _cancel(futures: Iterable[Future[Training]]) -> None:
+    """Lets none begin that has not; the pool's own way would leave whoever waits for them waiting."""
+    for future in futures:
+        future.cancel()
 
 
 def train(run_dir: Path, change: str, seed: int, epochs: int, out: Path) -> int:

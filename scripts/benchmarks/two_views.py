@@ -15,7 +15,7 @@ from trainables.training.state import TrainState
 def two_view_answers(state: TrainState, side: Side) -> np.ndarray:
     """Probabilities `(N, C) float32` of the pictures of a side: the mean of the middle's and the second view's.
 
-    The network is left as it was, but for evaluation; `to_training` makes it fit to go on.
+    The network is left in evaluation mode; `to_training` makes it fit to go on.
     """
     answers, network, normalize = [], state.scored_model.eval(), Normalizer(state.model, state.device)
     for stored, _ in side.batches(state.task.batch_size):

@@ -81,6 +81,11 @@ class Durations:
         return math.isfinite(self.ends)
 
     @property
+    def has_rounds(self) -> bool:
+        """Whether seeds are trained round after round; folds answer for all people, or for none."""
+        return self.have_end and self.retraining.folds is None
+
+    @property
     def are_known(self) -> bool:
         """Whether the search ran on a machine like this one."""
         run = self.retraining.source.run
@@ -103,10 +108,15 @@ class Durations:
         """The candidates in the order in which a round trains them, so that no core waits long for the last."""
         return sorted(candidates, key=self.epoch_seconds, reverse=True)
 
-    def round_seconds(self, candidates: Sequence[Candidate]) -> float:
-        """Of one training of each candidate."""
+    def training_seconds(self, ranked: Ranked) -> float:
+        """Of a training of so many epochs as were best, beside others as in the search."""
+        return ranked.epoch * self.epoch_seconds(ranked.candidate)
+
+    def round_seconds(self, candidates: Sequence[Candidate], at_once: int = 1) -> float:
+        """Of one training of each candidate, or of so many that all begin as soon as there is a core."""
         epochs = self.retraining.task.epochs * self.pace
-        return ROUND_SECONDS + self._one_after_another([epochs * self._machine_seconds(one) for one in candidates])
+        trainings = [epochs * self._machine_seconds(one) for one in candidates] * at_once
+        return at_once * ROUND_SECONDS + self._one_after_another(trainings)
 
     def final_seconds(self, candidates: Sequence[Candidate], final_seeds: int) -> float:
         """Of so many final trainings of the pick and of the default, for all epochs: which are best is not known yet.
@@ -121,15 +131,18 @@ class Durations:
 
     def total_seconds(self, plan: Plan) -> float:
         """Of everything that is left to do."""
-        finals = self.final_seconds(plan.candidates, plan.final_seeds)
-        return START_SECONDS + plan.num_rounds * self.round_seconds(plan.candidates) + finals
+        if self.has_rounds:
+            rounds = plan.num_rounds * self.round_seconds(plan.candidates)
+        else:
+            rounds = self.round_seconds(plan.candidates, at_once=plan.num_rounds)
+        return START_SECONDS + rounds + self.final_seconds(plan.candidates, plan.final_seeds)
 
     def have_time_for_round(self, done: Iterable[TrialHistory], ranking: Sequence[Ranked], num_rounds: int) -> bool:
         """Whether another round, and the final trainings after it, would end in the time budget.
 
         For a round of the plan there must be time for the final trainings of the plan, for one beyond it for all that
-        were asked for. Where some may still be left out after the round, each counts as the epochs that are best so
-        far, and half of all at least, since another round may find others best; else it counts as all epochs.
+        were asked for. Each counts as the epochs that are best so far, and half of all at least, since another round
+        may find others best; where their number was asked for, so that none can be left out then, as all epochs.
 
         Args:
             done: The trainings so far, whose pace is taken for that of the rest.
@@ -178,7 +191,7 @@ class Durations:
     def _final_trainings(self, ranking: Sequence[Ranked], least: int = 1) -> list[float]:
         """Seconds that the epochs of the final trainings took in the search, of the pick and of the default."""
         at_last = trained_at_last(self.retraining, ranking)
-        return [max(least, ranked.epoch) * self._machine_seconds(ranked.candidate) for ranked in at_last]
+        return [self.training_seconds(replace(one, epoch=max(least, one.epoch))) / self._beside for one in at_last]
 
     def _finals(self, trainings: Sequence[float], final_seeds: int) -> float:
         """Seconds of final trainings.
@@ -242,7 +255,7 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     if not durations.are_known or not durations.epoch_seconds(retraining.control):
         return durations
     left = durations.ends - time.monotonic()
-    plans = list(_smaller(retraining))
+    plans = list(_smaller(durations))
     for plan in plans:
         seconds = durations.total_seconds(plan)
         if seconds <= left:
@@ -261,9 +274,10 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     return replace(durations, retraining=replace(retraining, candidates=plan.candidates), planned=plan)
 
 
-def _smaller(retraining: Retraining) -> Iterable[Plan]:
+def _smaller(durations: Durations) -> Iterable[Plan]:
     """What may be trained, from all that was asked for to the least."""
-    fewest = 1 if retraining.final_seeds_open else retraining.final_seeds
+    retraining = durations.retraining
+    fewest = 1 if retraining.final_seeds_open and not durations.ranks_only else retraining.final_seeds
     for final_seeds in range(retraining.final_seeds, fewest - 1, -1):
         for candidates, num_rounds in _smaller_rankings(retraining):
             yield Plan(candidates, num_rounds, final_seeds)

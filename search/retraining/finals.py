@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -44,16 +44,28 @@ DERIVED = ("model.onnx", "evaluation", "out_of_fold.csv", "test_predictions.csv"
 
 
 def train_finals(
-    retraining: Retraining, finals: Sequence[Ranked], stop: StopRequest, console: Console
+    retraining: Retraining,
+    finals: Sequence[Ranked],
+    seconds: Callable[[Ranked], float],
+    stop: StopRequest,
+    console: Console,
 ) -> list[list[Job]] | None:
     """Trains on train and val for the epochs that the ranking found best; the weights stay in `checkpoints`.
+
+    Args:
+        retraining: What it started from.
+        finals: The pick and the default.
+        seconds: How long a training of one takes; long ones begin first, so that no core waits for the last.
+        stop: Asked after every epoch.
+        console: For the progress.
 
     Returns:
         The trainings of each, one a final seed. None, with a word to the user, if that was interrupted or failed.
     """
-    jobs = [final_jobs(retraining, ranked) for ranked in finals]
-    every = [job for each in sorted(jobs, key=lambda each: -each[0].task["last_epoch"]) for job in each]  # long first
-    return jobs if train_jobs(retraining, every, "train and val", stop, console) else None
+    jobs = {ranked.candidate.name: final_jobs(retraining, ranked) for ranked in finals}
+    long_first = sorted(finals, key=seconds, reverse=True)
+    every = [job for ranked in long_first for job in jobs[ranked.candidate.name]]
+    return list(jobs.values()) if train_jobs(retraining, every, "train and val", stop, console) else None
 
 
 def train_jobs(retraining: Retraining, jobs: Sequence[Job], where: str, stop: StopRequest, console: Console) -> bool:

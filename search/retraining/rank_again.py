@@ -48,7 +48,7 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
         warn(console, f"{stop.reason}: the same command goes on where this ended")
         return None
     if num_rounds != planned.num_rounds:
-        say(console, f"The time budget had room for {num_rounds} of {asked}")
+        say(console, _room(num_rounds, planned.num_rounds, asked))
     retraining = replace(retraining, seeds=retraining.seeds[:num_rounds])
     ranking, failed = _rank(retraining, done)
     for name, reason in failed.items():
@@ -63,8 +63,13 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
         return None
     fitting = durations.final_seeds_in_time(done.values(), ranking)
     if fitting != planned.final_seeds and not durations.ranks_only:
-        say(console, f"The time left has room for {fitting} of {retraining.final_seeds} final trainings")
+        say(console, _room(fitting, planned.final_seeds, f"{retraining.final_seeds} final trainings"))
     return replace(retraining, final_seeds=fitting), ranking
+
+
+def _room(found: int, planned: int, asked: str) -> str:
+    """For how many there is time, where others were planned."""
+    return f"There is time for {found} of {asked}{' after all' * (found > planned)}"
 
 
 def _rank(retraining: Retraining, done: Mapping[str, TrialHistory]) -> tuple[list[Ranked], dict[str, str]]:
@@ -86,7 +91,7 @@ def _run_in_time(
 ) -> tuple[dict[str, TrialHistory], int]:
     """What became of the trainings, and how many rounds there was time for; all at once where there is no budget."""
     retraining = durations.retraining
-    if not durations.have_end or retraining.folds is not None:  # folds answer for all people, or for none
+    if not durations.has_rounds:
         return run(retraining, [job for each in rounds for job in each], stop, console), len(rounds)
     done: dict[str, TrialHistory] = {}
     for number, jobs in enumerate(rounds):

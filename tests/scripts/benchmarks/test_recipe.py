@@ -89,6 +89,7 @@ def test_a_training_that_fails_says_which_and_loses_no_other(
     (broken / "run.json").write_text(text.replace("split.csv", "gone.csv"))
     out = tmp_path / "recipe-0.5"
     runs = [str(searched.folder / "runs" / "first"), str(broken)]
-    assert main([*runs, "--seeds", "5", "--epochs", "1", "--beside", "2", "--out", str(out)]) == 2
+    assert main([*runs, "--seeds", "5", "6", "7", "--epochs", "1", "--beside", "1", "--out", str(out)]) == 2
     assert "broken, default, seed 5: the training failed" in " ".join(capfd.readouterr().err.split())
-    assert [one["run"] for one in json.loads((tmp_path / "recipe-0.5.json").read_text())] == ["first"]
+    kept = [one["run"] for one in json.loads((tmp_path / "recipe-0.5.json").read_text())]
+    assert set(kept) == {"first"} and len(kept) <= 2, "after the failure no third begins"

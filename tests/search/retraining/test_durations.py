@@ -194,6 +194,19 @@ def test_once_the_epochs_are_known_final_trainings_that_had_no_room_come_back() 
     assert short.final_seeds_in_time([], alone) == 3, "of the default that is the pick there is one"
 
 
+def test_folds_are_trained_in_one_go_so_no_core_waits_for_the_longest_of_each() -> None:
+    slow = trained("00003", 0.4, 4 * EPOCH_SECONDS)
+    source = SimpleNamespace(run=a_retraining().source.run, trials=(*a_retraining().source.trials, slow))
+    pair = [Candidate("00003", slow.config, 0.5), Candidate("00000", config(1e-3), 0.5)]
+    changes: dict[str, Any] = {"source": source, "candidates": pair}
+    seeds, folds = (Durations(replace(a_retraining(folds=number), **changes), ends=1e9) for number in (None, 3))
+    plan = Plan(pair, 3, 1)
+    last = seeds.total_seconds(Plan(pair, 0, 1))
+    assert seeds.total_seconds(plan) - last == pytest.approx(3 * (ROUND_SECONDS + EPOCHS * 4 * EPOCH_SECONDS))
+    in_one_go = EPOCHS * EPOCH_SECONDS * 2 * 4  # two slow ones on a core, one slow and three fast ones on the other
+    assert folds.total_seconds(plan) - last == pytest.approx(3 * ROUND_SECONDS + in_one_go)
+
+
 @pytest.mark.parametrize("final_seeds", [2, 3])
 def test_final_trainings_of_unequal_length_take_as_long_as_the_cores_of_the_longest(final_seeds: int) -> None:
     """One core trains long ones while the other has nothing left: a sum over both would promise too much."""

@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from results.records.trials import TrialHistory
+from results.statistics.ranking import Ranked
+from search.retraining import finals
 from search.retraining import rank_again as module
 from search.retraining.durations import Durations, Plan
 from search.retraining.plan import Retraining
@@ -69,7 +71,7 @@ def test_rounds_beyond_the_plan_are_trained_where_few_epochs_are_best(monkeypatc
     assert [len(names) for names in trainer.rounds] == [4, 4, 4], "time stands still here"
     assert found[0].seeds == [1, 2, 3] and found[0].final_seeds == 2
     assert {one.epoch for one in found[1]} == {3}
-    for words in ("over 1 of 3 seeds,", "had room for 3 of 3 seeds", "left has room for 2 of 2 final trainings"):
+    for words in ("over 1 of 3 seeds,", "time for 3 of 3 seeds after all", "time for 2 of 2 final trainings after all"):
         assert words in said
 
 
@@ -81,7 +83,7 @@ def test_where_all_epochs_are_best_the_plan_stays_and_nothing_more_is_said(monke
     found, said = ranked(monkeypatch, durations, Trainer(best_epoch=EPOCHS))
     assert found is not None
     assert (found[0].seeds, found[0].final_seeds) == ([1], 1)
-    assert "room" not in said
+    assert "There is time" not in said
 
 
 def test_the_rounds_and_final_trainings_that_there_is_no_time_for_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +91,7 @@ def test_the_rounds_and_final_trainings_that_there_is_no_time_for_are_said(monke
     found, said = ranked(monkeypatch, Durations(retraining, ends=time.monotonic() + 1), Trainer(best_epoch=10))
     assert found is not None
     assert (found[0].seeds, found[0].final_seeds) == ([1], 1)
-    assert "had room for 1 of 3 seeds" in said and "left has room for 1 of 3 final trainings" in said
+    assert "time for 1 of 3 seeds\n" in said and "time for 1 of 3 final trainings\n" in said
     only = Durations(retraining, ends=time.monotonic() + 1, ranks_only=True)
     assert "final trainings" not in ranked(monkeypatch, only, Trainer(best_epoch=10))[1]
 
@@ -98,7 +100,7 @@ def test_without_a_budget_all_seeds_are_trained_at_once(monkeypatch: pytest.Monk
     found, said = ranked(monkeypatch, Durations(a_retraining()), trainer := Trainer(best_epoch=2))
     assert [len(names) for names in trainer.rounds] == [12]
     assert found is not None and found[0].seeds == [1, 2, 3]
-    assert "room" not in said
+    assert "There is time" not in said
 
 
 def test_what_was_picked_comes_first_and_one_that_failed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,17 +119,21 @@ def test_the_same_command_goes_on_with_what_the_ranking_came_to(tmp_path: Path) 
     console = Console(quiet=True)
     assert recall(asked, console) is None
     came_to = replace(asked.retraining, candidates=retraining.candidates[1:], seeds=[1], final_seeds=2)
-    remember(asked, came_to)
+    remember(asked, came_to, [Ranked(candidate, 3, (0.5,)) for candidate in retraining.candidates[2:]])
     known = recall(replace(asked, ends=time.monotonic() + 9), console)
     assert known is not None and not known.have_end
     names = [candidate.name for candidate in known.retraining.candidates]
-    assert (names, known.retraining.seeds, known.retraining.final_seeds) == (["00001", "00002", "default"], [1], 2)
+    assert (names, known.retraining.seeds, known.retraining.final_seeds) == (["00002", "default"], [1], 2), (
+        "00001 failed"
+    )
     for other in (
         replace(asked, budget=1800.0),
         replace(asked, everyone=True),
+        replace(asked, ranks_only=True),
         Durations(asked.retraining),
         replace(asked, retraining=replace(asked.retraining, seeds=[4, 5, 6])),
         replace(asked, retraining=replace(asked.retraining, final_seeds=1)),
+        replace(asked, retraining=replace(asked.retraining, final_seeds_open=False)),
     ):
         assert recall(other, console) is None, "another command settles for itself"
     (tmp_path / SETTLED).write_text("torn")
@@ -138,5 +144,19 @@ def test_the_same_command_goes_on_with_what_the_ranking_came_to(tmp_path: Path) 
 
 def test_without_a_budget_nothing_needs_to_be_remembered(tmp_path: Path) -> None:
     whole = Durations(replace(a_retraining(), folder=tmp_path))
-    remember(whole, whole.retraining)
+    remember(whole, whole.retraining, [])
     assert not (tmp_path / SETTLED).exists()
+
+
+def test_long_final_trainings_begin_first_whatever_is_picked(monkeypatch: pytest.MonkeyPatch) -> None:
+    retraining = a_retraining(final_seeds=2)
+    first, control = retraining.candidates[0], retraining.control
+    begun: list[str] = []
+    monkeypatch.setattr(finals, "train_jobs", lambda _, jobs, *__: begun.extend(job.name for job in jobs) or True)
+    ranking = [Ranked(first, 4, (0.5,)), Ranked(control, 3, (0.4,))]
+    seconds = {first: 12.0, control: 30.0}
+    jobs = finals.train_finals(
+        retraining, ranking, lambda ranked: seconds[ranked.candidate], StopRequest(), Console(quiet=True)
+    )
+    assert [name.split("-")[0] for name in begun] == ["default", "default", "00000", "00000"]
+    assert jobs is not None and [each[0].name.split("-")[0] for each in jobs] == ["00000", "default"], "the pick first"
