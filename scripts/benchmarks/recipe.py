@@ -37,6 +37,7 @@ from results.statistics.measure import MACRO_F1
 from scripts.benchmarks.ensembles import mean_of_all
 from scripts.benchmarks.per_hour import labels_of
 from scripts.terminal import run_command
+from search.flags import at_least
 from search.terminal import exit_code
 from trainables.atomic import write_whole
 from trainables.config import TrialConfig
@@ -66,6 +67,10 @@ class Options:
     out: Path
     """Name of the files, without an ending: `<out>.json` keeps what was measured, `<out>.md` is the table."""
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "beside"):
+            at_least(name, getattr(self, name), 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -81,7 +86,7 @@ class Training:
     val: tuple[float, ...]
     """Macro-F1 on validation, of the middle alone, by which an epoch is chosen."""
     seconds: tuple[float, ...]
-    """From the start to the end of the epoch, without the scoring on test; none of epochs after it has diverged."""
+    """From the start to the end of the epoch, without the scoring on test, up to one that diverged."""
 
     @property
     def key(self) -> tuple[str, str, int, int]:

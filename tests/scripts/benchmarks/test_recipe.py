@@ -62,6 +62,11 @@ def test_what_is_no_setting_is_refused_before_anything_is_trained(change: str) -
         changed(TrialConfig(backbone="resnet18"), change)
 
 
+def test_no_epochs_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--epochs", "0", "--out", str(tmp_path / "recipe")]) == 2
+    assert "--epochs is 0" in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_what_was_trained_is_kept(searched: Searched, tmp_path: Path) -> None:
     run = searched.folder / "runs" / "first"
