@@ -63,8 +63,9 @@ def test_what_is_no_setting_is_refused_before_anything_is_trained(change: str) -
 
 
 def test_no_epochs_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path), "--epochs", "0", "--out", str(tmp_path / "recipe")]) == 2
-    assert "--epochs is 0" in capfd.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([str(tmp_path), "--epochs", "0", "--out", str(tmp_path / "recipe")])
+    assert "--epochs is 0: it must be at least 1" in "".join(capfd.readouterr())
 
 
 @pytest.mark.slow
