@@ -191,7 +191,7 @@ class Durations:
     def _final_trainings(self, ranking: Sequence[Ranked], least: int = 1) -> list[float]:
         """Seconds that the epochs of the final trainings took in the search, of the pick and of the default."""
         at_last = trained_at_last(self.retraining, ranking)
-        return [self.training_seconds(replace(one, epoch=max(least, one.epoch))) / self._beside for one in at_last]
+        return [max(least, ranked.epoch) * self._machine_seconds(ranked.candidate) for ranked in at_last]
 
     def _finals(self, trainings: Sequence[float], final_seeds: int) -> float:
         """Seconds of final trainings.
