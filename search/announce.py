@@ -66,7 +66,9 @@ def describe(opened: OpenRun, console: Console) -> None:
     if opened.earlier:
         say(console, f"Goes on after {len(opened.earlier)} trial{'s' * (len(opened.earlier) > 1)} of before")
     if study.fills_its_budget:
-        say(console, f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}")
+        last = f"; the last {duration(opened.refit_seconds)} train the model on with validation pictures, too"
+        words = f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}"
+        say(console, words + last * bool(opened.refit_seconds))
         return
     say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
 

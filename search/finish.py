@@ -21,7 +21,9 @@ from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
+from search.refit import refit
 from search.say_front import say_front
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
@@ -30,8 +32,8 @@ from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 
 
-def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
-    """Writes the record and the table from what there is, and says where everything is.
+def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Console) -> int:
+    """Trains the model on if time was kept back for it, writes record and table, and says where everything is.
 
     Returns:
         The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
@@ -44,7 +46,7 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
     done = sum(trial.status.is_over for trial in trials)
     _say_what_is_left(opened, trials, stop, console)
-    doing(console, "writing the record, the table and the report")
+    doing(console, "writing the record and the table")
     best = None if most_failed(trials) else best_trial(run_dir)
     said, report = None, None
     found = None
@@ -52,16 +54,22 @@ def finish(opened: OpenRun, stop: StopRequest, console: Console) -> int:
         with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
             found = find_model(run, folder, best, trials, single=study.single, mirror=study.mirror)
             best = replace(best, val_interval=found.val_interval, val_corrected=found.val_corrected)
-    with leaving_model(run, folder, found, trials, console):
-        if best is not None:
-            said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
-            with say_if_it_fails(console, "results/experiments.csv could not be written"):
-                append_experiment(study.records_dir.parent / "experiments.csv", best)
-        with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
-            report = write_report(run_dir)
-        with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
-            if not most_failed(trials):
-                remember(run, trials, study)
+        said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+        with say_if_it_fails(console, "results/experiments.csv could not be written"):
+            append_experiment(study.records_dir.parent / "experiments.csv", best)
+    with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
+        if not most_failed(trials):
+            remember(run, trials, study)
+    if found is not None:  # what is written by now stays, whatever ends this
+        idle(console)
+        with say_if_it_fails(console, "the model was not trained on, and answers as validation picked it"):
+            found = refit(opened, found, trials, session, stop, console)
+        doing(console, "writing the model and the report")
+    with (
+        leaving_model(run, folder, found, trials, console),
+        say_if_it_fails(console, f"the report of {run_dir} could not be written"),
+    ):
+        report = write_report(run_dir)
     idle(console)
     if most_failed(trials):
         failed = sum(trial.status == TrialStatus.FAILED for trial in trials)

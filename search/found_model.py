@@ -128,7 +128,8 @@ def leaving_model(
         FoundMember(
             trial_id=member["trial_id"],
             config=configs[member["trial_id"]],
-            checkpoint=folder.checkpoints / member["trial_id"],
+            checkpoint=(folder.refit if member["trial_id"] in found.refit_epochs else folder).checkpoints
+            / member["trial_id"],
             share=member["share"],
         )
         for member in found.members
@@ -156,6 +157,7 @@ def leaving_model(
             with say_if_it_fails(console, failed):
                 end_saving(saving)
                 _put_in_place(draft, folder)
+                shutil.rmtree(folder.refit.checkpoints, ignore_errors=True)
     finally:
         if saving is not None and saving.poll() is None:
             saving.kill()
@@ -293,6 +295,8 @@ def model_in_words(found: Found) -> str:
         words += f" and about {found.time_factor:.1f} times the time of one network"
     if found.second_view:
         words += f", each asked for {IN_WORDS[found.second_view]}, too (--no-mirror leaves that out)"
+    if found.refit_epochs:
+        words += f". {found.refit_in_words} (--no-refit leaves that out)"
     if found.chosen_among:
         words += f". It could be made of {found.chosen_among}"
     if found.tau:

@@ -33,6 +33,8 @@ class OpenRun:
     """What the user should know of the pictures."""
     single_core_trials: int | None = None
     """As in `connect`."""
+    refit_seconds: float = 0.0
+    """Of the time budget, for the model to be trained on at last."""
 
     @property
     def num_left(self) -> int:

@@ -78,7 +78,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 run_trials(workload(opened), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
-                return Ended(finish(opened, stop, console), opened.folder, stop.crash)
+                return Ended(finish(opened, session, stop, console), opened.folder, stop.crash)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
+from search.refit import seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
@@ -37,7 +38,7 @@ from trainables.settings import restore
 
 FREE = (
     *("resume", "add_trials", "retry_failed", "time_budget", "storage", "readme", "timezone", "address", "name"),
-    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "no_mirror"),
+    *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "no_mirror", "no_refit"),
     *("wandb", "mlflow"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
@@ -146,14 +147,18 @@ def resume_run(
         refuse_changed_files(saved.task.weights, saved.weights)
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
+    study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)
+    if stop is not None:
+        stop.keep_back(seconds_kept_back(study, stop.seconds_left))
     return OpenRun(
         run=run,
         folder=folder,
-        study=replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open),
+        study=study,
         space=space,
         facts=facts,
         earlier=trials,
         single_core_trials=workers,
+        refit_seconds=0.0 if stop is None else stop.kept_back,
     )
 
 

@@ -65,6 +65,8 @@ class Workload:
     """Who else is told of each epoch: Ray's own callbacks."""
     length: PacedLength | None = None
     """Of a trial that may go on beyond the epochs of the task; None where none may."""
+    cuts: bool = False
+    """Whether the epoch that the time budget ends in is cut short also where none may go on."""
     single_core_trials: int | None = None
     """As in `connect`: workers that may import what a trial needs before it begins."""
 
@@ -139,6 +141,7 @@ def run_trials(
                     places=places,
                     name_of=shown_name if work.trackers else None,
                     length=work.length,
+                    cuts=work.cuts,
                 )
                 fit(tuner, stop, one_node=work.study.one_machine)
         finally:

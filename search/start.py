@@ -51,6 +51,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
+from search.refit import seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -157,6 +158,7 @@ def begin_run(
         facts=facts,
         warnings=run.data["warnings"],
         single_core_trials=workers,
+        refit_seconds=stop.kept_back,
     )
 
 
@@ -249,14 +251,21 @@ def _with_lengths(
     """The run with its epochs, its trials, and what it tries first; the space is that of its backbones."""
     has_budget = math.isfinite(stop.seconds_left)
     known = epoch_seconds(run, study, facts.known) if has_budget and is_foreseeable(run, study) else None
-    study = suit_lengths(
+    default = space.starting_points[0].backbone
+    suit = partial(
+        suit_lengths,
         study,
         train_pictures=run.data["sides"]["train"]["pictures"],
         epoch_seconds=known and known[0],
-        default=space.starting_points[0].backbone,
-        seconds_left=stop.seconds_left,
+        default=default,
         most_trials=space.num_configs,
     )
+    suited = suit(seconds_left=stop.seconds_left)
+    fitting = study.concurrency * stop.seconds_left / known[0][default] if known and default in known[0] else math.inf
+    if for_the_end := seconds_kept_back(suited, stop.seconds_left, fitting):
+        stop.keep_back(for_the_end)
+        suited = suit(seconds_left=stop.seconds_left)
+    study = suited
     points, history = first_points(space, study, run)
     if len(points) >= study.trials:  # all that is tried is known
         points = long_first(points[: study.trials], facts.known)

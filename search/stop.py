@@ -36,6 +36,8 @@ class StopRequest:
         """
         started = time.monotonic() if started is None else started
         self._deadline = math.inf if time_budget_seconds is None else started + time_budget_seconds
+        self.kept_back = 0.0
+        """Seconds of the time budget that are for what comes after the trials."""
         self._too_short = False
         self._reason: str | None = None
         self._interrupted = False
@@ -49,6 +51,16 @@ class StopRequest:
         """trial_id of the trials that are done before their full length, as they had long become no better."""
         self.going_on: set[str] = set()
         """trial_id of the trials that go on beyond their full length, as there is no time for another."""
+
+    def keep_back(self, seconds: float) -> None:
+        """Ends earlier by so many seconds, for what comes after the trials."""
+        self._deadline -= seconds
+        self.kept_back += seconds
+
+    def rest(self) -> StopRequest:
+        """The request of what comes after the trials: ends when this one would have ended with nothing kept back."""
+        over = max(0.0, time.monotonic() - self._deadline) if math.isfinite(self._deadline) else 0.0
+        return StopRequest(max(0.0, self.kept_back - over))
 
     @property
     def reason(self) -> str | None:

@@ -144,6 +144,7 @@ class AskedStudy:
             keep=self.run.keep,
             single=self.run.single,
             mirror=not self.run.no_mirror,
+            refit=not self.run.no_refit,
             address=self.machine.address,
             runs_dir=self.places.runs_dir,
             readme_path=self.places.readme_path,
@@ -232,6 +233,8 @@ class SettledStudy:
     """Whether the model is the best trial alone."""
     mirror: bool
     """Whether the model may answer to a second view of each picture."""
+    refit: bool
+    """Whether the model is trained on with the validation pictures, too, at the end of a time budget."""
     concurrency: int
     """Trials at the same time."""
     concurrency_open: bool

@@ -184,6 +184,8 @@ class StoppableScheduler(FIFOScheduler):
         stop: StopRequest,
         places: Places | None = None,
         length: PacedLength | None = None,
+        *,
+        cuts: bool = False,
     ) -> None:
         """Takes what decides.
 
@@ -192,8 +194,10 @@ class StoppableScheduler(FIFOScheduler):
             stop: Asked after every epoch.
             places: Of the trials on a cluster.
             length: Says whether a trial goes on that has come to its full length; None if none does.
+            cuts: Whether workers cut short the epoch that the time budget ends in, also where no trial may go on.
         """
         super().__init__()
+        self._cuts = cuts or length is not None
         self._length = length
         self._latest: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=LATEST_EPOCHS))
         """Seconds of each trial's latest epochs."""
@@ -216,8 +220,8 @@ class StoppableScheduler(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decides after an epoch whether the trial goes on; a failure is no value and leaves the rungs alone.
 
-        A trial that might go on, but not to its next epoch within the time budget, ends with this one; where trials
-        may go on beyond their length, that epoch may be a short one.
+        A trial that might go on, but not to its next epoch within the time budget, ends with this one; where epochs
+        are cut short, that may be a short one.
         """
         outcome = outcome_of(result)
         if isinstance(outcome, Failure):
@@ -260,7 +264,7 @@ class StoppableScheduler(FIFOScheduler):
         return self._length.is_past_its_best(report.epoch, report.best_epoch, median(latest), seconds_left)
 
     def _has_time(self, an_epoch: float) -> bool:
-        least = an_epoch if self._length is None else SHORTEST_EPOCH * an_epoch
+        least = SHORTEST_EPOCH * an_epoch if self._cuts else an_epoch
         return self._stop.reason is None and self._stop.has_time_for(least)
 
 
@@ -279,12 +283,13 @@ def build_tuner(
     places: Places | None = None,
     name_of: Callable[[Any], str] | None = None,
     length: PacedLength | None = None,
+    cuts: bool = False,
 ) -> tune.Tuner:
     """The Tuner of a settled study that trains `num_trials` trials more, interrupted ones among them.
 
     Where trials may go on beyond the epochs of the task (`length`), the scheduler decides when they end, and the
-    workers know a later end and cut short the epoch that the time budget ends in. The searcher limits how many run at
-    a time: Ray's own limit would stand between it and `LostTrials`.
+    workers know a later end. Then, or where it is asked for (`cuts`), they cut short the epoch that the time budget
+    ends in. The searcher limits how many run at a time: Ray's own limit would stand between it and `LostTrials`.
 
     `line` is for nodes of a cluster that do not see the run's folder. `trainable` takes the place of training where
     only what is around it is looked at (scripts/benchmarks/scale.py), and
@@ -293,6 +298,7 @@ def build_tuner(
     more: dict[str, Any] = {} if line is None else {"line": line}
     if length is not None:
         task = replace(task, epochs=length.end)
+    if cuts := cuts or length is not None:
         more["cuts"] = True
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
@@ -301,7 +307,7 @@ def build_tuner(
         named_after(run_dir.name, sized),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StoppableScheduler(scheduler, stop, places, length),
+            scheduler=StoppableScheduler(scheduler, stop, places, length, cuts=cuts),
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
             trial_name_creator=name_of,

@@ -141,9 +141,10 @@ def _train_with(
     _start(device)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
-    state = TrainState.start(config, task, steps_per_epoch(task, len(data.train)), micro_batches)
+    steps = steps_per_epoch(task, len(data.train))
+    state = TrainState.start(config, task, steps, micro_batches)
     checkpointer = Checkpointer(Path(task.checkpoint_dir) / trial_id, files.changed)
-    checkpointer.restore(state)
+    checkpointer.restore(state, steps)
     kept = Path(task.answers_dir) / f"{trial_id}.npz"
     answers = AnswerKeeper(kept, state.epoch, files.changed) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))

@@ -224,6 +224,8 @@ class TaskConfig:
     """Sides of the split to train on."""
     validate_on: tuple[str, ...] = ("val",)
     """Sides of the split to score after every epoch; none for a training whose length is known."""
+    start_epoch: int = 0
+    """Epochs that the weights in a trial's `start.pt` were trained for; its own are counted on from there."""
     last_epoch: int | None = None
     """Epoch to end after, 1 to `epochs`, on a schedule that still spans `epochs`; None for all of them."""
     attribute_weights: Mapping[str, float] = field(default_factory=dict)
@@ -259,6 +261,8 @@ class TaskConfig:
             )
         if self.last_epoch is not None and not 1 <= self.last_epoch <= self.epochs:
             raise ValueError(f"last_epoch is {self.last_epoch!r}: it must be between 1 and {self.epochs}")
+        if not 0 <= self.start_epoch < self.num_epochs:
+            raise ValueError(f"start_epoch is {self.start_epoch!r}: it must be between 0 and {self.num_epochs - 1}")
         if self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}: it must be even, CutMix mixes pictures in pairs")
 

@@ -78,6 +78,8 @@ def _model(found: Found) -> list[str]:
             f"It answers to the middle of each picture and to {IN_WORDS[found.second_view]}, with the mean of both, "
             "which is counted there; the scores here are of the middles alone."
         )
+    if found.refit_epochs:
+        sentences.append(f"{found.refit_in_words}: no score here is of that, and none could be.")
     if found.selection is not None:
         sentences += _judged(found, found.selection)
     return sentences

@@ -47,6 +47,7 @@ OPTIONS_NOT_SHOWN = {
     "keep": "how many weights stay on disk changes no number",
     "single": "what the model is made of changes no trial",
     "no_mirror": "what the model is asked changes no trial",
+    "no_refit": "what the model learns when all trials have ended changes none",
     "storage": "a place on one machine",
     "readme": "a place on one machine",
     "cache_dir": "a place on one machine",

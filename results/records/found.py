@@ -6,7 +6,7 @@ It says what the best validation score is worth, and which trials answer togethe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Found:
     """What they answer to beside the middle of a picture, as in `trainables.second_view`."""
     chosen_among: str = ""
     """What the model could be made of, where limits or a second objective narrowed that; else empty."""
+    refit_epochs: Mapping[str, int] = field(default_factory=dict)
+    """By trial_id, for how many epochs a member was trained on with the validation pictures, too, after all scores."""
 
     def to_json(self) -> dict[str, Any]:
         """As strict JSON values."""
@@ -60,6 +62,16 @@ class Found:
     def takes_longer(self) -> bool:
         """Whether it answers so much more slowly than the best trial alone, asked once, that it is worth a word."""
         return self.time_factor > AS_FAST
+
+    @property
+    def refit_in_words(self) -> str:
+        """For how long it was trained on after all scores; empty where it was not."""
+        if not self.refit_epochs:
+            return ""
+        least, most = min(self.refit_epochs.values()), max(self.refit_epochs.values())
+        epochs = f"{least} to {most}" if least < most else f"{most}"
+        plural = "s" * (most > 1)
+        return f"It was then trained on with the validation pictures, too, for {epochs} epoch{plural}"
 
     @property
     def tau(self) -> float:
@@ -76,7 +88,7 @@ def load_found(path: Path) -> Found | None:
     if not path.is_file():
         return None
     values = with_second_view(load_object(path))
-    since = {"chosen_among", "second_view"}  # not in what was written before
-    if values.keys() | since != {field.name for field in fields(Found)}:
+    since = {"chosen_among", "second_view", "refit_epochs"}  # not in what was written before
+    if values.keys() | since != {each.name for each in fields(Found)}:
         raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
     return Found(**values)

@@ -120,6 +120,11 @@ class RunFolder:
         return RunFolder(self.path / "retrained")
 
     @property
+    def refit(self) -> RunFolder:
+        """Where what the search found is trained on with the pictures of validation, too."""
+        return RunFolder(self.path / "refit")
+
+    @property
     def model(self) -> Path:
         """What the search found, ready to answer."""
         return self.path / "model"

@@ -122,7 +122,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-            _start_patiently(partial(start_preloading, start) if single_core_trials else start)
+            _start_patiently(partial(start_preloading, start, single_core_trials) if single_core_trials else start)
         else:
             refuse_silence(address)
             ray.init(

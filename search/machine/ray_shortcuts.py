@@ -123,19 +123,21 @@ def without_lightning_variables() -> Iterator[None]:
         yield
 
 
-def start_preloading(start: Callable[..., object]) -> None:
+def start_preloading(start: Callable[..., object], workers: int) -> None:
     """Starts Ray with workers that import `PRELOADED` while they wait for their first trial, or else as usual.
 
-    Ray refuses settings it does not know. What keeps it from starting as usual, too, is raised.
+    One that finds no trial, as the first has all cores, waits for the model's turn (search/refit.py), where Ray would
+    end it at once. Ray refuses settings it does not know. What keeps it from starting as usual, too, is raised.
 
     Args:
         start: `ray.init` with all other arguments.
+        workers: How many there are.
     """
     if _is_off():
         start()
         return
     try:
-        start(_system_config=dict(PRELOADING))
+        start(_system_config={**PRELOADING, "num_workers_soft_limit": workers})
         return
     except Exception as error:
         reason = error

@@ -62,6 +62,7 @@ def run_jobs(
     *,
     keep: int = 0,
     spread: bool = False,
+    cuts: bool = False,
 ) -> dict[str, TrialHistory]:
     """Trains what is not done yet; a job that failed before is tried again, one that was interrupted goes on.
 
@@ -76,6 +77,7 @@ def run_jobs(
         keep: How many jobs' best weights stay on disk; those that are not validated come first.
         spread: Whether jobs have threads for all cores where fewer are at work than fit side by side
             (`spread_over_cores`).
+        cuts: Whether the epoch that the time budget ends in is cut short, and its weights are kept.
 
     Returns:
         What became of each job, by name; one that did not start is not in it.
@@ -97,7 +99,14 @@ def run_jobs(
     if waiting:
         ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
         work = Workload(
-            folder=run_folder, task=task, study=study, waiting=waiting, num_trials=len(jobs), earlier=ours, keep=keep
+            folder=run_folder,
+            task=task,
+            study=study,
+            waiting=waiting,
+            num_trials=len(jobs),
+            earlier=ours,
+            keep=keep,
+            cuts=cuts,
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)

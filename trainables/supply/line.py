@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from trainables.checkpoints import LAST
+from trainables.checkpoints import LAST, START
 from trainables.config import TaskConfig
 from trainables.supply.copies import copies_folder, find_copy, write_copy
 from trainables.supply.files import TrialFiles
@@ -186,7 +186,8 @@ class SentFiles(TrialFiles):
         try:
             for place in self._driver:
                 place.mkdir(parents=True, exist_ok=True)
-            self._take_up(Path(here["checkpoint_dir"]) / trial_id / LAST)
+            for file in (LAST, START):
+                self._take_up(Path(here["checkpoint_dir"]) / trial_id / file)
             if "answers_dir" in here:
                 self._take_up(Path(here["answers_dir"]) / f"{trial_id}.npz")
         except BaseException:

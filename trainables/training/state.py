@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from trainables.atomic import TORN, replacing
-from trainables.checkpoints import BEST, LAST
+from trainables.checkpoints import BEST, LAST, START
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.networks.formulation import build_network
@@ -157,6 +157,26 @@ class TrainState:
         except Exception as error:  # torch raises a dozen types for a file that is not what it should be
             raise UserError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
 
+    def begin_with(self, path: Path, steps_per_epoch: int) -> None:
+        """Goes on from the weights of an earlier training alone, as if its epochs lay behind it.
+
+        The rate and the pace of the averages are those of the epoch that comes; the optimizer has no memory yet.
+
+        Raises:
+            UserError: The file holds no weights of this network.
+        """
+        try:
+            weights = torch.load(path, map_location=self.device, weights_only=True)
+            for network in (self.model, *(() if self.ema is None else (self.ema.module,))):
+                network.load_state_dict(weights)
+        except Exception as error:  # as in `load`
+            raise UserError(f"{path} holds no weights of this trial's network: {error}") from error
+        self.epoch = self.task.start_epoch
+        self.schedule.last_epoch = steps = self.epoch * steps_per_epoch
+        parts = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
+        for group, rate, factor in parts:
+            group["lr"] = rate * factor(steps)
+
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
     """torch.save to a temporary name in the same folder, then a rename: never half a file under `path`."""
@@ -202,11 +222,13 @@ class Checkpointer:
         self._saved_at = time.monotonic()
         self._cost_seconds = 0.0
 
-    def restore(self, state: TrainState) -> None:
-        """Loads `last.pt` into a fresh state, if there is one."""
-        last = self._folder / LAST
+    def restore(self, state: TrainState, steps_per_epoch: int) -> None:
+        """Loads `last.pt` into a fresh state if there is one, else the weights of `start.pt`."""
+        last, start = self._folder / LAST, self._folder / START
         if last.exists():
             state.load(last)
+        elif start.exists():
+            state.begin_with(start, steps_per_epoch)
 
     def note_best(self, state: TrainState) -> None:
         """Writes the weights if the epoch just done is the best so far, or keeps a copy until that is due."""

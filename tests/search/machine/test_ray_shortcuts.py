@@ -103,16 +103,17 @@ def test_all_may_be_off(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
     given: list[dict[str, Any]] = []
     with shortcuts(one_node=True):
         assert in_place() == usual
-    start_preloading(lambda **settings: given.append(settings))
+    start_preloading(lambda **settings: given.append(settings), 2)
     assert given == [{}]
     assert not caplog.messages
 
 
 def test_waiting_workers_import_what_a_trial_needs() -> None:
     given: list[dict[str, Any]] = []
-    start_preloading(lambda **settings: given.append(settings))
+    start_preloading(lambda **settings: given.append(settings), 2)
     [settings] = given
     assert settings["_system_config"]["preload_python_modules"] == list(PRELOADED)
+    assert settings["_system_config"]["num_workers_soft_limit"] == 2  # none is ended for having found no trial
 
 
 def test_ray_starts_as_usual_where_it_refuses_to_preload(caplog: pytest.LogCaptureFixture) -> None:
@@ -123,7 +124,7 @@ def test_ray_starts_as_usual_where_it_refuses_to_preload(caplog: pytest.LogCaptu
         if settings:
             raise RuntimeError(f"Unknown keyword argument(s): {', '.join(settings)}")
 
-    start_preloading(start)
+    start_preloading(start, 2)
     assert [list(settings) for settings in given] == [["_system_config"], []]
     [line] = caplog.messages
     assert "_system_config" in line
@@ -134,7 +135,7 @@ def test_what_keeps_ray_from_starting_at_all_is_raised(caplog: pytest.LogCapture
         raise ConnectionError("no port is free")
 
     with pytest.raises(ConnectionError, match="no port is free"):
-        start_preloading(start)
+        start_preloading(start, 2)
     assert not caplog.messages
 
 

@@ -17,6 +17,7 @@ from trainables.data.batches import load_data
 from trainables.networks.model import create_backbone
 from trainables.report import EpochReport
 from trainables.training.loop import endless, fit, steps_per_epoch, to_training
+from trainables.training.optim import peak_lr
 from trainables.training.state import Checkpointer, TrainState
 
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
@@ -185,9 +186,35 @@ def test_the_checkpointer_restores_the_last_epoch_and_keeps_the_best_weights(tas
     assert all(torch.equal(best[name], saved[name]) for name in best)
 
     again, _ = start(TOY, task)
-    Checkpointer(folder).restore(again)
+    Checkpointer(folder).restore(again, steps_per_epoch(task, len(data.train)))
     assert again.epoch == 2
     assert sorted(path.name for path in folder.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_weights_alone_are_gone_on_from_as_if_their_epochs_lay_behind(task: TaskConfig, tmp_path: Path) -> None:
+    config = dataclasses.replace(TOY, ema=0.99)
+    state, data = start(config, task)
+    list(fit(state, data))
+    weights = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
+    torch.save(weights, tmp_path / "start.pt")
+    more = dataclasses.replace(task, epochs=5, start_epoch=3, train_on=("train", "val"), validate_on=())
+    again, both = start(config, more)
+    steps = steps_per_epoch(more, len(both.train))
+    Checkpointer(tmp_path).restore(again, steps)
+    assert again.ema is not None
+    for network in (again.model, again.ema.module):
+        assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+    assert again.schedule.last_epoch == 3 * steps
+    assert peak_lr(again.optimizer) == config.lr  # the warm-up lies behind, too
+    assert [report.epoch for report in fit(again, both)] == [4, 5]
+    assert not torch.equal(weights["classifier.weight"], again.scored_model.state_dict()["classifier.weight"])
+
+
+def test_weights_of_another_network_are_named(task: TaskConfig, tmp_path: Path) -> None:
+    state, data = start(TOY, task)
+    torch.save({"classifier.weight": torch.zeros(1)}, tmp_path / "start.pt")
+    with pytest.raises(ValueError, match=r"start\.pt holds no weights of this trial's network"):
+        Checkpointer(tmp_path).restore(state, steps_per_epoch(task, len(data.train)))
 
 
 def test_a_broken_checkpoint_is_named(task: TaskConfig, tmp_path: Path) -> None:
