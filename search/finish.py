@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
+from results.records.found import Found, load_found
 from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
@@ -23,13 +25,14 @@ from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
-from search.refit import refit
+from search.refit import keep_if_same, refit
 from search.say_front import say_front
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
+from trainables.strict_json import RecordError
 
 
 def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Console) -> int:
@@ -45,32 +48,41 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
         if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
     done = sum(trial.status.is_over for trial in trials)
-    _say_what_is_left(opened, trials, stop, console)
-    doing(console, "writing the record and the table")
+    why = stop.why
+    doing(console, "writing the record, the table and the model")
     best = None if most_failed(trials) else best_trial(run_dir)
     said, report = None, None
-    found = None
+    found, earlier, is_saved = None, _found_before(folder), False
     if best is not None:
         with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
             found = find_model(run, folder, best, trials, single=study.single, mirror=study.mirror)
             best = replace(best, val_interval=found.val_interval, val_corrected=found.val_corrected)
-        said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
-        with say_if_it_fails(console, "results/experiments.csv could not be written"):
-            append_experiment(study.records_dir.parent / "experiments.csv", best)
-    with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
-        if not most_failed(trials):
-            remember(run, trials, study)
-    if found is not None:  # what is written by now stays, whatever ends this
-        idle(console)
-        with say_if_it_fails(console, "the model was not trained on, and answers as validation picked it"):
-            found = refit(opened, found, trials, session, stop, console)
+            if study.refit and (as_before := keep_if_same(found, earlier, folder)):
+                as_before.save(folder.found_json)
+                found, is_saved = as_before, True
+    has_turn = found is not None and stop.kept_back > 0
+    with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console):
+        if best is not None:
+            said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+            with say_if_it_fails(console, "results/experiments.csv could not be written"):
+                append_experiment(study.records_dir.parent / "experiments.csv", best)
+        with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
+            if not most_failed(trials):
+                remember(run, trials, study)
+        if not has_turn:
+            report = _report(run_dir, console)
+        elif found is not None:  # what has been written stays, whatever ends this
+            idle(console)
+            with say_if_it_fails(console, "the model was not trained on, and answers as validation picked it"):
+                found = refit(opened, found, trials, session, stop, console)
+    if found is not None and has_turn:
         doing(console, "writing the model and the report")
-    with (
-        leaving_model(run, folder, found, trials, console),
-        say_if_it_fails(console, f"the report of {run_dir} could not be written"),
-    ):
-        report = write_report(run_dir)
+        with leaving_model(run, folder, found, trials, console) if found.refit_epochs else nullcontext():
+            report = _report(run_dir, console)
     idle(console)
+    _say_what_is_left(opened, trials, why, console)
+    if found is not None and earlier is not None and earlier.refit_epochs and not found.refit_epochs:
+        warn(console, "the model had learned from the validation pictures; other networks answer now, which have not")
     if most_failed(trials):
         failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
         warn(
@@ -114,12 +126,27 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     return CRASH if stop.crash is not None else stop.exit_code
 
 
-def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], stop: StopRequest, console: Console) -> None:
+def _report(run_dir: Path, console: Console) -> Path | None:
+    """Writes the report; None where that failed, which is said."""
+    with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
+        return write_report(run_dir)
+    return None
+
+
+def _found_before(folder: RunFolder) -> Found | None:
+    """What an earlier end of the search found; None where there was none, or it cannot be read."""
+    try:
+        return load_found(folder.found_json)
+    except (RecordError, OSError):
+        return None
+
+
+def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, console: Console) -> None:
     """Says how to go on with a search that has not done all of its trials."""
     done, asked = sum(trial.status.is_over for trial in trials), opened.run.trials_asked
     if done >= asked:
         return
-    if opened.study.fills_its_budget and stop.why == TIME_BUDGET:
+    if opened.study.fills_its_budget and why == TIME_BUDGET:
         cut, budget = len(trials) - done, opened.study.options["time_budget"]
         words = f", {cut} of them ended by it" if cut else ""
         say(
@@ -130,7 +157,7 @@ def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], stop: Sto
         return
     warn(
         console,
-        f"{done} of {asked} trials are done ({stop.why or 'interrupted'}). Go on with: {resume_command(opened.folder)}",
+        f"{done} of {asked} trials are done ({why or 'interrupted'}). Go on with: {resume_command(opened.folder)}",
     )
 
 

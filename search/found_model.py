@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from subprocess import Popen
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from results.statistics.ensemble import SINGLE, USUAL_GAIN, Selection, select
 from results.statistics.measure import Measure
 from search.lengths import long_together
 from search.model_limits import may_answer_together, second_view
-from search.terminal import say_if_it_fails, warn
+from search.terminal import warn
 from trainables.atomic import TORN, torn_name
 from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
@@ -115,8 +117,8 @@ def leaving_model(
 ) -> Iterator[None]:
     """Saves what was found as a model that predict, evaluate and export_onnx take.
 
-    It is saved in a process of its own while the inside runs. The folder is then replaced as a whole, so nothing lies
-    in it that was made from another model. What fails becomes a warning.
+    It is saved in a process of its own while the inside runs, and is there as soon as that is done. The folder is
+    replaced as a whole, so nothing lies in it that was made from another model. What fails becomes a warning.
     """
     if found is None or not found.members:
         yield
@@ -144,24 +146,38 @@ def leaving_model(
     }
     for torn in folder.path.glob(f"{folder.model.name}{TORN}"):  # of a process that was killed while it wrote
         shutil.rmtree(torn, ignore_errors=True)
-    draft, saving = torn_name(folder.model), None
-    failed = f"the model {folder.model} could not be written"
+    draft, saving, problems = torn_name(folder.model), None, list[Exception]()
     prior = load_answers(folder, (), run.task.classes).prior.tolist() if found.tau else ()
-    with say_if_it_fails(console, failed):
+
+    def settle(process: Popen[str]) -> None:
+        try:
+            end_saving(process)
+            _put_in_place(draft, folder)
+            if found.refit_epochs:
+                shutil.rmtree(folder.refit.checkpoints, ignore_errors=True)
+        except Exception as error:
+            problems.append(error)
+
+    try:
         saving = begin_saving(
             draft, members, run.task, record, tau=found.tau, prior=prior, second_view=found.second_view
         )
+    except Exception as error:
+        problems.append(error)
+    settling = Thread(target=settle, args=(saving,), name="model", daemon=True)
+    if saving is not None:
+        settling.start()
     try:
         yield
         if saving is not None:
-            with say_if_it_fails(console, failed):
-                end_saving(saving)
-                _put_in_place(draft, folder)
-                shutil.rmtree(folder.refit.checkpoints, ignore_errors=True)
+            settling.join()
+        for problem in problems:
+            warn(console, f"the model {folder.model} could not be written: {problem}")
     finally:
-        if saving is not None and saving.poll() is None:
-            saving.kill()
-            saving.wait()
+        if saving is not None:
+            if saving.poll() is None:
+                saving.kill()
+            settling.join()
         shutil.rmtree(draft, ignore_errors=True)
 
 

@@ -40,6 +40,17 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
         lock.release()
 
 
+def now_doing(run_dir: Path, doing: str) -> None:
+    """Tells that the process that holds a run does something else to it by now; if it cannot, that stops nobody.
+
+    Args:
+        run_dir: Folder of the run.
+        doing: As in `hold`.
+    """
+    with contextlib.suppress(OSError):
+        Presence.of_this_process(doing).write(RunFolder(run_dir).presence)
+
+
 @contextmanager
 def _told(path: Path, doing: str) -> Iterator[None]:
     """Keeps the file that says who is at the run fresh; that it cannot be written stops nobody."""

@@ -1,12 +1,12 @@
 """What answers learns from the validation pictures, too, once they have chosen it: the last part of a time budget.
 
-Their people are as new to a network as any, and a fifth more of them is worth more than some epochs of the same ones
-(docs/score.md). No score is left for the model then: what is shown is that of the networks as validation picked them.
+Their people are as new to a network as any, and some more of them are worth more than some epochs of the same ones
+(docs/score.md). It is for a budget that has room for one network alone: with more time, further networks gain more. No
+score is left for the model then: what is shown is that of the network as validation picked it.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,9 @@ from rich.console import Console
 from results.records.found import Found
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, score_of
 from search.engine.seeds import seed_of
+from search.hold import now_doing
 from search.lengths import LEAST_EPOCHS
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
@@ -28,31 +29,35 @@ from search.retraining.trainings import Job, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
 from search.terminal import say, warn
-from trainables.checkpoints import BEST, START
+from trainables.checkpoints import BEST, LAST, START
 from trainables.report import TrialStatus
 
 SIDES = ("train", "val")
 """What a model is trained on at last; the test people stay unseen."""
-EPOCHS = 8
-"""In the place of so many epochs beside those of a full length: three of four still gained after four of them."""
+SHARE = 0.3
+"""Of a time budget: four or five epochs in the five minutes in which a network has a dozen before."""
 LEAST_SECONDS = 5.0
 """With less nothing would come of it."""
-MOST_SHARE = 0.3
-"""Of a time budget, however short a full length is."""
+LATEST_EPOCHS = 5
+"""Before it, by which it is told what losses are usual."""
+STILL_GOOD = 0.95
+"""Share of a trial's best score that its last epoch must have to be gone on from, which is as good on people never seen
+and has learned for longer; else it is the best."""
 
 
-def seconds_kept_back(study: SettledStudy, seconds_left: float, epochs_that_fit: float = math.inf) -> float:
-    """Seconds of a time budget that the trials leave for it; 0 where there is none, or it has room for few epochs.
+def seconds_kept_back(study: SettledStudy, seconds_left: float, epochs_that_fit: float) -> float:
+    """Seconds of a time budget that the trials leave for it; 0 where nothing is to come of it.
 
     Args:
-        study: Settled, with the full length of a trial.
+        study: Settled, with trials for all of the time.
         seconds_left: Of the time budget.
-        epochs_that_fit: Of the default configuration; infinite where that is not known.
+        epochs_that_fit: Of the default configuration, trained as the study says.
     """
-    if not study.refit or not study.fills_its_budget or not study.keep or epochs_that_fit < LEAST_EPOCHS:
+    is_wanted = study.refit and study.keep and study.cost.second is None  # of a front no one trial is the model yet
+    is_for_one = study.fills_its_budget and study.goes_on and study.concurrency == study.rounds == 1
+    if not is_wanted or not is_for_one or epochs_that_fit < LEAST_EPOCHS:
         return 0.0
-    seconds = min(MOST_SHARE, EPOCHS / (study.epochs + EPOCHS)) * seconds_left
-    return seconds if seconds >= LEAST_SECONDS else 0.0
+    return SHARE * seconds_left if SHARE * seconds_left >= LEAST_SECONDS else 0.0
 
 
 def refit(
@@ -65,81 +70,119 @@ def refit(
 ) -> Found:
     """Trains the members of a model on with the validation pictures, for the time that was kept back.
 
-    Their weights are then in `refit` of the run's folder. One that fails stays as it was.
+    Their weights are then in `refit` of the run's folder. One of which nothing comes stays as it was.
 
     Args:
         opened: The search.
         found: What validation picked.
         trials: Those of the search.
         session: The machine.
-        stop: Of the search; an interruption of this is noted there, too.
+        stop: Of the search, with time that was kept back.
         console: For the progress.
 
     Returns:
         What was found, with the epochs of each member that it was trained on for.
     """
-    rest = stop.rest()
-    shutil.rmtree(opened.folder.refit.path, ignore_errors=True)
-    members = [trial for trial in trials if trial.trial_id in {each["trial_id"] for each in found.members}]
-    if not members or not rest.seconds_left or stop.exit_code or stop.crash is not None:
+    if not stop.kept_back or stop.exit_code:
         return found
-    run, study, folder = opened.run, replace(opened.study, trials_open=False), opened.folder.refit
-    jobs = [_job(run, trial, epochs) for trial, epochs in _epochs(run, members, study.concurrency, rest.seconds_left)]
-    for job in jobs:
-        _put(opened.folder.checkpoints / job.name / BEST, folder.checkpoints / job.name / START)
+    stop.go_on()
+    run, folder, by_id = opened.run, opened.folder.refit, {trial.trial_id: trial for trial in trials}
+    members = [by_id[each["trial_id"]] for each in found.members]
+    planned = _planned(run, members, opened.study.concurrency, stop.seconds_left)
+    if not planned or stop.seconds_left < LEAST_SECONDS or stop.reason is not None:
+        return found
+    shutil.rmtree(folder.path, ignore_errors=True)
+    jobs = [_job(run, trial, epochs, opened.folder, folder) for trial, epochs in planned]
+    now_doing(opened.folder.path, "trained on")
     names = f"trial {jobs[0].name} is" if len(jobs) == 1 else f"{len(jobs)} trials are"
     say(console, f"The model's turn: {names} trained on, with the validation pictures, too")
     task = replace(run.task, checkpoint_dir=str(folder.checkpoints), answers_dir="", train_on=SIDES, validate_on=())
-    done = run_jobs(jobs, task, study, folder.path, session, rest, console, keep=len(jobs), spread=True, cuts=True)
-    if rest.exit_code:
-        stop.exit_code = rest.exit_code
-        stop.ask(rest.reason or "interrupted")
-    epochs = {name: len(trial.reports) for name, trial in done.items() if _is_whole(trial, folder)}
+    study = opened.study
+    done = run_jobs(jobs, task, study, folder.path, session, stop, console, keep=len(jobs), spread=True, cuts=True)
+    epochs = {}
     for job in jobs:
-        if job.name not in epochs and job.name in done and done[job.name].status == TrialStatus.FAILED:
-            warn(console, f"trial {job.name} answers as validation picked it: {done[job.name].reason}")
+        if wrong := _what_is_wrong(done.get(job.name), by_id[job.name], folder):
+            warn(console, f"trial {job.name} answers as validation picked it: trained on, it {wrong}")
+        else:
+            epochs[job.name] = len(done[job.name].reports)
+    for path in folder.checkpoints.glob("*/*"):
+        if path.name != BEST:
+            path.unlink()
     refitted = replace(found, refit_epochs=epochs)
     refitted.save(opened.folder.found_json)
     return refitted
 
 
-def _epochs(
+def _planned(
     run: SearchRun, members: Sequence[TrialHistory], at_a_time: int, seconds: float
 ) -> list[tuple[TrialHistory, int]]:
-    """How many epochs more each has, as many as the time has room for: of those that all begin at once, it is the end.
+    """The members that an epoch of fits into the time, and how many each has: its end, where all begin at once.
 
     None has more than it was trained for.
     """
     sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
     longer = 1 + sides["val"]["pictures"] / sides["train"]["pictures"]
-    each = [longer * median(report.seconds for report in trial.reports) for trial in members]
-    fitting = at_a_time * seconds / max(sum(each), 1e-3)
-    if len(members) <= at_a_time:
-        fitting = math.inf
-    return [(trial, max(1, round(min(fitting, len(trial.reports))))) for trial in members]
+    an_epoch = {
+        trial.trial_id: longer * median(report.seconds - report.compile_seconds for report in trial.reports)
+        for trial in members
+    }
+    able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
+    if len(able) <= at_a_time:
+        return [(trial, len(trial.reports)) for trial in able]
+    fitting = at_a_time * seconds / max(sum(an_epoch[trial.trial_id] for trial in able), 1e-3)
+    return [(trial, max(1, min(round(fitting), len(trial.reports)))) for trial in able]
 
 
-def _job(run: SearchRun, trial: TrialHistory, epochs: int) -> Job:
+def _job(run: SearchRun, trial: TrialHistory, epochs: int, search: RunFolder, folder: RunFolder) -> Job:
+    """A training that goes on from a trial's last state, or from its best weights."""
     assert trial.best is not None  # it answers
-    begun = trial.best.epoch
+    last, reports = search.checkpoints / trial.trial_id / LAST, trial.reports
+    place = folder.checkpoints / trial.trial_id
+    place.mkdir(parents=True)
+    if last.is_file() and score_of(reports[-1]) >= STILL_GOOD * score_of(trial.best):
+        begun = reports[-1].epoch
+        _put(last, place / LAST)
+    else:
+        begun = trial.best.epoch
+        _put(last.with_name(BEST), place / START)
     seed = seed_of(trial.trial_id, run.task.seed)
     return Job(trial.trial_id, trial.config, {"seed": seed, "start_epoch": begun, "epochs": begun + epochs})
 
 
-def _put(weights: Path, place: Path) -> None:
+def _put(file: Path, place: Path) -> None:
     """Makes a file there of the same content, without a copy where the disk can do that."""
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(weights, place)
+        os.link(file, place)
     except OSError:
-        shutil.copyfile(weights, place)
+        shutil.copyfile(file, place)
 
 
-def _is_whole(trial: TrialHistory, folder: RunFolder) -> bool:
-    """Whether a training has come to an epoch, and its weights are there."""
-    return bool(trial.reports) and trial.status != TrialStatus.FAILED and weights_of(trial.trial_id, folder).is_file()
+def _what_is_wrong(trial: TrialHistory | None, before: TrialHistory, folder: RunFolder) -> str:
+    """Why what came of a member does not answer; empty where nothing is wrong."""
+    if trial is not None and trial.status == TrialStatus.FAILED:
+        return f"failed: {trial.reason}"
+    if trial is None or not trial.reports:
+        return "had no time for an epoch"
+    loss = trial.reports[-1].train_loss
+    most = max(report.train_loss + report.val_loss for report in before.reports[-LATEST_EPOCHS:])
+    if not loss <= most:
+        return f"has a training loss of {loss:.3f}, which was {before.reports[-1].train_loss:.3f}"
+    if not (folder.checkpoints / trial.trial_id / BEST).is_file():
+        return "left no weights"
+    return ""
 
 
-def weights_of(trial_id: str, folder: RunFolder) -> Path:
-    """The weights of a trial in a folder of trainings."""
-    return folder.checkpoints / trial_id / BEST
+def keep_if_same(found: Found, earlier: Found | None, folder: RunFolder) -> Found | None:
+    """What was found, as trained on before, where the same members answer and their model is there; else None.
+
+    Args:
+        found: Now.
+        earlier: As the last end of the search left it.
+        folder: Of the run.
+    """
+    if earlier is None or not earlier.refit_epochs or not folder.model.is_dir():
+        return None
+    same = [list(map(dict, each.members)) for each in (found, earlier)]
+    if same[0] != same[1] or (found.tau, found.second_view) != (earlier.tau, earlier.second_view):
+        return None
+    return replace(found, refit_epochs=earlier.refit_epochs)

@@ -25,7 +25,6 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
-from search.refit import seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
@@ -148,8 +147,6 @@ def resume_run(
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)
-    if stop is not None:
-        stop.keep_back(seconds_kept_back(study, stop.seconds_left))
     return OpenRun(
         run=run,
         folder=folder,
@@ -158,7 +155,6 @@ def resume_run(
         facts=facts,
         earlier=trials,
         single_core_trials=workers,
-        refit_seconds=0.0 if stop is None else stop.kept_back,
     )
 
 

@@ -35,7 +35,13 @@ from search.engine.portfolio import first_points
 from search.hold import hold
 from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
 from search.machine.answering_limits import Priced, most_kept, price_networks
-from search.machine.forecast import epoch_seconds, is_foreseeable, refuse_long_epochs, refuse_spent_budget
+from search.machine.forecast import (
+    epoch_seconds,
+    is_foreseeable,
+    refuse_long_epochs,
+    refuse_spent_budget,
+    share_of_pace,
+)
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
     LEFT_OUT,
@@ -261,7 +267,10 @@ def _with_lengths(
         most_trials=space.num_configs,
     )
     suited = suit(seconds_left=stop.seconds_left)
-    fitting = study.concurrency * stop.seconds_left / known[0][default] if known and default in known[0] else math.inf
+    fitting = 0.0
+    if known and default in known[0]:
+        pace = study.concurrency * share_of_pace(study.concurrency, suited.concurrency)
+        fitting = pace / suited.concurrency * stop.seconds_left / known[0][default]
     if for_the_end := seconds_kept_back(suited, stop.seconds_left, fitting):
         stop.keep_back(for_the_end)
         suited = suit(seconds_left=stop.seconds_left)

@@ -57,10 +57,14 @@ class StopRequest:
         self._deadline -= seconds
         self.kept_back += seconds
 
-    def rest(self) -> StopRequest:
-        """The request of what comes after the trials: ends when this one would have ended with nothing kept back."""
-        over = max(0.0, time.monotonic() - self._deadline) if math.isfinite(self._deadline) else 0.0
-        return StopRequest(max(0.0, self.kept_back - over))
+    def go_on(self) -> None:
+        """Begins what comes after the trials, with the time that was kept back, and with none of their ends."""
+        self._deadline += self.kept_back
+        self.kept_back, self._too_short = 0.0, False
+        if self._reason == TIME_BUDGET:
+            self._reason = None
+        for ended in (self.ended, self.past_their_best, self.going_on):
+            ended.clear()
 
     @property
     def reason(self) -> str | None:

@@ -126,7 +126,7 @@ def search_for(
     return {
         "f1": score_on_test(folder),
         "seconds": took,
-        "epochs": len(folder.epochs()),
+        "epochs": len(folder.epochs()) + len(folder.refit.epochs()),
         "networks": len(described.members) or 1,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.ensemble import SINGLE
+from search import found_model
 from search.found_model import (
     find_model,
     is_fit_for_the_mean,
@@ -26,6 +28,7 @@ from search.found_model import (
 )
 from search.model_limits import second_view
 from tests.runs import a_line, a_run_dir, an_event
+from trainables.saved.save_found import FoundMember
 from trainables.second_view import MIRROR, MIRRORED_WHOLE, NONE, WHOLE
 from trainables.strict_json import RecordError
 
@@ -211,6 +214,23 @@ def test_a_model_that_cannot_be_saved_is_a_warning_and_leaves_nothing_behind(
         pass
     assert f"the model {folder.model} could not be written" in capsys.readouterr().out
     assert not list(folder.path.glob("model*"))
+
+
+def test_a_member_that_was_trained_on_answers_with_those_weights(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Path] = []
+
+    def note(draft: Path, members: Sequence[FoundMember], *_: object, **__: object) -> None:
+        taken.extend(member.checkpoint for member in members)
+        raise OSError("nothing is saved here")
+
+    monkeypatch.setattr(found_model, "begin_saving", note)
+    found, trials = found_in(folder), load_trials(folder.path)
+    first, second = (member["trial_id"] for member in found.members[:2])
+    with leaving_model(load_run(folder.path), folder, replace(found, refit_epochs={second: 3}), trials, Console()):
+        pass
+    assert taken[:2] == [folder.checkpoints / first, folder.refit.checkpoints / second]
 
 
 def test_a_file_of_what_was_found_that_is_none_is_named(folder: RunFolder) -> None:

@@ -229,13 +229,16 @@ class Checkpointer:
             state.load(last)
         elif start.exists():
             state.begin_with(start, steps_per_epoch)
+        elif state.task.start_epoch:
+            raise UserError(f"{start} is gone, the weights that this training was to go on from")
 
     def note_best(self, state: TrainState) -> None:
         """Writes the weights if the epoch just done is the best so far, or keeps a copy until that is due."""
         if state.best_epoch == state.epoch:
             weights = state.scored_model.state_dict()
             self._best_weights = {name: value.clone() for name, value in weights.items()}
-            if self._is_due() or state.epoch == state.task.num_epochs:
+            # What goes on from elsewhere may end at any epoch, and its last is what it is for.
+            if self._is_due() or state.epoch == state.task.num_epochs or state.task.start_epoch:
                 self.close()
 
     def after_epoch(self, state: TrainState) -> None:

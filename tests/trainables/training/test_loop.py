@@ -217,6 +217,12 @@ def test_weights_of_another_network_are_named(task: TaskConfig, tmp_path: Path) 
         Checkpointer(tmp_path).restore(state, steps_per_epoch(task, len(data.train)))
 
 
+def test_without_the_weights_to_go_on_from_nothing_is_trained(task: TaskConfig, tmp_path: Path) -> None:
+    state, data = start(TOY, dataclasses.replace(task, start_epoch=2))
+    with pytest.raises(ValueError, match=r"start\.pt is gone"):
+        Checkpointer(tmp_path).restore(state, steps_per_epoch(task, len(data.train)))
+
+
 def test_a_broken_checkpoint_is_named(task: TaskConfig, tmp_path: Path) -> None:
     state, _ = start(TOY, task)
     (tmp_path / "last.pt").write_bytes(b"not a checkpoint")
