@@ -15,7 +15,7 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.found import Found, load_found
+from results.records.found import found_before
 from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
@@ -32,7 +32,6 @@ from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
-from trainables.strict_json import RecordError
 
 
 def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Console) -> int:
@@ -52,7 +51,7 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     doing(console, "writing the record, the table and the model")
     best = None if most_failed(trials) else best_trial(run_dir)
     said, report = None, None
-    found, earlier, is_saved = None, _found_before(folder), False
+    found, earlier, is_saved = None, found_before(folder), False
     if best is not None:
         with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
             found = find_model(run, folder, best, trials, single=study.single, mirror=study.mirror)
@@ -60,7 +59,7 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
             if study.refit and (as_before := keep_if_same(found, earlier, folder)):
                 as_before.save(folder.found_json)
                 found, is_saved = as_before, True
-    has_turn = found is not None and stop.kept_back > 0
+    picked, has_turn = found, found is not None and stop.kept_back > 0
     with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console):
         if best is not None:
             said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
@@ -77,7 +76,7 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
                 found = refit(opened, found, trials, session, stop, console)
     if found is not None and has_turn:
         doing(console, "writing the model and the report")
-        with leaving_model(run, folder, found, trials, console) if found.refit_epochs else nullcontext():
+        with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
             report = _report(run_dir, console)
     idle(console)
     _say_what_is_left(opened, trials, why, console)
@@ -131,14 +130,6 @@ def _report(run_dir: Path, console: Console) -> Path | None:
     with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
         return write_report(run_dir)
     return None
-
-
-def _found_before(folder: RunFolder) -> Found | None:
-    """What an earlier end of the search found; None where there was none, or it cannot be read."""
-    try:
-        return load_found(folder.found_json)
-    except (RecordError, OSError):
-        return None
 
 
 def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, console: Console) -> None:

@@ -60,6 +60,18 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, epochs_that_fit:
     return SHARE * seconds_left if SHARE * seconds_left >= LEAST_SECONDS else 0.0
 
 
+def seconds_kept_back_again(study: SettledStudy, seconds_left: float, earlier: Found | None) -> float:
+    """The same for a search that goes on: as before, so that what answers then has learned from them, too.
+
+    Args:
+        study: Settled.
+        seconds_left: Of its time budget.
+        earlier: What its last end found.
+    """
+    is_wanted = study.refit and study.fills_its_budget and earlier is not None and bool(earlier.refit_epochs)
+    return SHARE * seconds_left if is_wanted and SHARE * seconds_left >= LEAST_SECONDS else 0.0
+
+
 def refit(
     opened: OpenRun,
     found: Found,

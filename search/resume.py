@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from results.export import is_stale
+from results.records.found import found_before
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
@@ -25,6 +26,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
+from search.refit import seconds_kept_back_again
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing
@@ -147,6 +149,8 @@ def resume_run(
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)
+    if stop is not None:
+        stop.keep_back(seconds_kept_back_again(study, stop.seconds_left, found_before(folder)))
     return OpenRun(
         run=run,
         folder=folder,
@@ -155,6 +159,7 @@ def resume_run(
         facts=facts,
         earlier=trials,
         single_core_trials=workers,
+        refit_seconds=0.0 if stop is None else stop.kept_back,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from results.records.run_folder import RunFolder
 from trainables.second_view import NONE, with_second_view
 from trainables.strict_json import RecordError, load_object, save_object
 
@@ -92,3 +93,11 @@ def load_found(path: Path) -> Found | None:
     if values.keys() | since != {each.name for each in fields(Found)}:
         raise RecordError(f"{path} is not what a search found: delete it, and go on with the search to write it again")
     return Found(**values)
+
+
+def found_before(folder: RunFolder) -> Found | None:
+    """What the last end of a search found; None where it has not ended yet, or that cannot be read."""
+    try:
+        return load_found(folder.found_json)
+    except (RecordError, OSError):
+        return None

@@ -25,7 +25,7 @@ from search import refit as room
 from search.found_model import find_model, model_in_words
 from search.lengths import LEAST_EPOCHS
 from search.open_run import OpenRun
-from search.refit import SHARE, SIDES, keep_if_same, refit, seconds_kept_back
+from search.refit import SHARE, SIDES, keep_if_same, refit, seconds_kept_back, seconds_kept_back_again
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
@@ -69,6 +69,19 @@ def test_nothing_is_kept_back_where_nothing_is_to_come_of_it(
 
 def test_nothing_is_kept_back_where_there_is_time_for_two_one_after_another(tmp_path: Path) -> None:
     assert seconds_kept_back(replace(study(tmp_path, time_budget="5m"), rounds=2), 250.0, 30) == 0
+
+
+def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = a_search(tmp_path)
+    picked = searched[1]
+    learned, _ = train_on(searched, Trained(), monkeypatch)
+    goes_on = study(tmp_path, time_budget="5m", concurrency=2)
+    assert seconds_kept_back_again(goes_on, 100.0, learned) == 100 * SHARE
+    assert seconds_kept_back_again(goes_on, 10.0, learned) == 0
+    for earlier in (None, picked):
+        assert seconds_kept_back_again(goes_on, 100.0, earlier) == 0
+    for other in (study(tmp_path), study(tmp_path, time_budget="5m", no_refit=True)):
+        assert seconds_kept_back_again(other, 100.0, learned) == 0
 
 
 def test_what_is_kept_back_is_there_when_the_trials_have_ended() -> None:
@@ -280,7 +293,7 @@ def test_another_end_of_the_search_keeps_a_model_of_the_same_members(
 KEEPING_BACK = """
 import sys
 import search.start
-search.start.seconds_kept_back = lambda *_: 25.0
+search.start.seconds_kept_back = lambda *_: 75.0
 from search.run import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -289,7 +302,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.long
 def test_a_search_in_a_time_budget_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
-    small = ["--space", "toy", "--time-budget", "80s", "--image-size", "32", "--batch-size", "16", "--name", "a"]
+    small = ["--space", "toy", "--time-budget", "170s", "--image-size", "32", "--batch-size", "16", "--name", "a"]
     command = [sys.executable, "-c", KEEPING_BACK, *small, "--data", str(pictures), "--history", "none"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "500", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
