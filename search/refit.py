@@ -57,7 +57,7 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, epochs_that_fit:
     is_for_one = study.fills_its_budget and study.goes_on and study.concurrency == study.rounds == 1
     if not is_wanted or not is_for_one or epochs_that_fit < LEAST_EPOCHS:
         return 0.0
-    return SHARE * seconds_left if SHARE * seconds_left >= LEAST_SECONDS else 0.0
+    return _share_of(seconds_left)
 
 
 def seconds_kept_back_again(study: SettledStudy, seconds_left: float, earlier: Found | None) -> float:
@@ -69,7 +69,12 @@ def seconds_kept_back_again(study: SettledStudy, seconds_left: float, earlier: F
         earlier: What its last end found.
     """
     is_wanted = study.refit and study.fills_its_budget and earlier is not None and bool(earlier.refit_epochs)
-    return SHARE * seconds_left if is_wanted and SHARE * seconds_left >= LEAST_SECONDS else 0.0
+    return _share_of(seconds_left) if is_wanted else 0.0
+
+
+def _share_of(seconds_left: float) -> float:
+    seconds = SHARE * seconds_left
+    return seconds if seconds >= LEAST_SECONDS else 0.0
 
 
 def refit(

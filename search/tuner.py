@@ -194,10 +194,11 @@ class StoppableScheduler(FIFOScheduler):
             stop: Asked after every epoch.
             places: Of the trials on a cluster.
             length: Says whether a trial goes on that has come to its full length; None if none does.
-            cuts: Whether workers cut short the epoch that the time budget ends in, also where no trial may go on.
+            cuts: Whether epochs are cut short also where no trial may go on.
         """
         super().__init__()
-        self._cuts = cuts or length is not None
+        self.cuts = cuts or length is not None
+        """Whether workers cut short the epoch that the time budget ends in."""
         self._length = length
         self._latest: dict[str, deque[float]] = defaultdict(partial(deque, maxlen=LATEST_EPOCHS))
         """Seconds of each trial's latest epochs."""
@@ -264,7 +265,7 @@ class StoppableScheduler(FIFOScheduler):
         return self._length.is_past_its_best(report.epoch, report.best_epoch, median(latest), seconds_left)
 
     def _has_time(self, an_epoch: float) -> bool:
-        least = SHORTEST_EPOCH * an_epoch if self._cuts else an_epoch
+        least = SHORTEST_EPOCH * an_epoch if self.cuts else an_epoch
         return self._stop.reason is None and self._stop.has_time_for(least)
 
 
@@ -298,7 +299,8 @@ def build_tuner(
     more: dict[str, Any] = {} if line is None else {"line": line}
     if length is not None:
         task = replace(task, epochs=length.end)
-    if cuts := cuts or length is not None:
+    decides = StoppableScheduler(scheduler, stop, places, length, cuts=cuts)
+    if decides.cuts:
         more["cuts"] = True
     shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
@@ -307,7 +309,7 @@ def build_tuner(
         named_after(run_dir.name, sized),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=StoppableScheduler(scheduler, stop, places, length, cuts=cuts),
+            scheduler=decides,
             num_samples=num_trials + SPARE_SAMPLES,  # the searcher says when all are done
             reuse_actors=True,
             trial_name_creator=name_of,

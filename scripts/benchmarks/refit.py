@@ -165,10 +165,8 @@ def _scores(run_dir: Path, state: TrainState, data: TaskData) -> Iterator[float]
 
 def render(pairs: Iterable[Pair]) -> str:
     """A row for each search, and one for all; ± is the standard error over the pairs."""
-    rows = []
     pairs = list(pairs)
-    for name in dict.fromkeys(one.run for one in pairs):
-        rows.append(_row(name, [one for one in pairs if one.run == name]))
+    rows = [_row(name, [one for one in pairs if one.run == name]) for name in dict.fromkeys(one.run for one in pairs)]
     most = max((len(one.both) for one in pairs), default=0)
     return render_markdown_table(
         ("run, pairs", *(f"epoch {number}" for number in range(1, most + 1))), [*rows, _row("all", pairs)]
