@@ -72,8 +72,8 @@ def suit_lengths(
     which several networks together are worth most, or, for score and cost, the one that every network has once. There
     are more trials than fit even if all were stopped at the first look, so that the time is what ends it; how much
     longer a trial is trained, `PacedLength` decides while it runs. A budget that is too short for several at a time
-    gives all cores to one after another. How often a place has room for the length is noted, too: what is tried in
-    the first round can be trained again in the last.
+    gives all cores to one after another. How many epochs a place has room for is noted, too: what is tried in the
+    first round of whole lengths can be trained again in the last.
 
     Args:
         study: Settled, but for that.
@@ -100,7 +100,7 @@ def suit_lengths(
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
     most = _full_length(study, train_pictures, MOST_IN_A_BUDGET)
     found = _settled(found, max(LEAST_EPOCHS, min(most, length)))
-    found = replace(found, rounds=max(1, int(in_a_slot / found.epochs)))
+    found = replace(found, epochs_that_fit=in_a_slot)
     if not study.trials_open:
         return found
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))

@@ -1,8 +1,7 @@
 """What answers learns from the validation pictures, too, once they have chosen it: the last part of a time budget.
 
 Their people are as new to a network as any, and some more of them are worth more than some epochs of the same ones
-(docs/score.md). It is for a budget that has room for one network alone: with more time, further networks gain more. No
-score is left for the model then: what is shown is that of the network as validation picked it.
+(docs/score.md). No score is left for the model then: what is shown is that of the networks as validation picked them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, score_of
 from search.engine.seeds import seed_of
 from search.hold import now_doing
-from search.lengths import LEAST_EPOCHS
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.retraining.trainings import Job, run_jobs
@@ -35,7 +34,12 @@ from trainables.report import TrialStatus
 SIDES = ("train", "val")
 """What a model is trained on at last; the test people stay unseen."""
 SHARE = 0.3
-"""Of a time budget: four or five epochs in the five minutes in which a network has a dozen before."""
+"""Of a time budget that has room for one network alone, and of any at most: four or five epochs in the five minutes in
+which a network has a dozen before."""
+EPOCHS_EACH = 2
+"""Of each network where there is room for more than one: most of what is gained, further networks gain the rest."""
+LONGEST = 1 / 2
+"""Of the epochs that a network was trained for before: with more, none says that it has gone on for too long."""
 LEAST_SECONDS = 5.0
 """With less nothing would come of it."""
 LATEST_EPOCHS = 5
@@ -45,35 +49,59 @@ STILL_GOOD = 0.95
 and has learned for longer; else it is the best."""
 
 
-def seconds_kept_back(study: SettledStudy, seconds_left: float, epochs_that_fit: float) -> float:
+def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -> float:
     """Seconds of a time budget that the trials leave for it; 0 where nothing is to come of it.
 
     Args:
         study: Settled, with trials for all of the time.
         seconds_left: Of the time budget.
-        epochs_that_fit: Of the default configuration, trained as the study says.
+        longer: An epoch with them, over one without.
     """
     is_wanted = study.refit and study.keep and study.cost.second is None  # of a front no one trial is the model yet
-    is_for_one = study.fills_its_budget and study.goes_on and study.concurrency == study.rounds == 1
-    if not is_wanted or not is_for_one or epochs_that_fit < LEAST_EPOCHS:
+    if not (is_wanted and study.fills_its_budget and study.goes_on) or study.epochs_that_fit < LEAST_EPOCHS:
         return 0.0
-    return _share_of(seconds_left)
+    if study.concurrency == study.rounds == 1:
+        return _share_of(seconds_left, SHARE)
+    share = EPOCHS_EACH * longer / study.epochs + FIRST_STEP_SECONDS / seconds_left  # of workers that start anew
+    return _share_of(seconds_left, min(SHARE, share))
 
 
-def seconds_kept_back_again(study: SettledStudy, seconds_left: float, earlier: Found | None) -> float:
+def seconds_kept_back_again(
+    run: SearchRun, study: SettledStudy, seconds_left: float, earlier: Found | None, trials: Sequence[TrialHistory]
+) -> float:
     """The same for a search that goes on: as before, so that what answers then has learned from them, too.
 
     Args:
+        run: The search.
         study: Settled.
         seconds_left: Of its time budget.
         earlier: What its last end found.
+        trials: Those of then.
     """
     is_wanted = study.refit and study.fills_its_budget and earlier is not None and bool(earlier.refit_epochs)
-    return _share_of(seconds_left) if is_wanted else 0.0
+    if not is_wanted or earlier is None:
+        return 0.0
+    names = {member["trial_id"] for member in earlier.members}
+    an_epoch = [_seconds_of_epoch(trial, run) for trial in trials if trial.trial_id in names and trial.reports]
+    if len(an_epoch) < 2:
+        return _share_of(seconds_left, SHARE)
+    seconds = EPOCHS_EACH * sum(an_epoch) / min(study.concurrency, len(an_epoch)) + FIRST_STEP_SECONDS
+    return _share_of(seconds_left, min(SHARE, seconds / max(seconds_left, 1.0)))
 
 
-def _share_of(seconds_left: float) -> float:
-    seconds = SHARE * seconds_left
+def longer_with_validation(run: SearchRun) -> float:
+    """How many times as many pictures an epoch has with those of validation."""
+    sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
+    return 1 + sides["val"]["pictures"] / sides["train"]["pictures"]
+
+
+def _seconds_of_epoch(trial: TrialHistory, run: SearchRun) -> float:
+    """What one takes with the validation pictures, by those that the trial had without."""
+    return longer_with_validation(run) * median(report.seconds - report.compile_seconds for report in trial.reports)
+
+
+def _share_of(seconds_left: float, share: float) -> float:
+    seconds = share * seconds_left
     return seconds if seconds >= LEAST_SECONDS else 0.0
 
 
@@ -133,21 +161,19 @@ def refit(
 def _planned(
     run: SearchRun, members: Sequence[TrialHistory], at_a_time: int, seconds: float
 ) -> list[tuple[TrialHistory, int]]:
-    """The members that an epoch of fits into the time, and how many each has: its end, where all begin at once.
+    """The members that an epoch of fits into the time, and how many each has at most: its end, where all begin at once.
 
-    None has more than it was trained for.
+    Where they queue, the first have one more if there is not time for as many of all.
     """
-    sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
-    longer = 1 + sides["val"]["pictures"] / sides["train"]["pictures"]
-    an_epoch = {
-        trial.trial_id: longer * median(report.seconds - report.compile_seconds for report in trial.reports)
-        for trial in members
-    }
+    an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
     able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
+    most = [max(1, round(LONGEST * len(trial.reports))) for trial in able]
     if len(able) <= at_a_time:
-        return [(trial, len(trial.reports)) for trial in able]
+        return list(zip(able, most, strict=True))
     fitting = at_a_time * seconds / max(sum(an_epoch[trial.trial_id] for trial in able), 1e-3)
-    return [(trial, max(1, min(round(fitting), len(trial.reports)))) for trial in able]
+    more = round(fitting % 1 * len(able))
+    each = [max(1, int(fitting) + (number < more)) for number in range(len(able))]
+    return [(trial, min(epochs, least)) for trial, epochs, least in zip(able, each, most, strict=True)]
 
 
 def _job(run: SearchRun, trial: TrialHistory, epochs: int, search: RunFolder, folder: RunFolder) -> Job:

@@ -150,7 +150,7 @@ def resume_run(
     run.save(folder.run_json)
     study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)
     if stop is not None:
-        stop.keep_back(seconds_kept_back_again(study, stop.seconds_left, found_before(folder)))
+        stop.keep_back(seconds_kept_back_again(run, study, stop.seconds_left, found_before(folder), trials))
     return OpenRun(
         run=run,
         folder=folder,

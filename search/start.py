@@ -40,7 +40,6 @@ from search.machine.forecast import (
     is_foreseeable,
     refuse_long_epochs,
     refuse_spent_budget,
-    share_of_pace,
 )
 from search.machine.free_memory import device_memory
 from search.machine.memory_needs import (
@@ -57,7 +56,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
-from search.refit import seconds_kept_back
+from search.refit import longer_with_validation, seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -267,11 +266,7 @@ def _with_lengths(
         most_trials=space.num_configs,
     )
     suited = suit(seconds_left=stop.seconds_left)
-    fitting = 0.0
-    if known and default in known[0]:
-        pace = study.concurrency * share_of_pace(study.concurrency, suited.concurrency)
-        fitting = pace / suited.concurrency * stop.seconds_left / known[0][default]
-    if for_the_end := seconds_kept_back(suited, stop.seconds_left, fitting):
+    if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer_with_validation(run)):
         stop.keep_back(for_the_end)
         suited = suit(seconds_left=stop.seconds_left)
     study = suited

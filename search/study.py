@@ -257,8 +257,8 @@ class SettledStudy:
     """Where else to tell of each epoch."""
     options: Mapping[str, Any]
     """Every flag by its name with the value that it came to, as `run.json` keeps it."""
-    rounds: int = 1
-    """Full lengths for which a time budget has room in each place, one after another, as `suit_lengths` expects; 1
+    epochs_that_fit: float = 0.0
+    """Epochs of the default configuration for which a time budget has room in each place, as `suit_lengths` expects; 0
     where nobody knows."""
 
     def with_fewer_at_a_time(self, concurrency: int) -> SettledStudy:
@@ -268,6 +268,11 @@ class SettledStudy:
         cpus = self.concurrency * self.cpus_per_trial // concurrency
         options = {**self.options, "concurrency": concurrency, "cpus_per_trial": cpus}
         return replace(self, concurrency=concurrency, cpus_per_trial=cpus, options=options)
+
+    @property
+    def rounds(self) -> int:
+        """Full lengths for which a time budget has room in each place, one after another; 1 where nobody knows."""
+        return max(1, int(self.epochs_that_fit / self.epochs))
 
     @property
     def fills_its_budget(self) -> bool:

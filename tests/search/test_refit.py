@@ -23,7 +23,7 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search import refit as room
 from search.found_model import find_model, model_in_words
-from search.lengths import LEAST_EPOCHS
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
 from search.open_run import OpenRun
 from search.refit import SHARE, SIDES, keep_if_same, refit, seconds_kept_back, seconds_kept_back_again
 from search.retraining.trainings import Job
@@ -37,51 +37,77 @@ from trainables.report import TrialStatus
 ANYTHING: Any = None
 
 
-def study(tmp_path: Path, *, trials_open: bool = True, concurrency: int = 1, **flags: object) -> SettledStudy:
+def study(
+    tmp_path: Path, *, trials_open: bool = True, concurrency: int = 1, fitting: float = 14, **flags: object
+) -> SettledStudy:
     asked = AskedStudy.of(storage=tmp_path / "runs", readme=tmp_path / "README.md", **flags)
     settled = asked.settle(num_cpus=2, num_gpus=0)
-    return replace(settled, trials_open=trials_open, concurrency=concurrency, cpus_per_trial=2 // concurrency)
+    return replace(
+        settled,
+        trials_open=trials_open,
+        concurrency=concurrency,
+        cpus_per_trial=2 // concurrency,
+        epochs=14,
+        epochs_that_fit=fitting,
+    )
 
 
 def test_a_budget_for_one_network_keeps_some_of_it_back(tmp_path: Path) -> None:
-    assert seconds_kept_back(study(tmp_path, time_budget="5m"), 250.0, 14) == 250 * SHARE
+    assert seconds_kept_back(study(tmp_path, time_budget="5m"), 250.0, 4 / 3) == 250 * SHARE
+
+
+@pytest.mark.parametrize(("concurrency", "rounds"), [(2, 1), (1, 2), (2, 3)])
+def test_a_budget_for_several_keeps_back_what_two_epochs_of_each_take(
+    tmp_path: Path, concurrency: int, rounds: int
+) -> None:
+    several = study(tmp_path, time_budget="15m", concurrency=concurrency, fitting=rounds * 14)
+    kept = seconds_kept_back(several, 900.0, 4 / 3)
+    assert kept == pytest.approx(900 * 2 * 4 / 3 / 14 + FIRST_STEP_SECONDS)
+    assert seconds_kept_back(replace(several, epochs=9), 100.0, 4 / 3) == 100 * SHARE, "at most"
 
 
 @pytest.mark.parametrize(
-    ("flags", "seconds", "fitting"),
+    ("flags", "seconds"),
     [
-        ({"no_refit": True}, 250, 14),
-        ({"keep": 0}, 250, 14),
-        ({"objective": "f1,parameters"}, 250, 14),
-        ({"trials_open": False}, 250, 14),
-        ({"epochs": 14}, 250, 14),
-        ({"time_budget": None}, 250, 14),
-        ({"concurrency": 2}, 250, 14),  # two answer together
-        ({}, 250, LEAST_EPOCHS - 1),
-        ({}, 15, 14),
+        ({"no_refit": True}, 250),
+        ({"keep": 0}, 250),
+        ({"objective": "f1,parameters"}, 250),
+        ({"trials_open": False}, 250),
+        ({"epochs": 14}, 250),
+        ({"time_budget": None}, 250),
+        ({"fitting": LEAST_EPOCHS - 1}, 250),
+        ({}, 15),
     ],
 )
 def test_nothing_is_kept_back_where_nothing_is_to_come_of_it(
-    tmp_path: Path, flags: dict[str, Any], seconds: float, fitting: float
+    tmp_path: Path, flags: dict[str, Any], seconds: float
 ) -> None:
-    assert seconds_kept_back(study(tmp_path, **{"time_budget": "5m", **flags}), seconds, fitting) == 0
-
-
-def test_nothing_is_kept_back_where_there_is_time_for_two_one_after_another(tmp_path: Path) -> None:
-    assert seconds_kept_back(replace(study(tmp_path, time_budget="5m"), rounds=2), 250.0, 30) == 0
+    for concurrency in (1, 2):
+        asked = study(tmp_path, **{"time_budget": "5m", "concurrency": concurrency, **flags})
+        assert seconds_kept_back(asked, seconds, 1.01) == 0
 
 
 def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched = a_search(tmp_path)
-    picked = searched[1]
+    opened, picked, _ = searched
     learned, _ = train_on(searched, Trained(), monkeypatch)
+    trials = load_trials(opened.folder.path)
+    [seconds] = {report.seconds for trial in trials for report in trial.reports}
     goes_on = study(tmp_path, time_budget="5m", concurrency=2)
-    assert seconds_kept_back_again(goes_on, 100.0, learned) == 100 * SHARE
-    assert seconds_kept_back_again(goes_on, 10.0, learned) == 0
+
+    def kept(asked: SettledStudy, left: float, earlier: Found | None) -> float:
+        return seconds_kept_back_again(opened.run, asked, left, earlier, trials)
+
+    assert kept(goes_on, 500.0, learned) == pytest.approx(2 * seconds * 4 / 3 + FIRST_STEP_SECONDS), "side by side"
+    one_at_a_time = replace(goes_on, concurrency=1)
+    assert kept(one_at_a_time, 500.0, learned) == pytest.approx(2 * 2 * seconds * 4 / 3 + FIRST_STEP_SECONDS)
+    assert kept(goes_on, 20.0, learned) == 20 * SHARE, "at most"
+    assert kept(goes_on, 500.0, replace(learned, members=learned.members[:1])) == 500 * SHARE
+    assert kept(goes_on, 10.0, learned) == 0
     for earlier in (None, picked):
-        assert seconds_kept_back_again(goes_on, 100.0, earlier) == 0
+        assert kept(goes_on, 500.0, earlier) == 0
     for other in (study(tmp_path), study(tmp_path, time_budget="5m", no_refit=True)):
-        assert seconds_kept_back_again(other, 100.0, learned) == 0
+        assert kept(other, 500.0, learned) == 0
 
 
 def test_what_is_kept_back_is_there_when_the_trials_have_ended() -> None:
@@ -191,7 +217,7 @@ def test_members_go_on_from_their_last_state(tmp_path: Path, monkeypatch: pytest
     assert [job.name for job in trained.jobs] == ["00001", "00000"]  # the one that counts most first
     assert trained.starts == {"00000": ["last.pt"], "00001": ["last.pt"]}
     assert [job.task["start_epoch"] for job in trained.jobs] == [3, 3]
-    assert [job.task["epochs"] for job in trained.jobs] == [6, 6]  # no more than they were trained for
+    assert [job.task["epochs"] for job in trained.jobs] == [5, 5]  # no more than half of what they were trained for
     assert len({job.task["seed"] for job in trained.jobs}) == 2
     assert (trained.task.train_on, trained.task.validate_on, trained.task.answers_dir) == (SIDES, (), "")
     assert trained.flags == {"keep": 2, "spread": True, "cuts": True}
@@ -247,19 +273,21 @@ def test_an_interruption_of_it_is_one_of_the_command(tmp_path: Path, monkeypatch
     assert found.refit_epochs  # what was trained by then
 
 
+@pytest.mark.parametrize(("room_for", "each"), [(2.0, [2, 2]), (2.5, [3, 2]), (1.0, [1, 1]), (9.0, [5, 5])])
 def test_what_queues_has_as_many_epochs_as_the_time_has_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_for: float, each: list[int]
 ) -> None:
-    opened, found, stop = a_search(tmp_path)
+    opened, found, _ = a_search(tmp_path)
     trained = Trained()
-    trials = load_trials(opened.folder.path)
+    trials = [replace(trial, reports=trial.reports[-1:] * 10) for trial in load_trials(opened.folder.path)]
     [seconds] = {report.seconds for trial in trials for report in trial.reports}
-    stop = StopRequest(room_for := 2 * 2 * seconds * 4 / 3 + 0.5)  # two epochs of each, one third longer
-    stop.keep_back(room_for)
+    stop = StopRequest(seconds := room_for * 2 * seconds * 4 / 3 + 0.05)  # of each, one third longer
+    stop.keep_back(seconds)
     opened = replace(opened, study=replace(opened.study, concurrency=1, cpus_per_trial=2))
     monkeypatch.setattr(room, "LEAST_SECONDS", 0.0)
-    train_on((opened, found, stop), trained, monkeypatch)
-    assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == [2, 2]
+    monkeypatch.setattr(room, "run_jobs", trained)
+    refit(opened, found, trials, ANYTHING, stop, Console(file=io.StringIO()))
+    assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == each
 
 
 def test_no_epoch_is_begun_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

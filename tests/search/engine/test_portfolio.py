@@ -81,9 +81,9 @@ def test_where_time_has_room_for_what_begins_at_once_alone_the_default_comes_twi
     assert words.startswith("the default, the same from another seed, ")
     two = asked.settle(2, 0)
     assert two.concurrency == 2
-    assert first_points(TOY, replace(two, rounds=2), RUN)[0] == own
+    assert first_points(TOY, replace(two, epochs_that_fit=2 * two.epochs), RUN)[0] == own
     for rounds, first in ((2, [own[0], *own]), (3, [own[0], *own]), (4, own)):  # three of the best, and another
-        assert first_points(TOY, replace(two, rounds=rounds, concurrency=1), RUN)[0] == first
+        assert first_points(TOY, replace(two, epochs_that_fit=rounds * two.epochs, concurrency=1), RUN)[0] == first
     assert first_points(TOY, replace(two, concurrency=8), RUN)[0] == [own[0], *own]
     counted = replace(asked, search=replace(asked.search, trials=12))
     assert first_points(TOY, counted.settle(2, 0), RUN)[0] == own
