@@ -57,9 +57,13 @@ def _over_all(numbers: Sequence[Row]) -> str:
         rows = [row for row in numbers if row["minutes"] == minutes]
         sets = len({row["data"] for row in rows})
         if sets > 1:
+            others = {"plain script": "plain", "AutoGluon": "autogluon"}
+            more = [
+                f", search - {name} {found}" for name, arm in others.items() if (found := _difference(rows, "f1", arm))
+            ]
             words.append(
                 f"{minutes:g} minutes, {len(rows)} searches of {sets} data sets: search - alone "
-                f"{_difference(rows, 'f1')}, with two views {_difference(rows, 'two_views')}."
+                f"{_difference(rows, 'f1')}, with two views {_difference(rows, 'two_views')}{''.join(more)}."
             )
     return "  \n".join(words)
 
@@ -104,9 +108,9 @@ def _mean_of(arm: str, rows: Sequence[Row]) -> str:
     return f"{mean(scores):.3f}" if scores else ""
 
 
-def _difference(rows: Sequence[Row], score: str) -> str:
-    """Search less default alone, by one of its scores: the mean, and Student's interval of more than one."""
-    values = [row["search"]["f1"] - row["alone"][score] for row in rows if score in row["alone"]]
+def _difference(rows: Sequence[Row], score: str, arm: str = "alone") -> str:
+    """Search less another arm, by one of its scores: the mean, and Student's interval of more than one."""
+    values = [row["search"]["f1"] - row[arm][score] for row in rows if score in row.get(arm, {})]
     if len(values) < 2:
         return "".join(f"{value:+.3f}" for value in values)
     found = t_interval(values)

@@ -42,6 +42,8 @@ def test_the_table_pairs_by_seed_and_leaves_empty_what_was_not_measured() -> Non
     assert (
         "5 minutes, 2 searches of 2 data sets: search - alone +0.015 [-0.049, +0.079], with two views +0.010." in said
     )
+    said = render([a_row(0, 0.72, plain={"f1": 0.6}, autogluon={"f1": 0.4}), {**cars, "plain": {"f1": 0.7}}])
+    assert "with two views +0.010, search - plain script +0.065 [-0.634, +0.764], search - AutoGluon +0.320." in said
 
 
 def test_the_figure_has_a_panel_a_data_set_with_each_seed_s_line_and_its_searches() -> None:
