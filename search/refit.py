@@ -6,6 +6,7 @@ Their people are as new to a network as any, and some more of them are worth mor
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, score_of
 from search.engine.seeds import seed_of
 from search.hold import now_doing
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, LEAST_TOGETHER
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.retraining.trainings import Job, run_jobs
@@ -60,10 +61,26 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -
     is_wanted = study.refit and study.keep and study.cost.second is None  # of a front no one trial is the model yet
     if not (is_wanted and study.fills_its_budget and study.goes_on) or study.epochs_that_fit < LEAST_EPOCHS:
         return 0.0
-    if study.concurrency == study.rounds == 1:
-        return _share_of(seconds_left, SHARE)
-    share = EPOCHS_EACH * longer / study.epochs + FIRST_STEP_SECONDS / seconds_left  # of workers that start anew
-    return _share_of(seconds_left, min(SHARE, share))
+    if study.networks_that_fit == 1:
+        return _at_most_a_share(seconds_left, seconds_left)
+    members = 1 if study.single else min(study.keep, study.networks_that_fit)
+    an_epoch = longer * seconds_left / study.epochs_that_fit
+    return _at_most_a_share(_seconds_of_several(members, an_epoch, study), seconds_left)
+
+
+def is_worth_it(before: SettledStudy, after: SettledStudy) -> bool:
+    """Whether what is left for trials when it was kept back is still as good for them as all of the time.
+
+    A second network is worth more (.025), and so are epochs of networks that have few.
+
+    Args:
+        before: Settled, with trials for all of the time.
+        after: The same for the time that is left.
+    """
+    if before.networks_that_fit == 1:
+        return True
+    enough = after.epochs_that_fit >= min(LEAST_TOGETHER, before.epochs_that_fit)
+    return enough and after.networks_that_fit > 1
 
 
 def seconds_kept_back_again(
@@ -78,15 +95,14 @@ def seconds_kept_back_again(
         earlier: What its last end found.
         trials: Those of then.
     """
-    is_wanted = study.refit and study.fills_its_budget and earlier is not None and bool(earlier.refit_epochs)
-    if not is_wanted or earlier is None:
+    if not (study.refit and study.keep and study.fills_its_budget) or earlier is None or not earlier.refit_epochs:
         return 0.0
     names = {member["trial_id"] for member in earlier.members}
-    an_epoch = [_seconds_of_epoch(trial, run) for trial in trials if trial.trial_id in names and trial.reports]
-    if len(an_epoch) < 2:
-        return _share_of(seconds_left, SHARE)
-    seconds = EPOCHS_EACH * sum(an_epoch) / min(study.concurrency, len(an_epoch)) + FIRST_STEP_SECONDS
-    return _share_of(seconds_left, min(SHARE, seconds / max(seconds_left, 1.0)))
+    members = [trial for trial in trials if trial.trial_id in names and trial.reports]
+    an_epoch = max((_seconds_of_epoch(trial, run) for trial in members), default=0.0)
+    if len(members) == 1:
+        return _at_most_a_share(_most_epochs(members[0]) * an_epoch, seconds_left)
+    return _at_most_a_share(_seconds_of_several(len(members), an_epoch, study), seconds_left)
 
 
 def longer_with_validation(run: SearchRun) -> float:
@@ -100,9 +116,18 @@ def _seconds_of_epoch(trial: TrialHistory, run: SearchRun) -> float:
     return longer_with_validation(run) * median(report.seconds - report.compile_seconds for report in trial.reports)
 
 
-def _share_of(seconds_left: float, share: float) -> float:
-    seconds = share * seconds_left
+def _seconds_of_several(members: int, an_epoch: float, study: SettledStudy) -> float:
+    """What it takes to train them all on, as many at a time as trials."""
+    return math.ceil(members / study.concurrency) * (EPOCHS_EACH * an_epoch + FIRST_STEP_SECONDS)
+
+
+def _at_most_a_share(seconds: float, seconds_left: float) -> float:
+    seconds = min(seconds, SHARE * seconds_left)
     return seconds if seconds >= LEAST_SECONDS else 0.0
+
+
+def _most_epochs(trial: TrialHistory) -> int:
+    return max(1, round(LONGEST * len(trial.reports)))
 
 
 def refit(
@@ -133,8 +158,11 @@ def refit(
     stop.go_on()
     run, folder, by_id = opened.run, opened.folder.refit, {trial.trial_id: trial for trial in trials}
     members = [by_id[each["trial_id"]] for each in found.members]
-    planned = _planned(run, members, opened.study.concurrency, stop.seconds_left)
-    if not planned or stop.seconds_left < LEAST_SECONDS or stop.reason is not None:
+    has_time = stop.seconds_left >= LEAST_SECONDS and stop.reason is None
+    planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
+    for left_out in sorted({trial.trial_id for trial in members} - {trial.trial_id for trial, _ in planned}):
+        _say_as_picked(console, left_out, "there is no time to train it on with the validation pictures")
+    if not planned:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
     jobs = [_job(run, trial, epochs, opened.folder, folder) for trial, epochs in planned]
@@ -147,7 +175,7 @@ def refit(
     epochs = {}
     for job in jobs:
         if wrong := _what_is_wrong(done.get(job.name), by_id[job.name], folder):
-            warn(console, f"trial {job.name} answers as validation picked it: trained on, it {wrong}")
+            _say_as_picked(console, job.name, f"trained on, it {wrong}")
         else:
             epochs[job.name] = len(done[job.name].reports)
     for path in folder.checkpoints.glob("*/*"):
@@ -161,19 +189,23 @@ def refit(
 def _planned(
     run: SearchRun, members: Sequence[TrialHistory], at_a_time: int, seconds: float
 ) -> list[tuple[TrialHistory, int]]:
-    """The members that an epoch of fits into the time, and how many each has at most: its end, where all begin at once.
+    """The members that there is time for, and how many epochs each has at most.
 
-    Where they queue, the first have one more if there is not time for as many of all.
+    Those that nothing waits for end with the time; of a queue, as many whole rows of as many epochs as fit.
     """
     an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
     able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
-    most = [max(1, round(LONGEST * len(trial.reports))) for trial in able]
-    if len(able) <= at_a_time:
-        return list(zip(able, most, strict=True))
-    fitting = at_a_time * seconds / max(sum(an_epoch[trial.trial_id] for trial in able), 1e-3)
-    more = round(fitting % 1 * len(able))
-    each = [max(1, int(fitting) + (number < more)) for number in range(len(able))]
-    return [(trial, min(epochs, least)) for trial, epochs, least in zip(able, each, most, strict=True)]
+    for rows in range(math.ceil(len(able) / at_a_time), 1, -1):
+        chosen, waited_for = able[: rows * at_a_time], (rows - 1) * at_a_time
+        slowest = max(an_epoch[trial.trial_id] for trial in chosen)
+        if (each := int((seconds / rows - FIRST_STEP_SECONDS) / slowest)) >= 1:
+            first = [(trial, min(each, _most_epochs(trial))) for trial in chosen[:waited_for]]
+            return first + [(trial, _most_epochs(trial)) for trial in chosen[waited_for:]]
+    return [(trial, _most_epochs(trial)) for trial in able[:at_a_time]]
+
+
+def _say_as_picked(console: Console, trial_id: str, why: str) -> None:
+    warn(console, f"trial {trial_id} answers as validation picked it: {why}")
 
 
 def _job(run: SearchRun, trial: TrialHistory, epochs: int, search: RunFolder, folder: RunFolder) -> Job:

@@ -56,7 +56,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
-from search.refit import longer_with_validation, seconds_kept_back
+from search.refit import is_worth_it, longer_with_validation, seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -267,8 +267,10 @@ def _with_lengths(
     )
     suited = suit(seconds_left=stop.seconds_left)
     if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer_with_validation(run)):
-        stop.keep_back(for_the_end)
-        suited = suit(seconds_left=stop.seconds_left)
+        shorter = suit(seconds_left=stop.seconds_left - for_the_end)
+        if is_worth_it(suited, shorter):
+            stop.keep_back(for_the_end)
+            suited = shorter
     study = suited
     points, history = first_points(space, study, run)
     if len(points) >= study.trials:  # all that is tried is known

@@ -275,6 +275,11 @@ class SettledStudy:
         return max(1, int(self.epochs_that_fit / self.epochs))
 
     @property
+    def networks_that_fit(self) -> int:
+        """Trials of full length for which a time budget has room."""
+        return self.concurrency * self.rounds
+
+    @property
     def fills_its_budget(self) -> bool:
         """Whether there are more trials than the time budget has room for, so that it is what ends the search."""
         return self.trials_open and math.isfinite(self.time_budget_seconds)

@@ -149,7 +149,7 @@ def _train_with(
     answers = AnswerKeeper(kept, state.epoch, files.changed) if task.answers_dir else None
     meter = EnergyMeter(device, min(1.0, gpu_share))
     where: Mapping[str, str] = {"node": _this_node()[1], "hardware": hardware_in_words()}
-    is_cut = False
+    may_be_last = False
     try:
         for report in fit(state, data, pulse, lambda: ends_at - time.time()):
             report = replace(report, energy_joules=meter.take())
@@ -158,7 +158,7 @@ def _train_with(
                 answers.note(state)
             if task.predictions_dir:
                 files.changed(save_predictions(state, Path(task.predictions_dir) / trial_id))
-            is_cut = report.trained_share < 1
+            may_be_last = report.trained_share < 1 or ends_at - time.time() < report.seconds
             tune.report(
                 {
                     **asdict(report),
@@ -169,11 +169,11 @@ def _train_with(
                     **where,
                 }
             )
-            is_cut, where = False, {}  # which is said once
+            may_be_last, where = False, {}  # which is said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
-        # A resumed trial goes on behind an epoch that was cut short: again, and whole, it would have other numbers.
-        checkpointer.close(state if is_cut else None)
+        # A trial that the time ends goes on from its very end: an epoch that was cut short would have other numbers.
+        checkpointer.close(state if may_be_last else None)
         pulse.close()
 
 

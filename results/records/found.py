@@ -72,7 +72,10 @@ class Found:
         least, most = min(self.refit_epochs.values()), max(self.refit_epochs.values())
         epochs = f"{least} to {most}" if least < most else f"{most}"
         plural = "s" * (most > 1)
-        return f"It was then trained on with the validation pictures, too, for {epochs} epoch{plural}"
+        trained, members = len(self.refit_epochs), len(self.members)
+        several = "Its networks were" if trained == members else f"{trained} of its {members} networks were"
+        who = several if members > 1 else "It was"
+        return f"{who} then trained on with the validation pictures, too, for {epochs} epoch{plural}"
 
     @property
     def tau(self) -> float:

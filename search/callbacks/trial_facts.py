@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ class Remember(Callback):
         config, trial_id = split_params(trial.config)
         took = self._took.pop(trial_id, None)
         if took is not None and took.images_per_second > 0:
+            task = replace(self._task, **trial.config.get("task", {}))
             with suppress(OSError):  # what is not remembered is estimated
-                setting = TrialSetting.of(config["backbone"], self._task, self._hardware.pop(trial_id, ""))
+                setting = TrialSetting.of(config["backbone"], task, self._hardware.pop(trial_id, ""))
                 remember_trial(setting, self._cache_dir, took)

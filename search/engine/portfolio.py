@@ -59,7 +59,7 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     if study.cost.second is not None and not space.own:  # what a front is made of
         more = [name for name in space.backbones if name != own[0]["backbone"]]
         networks = [{**own[0], "backbone": name} for name in more[: study.trials // 2]]
-    others = study.rounds > 1 and study.rounds * study.concurrency > MOST_TOGETHER  # have room beside the best's
+    others = study.rounds > 1 and study.networks_that_fit > MOST_TOGETHER  # have room beside the best's
     answers = study.cost.second is None and not study.single
     again = own[:1] if study.fills_its_budget and answers and not others else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]

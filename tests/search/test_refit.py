@@ -25,7 +25,7 @@ from search import refit as room
 from search.found_model import find_model, model_in_words
 from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
 from search.open_run import OpenRun
-from search.refit import SHARE, SIDES, keep_if_same, refit, seconds_kept_back, seconds_kept_back_again
+from search.refit import SHARE, SIDES, is_worth_it, keep_if_same, refit, seconds_kept_back, seconds_kept_back_again
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
@@ -56,14 +56,41 @@ def test_a_budget_for_one_network_keeps_some_of_it_back(tmp_path: Path) -> None:
     assert seconds_kept_back(study(tmp_path, time_budget="5m"), 250.0, 4 / 3) == 250 * SHARE
 
 
-@pytest.mark.parametrize(("concurrency", "rounds"), [(2, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize(
+    ("flags", "rounds", "rows"),
+    [
+        ({"concurrency": 2}, 1, 1),
+        ({}, 2, 2),
+        ({"concurrency": 2}, 2, 2),
+        ({"concurrency": 2}, 50, 3),  # of the five whose weights stay
+        ({"concurrency": 2, "single": True}, 50, 1),
+    ],
+)
 def test_a_budget_for_several_keeps_back_what_two_epochs_of_each_take(
-    tmp_path: Path, concurrency: int, rounds: int
+    tmp_path: Path, flags: dict[str, Any], rounds: int, rows: int
 ) -> None:
-    several = study(tmp_path, time_budget="15m", concurrency=concurrency, fitting=rounds * 14)
-    kept = seconds_kept_back(several, 900.0, 4 / 3)
-    assert kept == pytest.approx(900 * 2 * 4 / 3 / 14 + FIRST_STEP_SECONDS)
-    assert seconds_kept_back(replace(several, epochs=9), 100.0, 4 / 3) == 100 * SHARE, "at most"
+    several = study(tmp_path, time_budget="10h", fitting=rounds * 14, **flags)
+    kept = seconds_kept_back(several, 36_000.0, 4 / 3)
+    an_epoch = 36_000 / (rounds * 14) * 4 / 3
+    assert kept == pytest.approx(min(rows * (2 * an_epoch + FIRST_STEP_SECONDS), SHARE * 36_000))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_so"),
+    [
+        ((1, 14), (1, 9.5), True),
+        ((2, 28), (2, 24), True),
+        ((2, 21), (1, 27), False),  # the second network is worth more
+        ((2, 12), (2, 9), False),  # and so are these epochs
+        ((2, 16), (2, 14), False),
+        ((2, 18), (2, 15), True),
+    ],
+)
+def test_it_is_kept_back_where_the_networks_are_as_many_and_long_enough(
+    tmp_path: Path, before: tuple[int, float], after: tuple[int, float], is_so: bool
+) -> None:
+    settled = (study(tmp_path, concurrency=concurrency, fitting=fitting) for concurrency, fitting in (before, after))
+    assert is_worth_it(*settled) == is_so
 
 
 @pytest.mark.parametrize(
@@ -100,9 +127,10 @@ def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monk
 
     assert kept(goes_on, 500.0, learned) == pytest.approx(2 * seconds * 4 / 3 + FIRST_STEP_SECONDS), "side by side"
     one_at_a_time = replace(goes_on, concurrency=1)
-    assert kept(one_at_a_time, 500.0, learned) == pytest.approx(2 * 2 * seconds * 4 / 3 + FIRST_STEP_SECONDS)
+    assert kept(one_at_a_time, 500.0, learned) == pytest.approx(2 * (2 * seconds * 4 / 3 + FIRST_STEP_SECONDS))
     assert kept(goes_on, 20.0, learned) == 20 * SHARE, "at most"
-    assert kept(goes_on, 500.0, replace(learned, members=learned.members[:1])) == 500 * SHARE
+    alone = replace(learned, members=learned.members[:1])
+    assert kept(goes_on, 500.0, alone) == pytest.approx(2 * seconds * 4 / 3), "half of its three epochs at most"
     assert kept(goes_on, 10.0, learned) == 0
     for earlier in (None, picked):
         assert kept(goes_on, 500.0, earlier) == 0
@@ -225,9 +253,12 @@ def test_members_go_on_from_their_last_state(tmp_path: Path, monkeypatch: pytest
     folder = searched[0].folder
     assert load_found(folder.found_json) == found
     assert [path.name for path in folder.refit.checkpoints.glob("*/*")] == ["best.pt", "best.pt"]
-    assert "trained on with the validation pictures, too, for 1 epoch (--no-refit leaves that out)" in model_in_words(
-        found
-    )
+    said = "were then trained on with the validation pictures, too, for {} (--no-refit leaves that out)"
+    assert f"Its networks {said.format('1 epoch')}" in model_in_words(found)
+    one_failed = replace(found, refit_epochs={"00000": 2})
+    assert f"1 of its 2 networks {said.format('2 epochs')}" in model_in_words(one_failed)
+    alone = replace(found, members=found.members[:1], refit_epochs={"00001": 2})
+    assert "It was then trained on with" in model_in_words(alone)
 
 
 def test_from_the_best_epoch_where_the_last_is_much_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,21 +304,42 @@ def test_an_interruption_of_it_is_one_of_the_command(tmp_path: Path, monkeypatch
     assert found.refit_epochs  # what was trained by then
 
 
-@pytest.mark.parametrize(("room_for", "each"), [(2.0, [2, 2]), (2.5, [3, 2]), (1.0, [1, 1]), (9.0, [5, 5])])
+@pytest.mark.parametrize(
+    ("at_a_time", "members", "room_for", "each"),
+    [
+        (1, 2, 2.0, [2, 5]),  # the last ends with the time
+        (1, 2, 2.9, [2, 5]),
+        (1, 2, 1.0, [1, 5]),
+        (1, 2, 0.9, [5]),  # no time for both
+        (1, 2, 9.0, [5, 5]),
+        (2, 3, 2.0, [2, 2, 5]),
+        (2, 5, 1.0, [1, 1, 1, 1, 5]),
+        (2, 5, 0.7, [1, 1, 5, 5]),
+    ],
+)
 def test_what_queues_has_as_many_epochs_as_the_time_has_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_for: float, each: list[int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_a_time: int, members: int, room_for: float, each: list[int]
 ) -> None:
     opened, found, _ = a_search(tmp_path)
     trained = Trained()
-    trials = [replace(trial, reports=trial.reports[-1:] * 10) for trial in load_trials(opened.folder.path)]
-    [seconds] = {report.seconds for trial in trials for report in trial.reports}
-    stop = StopRequest(seconds := room_for * 2 * seconds * 4 / 3 + 0.05)  # of each, one third longer
+    [first, _] = load_trials(opened.folder.path)
+    report = replace(first.reports[-1], seconds=30.0)
+    names = [f"{number:05}" for number in range(members)]
+    trials = [replace(first, trial_id=name, reports=(report,) * 10) for name in names]
+    for name in names:
+        (opened.folder.checkpoints / name).mkdir(exist_ok=True)
+        (opened.folder.checkpoints / name / "best.pt").write_bytes(b"picked")
+    found = replace(found, members=[{**found.members[0], "trial_id": name} for name in names])
+    rows = math.ceil(members / at_a_time)
+    stop = StopRequest(seconds := rows * (room_for * 30 * 4 / 3 + FIRST_STEP_SECONDS) + 1)  # one third longer
     stop.keep_back(seconds)
-    opened = replace(opened, study=replace(opened.study, concurrency=1, cpus_per_trial=2))
-    monkeypatch.setattr(room, "LEAST_SECONDS", 0.0)
+    opened = replace(opened, study=replace(opened.study, concurrency=at_a_time))
+    said = io.StringIO()
     monkeypatch.setattr(room, "run_jobs", trained)
-    refit(opened, found, trials, ANYTHING, stop, Console(file=io.StringIO()))
+    refit(opened, found, trials, ANYTHING, stop, Console(file=said, width=200))
     assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == each
+    left_out = [f"trial {name} answers as validation picked it: there is no time" in said.getvalue() for name in names]
+    assert left_out == [number >= len(each) for number in range(members)]
 
 
 def test_no_epoch_is_begun_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

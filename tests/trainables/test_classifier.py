@@ -23,6 +23,9 @@ from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import NodeFaultError
 from trainables.report import METRIC
+from trainables.training import loop
+from trainables.training.loop import fit
+from trainables.training.state import Checkpointer
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -200,6 +203,32 @@ def test_the_epoch_that_the_time_budget_ends_in_is_cut_short_where_it_may_be(
     monkeypatch.setattr("time.time", lambda: next(clock, 1e9))  # it was ready in time, and all that follows is too late
     train_trial(CONFIG, task, ends_at=1.0, cuts=True)
     assert [report["trained_share"] < 1 for report in reports] == [False, *[True] * (task.epochs - 1)]
+
+
+@pytest.mark.parametrize(("epoch_seconds", "saved"), [(100.0, True), (10.0, False)])
+def test_the_state_of_a_trial_that_the_time_may_end_is_on_the_disk(
+    task: TaskConfig,
+    reports: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    epoch_seconds: float,
+    saved: bool,
+) -> None:
+    def ends_with_the_second(report: dict[str, Any]) -> None:
+        reports.append(report)
+        if len(reports) == 2:
+            raise SystemExit
+
+    def slow(*args: Any) -> Iterator[Any]:
+        return (replace(report, seconds=epoch_seconds) for report in fit(*args))
+
+    monkeypatch.setattr(tune, "report", ends_with_the_second)
+    monkeypatch.setattr(loop, "fit", slow)
+    monkeypatch.setattr(Checkpointer, "_is_due", lambda _: False)  # as where to save takes long
+    with pytest.raises(SystemExit):
+        train_trial(CONFIG, task, ends_at=time.time() + 50, cuts=True)
+    assert (Path(task.checkpoint_dir) / "00000" / "last.pt").exists() == saved
+    train_trial(CONFIG, task)
+    assert [report["training_iteration"] for report in reports[2:]] == ([3] if saved else [1, 2, 3])
 
 
 def test_a_trial_whose_last_epoch_was_cut_short_goes_on_with_the_next(

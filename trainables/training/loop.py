@@ -60,8 +60,8 @@ def fit(
         data: The pictures.
         pulse: Told how far an epoch is.
         seconds_left: How much time there is, whenever it is asked: an epoch is cut short when no more is left than
-            what the last one took from its last batch to the next, to be scored and reported. By default, and in the
-            first epoch, none is.
+            what the last one took from its last batch to the next, to be scored and reported. By default none is, nor
+            is the first epoch of a training that is validated.
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
@@ -74,7 +74,8 @@ def fit(
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
-            behind = started - trained  # NaN in the first epoch, which no time is less than
+            # NaN in the first epoch, which no time is less than
+            behind = started - trained if data.val is not None else 0.0
             train = train_epoch(state, data.train, augment, normalize, criterion, pulse, seconds_left, behind)
             trained = time.perf_counter()
             train_seconds = trained - started

@@ -51,6 +51,15 @@ def test_on_a_cpu_the_speed_alone_is_kept(task: TaskConfig, tmp_path: Path) -> N
     assert run(task, tmp_path, a_trial(), result(GB)) == TrialFacts(50.0, None)
 
 
+def test_a_training_with_threads_of_its_own_is_remembered_by_these(task: TaskConfig, tmp_path: Path) -> None:
+    remember = Remember(task, tmp_path)
+    alone = a_trial(task={"num_threads": task.num_threads + 1})
+    remember.on_trial_result(0, [], alone, result(GB))
+    remember.on_trial_complete(0, [], alone)
+    assert recalled(task, tmp_path) is None
+    assert recalled(replace(task, num_threads=task.num_threads + 1), tmp_path) == TrialFacts(50.0, None)
+
+
 @pytest.mark.parametrize(
     ("config", "epoch"),
     [

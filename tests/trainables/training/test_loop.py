@@ -118,6 +118,14 @@ def test_an_epoch_that_the_time_ends_in_is_scored_with_what_it_has_trained(task:
     assert EpochReport.from_json(reports[-1].to_json()).trained_share == 1 / steps
 
 
+def test_where_nothing_comes_behind_it_the_first_epoch_is_cut_short_too(task: TaskConfig) -> None:
+    state, data = start(TOY, dataclasses.replace(task, validate_on=()))
+    steps = steps_per_epoch(task, len(data.train))
+    assert data.val is None
+    reports = list(fit(state, data, seconds_left=lambda: -1.0))
+    assert [report.trained_share for report in reports] == [1 / steps] * task.epochs
+
+
 def test_time_that_is_enough_changes_no_number(task: TaskConfig) -> None:
     always, enough = (
         [numbers(report) for report in fit(*start(TOY, task), seconds_left=left)] for left in (endless, lambda: 1e9)
