@@ -14,6 +14,7 @@ from search.machine.answering_limits import costs_in_words, most_kept
 from search.machine.forecast import Forecast, forecast_run
 from search.machine.memory_needs import largest_trial, most_networks
 from search.open_run import OpenRun
+from search.refit import epochs_without_budget
 from search.study import SettledStudy
 from search.terminal import say, warn
 from trainables.config import TaskConfig
@@ -70,7 +71,11 @@ def describe(opened: OpenRun, console: Console) -> None:
         words = f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}"
         say(console, words + last * bool(opened.refit_seconds))
         return
-    say_forecast(forecast_run(run, study, opened.facts.known, opened.num_left), study.time_budget_seconds, console)
+    behind = epochs_without_budget(run, study) if opened.num_left else 0.0
+    foreseen = forecast_run(run, study, opened.facts.known, opened.num_left, behind)
+    say_forecast(foreseen, study.time_budget_seconds, console)
+    if behind:
+        say(console, "At its end the model is trained on with validation pictures, too (--no-refit leaves that out)")
 
 
 def _metric(task: TaskConfig) -> str:

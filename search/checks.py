@@ -169,24 +169,28 @@ def check_device(study: SettledStudy) -> None:
         refuse_without_compiler("cuda" if study.gpus_per_trial else "cpu")
 
 
-def check_disk(study: SettledStudy, facts: Collection[ModelFacts], num_networks: int = 1) -> None:
+def check_disk(
+    study: SettledStudy, facts: Collection[ModelFacts], num_networks: int = 1, *, trains_on: bool = False
+) -> None:
     """Compares what the run will hold at most with what is free.
 
     A running trial has its state (weights, their average and two moments of the optimizer), the same once more while
     it is being replaced, and its best weights; an ended one at most its best weights, and once more in the model that
-    the search leaves.
+    the search leaves. While the model is trained on, what trials have left stays.
 
     Args:
         study: Settled.
         facts: Of the backbones that are trained.
         num_networks: Networks of a trial: one, or one an attribute.
+        trains_on: Whether the model may be trained on at the end.
 
     Raises:
         UserError: It will not fit; says how much is needed and the ways out.
     """
     most = max(each.parameters for each in facts)
     weights_bytes = 4 * num_networks * most
-    needed = weights_bytes * (9 * (study.concurrency) + 2 * study.keep) + LOG_BYTES * study.trials
+    units = 9 * study.concurrency + 2 * study.keep + trains_on * (5 * study.concurrency + 2 * study.keep)
+    needed = weights_bytes * units + LOG_BYTES * study.trials
     folder = next(path for path in (study.runs_dir, *study.runs_dir.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if needed > free:

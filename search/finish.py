@@ -25,7 +25,7 @@ from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
-from search.refit import keep_if_same, refit
+from search.refit import is_due, keep_if_same, refit
 from search.say_front import say_front
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
@@ -59,7 +59,8 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
             if study.refit and (as_before := keep_if_same(found, earlier, folder)):
                 as_before.save(folder.found_json)
                 found, is_saved = as_before, True
-    picked, has_turn = found, found is not None and stop.kept_back > 0
+    has_turn = found is not None and is_due(opened, found, stop, done)
+    picked = found
     with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console):
         if best is not None:
             said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
@@ -81,7 +82,7 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     idle(console)
     _say_what_is_left(opened, trials, why, console)
     if found is not None and earlier is not None and earlier.refit_epochs and not found.refit_epochs:
-        warn(console, "the model had learned from the validation pictures; other networks answer now, which have not")
+        warn(console, "the model had learned from the validation pictures; the one that answers now has not")
     if most_failed(trials):
         failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
         warn(

@@ -228,8 +228,7 @@ class RunFlags:
     """Have the model answer to the middle of each picture alone, in half the time, and not to the mirror image of the
     whole picture as well."""
     no_refit: bool = False
-    """Leave the model as validation picked it, and do not train it on with the validation pictures at the end of a time
-    budget."""
+    """Leave the model as validation picked it, and do not train it on with the validation pictures at the end."""
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)

@@ -1,4 +1,4 @@
-"""What answers learns from the validation pictures, too, once they have chosen it: the last part of a time budget.
+"""What answers learns from the validation pictures, too, once they have chosen it: the last part of a search.
 
 Their people are as new to a network as any, and some more of them are worth more than some epochs of the same ones
 (docs/score.md). No score is left for the model then: what is shown is that of the networks as validation picked them.
@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich.console import Console
 
 from results.records.found import Found
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory, score_of
+from results.records.trials import TIME_BUDGET, TrialHistory, score_of
 from search.engine.seeds import seed_of
 from search.hold import now_doing
 from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, LEAST_TOGETHER
@@ -30,7 +31,8 @@ from search.stop import StopRequest
 from search.study import SettledStudy
 from search.terminal import say, warn
 from trainables.checkpoints import BEST, LAST, START
-from trainables.report import TrialStatus
+from trainables.report import EpochReport, TrialStatus
+from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
 SIDES = ("train", "val")
 """What a model is trained on at last; the test people stay unseen."""
@@ -58,14 +60,43 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -
         seconds_left: Of the time budget.
         longer: An epoch with them, over one without.
     """
-    is_wanted = study.refit and study.keep and study.cost.second is None  # of a front no one trial is the model yet
-    if not (is_wanted and study.fills_its_budget and study.goes_on) or study.epochs_that_fit < LEAST_EPOCHS:
+    if not (_is_wanted(study) and study.goes_on) or study.epochs_that_fit < LEAST_EPOCHS:
         return 0.0
     if study.networks_that_fit == 1:
         return _at_most_a_share(seconds_left, seconds_left)
     members = 1 if study.single else min(study.keep, study.networks_that_fit)
     an_epoch = longer * seconds_left / study.epochs_that_fit
     return _at_most_a_share(_seconds_of_several(members, an_epoch, study), seconds_left)
+
+
+def refits_without_budget(study: SettledStudy) -> bool:
+    """Whether a search that no time budget ends trains its model on: where nobody has said how long it shall be.
+
+    Args:
+        study: Settled, before what was left open is filled in.
+    """
+    return may_refit(study) and math.isinf(study.time_budget_seconds)
+
+
+def may_refit(study: SettledStudy) -> bool:
+    """Whether a search may train its model on: one of open length.
+
+    Args:
+        study: Settled, before what was left open is filled in.
+    """
+    return _is_wanted(study) and study.trials_open and study.epochs_open
+
+
+def epochs_without_budget(run: SearchRun, study: SettledStudy) -> float:
+    """Epochs without validation pictures that take as long as those with them in a place for a trial, at most."""
+    if not run.refits or run.trials_open or not study.refit:
+        return 0.0
+    members = 1 if study.single else min(study.keep, run.trials_asked)
+    return math.ceil(members / study.concurrency) * EPOCHS_EACH * longer_with_validation(run)
+
+
+def _is_wanted(study: SettledStudy) -> bool:
+    return study.refit and bool(study.keep) and study.cost.second is None  # of a front no one trial is the model yet
 
 
 def is_worth_it(before: SettledStudy, after: SettledStudy) -> bool:
@@ -86,22 +117,26 @@ def is_worth_it(before: SettledStudy, after: SettledStudy) -> bool:
 def seconds_kept_back_again(
     run: SearchRun, study: SettledStudy, seconds_left: float, earlier: Found | None, trials: Sequence[TrialHistory]
 ) -> float:
-    """The same for a search that goes on: as before, so that what answers then has learned from them, too.
+    """The same for a search that goes on: what those need that answered, or may answer as things are.
 
     Args:
         run: The search.
         study: Settled.
         seconds_left: Of its time budget.
-        earlier: What its last end found.
-        trials: Those of then.
+        earlier: What its last end found; None where there was none.
+        trials: Those of before.
     """
-    if not (study.refit and study.keep and study.fills_its_budget) or earlier is None or not earlier.refit_epochs:
+    wants = run.refits or (earlier is not None and bool(earlier.refit_epochs))
+    if not (wants and study.refit and study.keep and study.fills_its_budget):
         return 0.0
-    names = {member["trial_id"] for member in earlier.members}
-    members = [trial for trial in trials if trial.trial_id in names and trial.reports]
-    an_epoch = max((_seconds_of_epoch(trial, run) for trial in members), default=0.0)
+    names = [trial.trial_id for trial in trials[: study.keep]] if earlier is None else map(_name, earlier.members)
+    among = set(names)
+    members = [trial for trial in trials if trial.trial_id in among and trial.reports]
+    if not members:
+        return 0.0
+    an_epoch = max(_seconds_of_epoch(trial, run) for trial in members)
     if len(members) == 1:
-        return _at_most_a_share(_most_epochs(members[0]) * an_epoch, seconds_left)
+        return _at_most_a_share(_most_epochs(run, members[0]) * an_epoch, seconds_left)
     return _at_most_a_share(_seconds_of_several(len(members), an_epoch, study), seconds_left)
 
 
@@ -126,8 +161,29 @@ def _at_most_a_share(seconds: float, seconds_left: float) -> float:
     return seconds if seconds >= LEAST_SECONDS else 0.0
 
 
-def _most_epochs(trial: TrialHistory) -> int:
-    return max(1, round(LONGEST * len(trial.reports)))
+def _most_epochs(run: SearchRun, trial: TrialHistory) -> int:
+    most = max(1, round(LONGEST * len(trial.reports)))
+    return most if run.trials_open else min(EPOCHS_EACH, most)
+
+
+def _name(member: Mapping[str, Any]) -> str:
+    return str(member["trial_id"])
+
+
+def is_due(opened: OpenRun, found: Found, stop: StopRequest, done: int) -> bool:
+    """Whether the model is trained on now: where time was kept back for it, or once the last trial has ended.
+
+    Args:
+        opened: The search.
+        found: What answers, as trained on before where it is the same.
+        stop: Of the search.
+        done: Trials that are over.
+    """
+    if stop.kept_back:
+        return True
+    is_at_its_end = stop.why is None and done >= opened.run.trials_asked
+    has_been = {_name(member) for member in found.members} == set(found.refit_epochs)
+    return opened.run.refits and opened.study.refit and is_at_its_end and not has_been
 
 
 def refit(
@@ -138,7 +194,7 @@ def refit(
     stop: StopRequest,
     console: Console,
 ) -> Found:
-    """Trains the members of a model on with the validation pictures, for the time that was kept back.
+    """Trains the members of a model on with the validation pictures, for the time that there is.
 
     Their weights are then in `refit` of the run's folder. One of which nothing comes stays as it was.
 
@@ -147,21 +203,24 @@ def refit(
         found: What validation picked.
         trials: Those of the search.
         session: The machine.
-        stop: Of the search, with time that was kept back.
+        stop: Of the search, with time that was kept back, or with none that ends.
         console: For the progress.
 
     Returns:
         What was found, with the epochs of each member that it was trained on for.
     """
-    if not stop.kept_back or stop.exit_code:
+    if stop.exit_code:
         return found
     stop.go_on()
     run, folder, by_id = opened.run, opened.folder.refit, {trial.trial_id: trial for trial in trials}
-    members = [by_id[each["trial_id"]] for each in found.members]
-    has_time = stop.seconds_left >= LEAST_SECONDS and stop.reason is None
+    members = [by_id[_name(member)] for member in found.members]
+    if stop.reason not in (None, TIME_BUDGET):
+        return found
+    has_time = stop.seconds_left >= LEAST_SECONDS
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
-    for left_out in sorted({trial.trial_id for trial in members} - {trial.trial_id for trial, _ in planned}):
-        _say_as_picked(console, left_out, "there is no time to train it on with the validation pictures")
+    left_out = {trial.trial_id for trial in members} - {trial.trial_id for trial, _ in planned}
+    for name in sorted(left_out - set(found.refit_epochs)):
+        _say_as_picked(console, name, "there is no time to train it on with the validation pictures")
     if not planned:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
@@ -174,7 +233,8 @@ def refit(
     done = run_jobs(jobs, task, study, folder.path, session, stop, console, keep=len(jobs), spread=True, cuts=True)
     epochs = {}
     for job in jobs:
-        if wrong := _what_is_wrong(done.get(job.name), by_id[job.name], folder):
+        before = [report for report in by_id[job.name].reports if report.epoch <= job.task["start_epoch"]]
+        if wrong := _what_is_wrong(done.get(job.name), before, folder):
             _say_as_picked(console, job.name, f"trained on, it {wrong}")
         else:
             epochs[job.name] = len(done[job.name].reports)
@@ -193,15 +253,19 @@ def _planned(
 
     Those that nothing waits for end with the time; of a queue, as many whole rows of as many epochs as fit.
     """
+    most = {trial.trial_id: _most_epochs(run, trial) for trial in members}
+    if math.isinf(seconds):
+        return [(trial, most[trial.trial_id]) for trial in members]
     an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
     able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
-    for rows in range(math.ceil(len(able) / at_a_time), 1, -1):
-        chosen, waited_for = able[: rows * at_a_time], (rows - 1) * at_a_time
-        slowest = max(an_epoch[trial.trial_id] for trial in chosen)
-        if (each := int((seconds / rows - FIRST_STEP_SECONDS) / slowest)) >= 1:
-            first = [(trial, min(each, _most_epochs(trial))) for trial in chosen[:waited_for]]
-            return first + [(trial, _most_epochs(trial)) for trial in chosen[waited_for:]]
-    return [(trial, _most_epochs(trial)) for trial in able[:at_a_time]]
+    rows = [able[first : first + at_a_time] for first in range(0, len(able), at_a_time)]
+    while len(rows) > 1:
+        of_each = sum(max(an_epoch[trial.trial_id] for trial in row) for row in rows)
+        if (epochs := int((seconds - len(rows) * FIRST_STEP_SECONDS) / of_each)) >= 1:
+            first = [(trial, min(epochs, most[trial.trial_id])) for row in rows[:-1] for trial in row]
+            return first + [(trial, most[trial.trial_id]) for trial in rows[-1]]
+        rows.pop()
+    return [(trial, most[trial.trial_id]) for row in rows for trial in row]
 
 
 def _say_as_picked(console: Console, trial_id: str, why: str) -> None:
@@ -232,16 +296,16 @@ def _put(file: Path, place: Path) -> None:
         shutil.copyfile(file, place)
 
 
-def _what_is_wrong(trial: TrialHistory | None, before: TrialHistory, folder: RunFolder) -> str:
-    """Why what came of a member does not answer; empty where nothing is wrong."""
+def _what_is_wrong(trial: TrialHistory | None, before: Sequence[EpochReport], folder: RunFolder) -> str:
+    """Why what came of a member, which goes on behind these epochs, does not answer; empty where nothing is wrong."""
     if trial is not None and trial.status == TrialStatus.FAILED:
         return f"failed: {trial.reason}"
     if trial is None or not trial.reports:
-        return "had no time for an epoch"
+        return "came to no epoch"
     loss = trial.reports[-1].train_loss
-    most = max(report.train_loss + report.val_loss for report in before.reports[-LATEST_EPOCHS:])
+    most = max(report.train_loss + report.val_loss for report in before[-LATEST_EPOCHS:])
     if not loss <= most:
-        return f"has a training loss of {loss:.3f}, which was {before.reports[-1].train_loss:.3f}"
+        return f"has a training loss of {loss:.3f}, which was {before[-1].train_loss:.3f}"
     if not (folder.checkpoints / trial.trial_id / BEST).is_file():
         return "left no weights"
     return ""
@@ -256,6 +320,12 @@ def keep_if_same(found: Found, earlier: Found | None, folder: RunFolder) -> Foun
         folder: Of the run.
     """
     if earlier is None or not earlier.refit_epochs or not folder.model.is_dir():
+        return None
+    try:
+        there = read_description(folder.model / DESCRIPTION).record.get("refit_epochs")
+    except ModelError:
+        return None
+    if there != dict(earlier.refit_epochs):  # it was killed before its model was written
         return None
     same = [list(map(dict, each.members)) for each in (found, earlier)]
     if same[0] != same[1] or (found.tau, found.second_view) != (earlier.tau, earlier.second_view):

@@ -56,7 +56,7 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
 from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
-from search.refit import is_worth_it, longer_with_validation, seconds_kept_back
+from search.refit import is_worth_it, longer_with_validation, may_refit, refits_without_budget, seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -265,12 +265,13 @@ def _with_lengths(
         default=default,
         most_trials=space.num_configs,
     )
+    refits = refits_without_budget(study)
     suited = suit(seconds_left=stop.seconds_left)
     if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer_with_validation(run)):
         shorter = suit(seconds_left=stop.seconds_left - for_the_end)
         if is_worth_it(suited, shorter):
             stop.keep_back(for_the_end)
-            suited = shorter
+            suited, refits = shorter, True
     study = suited
     points, history = first_points(space, study, run)
     if len(points) >= study.trials:  # all that is tried is known
@@ -283,6 +284,7 @@ def _with_lengths(
             trials_asked=study.trials,
             trials_open=study.fills_its_budget,
             epochs_open=study.goes_on,
+            refits=refits,
             own_seeds=True,
             points=points,
             history=history,
@@ -314,7 +316,8 @@ def _trainable(
             "the file, or give another --image-size, --batch-size or --concurrency"
         )
     keep = most_kept(study, priced.costs if priced else None)
-    check_disk(replace(study, keep=keep), [facts.known[backbone] for backbone in backbones], count)
+    known = [facts.known[backbone] for backbone in backbones]
+    check_disk(replace(study, keep=keep), known, count, trains_on=may_refit(study))
     return backbones, too_large
 
 

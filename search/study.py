@@ -234,7 +234,7 @@ class SettledStudy:
     mirror: bool
     """Whether the model may answer to a second view of each picture."""
     refit: bool
-    """Whether the model is trained on with the validation pictures, too, at the end of a time budget."""
+    """Whether the model is trained on with the validation pictures, too, at the end."""
     concurrency: int
     """Trials at the same time."""
     concurrency_open: bool

@@ -158,7 +158,10 @@ def _train_with(
                 answers.note(state)
             if task.predictions_dir:
                 files.changed(save_predictions(state, Path(task.predictions_dir) / trial_id))
-            may_be_last = report.trained_share < 1 or ends_at - time.time() < report.seconds
+            # What is validated on nothing is done when the time ends, and goes on from nothing.
+            may_be_last = bool(task.validate_on) and (
+                report.trained_share < 1 or ends_at - time.time() < report.seconds
+            )
             tune.report(
                 {
                     **asdict(report),

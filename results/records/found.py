@@ -73,7 +73,8 @@ class Found:
         epochs = f"{least} to {most}" if least < most else f"{most}"
         plural = "s" * (most > 1)
         trained, members = len(self.refit_epochs), len(self.members)
-        several = "Its networks were" if trained == members else f"{trained} of its {members} networks were"
+        were = "was" if trained == 1 else "were"
+        several = "Its networks were" if trained == members else f"{trained} of its {members} networks {were}"
         who = several if members > 1 else "It was"
         return f"{who} then trained on with the validation pictures, too, for {epochs} epoch{plural}"
 

@@ -74,6 +74,8 @@ class SearchRun:
     """Whether a time budget decides how many trials there are, since nobody has asked for a number."""
     epochs_open: bool = False
     """Whether a trial goes on beyond `task.epochs` where the time budget has no room for another."""
+    refits: bool = False
+    """Whether the model is trained on at the end (`search.refit`)."""
     own_seeds: bool = False
     """Whether each trial trains from a seed of its own (`search.engine.seeds`), not all from that of the task."""
 

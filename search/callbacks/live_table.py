@@ -52,6 +52,13 @@ class Row:
     state: TrialStatus = TrialStatus.RUNNING
     since: float = field(default_factory=time.monotonic)
     """When it began, or last reported an epoch, by `time.monotonic`."""
+    begun: int = 0
+    """Epochs that its weights had been trained for when it began."""
+
+    @property
+    def trained(self) -> int:
+        """Epochs of its own."""
+        return self.epoch - self.begun
 
     def share(self, pulse: Mapping[str, Any]) -> float:
         """How much of its epochs it has trained, 0 to 1."""
@@ -60,7 +67,7 @@ class Row:
         within = 0.0
         if pulse.get("epoch") == self.epoch + 1 and pulse.get("batches"):
             within = pulse["batch"] / pulse["batches"]
-        return min(1.0, (self.epoch + within) / max(1, self.epochs))
+        return min(1.0, (self.trained + within) / max(1, self.epochs - self.begun))
 
 
 def read_pulse(checkpoint_dir: Path | None, trial_id: str) -> dict[str, Any]:

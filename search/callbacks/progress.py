@@ -159,7 +159,9 @@ class Progress(Callback):
         return f"best {max(scored)[0]:.4f} by {max(scored)[1]}" if scored else ""
 
     def _new(self, trial: Any) -> Row:
-        return Row(split_params(trial.config)[0]["backbone"], num_epochs(trial.config, self._max_epochs))
+        begun = trial.config.get("task", {}).get("start_epoch", 0)
+        epochs = num_epochs(trial.config, self._max_epochs)
+        return Row(split_params(trial.config)[0]["backbone"], epochs, epoch=begun, begun=begun)
 
     def _eta(self) -> str:
         if self._first_epoch_began is None or not self._trained_seconds:
@@ -188,7 +190,7 @@ class Progress(Callback):
             a_trial = an_epoch * self._mean_epochs
 
         def left(row: Row) -> float:
-            its_epoch = row.seconds / row.epoch if row.epoch else an_epoch
+            its_epoch = row.seconds / row.trained if row.trained else an_epoch
             epochs = max(0, row.epochs - row.epoch)
             to_go = a_trial - row.seconds if row.seconds < a_trial else its_epoch * epochs
             return max(0.0, max(to_go, its_epoch) - min(now - row.since, its_epoch))
@@ -199,7 +201,7 @@ class Progress(Callback):
 
     def _an_epoch(self) -> float:
         """Mean seconds of the epochs so far."""
-        return sum(row.seconds for row in self._rows.values()) / sum(row.epoch for row in self._rows.values())
+        return sum(row.seconds for row in self._rows.values()) / sum(row.trained for row in self._rows.values())
 
     def _fail(self, trial_id: str, reason: str) -> None:
         self._rows[trial_id].state = TrialStatus.FAILED

@@ -111,7 +111,13 @@ def study_epochs(study: SettledStudy, num_trials: int) -> float:
 
 
 def forecast(
-    epoch_seconds: Sequence[float], *, num_trials: int, mean_epochs: float, concurrency: int, spread: float
+    epoch_seconds: Sequence[float],
+    *,
+    num_trials: int,
+    mean_epochs: float,
+    concurrency: int,
+    spread: float,
+    epochs_behind: float = 0.0,
 ) -> Forecast:
     """What a search takes.
 
@@ -122,10 +128,11 @@ def forecast(
         concurrency: Trials at the same time.
         spread: Factor either way for what is not known. A search that comes to prefer its slower or its faster half
             of backbones takes longer or less beside.
+        epochs_behind: Epochs that come behind the trials, one after another.
     """
     ordered = sorted(epoch_seconds)
     half = -(-len(ordered) // 2)
-    rounds = max(num_trials / min(concurrency, num_trials), 1.0) * mean_epochs
+    rounds = max(num_trials / min(concurrency, num_trials), 1.0) * mean_epochs + epochs_behind
 
     def seconds(epochs: Sequence[float], factor: float) -> float:
         return factor * (START_SECONDS + END_SECONDS + rounds * sum(epochs) / len(epochs))
@@ -134,7 +141,7 @@ def forecast(
 
 
 def forecast_run(
-    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts], num_trials: int
+    run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts], num_trials: int, epochs_behind: float = 0.0
 ) -> Forecast | None:
     """What a run will take for the trials that are left, by what earlier trials took, or a short timing.
 
@@ -150,6 +157,7 @@ def forecast_run(
         mean_epochs=study_epochs(study, num_trials),
         concurrency=study.concurrency,
         spread=known[1],
+        epochs_behind=epochs_behind,
     )
 
 

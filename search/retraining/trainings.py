@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, load_trials
+from search.callbacks.listener import num_epochs
 from search.machine.ray_session import RaySession
 from search.run_trials import Workload, run_trials
 from search.stop import StopRequest
@@ -107,6 +109,9 @@ def run_jobs(
             earlier=ours,
             keep=keep,
             cuts=cuts,
+            mean_epochs=mean(
+                num_epochs({"task": job.task}, task.epochs) - job.task.get("start_epoch", 0) for job in jobs
+            ),
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)

@@ -6,18 +6,21 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from search.checks import refuse_unwritable
+from search.checks import LOG_BYTES, check_disk, refuse_unwritable
 from search.flags import PlaceFlags, SplitFlags
 from search.machine.cluster import ClusterError, connect
 from search.prepare import RATE_SECONDS, prepare_data
 from search.run import main
+from search.study import AskedStudy
 from tests.conftest import places
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.networks.known_costs import ModelFacts
 
 SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32", "--batch-size", "16")
 
@@ -102,3 +105,19 @@ def test_a_cluster_that_does_not_answer_is_said_at_once() -> None:
     with pytest.raises(ClusterError, match=f"127.0.0.1:{port}: nobody answers there"), connect(f"127.0.0.1:{port}"):
         pass
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(("trains_on", "units"), [(False, 9 * 2 + 2 * 5), (True, 14 * 2 + 4 * 5)])
+def test_a_disk_that_has_no_room_for_the_run_is_refused_with_the_ways_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trains_on: bool, units: int
+) -> None:
+    asked = AskedStudy.of(storage=tmp_path / "runs", trials=3, concurrency=2, keep=5)
+    facts = [ModelFacts(parameters, 1, 1, 1, 1) for parameters in (10**6, 10**7)]
+    needed = 4 * 10**7 * units + LOG_BYTES * 3
+    free = {"bytes": needed}
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free["bytes"]))
+    study = asked.settle(num_cpus=2, num_gpus=0)
+    check_disk(study, facts, trains_on=trains_on)
+    free["bytes"] -= 1
+    with pytest.raises(UserError, match="give another --storage, a lower --concurrency or --keep, or smaller"):
+        check_disk(study, facts, trains_on=trains_on)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +26,18 @@ from search import refit as room
 from search.found_model import find_model, model_in_words
 from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
 from search.open_run import OpenRun
-from search.refit import SHARE, SIDES, is_worth_it, keep_if_same, refit, seconds_kept_back, seconds_kept_back_again
+from search.refit import (
+    SHARE,
+    SIDES,
+    epochs_without_budget,
+    is_due,
+    is_worth_it,
+    keep_if_same,
+    refit,
+    refits_without_budget,
+    seconds_kept_back,
+    seconds_kept_back_again,
+)
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
@@ -73,6 +85,56 @@ def test_a_budget_for_several_keeps_back_what_two_epochs_of_each_take(
     kept = seconds_kept_back(several, 36_000.0, 4 / 3)
     an_epoch = 36_000 / (rounds * 14) * 4 / 3
     assert kept == pytest.approx(min(rows * (2 * an_epoch + FIRST_STEP_SECONDS), SHARE * 36_000))
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_so"),
+    [
+        ({}, True),
+        ({"trials": 4}, False),
+        ({"epochs": 9}, False),
+        ({"time_budget": "1h"}, False),
+        ({"no_refit": True}, False),
+        ({"keep": 0}, False),
+        ({"objective": "f1,ms"}, False),
+    ],
+)
+def test_a_search_of_which_nobody_said_how_long_it_shall_be_has_the_models_turn_too(
+    tmp_path: Path, flags: dict[str, Any], is_so: bool
+) -> None:
+    settled = AskedStudy.of(storage=tmp_path, readme=tmp_path / "README.md", **flags).settle(num_cpus=2, num_gpus=0)
+    assert refits_without_budget(settled) == is_so
+
+
+def test_without_a_budget_each_has_two_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, found, _ = a_search(tmp_path)
+    trained = Trained()
+    train_on((opened, found, StopRequest()), trained, monkeypatch)
+    assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == [2, 2]
+    run = replace(opened.run, refits=True, trials_asked=12)
+    single = replace(opened.study, concurrency=2, keep=5, single=True)
+    assert epochs_without_budget(run, single) == pytest.approx(2 * 4 / 3)
+    assert epochs_without_budget(run, replace(opened.study, concurrency=2, keep=5)) == pytest.approx(3 * 2 * 4 / 3)
+    assert epochs_without_budget(run, replace(opened.study, refit=False)) == 0
+    assert epochs_without_budget(replace(run, refits=False), opened.study) == 0
+
+
+def test_it_is_due_at_the_end_until_all_that_answer_have_had_it(tmp_path: Path) -> None:
+    opened, found, kept_back = a_search(tmp_path)
+    opened = replace(opened, run=replace(opened.run, refits=True, trials_asked=2))
+    half, whole = (replace(found, refit_epochs=dict.fromkeys(names, 2)) for names in (["00001"], ["00000", "00001"]))
+    interrupted = StopRequest()
+    interrupted.ask("Ctrl-C")
+    assert is_due(opened, found, StopRequest(), 2) and is_due(opened, half, StopRequest(), 2)
+    assert not is_due(opened, whole, StopRequest(), 2)
+    assert not is_due(opened, found, StopRequest(), 1) and not is_due(opened, found, interrupted, 2)
+    for other in (replace(opened, run=replace(opened.run, refits=False)), no_refit(opened)):
+        assert not is_due(other, found, StopRequest(), 2)
+    assert is_due(opened, whole, kept_back, 1), "for as long as there is time"
+
+
+def no_refit(opened: OpenRun) -> OpenRun:
+    return replace(opened, study=replace(opened.study, refit=False))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +195,11 @@ def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monk
     assert kept(goes_on, 500.0, alone) == pytest.approx(2 * seconds * 4 / 3), "half of its three epochs at most"
     assert kept(goes_on, 10.0, learned) == 0
     for earlier in (None, picked):
-        assert kept(goes_on, 500.0, earlier) == 0
+        assert kept(goes_on, 500.0, earlier) == 0, "it did not before"
+        wants = replace(opened.run, refits=True)
+        again = seconds_kept_back_again(wants, goes_on, 500.0, earlier, trials)
+        assert again == pytest.approx(2 * seconds * 4 / 3 + FIRST_STEP_SECONDS), "it was killed before it came to it"
+        assert seconds_kept_back_again(wants, goes_on, 500.0, earlier, []) == 0
     for other in (study(tmp_path), study(tmp_path, time_budget="5m", no_refit=True)):
         assert kept(other, 500.0, learned) == 0
 
@@ -253,10 +319,10 @@ def test_members_go_on_from_their_last_state(tmp_path: Path, monkeypatch: pytest
     folder = searched[0].folder
     assert load_found(folder.found_json) == found
     assert [path.name for path in folder.refit.checkpoints.glob("*/*")] == ["best.pt", "best.pt"]
-    said = "were then trained on with the validation pictures, too, for {} (--no-refit leaves that out)"
-    assert f"Its networks {said.format('1 epoch')}" in model_in_words(found)
+    said = "then trained on with the validation pictures, too, for {} (--no-refit leaves that out)"
+    assert f"Its networks were {said.format('1 epoch')}" in model_in_words(found)
     one_failed = replace(found, refit_epochs={"00000": 2})
-    assert f"1 of its 2 networks {said.format('2 epochs')}" in model_in_words(one_failed)
+    assert f"1 of its 2 networks was {said.format('2 epochs')}" in model_in_words(one_failed)
     alone = replace(found, members=found.members[:1], refit_epochs={"00001": 2})
     assert "It was then trained on with" in model_in_words(alone)
 
@@ -290,9 +356,9 @@ def test_after_an_interruption_and_without_time_nothing_is_trained_on(
     opened, found, stop = a_search(tmp_path)
     stop.exit_code = 130  # by a Ctrl-C when the trials' time was over
     trained = Trained()
-    short, none = StopRequest(2.0), StopRequest()
+    short = StopRequest(2.0)
     short.keep_back(2.0)
-    for each in (stop, short, none):
+    for each in (stop, short):
         assert train_on((opened, found, each), trained, monkeypatch)[0] == found
     assert not trained.jobs
 
@@ -333,7 +399,8 @@ def test_what_queues_has_as_many_epochs_as_the_time_has_room_for(
     rows = math.ceil(members / at_a_time)
     stop = StopRequest(seconds := rows * (room_for * 30 * 4 / 3 + FIRST_STEP_SECONDS) + 1)  # one third longer
     stop.keep_back(seconds)
-    opened = replace(opened, study=replace(opened.study, concurrency=at_a_time))
+    run = replace(opened.run, trials_open=True)
+    opened = replace(opened, run=run, study=replace(opened.study, concurrency=at_a_time))
     said = io.StringIO()
     monkeypatch.setattr(room, "run_jobs", trained)
     refit(opened, found, trials, ANYTHING, stop, Console(file=said, width=200))
@@ -363,7 +430,14 @@ def test_another_end_of_the_search_keeps_a_model_of_the_same_members(
     opened, picked, _ = searched
     learned, _ = train_on(searched, Trained(), monkeypatch)
     assert keep_if_same(picked, learned, opened.folder) is None, "its model is gone"
+    described = {"picked": picked, "learned": learned}
     opened.folder.model.mkdir()
+    monkeypatch.setattr(
+        room, "read_description", lambda path: SimpleNamespace(record=described[path.read_text()].to_json())
+    )
+    (opened.folder.model / "model.json").write_text("picked")
+    assert keep_if_same(picked, learned, opened.folder) is None, "killed before its model was written"
+    (opened.folder.model / "model.json").write_text("learned")
     assert keep_if_same(picked, load_found(opened.folder.found_json), opened.folder) == learned
     assert keep_if_same(replace(picked, members=picked.members[:1]), learned, opened.folder) is None
     assert keep_if_same(picked, picked, opened.folder) is None
@@ -380,24 +454,47 @@ sys.exit(main(sys.argv[1:]))
 """A search that keeps some seconds back although tiny networks leave time for many."""
 
 
-@pytest.mark.long
-def test_a_search_in_a_time_budget_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
-    small = ["--space", "toy", "--time-budget", "170s", "--image-size", "32", "--batch-size", "16", "--name", "a"]
-    command = [sys.executable, "-c", KEEPING_BACK, *small, "--data", str(pictures), "--history", "none"]
+def searched_to_its_end(command: list[str], pictures: Path, folder: Path) -> tuple[RunFolder, str]:
+    """The folder of a search of tiny networks, and what it said."""
+    small = ["--space", "toy", "--image-size", "32", "--batch-size", "16", "--name", "a", "--data", str(pictures)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "500", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, *places(tmp_path)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *command, *small, "--history", "none", *places(folder)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
+    assert "train" in said and "with validation pictures, too" in said
+    run = RunFolder(folder / "runs" / "a")
+    found = load_found(run.found_json)
+    assert found is not None and set(found.refit_epochs) == {member["trial_id"] for member in found.members}, said
+    described = json.loads((run.model / "model.json").read_text())
+    assert described["record"]["refit_epochs"] == dict(found.refit_epochs)
+    assert not run.refit.checkpoints.exists()
+    return run, said
+
+
+@pytest.mark.long
+def test_a_search_in_a_time_budget_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
+    folder, said = searched_to_its_end(["-c", KEEPING_BACK, "--time-budget", "170s"], pictures, tmp_path)
     assert "train the model on with validation pictures, too" in said
     assert "(--no-refit leaves that out)" in said
-    folder = RunFolder(tmp_path / "runs" / "a")
-    found = load_found(folder.found_json)
-    assert found is not None and set(found.refit_epochs) == {member["trial_id"] for member in found.members}
-    described = json.loads((folder.model / "model.json").read_text())
-    assert described["record"]["refit_epochs"] == dict(found.refit_epochs)
     epochs = {trial.trial_id: [report.epoch for report in trial.reports] for trial in load_trials(folder.refit.path)}
     before = {trial.trial_id: len(trial.reports) for trial in load_trials(folder.path)}
     assert all(1 < each[0] <= before[trial_id] + 1 for trial_id, each in epochs.items())
-    assert not folder.refit.checkpoints.exists()
+
+
+@pytest.mark.long
+def test_a_search_as_long_as_suits_the_pictures_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
+    folder, said = searched_to_its_end([str(ROOT / "search" / "run.py")], pictures, tmp_path)
+    assert "At its end the model is trained on with validation pictures, too (--no-refit leaves that out)" in said
+    found = load_found(folder.found_json)
+    assert found is not None and set(found.refit_epochs.values()) == {2}
+    resumed = [sys.executable, str(ROOT / "search" / "run.py"), "--resume", "a", *places(tmp_path)]
+    done = subprocess.run(resumed, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert load_found(folder.found_json) == found, "trained on no further"
