@@ -95,7 +95,7 @@ def run_trials(
         trainable: In the place of training, where only what is around it is looked at.
         patience: How long nothing may happen before that is said, or ended.
     """
-    searcher = NamedSearcher(proposer, stop, work.waiting)
+    searcher = NamedSearcher(proposer, stop, work.waiting, cuts=work.cuts)
     limited = ConcurrencyLimiter(searcher, max_concurrent=work.study.concurrency)
     again = searcher.handed_out_again
     monitor = build_monitor(work.folder, work.task, work.keep, stop, work.earlier, again, work.cost_of)

@@ -86,8 +86,18 @@ class NamedSearcher(Searcher):
     actor of the trial before it; such a trial is handed out again. So is one that `note_lost` names.
     """
 
-    def __init__(self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str]) -> None:
+    def __init__(self, inner: Proposer, stop: StopRequest, trial_ids: Sequence[str], *, cuts: bool = False) -> None:
+        """Takes the trials.
+
+        Args:
+            inner: Knows their configurations.
+            stop: Asked before each.
+            trial_ids: Their names, in the order in which they begin.
+            cuts: Whether one is begun that has time for `SHORTEST_EPOCH` alone: it goes on from what others have
+                trained, and a part of an epoch is worth something to it.
+        """
         super().__init__(metric=METRIC, mode=MODE)
+        self._least_share = SHORTEST_EPOCH if cuts else 1.0
         self._inner = inner
         self._stop = stop
         self._trial_ids: dict[str, str] = {}
@@ -116,7 +126,7 @@ class NamedSearcher(Searcher):
             return Searcher.FINISHED
         if not self._waiting:
             return None if self._live else Searcher.FINISHED
-        if self._first_epochs and not self._stop.has_time_for(median(self._first_epochs)):
+        if self._first_epochs and not self._stop.has_time_for(self._least_share * median(self._first_epochs)):
             return Searcher.FINISHED
         ours = self._waiting.pop(0)
         self._began[trial_id] = time.monotonic()

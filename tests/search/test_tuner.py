@@ -249,18 +249,20 @@ def test_an_epoch_that_was_cut_short_is_a_trials_last() -> None:
     assert stop.why == "time budget"
 
 
+@pytest.mark.parametrize(("cuts", "least"), [(False, 25.0), (True, 25 * SHORTEST_EPOCH)])
 def test_no_trial_is_begun_whose_first_epoch_would_not_end_in_time(
-    inner: StudySearcher, monkeypatch: pytest.MonkeyPatch
+    inner: StudySearcher, monkeypatch: pytest.MonkeyPatch, cuts: bool, least: float
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     stop = StopRequest(60)
-    searcher = NamedSearcher(inner, stop, trial_ids([], 9))
+    searcher = NamedSearcher(inner, stop, trial_ids([], 9), cuts=cuts)
     searcher.suggest("ray0")
     clock[0] = 25.0
-    searcher.on_trial_complete("ray0", result(EPOCHS, 0.5))
-    assert searcher.suggest("ray1") is not None  # 35 seconds are left, and the first took 25
-    clock[0] = 36.0
+    searcher.on_trial_complete("ray0", result(EPOCHS, 0.5))  # the first took 25 seconds
+    clock[0] = 60 - least
+    assert searcher.suggest("ray1") is not None
+    clock[0] += 1
     assert searcher.suggest("ray2") == Searcher.FINISHED
     assert stop.reason is None
     assert stop.why == "time budget"
