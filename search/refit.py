@@ -51,6 +51,8 @@ STILL_GOOD = 0.95
 """Share of a trial's best score that its last epoch must have to be gone on from, which is as good on people never seen
 and has learned for longer; else it is the best."""
 
+AS_PICKED = "answers as validation picked it"
+
 
 def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -> float:
     """Seconds of a time budget that the trials leave for it; 0 where nothing is to come of it.
@@ -220,7 +222,7 @@ def refit(
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
     left_out = {trial.trial_id for trial in members} - {trial.trial_id for trial, _ in planned}
     for name in sorted(left_out - set(found.refit_epochs)):
-        _say_as_picked(console, name, "there is no time to train it on with the validation pictures")
+        say(console, f"trial {name} {AS_PICKED}: there is no time to train it on")
     if not planned:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
@@ -234,10 +236,13 @@ def refit(
     epochs = {}
     for job in jobs:
         before = [report for report in by_id[job.name].reports if report.epoch <= job.task["start_epoch"]]
-        if wrong := _what_is_wrong(done.get(job.name), before, folder):
-            _say_as_picked(console, job.name, f"trained on, it {wrong}")
+        trained = done.get(job.name)
+        if trained is None or (not trained.reports and trained.status != TrialStatus.FAILED):
+            say(console, f"trial {job.name} {AS_PICKED}: its turn did not come")
+        elif wrong := _what_is_wrong(trained, before, folder):
+            warn(console, f"trial {job.name} {AS_PICKED}: trained on, it {wrong}")
         else:
-            epochs[job.name] = len(done[job.name].reports)
+            epochs[job.name] = len(trained.reports)
     for path in folder.checkpoints.glob("*/*"):
         if path.name != BEST:
             path.unlink()
@@ -249,9 +254,10 @@ def refit(
 def _planned(
     run: SearchRun, members: Sequence[TrialHistory], at_a_time: int, seconds: float
 ) -> list[tuple[TrialHistory, int]]:
-    """The members that there is time for, and how many epochs each has at most.
+    """The members an epoch of which fits into the time, and how many epochs each has at most.
 
-    Those that nothing waits for end with the time; of a queue, as many whole rows of as many epochs as fit.
+    Those that nothing waits for end with the time; those that others wait for have as many as leave all of them the
+    same, but one at least, so that of too many the last do not begin.
     """
     most = {trial.trial_id: _most_epochs(run, trial) for trial in members}
     if math.isinf(seconds):
@@ -259,17 +265,12 @@ def _planned(
     an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
     able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
     rows = [able[first : first + at_a_time] for first in range(0, len(able), at_a_time)]
-    while len(rows) > 1:
-        of_each = sum(max(an_epoch[trial.trial_id] for trial in row) for row in rows)
-        if (epochs := int((seconds - len(rows) * FIRST_STEP_SECONDS) / of_each)) >= 1:
-            first = [(trial, min(epochs, most[trial.trial_id])) for row in rows[:-1] for trial in row]
-            return first + [(trial, most[trial.trial_id]) for trial in rows[-1]]
-        rows.pop()
-    return [(trial, most[trial.trial_id]) for row in rows for trial in row]
-
-
-def _say_as_picked(console: Console, trial_id: str, why: str) -> None:
-    warn(console, f"trial {trial_id} answers as validation picked it: {why}")
+    if not rows:
+        return []
+    of_each = sum(max(an_epoch[trial.trial_id] for trial in row) for row in rows)
+    epochs = max(1, int((seconds - len(rows) * FIRST_STEP_SECONDS) / max(of_each, 1e-3)))
+    first = [(trial, min(epochs, most[trial.trial_id])) for row in rows[:-1] for trial in row]
+    return first + [(trial, most[trial.trial_id]) for trial in rows[-1]]
 
 
 def _job(run: SearchRun, trial: TrialHistory, epochs: int, search: RunFolder, folder: RunFolder) -> Job:
@@ -296,12 +297,10 @@ def _put(file: Path, place: Path) -> None:
         shutil.copyfile(file, place)
 
 
-def _what_is_wrong(trial: TrialHistory | None, before: Sequence[EpochReport], folder: RunFolder) -> str:
+def _what_is_wrong(trial: TrialHistory, before: Sequence[EpochReport], folder: RunFolder) -> str:
     """Why what came of a member, which goes on behind these epochs, does not answer; empty where nothing is wrong."""
-    if trial is not None and trial.status == TrialStatus.FAILED:
+    if trial.status == TrialStatus.FAILED:
         return f"failed: {trial.reason}"
-    if trial is None or not trial.reports:
-        return "came to no epoch"
     loss = trial.reports[-1].train_loss
     most = max(report.train_loss + report.val_loss for report in before[-LATEST_EPOCHS:])
     if not loss <= most:
