@@ -45,6 +45,11 @@ LONGEST = 1 / 2
 """Of the epochs that a network was trained for before: with more, none says that it has gone on for too long."""
 LEAST_SECONDS = 5.0
 """With less nothing would come of it."""
+BEGINS_AFTER = 15.0
+"""Seconds from the last epoch of a search of several trials at a time to the first step of this: 15 to 18 on two cores,
+eight of them for new processes."""
+NEXT_ROW = 3.0
+"""Seconds from one training to the next in the same process."""
 LATEST_EPOCHS = 5
 """Before it, by which it is told what losses are usual."""
 STILL_GOOD = 0.95
@@ -155,7 +160,8 @@ def _seconds_of_epoch(trial: TrialHistory, run: SearchRun) -> float:
 
 def _seconds_of_several(members: int, an_epoch: float, study: SettledStudy) -> float:
     """What it takes to train them all on, as many at a time as trials."""
-    return math.ceil(members / study.concurrency) * (EPOCHS_EACH * an_epoch + FIRST_STEP_SECONDS)
+    rows = math.ceil(members / study.concurrency)
+    return BEGINS_AFTER + (rows - 1) * NEXT_ROW + rows * EPOCHS_EACH * an_epoch
 
 
 def _at_most_a_share(seconds: float, seconds_left: float) -> float:
@@ -268,7 +274,8 @@ def _planned(
     if not rows:
         return []
     of_each = sum(max(an_epoch[trial.trial_id] for trial in row) for row in rows)
-    epochs = max(1, int((seconds - len(rows) * FIRST_STEP_SECONDS) / max(of_each, 1e-3)))
+    without_start = seconds - FIRST_STEP_SECONDS - (len(rows) - 1) * NEXT_ROW
+    epochs = max(1, int(without_start / max(of_each, 1e-3)))
     first = [(trial, min(epochs, most[trial.trial_id])) for row in rows[:-1] for trial in row]
     return first + [(trial, most[trial.trial_id]) for trial in rows[-1]]
 

@@ -27,6 +27,8 @@ from search.found_model import find_model, model_in_words
 from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
 from search.open_run import OpenRun
 from search.refit import (
+    BEGINS_AFTER,
+    NEXT_ROW,
     SHARE,
     SIDES,
     epochs_without_budget,
@@ -84,7 +86,8 @@ def test_a_budget_for_several_keeps_back_what_two_epochs_of_each_take(
     several = study(tmp_path, time_budget="10h", fitting=rounds * 14, **flags)
     kept = seconds_kept_back(several, 36_000.0, 4 / 3)
     an_epoch = 36_000 / (rounds * 14) * 4 / 3
-    assert kept == pytest.approx(min(rows * (2 * an_epoch + FIRST_STEP_SECONDS), SHARE * 36_000))
+    seconds = BEGINS_AFTER + (rows - 1) * NEXT_ROW + rows * 2 * an_epoch
+    assert kept == pytest.approx(min(seconds, SHARE * 36_000))
 
 
 @pytest.mark.parametrize(
@@ -187,9 +190,9 @@ def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monk
     def kept(asked: SettledStudy, left: float, earlier: Found | None) -> float:
         return seconds_kept_back_again(opened.run, asked, left, earlier, trials)
 
-    assert kept(goes_on, 500.0, learned) == pytest.approx(2 * seconds * 4 / 3 + FIRST_STEP_SECONDS), "side by side"
+    assert kept(goes_on, 500.0, learned) == pytest.approx(BEGINS_AFTER + 2 * seconds * 4 / 3), "side by side"
     one_at_a_time = replace(goes_on, concurrency=1)
-    assert kept(one_at_a_time, 500.0, learned) == pytest.approx(2 * (2 * seconds * 4 / 3 + FIRST_STEP_SECONDS))
+    assert kept(one_at_a_time, 500.0, learned) == pytest.approx(BEGINS_AFTER + NEXT_ROW + 2 * 2 * seconds * 4 / 3)
     assert kept(goes_on, 20.0, learned) == 20 * SHARE, "at most"
     alone = replace(learned, members=learned.members[:1])
     assert kept(goes_on, 500.0, alone) == pytest.approx(2 * seconds * 4 / 3), "half of its three epochs at most"
@@ -198,7 +201,7 @@ def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monk
         assert kept(goes_on, 500.0, earlier) == 0, "it did not before"
         wants = replace(opened.run, refits=True)
         again = seconds_kept_back_again(wants, goes_on, 500.0, earlier, trials)
-        assert again == pytest.approx(2 * seconds * 4 / 3 + FIRST_STEP_SECONDS), "it was killed before it came to it"
+        assert again == pytest.approx(BEGINS_AFTER + 2 * seconds * 4 / 3), "it was killed before it came to it"
         assert seconds_kept_back_again(wants, goes_on, 500.0, earlier, []) == 0
     for other in (study(tmp_path), study(tmp_path, time_budget="5m", no_refit=True)):
         assert kept(other, 500.0, learned) == 0
@@ -401,7 +404,7 @@ def test_what_queues_has_as_many_epochs_as_the_time_has_room_for(
         (opened.folder.checkpoints / name / "best.pt").write_bytes(b"picked")
     found = replace(found, members=[{**found.members[0], "trial_id": name} for name in names])
     rows = math.ceil(members / at_a_time)
-    stop = StopRequest(seconds := rows * (room_for * 30 * 4 / 3 + FIRST_STEP_SECONDS) + 1)  # one third longer
+    stop = StopRequest(seconds := FIRST_STEP_SECONDS + (rows - 1) * NEXT_ROW + rows * room_for * 30 * 4 / 3 + 1)
     stop.keep_back(seconds)
     run = replace(opened.run, trials_open=True)
     opened = replace(opened, run=run, study=replace(opened.study, concurrency=at_a_time))
