@@ -3,9 +3,10 @@
     python scripts/benchmarks/refit.py runs/A runs/B --after 8 --epochs 4 --seeds 21 22 --out refit
 
 Takes searches for their pictures, sides and default configuration. That is trained on the training side and, as at
-the end of a search, from some epoch on with the validation pictures, too: from the weights alone. After every epoch both are scored on the test side, as a model that answers to two views, and compared after as
-many pictures; a score between two epochs lies on the line between them. The test sides are looked at, so searches that
-are still to be judged by them are not for this. One training at a time; what has been trained is kept.
+the end of a search, from some epoch on with the validation pictures, too: from the weights alone. After every epoch
+both are scored on the test side, as a model that answers to two views, and compared after as many pictures; a score
+between two epochs lies on the line between them. The test sides are looked at, so searches that are still to be
+judged by them are not for this. One training at a time; what has been trained is kept.
 """
 
 from __future__ import annotations
