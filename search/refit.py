@@ -267,7 +267,7 @@ def _planned(
     """
     most = {trial.trial_id: _most_epochs(run, trial) for trial in members}
     if math.isinf(seconds):
-        return [(trial, most[trial.trial_id]) for trial in members]
+        return [(trial, min(EPOCHS_EACH, most[trial.trial_id])) for trial in members]
     an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
     able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
     rows = [able[first : first + at_a_time] for first in range(0, len(able), at_a_time)]

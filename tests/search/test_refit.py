@@ -109,12 +109,18 @@ def test_a_search_of_which_nobody_said_how_long_it_shall_be_has_the_models_turn_
     assert refits_without_budget(settled) == is_so
 
 
-def test_without_a_budget_each_has_two_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("had_a_budget", [False, True])
+def test_without_a_budget_each_has_two_epochs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, had_a_budget: bool
+) -> None:
     opened, found, _ = a_search(tmp_path)
+    opened = replace(opened, run=replace(opened.run, trials_open=had_a_budget))
+    trials = [replace(trial, reports=trial.reports[-1:] * 10) for trial in load_trials(opened.folder.path)]
     trained = Trained()
-    train_on((opened, found, StopRequest()), trained, monkeypatch)
+    monkeypatch.setattr(room, "run_jobs", trained)
+    refit(opened, found, trials, ANYTHING, StopRequest(), Console(file=io.StringIO()))
     assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == [2, 2]
-    run = replace(opened.run, refits=True, trials_asked=12)
+    run = replace(opened.run, refits=True, trials_asked=12, trials_open=False)
     single = replace(opened.study, concurrency=2, keep=5, single=True)
     assert epochs_without_budget(run, single) == pytest.approx(2 * 4 / 3)
     assert epochs_without_budget(run, replace(opened.study, concurrency=2, keep=5)) == pytest.approx(3 * 2 * 4 / 3)
