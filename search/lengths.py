@@ -143,7 +143,7 @@ class PacedLength:
         """
         if epoch >= self.end:
             return False
-        epochs_left = _epochs_in(seconds_left, an_epoch)
+        epochs_left = epochs_in(seconds_left, an_epoch)
         in_a_slot = epoch + epochs_left
         if (rounds := _rounds_together(in_a_slot, self.slots)) > 1:
             self.grown[backbone] = max(self.epochs(backbone), min(self.most, int(in_a_slot / rounds)))
@@ -161,7 +161,7 @@ class PacedLength:
             seconds_left: As in `goes_on`.
         """
         is_long = epoch >= long_together(self.planned)
-        return is_long and epoch - best_epoch >= PATIENCE and _epochs_in(seconds_left, an_epoch) >= self._least_left
+        return is_long and epoch - best_epoch >= PATIENCE and epochs_in(seconds_left, an_epoch) >= self._least_left
 
     @property
     def _least_left(self) -> float:
@@ -184,7 +184,8 @@ def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:
     return PacedLength(study.epochs, study.concurrency, most)
 
 
-def _epochs_in(seconds: float, an_epoch: float) -> float:
+def epochs_in(seconds: float, an_epoch: float) -> float:
+    """Epochs of so many seconds that others have room for."""
     return seconds / max(an_epoch, LEAST_SECONDS)
 
 

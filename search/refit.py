@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from rich.console import Console
 
@@ -23,7 +22,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, TrialHistory, score_of
 from search.engine.seeds import seed_of
 from search.hold import now_doing
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, LEAST_TOGETHER
+from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, LEAST_TOGETHER, epochs_in
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.retraining.trainings import Job, run_jobs
@@ -57,6 +56,7 @@ STILL_GOOD = 0.95
 and has learned for longer; else it is the best."""
 
 AS_PICKED = "answers as validation picked it"
+"""What is said of a member that was not trained on."""
 
 
 def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -> float:
@@ -136,14 +136,13 @@ def seconds_kept_back_again(
     wants = run.refits or (earlier is not None and bool(earlier.refit_epochs))
     if not (wants and study.refit and study.keep and study.fills_its_budget):
         return 0.0
-    names = [trial.trial_id for trial in trials[: study.keep]] if earlier is None else map(_name, earlier.members)
-    among = set(names)
-    members = [trial for trial in trials if trial.trial_id in among and trial.reports]
+    names = {trial.trial_id for trial in trials[: study.keep]} if earlier is None else _names(earlier)
+    members = [trial for trial in trials if trial.trial_id in names and trial.reports]
     if not members:
         return 0.0
     an_epoch = max(_seconds_of_epoch(trial, run) for trial in members)
     if len(members) == 1:
-        return _at_most_a_share(_most_epochs(run, members[0]) * an_epoch, seconds_left)
+        return _at_most_a_share(_most_epochs(members[0]) * an_epoch, seconds_left)
     return _at_most_a_share(_seconds_of_several(len(members), an_epoch, study), seconds_left)
 
 
@@ -169,13 +168,12 @@ def _at_most_a_share(seconds: float, seconds_left: float) -> float:
     return seconds if seconds >= LEAST_SECONDS else 0.0
 
 
-def _most_epochs(run: SearchRun, trial: TrialHistory) -> int:
-    most = max(1, round(LONGEST * len(trial.reports)))
-    return most if run.trials_open else min(EPOCHS_EACH, most)
+def _most_epochs(trial: TrialHistory) -> int:
+    return max(1, round(LONGEST * len(trial.reports)))
 
 
-def _name(member: Mapping[str, Any]) -> str:
-    return str(member["trial_id"])
+def _names(found: Found) -> set[str]:
+    return {member["trial_id"] for member in found.members}
 
 
 def is_due(opened: OpenRun, found: Found, stop: StopRequest, done: int) -> bool:
@@ -190,7 +188,7 @@ def is_due(opened: OpenRun, found: Found, stop: StopRequest, done: int) -> bool:
     if stop.kept_back:
         return True
     is_at_its_end = stop.why is None and done >= opened.run.trials_asked
-    has_been = {_name(member) for member in found.members} == set(found.refit_epochs)
+    has_been = _names(found) == set(found.refit_epochs)
     return opened.run.refits and opened.study.refit and is_at_its_end and not has_been
 
 
@@ -221,13 +219,12 @@ def refit(
         return found
     stop.go_on()
     run, folder, by_id = opened.run, opened.folder.refit, {trial.trial_id: trial for trial in trials}
-    members = [by_id[_name(member)] for member in found.members]
+    members = [by_id[member["trial_id"]] for member in found.members]
     if stop.reason not in (None, TIME_BUDGET):
         return found
     has_time = stop.seconds_left >= LEAST_SECONDS
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
-    left_out = {trial.trial_id for trial in members} - {trial.trial_id for trial, _ in planned}
-    for name in sorted(left_out - set(found.refit_epochs)):
+    for name in sorted(_names(found) - {trial.trial_id for trial, _ in planned} - set(found.refit_epochs)):
         say(console, f"trial {name} {AS_PICKED}: there is no time to train it on")
     if not planned:
         return found
@@ -265,19 +262,17 @@ def _planned(
     Those that nothing waits for end with the time; those that others wait for have as many as leave all of them the
     same, but one at least, so that of too many the last do not begin.
     """
-    most = {trial.trial_id: _most_epochs(run, trial) for trial in members}
+    decided_by_time = run.trials_open and math.isfinite(seconds)
+    most = [_most_epochs(trial) if decided_by_time else min(EPOCHS_EACH, _most_epochs(trial)) for trial in members]
     if math.isinf(seconds):
-        return [(trial, min(EPOCHS_EACH, most[trial.trial_id])) for trial in members]
-    an_epoch = {trial.trial_id: _seconds_of_epoch(trial, run) for trial in members}
-    able = [trial for trial in members if an_epoch[trial.trial_id] <= seconds]
+        return list(zip(members, most, strict=True))
+    able = [each for each in zip(members, most, strict=True) if _seconds_of_epoch(each[0], run) <= seconds]
     rows = [able[first : first + at_a_time] for first in range(0, len(able), at_a_time)]
-    if not rows:
-        return []
-    of_each = sum(max(an_epoch[trial.trial_id] for trial in row) for row in rows)
-    without_start = seconds - FIRST_STEP_SECONDS - (len(rows) - 1) * NEXT_ROW
-    epochs = max(1, int(without_start / max(of_each, 1e-3)))
-    first = [(trial, min(epochs, most[trial.trial_id])) for row in rows[:-1] for trial in row]
-    return first + [(trial, most[trial.trial_id]) for trial in rows[-1]]
+    one_of_each = sum(max(_seconds_of_epoch(trial, run) for trial, _ in row) for row in rows)
+    without_starts = seconds - FIRST_STEP_SECONDS - (len(rows) - 1) * NEXT_ROW
+    epochs = max(1, int(epochs_in(without_starts, one_of_each)))
+    queue = [(trial, min(epochs, at_most)) for row in rows[:-1] for trial, at_most in row]
+    return [*queue, *(each for row in rows[-1:] for each in row)]
 
 
 def _job(run: SearchRun, trial: TrialHistory, epochs: int, search: RunFolder, folder: RunFolder) -> Job:
@@ -325,7 +320,7 @@ def keep_if_same(found: Found, earlier: Found | None, folder: RunFolder) -> Foun
         earlier: As the last end of the search left it.
         folder: Of the run.
     """
-    if earlier is None or not earlier.refit_epochs or not folder.model.is_dir():
+    if earlier is None or not earlier.refit_epochs:
         return None
     try:
         there = read_description(folder.model / DESCRIPTION).record.get("refit_epochs")
