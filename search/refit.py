@@ -22,7 +22,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, TrialHistory, score_of
 from search.engine.seeds import seed_of
 from search.hold import now_doing
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS, LEAST_TOGETHER, epochs_in
+from search.lengths import FIRST_STEP_SECONDS, LEAST_TOGETHER, epochs_in
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.retraining.trainings import Job, run_jobs
@@ -44,6 +44,8 @@ LONGEST = 1 / 2
 """Of the epochs that a network was trained for before: with more, none says that it has gone on for too long."""
 LEAST_SECONDS = 5.0
 """With less nothing would come of it."""
+FEWEST_EPOCHS = 6
+"""That a budget must be expected to have room for: behind four epochs nothing was gained, behind eight .014."""
 BEGINS_AFTER = 15.0
 """Seconds from the last epoch of a search of several trials at a time to the first step of this: 15 to 18 on two cores,
 eight of them for new processes."""
@@ -67,7 +69,7 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -
         seconds_left: Of the time budget.
         longer: An epoch with them, over one without.
     """
-    if not (_is_wanted(study) and study.goes_on) or study.epochs_that_fit < LEAST_EPOCHS:
+    if not (_is_wanted(study) and study.goes_on) or study.epochs_that_fit < FEWEST_EPOCHS:
         return 0.0
     if study.networks_that_fit == 1:
         return _at_most_a_share(seconds_left, seconds_left)

@@ -24,10 +24,11 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search import refit as room
 from search.found_model import find_model, model_in_words
-from search.lengths import FIRST_STEP_SECONDS, LEAST_EPOCHS
+from search.lengths import FIRST_STEP_SECONDS
 from search.open_run import OpenRun
 from search.refit import (
     BEGINS_AFTER,
+    FEWEST_EPOCHS,
     NEXT_ROW,
     SHARE,
     SIDES,
@@ -173,7 +174,7 @@ def test_it_is_kept_back_where_the_networks_are_as_many_and_long_enough(
         ({"trials_open": False}, 250),
         ({"epochs": 14}, 250),
         ({"time_budget": None}, 250),
-        ({"fitting": LEAST_EPOCHS - 1}, 250),
+        ({"fitting": FEWEST_EPOCHS - 1}, 250),
         ({}, 15),
     ],
 )
