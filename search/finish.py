@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -15,11 +15,11 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.found import found_before
+from results.records.found import Found, found_before
 from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, address_of
 from results.records.shelf import place_of
-from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
+from results.records.trials import TIME_BUDGET, TrialHistory, load_trials, num_over
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
@@ -34,22 +34,51 @@ from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a search leaves at its end."""
+
+    best: BestTrial | None
+    """None where there is no record: no trial has a score, or most have failed."""
+    found: Found | None
+    """What answers, as it was trained on; None where there is no model."""
+    said: str | None
+    """What is new in the table."""
+    report: Path | None
+    """Its page; None where it could not be written."""
+    has_forgotten: bool
+    """Whether the model of before had learned from the validation pictures, and this one has not."""
+
+
 def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Console) -> int:
     """Trains the model on if time was kept back for it, writes record and table, and says where everything is.
 
     Returns:
         The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
     """
-    run, folder, study = opened.run, opened.folder, opened.study
-    run_dir = folder.path
-    trials = load_trials(run_dir)
+    trials, why = load_trials(opened.folder.path), stop.why
     for trial in trials:
         if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
-    done = sum(trial.status.is_over for trial in trials)
-    why = stop.why
     doing(console, "writing the record, the table and the model")
-    best = None if most_failed(trials) else best_trial(run_dir)
+    left = _leave(opened, trials, session, stop, console)
+    idle(console)
+    _say_what_is_to_do(opened, trials, why, console)
+    if left.has_forgotten:
+        warn(console, "the model had learned from the validation pictures; the one that answers now has not")
+    if left.best is None:
+        warn(console, _why_there_is_no_record(opened.folder, trials))
+        return stop.exit_code or CRASH
+    _say_what_is_left(opened, trials, left, left.best, console)
+    return CRASH if stop.crash is not None else stop.exit_code
+
+
+def _leave(
+    opened: OpenRun, trials: Sequence[TrialHistory], session: RaySession, stop: StopRequest, console: Console
+) -> Left:
+    """Writes record, table, history, model and report; the model's turn comes when all but the last two are there."""
+    run, folder, study = opened.run, opened.folder, opened.study
+    best = None if most_failed(trials) else best_trial(folder.path)
     said, report = None, None
     found, earlier, is_saved = None, found_before(folder), False
     if best is not None:
@@ -59,9 +88,10 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
             if study.refit and (as_before := keep_if_same(found, earlier, folder)):
                 as_before.save(folder.found_json)
                 found, is_saved = as_before, True
-    has_turn = found is not None and is_due(opened, found, stop, done)
+    has_turn = found is not None and is_due(opened, found, stop, num_over(trials))
     picked = found
-    with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console):
+    saving = leaving_model(run, folder, found, trials, console, beside_training=has_turn)
+    with nullcontext() if is_saved else saving:
         if best is not None:
             said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
             with say_if_it_fails(console, "results/experiments.csv could not be written"):
@@ -70,7 +100,7 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
             if not most_failed(trials):
                 remember(run, trials, study)
         if not has_turn:
-            report = _report(run_dir, console)
+            report = _report(folder.path, console)
         elif found is not None:  # what has been written stays, whatever ends this
             idle(console)
             with say_if_it_fails(console, "the model was not trained on, and answers as validation picked it"):
@@ -78,52 +108,9 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     if found is not None and has_turn:
         doing(console, "writing the model and the report")
         with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
-            report = _report(run_dir, console)
-    idle(console)
-    _say_what_is_left(opened, trials, why, console)
-    if found is not None and earlier is not None and earlier.refit_epochs and not found.refit_epochs:
-        warn(console, "the model had learned from the validation pictures; the one that answers now has not")
-    if most_failed(trials):
-        failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
-        warn(
-            console,
-            f"{failed} of {done} trials failed, which says more of what they met with than of what was searched: there "
-            f"is no record, and the README is left as it was. What happened: {folder.events_jsonl}. When that is "
-            f"mended: {resume_command(folder)} --retry-failed",
-        )
-        return stop.exit_code or CRASH
-    if best is None:
-        warn(
-            console,
-            "no trial has a finished epoch with a score: there is no model, and the README is left as it was. What "
-            f"happened: {folder.events_jsonl}",
-        )
-        return stop.exit_code or CRASH
-    say_result(
-        console,
-        f"Best: trial {best.trial_id}, {best.config.backbone}, {_score(best)} "
-        f"in epoch {best.report.epoch} of {best.epochs_trained}",
-    )
-    if found is not None and (worth := worth_in_words(found)):
-        say_result(console, worth)
-    say(console, cost_in_words(best))
-    if said:
-        say(console, said)
-    say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
-    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}, then {CURVES_ADDRESS}")
-    say(console, f"Every epoch: {folder.trials_jsonl}")
-    if report is not None:
-        say_result(console, f"Report: {report}")
-    if found is not None and (folder.model / DESCRIPTION).is_file():
-        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
-        say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
-    places = _storage_flag(run_dir)
-    if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
-        places += f" --readme {shlex.quote(str(study.readme_path))}"
-    retrain = f"python scripts/retrain.py --run {run.name}{places}"
-    say(console, f"How good it really is: {retrain}")
-    say_front(run, trials, retrain, console)
-    return CRASH if stop.crash is not None else stop.exit_code
+            report = _report(folder.path, console)
+    had_learned = earlier is not None and bool(earlier.refit_epochs)
+    return Left(best, found, said, report, had_learned and found is not None and not found.refit_epochs)
 
 
 def _report(run_dir: Path, console: Console) -> Path | None:
@@ -133,9 +120,55 @@ def _report(run_dir: Path, console: Console) -> Path | None:
     return None
 
 
-def _say_what_is_left(opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, console: Console) -> None:
+def _say_what_is_left(
+    opened: OpenRun, trials: Sequence[TrialHistory], left: Left, best: BestTrial, console: Console
+) -> None:
+    """Says what was found, and where it lies."""
+    run, folder, study, found = opened.run, opened.folder, opened.study, left.found
+    run_dir = folder.path
+    say_result(
+        console,
+        f"Best: trial {best.trial_id}, {best.config.backbone}, {_score(best)} "
+        f"in epoch {best.report.epoch} of {best.epochs_trained}",
+    )
+    if found is not None and (worth := worth_in_words(found)):
+        say_result(console, worth)
+    say(console, cost_in_words(best))
+    if left.said:
+        say(console, left.said)
+    say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
+    say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}, then {CURVES_ADDRESS}")
+    say(console, f"Every epoch: {folder.trials_jsonl}")
+    if left.report is not None:
+        say_result(console, f"Report: {left.report}")
+    if found is not None and (folder.model / DESCRIPTION).is_file():
+        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
+        say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
+    places = _storage_flag(run_dir)
+    if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
+        places += f" --readme {shlex.quote(str(study.readme_path))}"
+    retrain = f"python scripts/retrain.py --run {run.name}{places}"
+    say(console, f"How good it really is: {retrain}")
+    say_front(run, trials, retrain, console)
+
+
+def _why_there_is_no_record(folder: RunFolder, trials: Sequence[TrialHistory]) -> str:
+    if not most_failed(trials):
+        return (
+            "no trial has a finished epoch with a score: there is no model, and the README is left as it was. What "
+            f"happened: {folder.events_jsonl}"
+        )
+    failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
+    return (
+        f"{failed} of {num_over(trials)} trials failed, which says more of what they met with than of what was "
+        f"searched: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. When "
+        f"that is mended: {resume_command(folder)} --retry-failed"
+    )
+
+
+def _say_what_is_to_do(opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, console: Console) -> None:
     """Says how to go on with a search that has not done all of its trials."""
-    done, asked = sum(trial.status.is_over for trial in trials), opened.run.trials_asked
+    done, asked = num_over(trials), opened.run.trials_asked
     if done >= asked:
         return
     if opened.study.fills_its_budget and why == TIME_BUDGET:

@@ -114,6 +114,8 @@ def leaving_model(
     found: Found | None,
     trials: Sequence[TrialHistory],
     console: Console,
+    *,
+    beside_training: bool = False,
 ) -> Iterator[None]:
     """Saves what was found as a model that predict, evaluate and export_onnx take.
 
@@ -160,7 +162,14 @@ def leaving_model(
 
     try:
         saving = begin_saving(
-            draft, members, run.task, record, tau=found.tau, prior=prior, second_view=found.second_view
+            draft,
+            members,
+            run.task,
+            record,
+            tau=found.tau,
+            prior=prior,
+            second_view=found.second_view,
+            beside_training=beside_training,
         )
     except Exception as error:
         problems.append(error)

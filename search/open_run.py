@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, num_over
 from search.flags import SearchFlags
 from search.machine.memory_needs import BackboneFacts
 from search.machine.preflight import NodeFacts
@@ -39,7 +39,7 @@ class OpenRun:
     @property
     def num_left(self) -> int:
         """Trials that are still to be trained."""
-        return self.run.trials_asked - sum(trial.status.is_over for trial in self.earlier)
+        return self.run.trials_asked - num_over(self.earlier)
 
 
 def space_of_run(run: SearchRun, asked: SearchFlags | SettledStudy) -> Space:

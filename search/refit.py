@@ -204,7 +204,8 @@ def refit(
 ) -> Found:
     """Trains the members of a model on with the validation pictures, for the time that there is.
 
-    Their weights are then in `refit` of the run's folder. One of which nothing comes stays as it was.
+    Their weights are then in `refit` of the run's folder. One of which nothing comes stays as validation picked it. If
+    they were trained on before, and not all of these are again, the model stays as it is.
 
     Args:
         opened: The search.
@@ -228,7 +229,7 @@ def refit(
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
     for name in sorted(_names(found) - {trial.trial_id for trial, _ in planned} - set(found.refit_epochs)):
         say(console, f"trial {name} {AS_PICKED}: there is no time to train it on")
-    if not planned:
+    if not planned or not found.refit_epochs.keys() <= {trial.trial_id for trial, _ in planned}:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
     jobs = [_job(run, trial, epochs, opened.folder, folder) for trial, epochs in planned]
@@ -251,6 +252,10 @@ def refit(
     for path in folder.checkpoints.glob("*/*"):
         if path.name != BEST:
             path.unlink()
+    if not found.refit_epochs.keys() <= epochs.keys():
+        say(console, "the model stays as it was trained on before")
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        return found
     refitted = replace(found, refit_epochs=epochs)
     refitted.save(opened.folder.found_json)
     return refitted

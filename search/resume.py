@@ -14,7 +14,7 @@ from results.export import is_stale
 from results.records.found import found_before
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
-from results.records.trials import TrialHistory, load_trials
+from results.records.trials import TrialHistory, load_trials, num_over
 from search.checks import check_device, refuse_absent_trackers, refuse_short_budget, refuse_unwritable
 from search.flags import PlaceFlags, flag
 from search.hold import hold
@@ -143,7 +143,7 @@ def resume_run(
     if asked.run.retry_failed:
         trials = _offer_again(folder, trials)
     run = replace(_extended(saved, asked.run.add_trials, len(trials)), task=task)
-    if run.trials_asked > sum(trial.status.is_over for trial in trials):
+    if run.trials_asked > num_over(trials):
         refuse_spent_budget(stop or StopRequest())
         refuse_changed_files(saved.task.weights, saved.weights)
         session.start(workers)  # what refuses a resume does so before it counts

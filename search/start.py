@@ -244,8 +244,10 @@ def start_run(
         points=[],
         history="",
     )
+    space = space_of_run(run, study)
+    run = replace(run, points=[asdict(space.starting_points[0])])  # the default, by which epochs are timed
     refuse_long_epochs(run, study, facts.known, stop)
-    run, study = _with_lengths(run, study, space_of_run(run, study), facts, stop)
+    run, study = _with_lengths(run, study, space, facts, stop)
     _make_folder(run, run_dir, prepared)
     return run, run_dir, study
 

@@ -21,7 +21,7 @@ from results.records.best import best_trial
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RUNS
-from results.records.trials import TrialHistory, load_trials, used_its_time
+from results.records.trials import TrialHistory, load_trials, num_over, used_its_time
 from trainables.atomic import write_whole
 from trainables.metric_names import in_words
 
@@ -141,7 +141,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
 
 
 def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:
-    done = sum(trial.status.is_over for trial in trials)
+    done = num_over(trials)
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trials", "resume_command": ""}
     command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]

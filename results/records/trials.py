@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,11 @@ class TrialHistory:
 def score_of(report: EpochReport) -> float:
     """The metric of an epoch."""
     return float(getattr(report, METRIC))
+
+
+def num_over(trials: Iterable[TrialHistory]) -> int:
+    """How many trials have come to their end."""
+    return sum(trial.status.is_over for trial in trials)
 
 
 def load_trials(run_dir: Path) -> list[TrialHistory]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, num_over
 from search.callbacks.listener import TrialListener
 from search.stop import StopRequest
 from trainables.report import TrialStatus
@@ -25,7 +25,7 @@ class FailuresAlike(TrialListener):
             earlier: Trials of earlier starts.
         """
         self._stop = stop
-        self._num_ended = sum(trial.status.is_over for trial in earlier)
+        self._num_ended = num_over(earlier)
         self._kinds = [_kind(trial.reason or "") for trial in earlier if trial.status == TrialStatus.FAILED]
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:

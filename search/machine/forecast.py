@@ -42,6 +42,9 @@ MANY_TRIALS = 1000
 EVALUATION_SPEED = 6.0
 """Pictures evaluated in the time of one that is trained on, with its augmentation: 6.5 at 96 px, 8 to 30 at 32 px, in
 17 searches on two cores."""
+TRIAL_SHARE = 0.9
+"""What a trial reaches of the speed of bare steps, for augmentation and other trials beside it: with it a first search
+foresaw 171 images/s, of which its epochs had 163 to 186 (tf_efficientnet_lite0, 64 px, two cores)."""
 LOST_ALONE = 1 / 2
 """Power of how many times fewer trials there are at a time than there might be, by which they make fewer epochs
 together: two side by side make 1.3 to 1.6 times the epochs of one with all cores (docs/recipe.md)."""
@@ -225,8 +228,7 @@ def images_per_second(
 
     What no trial has trained yet is timed where it was timed before; else the default's backbone is, for a second or
     two, and the others follow by their activations, which tell a network's time better than its multiply-adds do
-    (Radosavovic et al. 2020). Bare steps that are timed while workers import what they need are as fast as those of a
-    trial with its augmentation: .95 to 1.35 of it in six first searches of tf_efficientnet_lite0 on two cores.
+    (Radosavovic et al. 2020).
     """
     if not study.one_machine:
         return _speeds_on_nodes(run, study, facts)
@@ -237,18 +239,18 @@ def images_per_second(
     if not missing:
         return speeds, True
     timed = {backbone: known_throughput(_default_steps(run, backbone), cache) for backbone in missing}
-    speeds |= {backbone: speed for backbone, speed in timed.items() if speed is not None}
+    speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items() if speed is not None}
     if not speeds:
-        first = run.points[0]["backbone"] if run.points else missing[0]
+        first = run.points[0]["backbone"]
         timed_on = measure_throughput if task.device == "cpu" else time_apart  # a GPU's memory is for the trials
-        speeds[first] = timed_on(_default_steps(run, first), cache)
+        speeds[first] = TRIAL_SHARE * timed_on(_default_steps(run, first), cache)
     return _by_activations(speeds, run.weights, facts), False
 
 
 def _default_steps(run: SearchRun, backbone: str) -> StepSetting:
     """The steps of a backbone with the default configuration, which may not train its first stages."""
     task = run.task
-    frozen = TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(task) if run.points else 0
+    frozen = TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(task)
     return StepSetting(backbone, task.image_size, task.batch_size, task.device, task.num_threads, frozen)
 
 

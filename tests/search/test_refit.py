@@ -429,6 +429,34 @@ def test_what_the_time_leaves_out_is_said_and_answers_as_it_was_picked(
     assert "trial 00000 answers as validation picked it: its turn did not come" in said
 
 
+@pytest.mark.parametrize("trained", [Trained(never=["00000"]), Trained(fails=["00000"])])
+def test_a_model_that_was_trained_on_before_stays_unless_all_of_it_is_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Trained
+) -> None:
+    opened, found, stop = a_search(tmp_path)
+    before = replace(found, refit_epochs={"00000": 2, "00001": 3})
+    assert train_on((opened, before, stop), Trained(), monkeypatch)[0].refit_epochs == {"00000": 1, "00001": 1}
+    kept, said = train_on((opened, before, stop), trained, monkeypatch)
+    assert kept is before
+    assert "the model stays as it was trained on before" in said
+    assert not opened.folder.refit.checkpoints.exists()
+
+
+def test_a_model_that_was_trained_on_before_stays_where_there_is_no_time_for_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, found, _ = a_search(tmp_path)
+    quick, slow = load_trials(opened.folder.path)
+    slow = replace(slow, reports=tuple(replace(report, seconds=900.0) for report in slow.reports))
+    monkeypatch.setattr(room, "run_jobs", trained := Trained())
+    for before, jobs in (({slow.trial_id: 2}, []), ({quick.trial_id: 2}, [quick.trial_id])):
+        stop = StopRequest(60.0)
+        stop.keep_back(60.0)
+        had = replace(found, refit_epochs=before)
+        refit(opened, had, [quick, slow], ANYTHING, stop, Console(file=io.StringIO()))
+        assert [job.name for job in trained.jobs] == jobs
+
+
 def test_no_epoch_is_begun_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, found, _ = a_search(tmp_path)
     trials = [
@@ -488,7 +516,7 @@ def searched_to_its_end(command: list[str], pictures: Path, folder: Path) -> tup
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert "train" in said and "with validation pictures, too" in said
+    assert "The model's turn: " in said
     run = RunFolder(folder / "runs" / "a")
     found = load_found(run.found_json)
     assert found is not None and set(found.refit_epochs) == {member["trial_id"] for member in found.members}, said

@@ -21,6 +21,8 @@ from trainables.second_view import NONE
 ROOT = Path(__file__).resolve().parents[2]
 SAVING_SECONDS = 600
 """How long saving a model may take; it takes some seconds."""
+GIVES_WAY = 10
+"""Added to the niceness of a process that saves beside a training, whose first epoch took a quarter longer without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ def begin_saving(
     tau: float = 0.0,
     prior: Sequence[float] = (),
     second_view: str = NONE,
+    beside_training: bool = False,
 ) -> subprocess.Popen[str]:
     """Begins to save trials as one model; `end_saving` waits for it.
 
@@ -55,6 +58,7 @@ def begin_saving(
         tau: Power of the prior that probabilities are divided by; 0 for no decision rule.
         prior: Share of each class in what was trained on; needed where there is a rule.
         second_view: What they answer to beside the middle of a picture.
+        beside_training: Whether the process takes only what a training beside it leaves of the cores.
 
     Raises:
         OSError: No process can be started.
@@ -66,6 +70,7 @@ def begin_saving(
         "rule": {"tau": tau, "prior": list(prior)} if tau else None,
         "second_view": second_view,
         "record": dict(record),
+        "gives_way": beside_training,
     }
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(
@@ -98,6 +103,8 @@ def end_saving(process: subprocess.Popen[str]) -> None:
 def main() -> int:
     """Saves what stands on stdin; a failure is one line on stderr."""
     what = json.load(sys.stdin)
+    if what["gives_way"]:
+        os.nice(GIVES_WAY)
     try:
         _save(what)
     except Exception as error:

@@ -13,6 +13,7 @@ from search.machine import forecast as module
 from search.machine.forecast import (
     END_SECONDS,
     START_SECONDS,
+    TRIAL_SHARE,
     Forecast,
     expected_epochs,
     forecast,
@@ -110,7 +111,7 @@ def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
     assert not remembered
     timed = module.known_throughput(StepSetting("test_resnet", task.image_size, task.batch_size, "cpu", 1), tmp_path)
     assert timed is not None
-    assert speeds["test_resnet"] == pytest.approx(timed)
+    assert speeds["test_resnet"] == pytest.approx(TRIAL_SHARE * timed)
     work = [model_facts(backbone, task.image_size, tmp_path).activations for backbone in speeds]
     assert speeds["test_efficientnet"] * work[1] == pytest.approx(speeds["test_resnet"] * work[0])
 
