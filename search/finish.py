@@ -90,8 +90,7 @@ def _leave(
                 found, is_saved = as_before, True
     has_turn = found is not None and is_due(opened, found, stop, num_over(trials))
     picked = found
-    saving = leaving_model(run, folder, found, trials, console, beside_training=has_turn)
-    with nullcontext() if is_saved else saving:
+    with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console, beside_training=has_turn):
         if best is not None:
             said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
             with say_if_it_fails(console, "results/experiments.csv could not be written"):

@@ -227,9 +227,10 @@ def refit(
         return found
     has_time = stop.seconds_left >= LEAST_SECONDS
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
-    for name in sorted(_names(found) - {trial.trial_id for trial, _ in planned} - set(found.refit_epochs)):
+    in_turn = {trial.trial_id for trial, _ in planned}
+    for name in sorted(_names(found) - in_turn - set(found.refit_epochs)):
         say(console, f"trial {name} {AS_PICKED}: there is no time to train it on")
-    if not planned or not found.refit_epochs.keys() <= {trial.trial_id for trial, _ in planned}:
+    if not planned or not found.refit_epochs.keys() <= in_turn:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
     jobs = [_job(run, trial, epochs, opened.folder, folder) for trial, epochs in planned]
@@ -249,13 +250,13 @@ def refit(
             warn(console, f"trial {job.name} {AS_PICKED}: trained on, it {wrong}")
         else:
             epochs[job.name] = len(trained.reports)
-    for path in folder.checkpoints.glob("*/*"):
-        if path.name != BEST:
-            path.unlink()
     if not found.refit_epochs.keys() <= epochs.keys():
         say(console, "the model stays as it was trained on before")
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         return found
+    for path in folder.checkpoints.glob("*/*"):
+        if path.name != BEST:
+            path.unlink()
     refitted = replace(found, refit_epochs=epochs)
     refitted.save(opened.folder.found_json)
     return refitted
