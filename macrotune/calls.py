@@ -16,7 +16,7 @@ from scripts import evaluate as evaluating
 from scripts import predict as predicting
 from scripts import retrain as retraining
 from search import run as searching
-from search.terminal import Terminal, VoiceFlags
+from search.terminal import CRASH, Terminal, VoiceFlags
 
 Outcome = TypeVar("Outcome")
 
@@ -53,10 +53,10 @@ def _search(options: searching.Options, console: Terminal) -> SearchResult | Non
     if options.check:
         check(options.study, options.data, console, console.started)
         return None
-    from search.finish import resume_command
-
     ended = run_search(options.study, options.data, console, console.started)
-    raise_unless_done(ended.exit_code, ended.folder.path, resume_command(ended.folder), crash=ended.crash)
+    has_model = ended.crash is None and ended.folder.found_json.is_file()  # its table could not be written, as was said
+    code = 0 if ended.exit_code == CRASH and has_model else ended.exit_code
+    raise_unless_done(code, ended.folder.path, ended.way_on, crash=ended.crash)
     return SearchResult(ended.folder.path)
 
 

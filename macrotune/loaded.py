@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas
-from PIL import Image
+from PIL import Image, ImageOps
 
 from macrotune.endings import in_python
 from results.records.models import model_folder
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 Pictures = str | os.PathLike[str] | np.ndarray | Image.Image
 """A path of a picture, of a folder or of a table of paths; or pixels."""
+AS_PNG = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")
+"""Pillow's modes that a PNG holds; a TIFF holds the others."""
+IN_NO_FILE = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA", "I;16B": "I", "I;16L": "I", "I;16N": "I"}
+"""Modes that neither holds, and one that says the same."""
 
 
 class Model:
@@ -191,8 +196,9 @@ def _paths(pictures: Any, aside: Path) -> tuple[list[str], list[Any]]:
         return paths, [os.fspath(each) for each in listed]
     files = []
     for place, pixels in enumerate(listed):
-        files.append(str(aside / f"{place}.png"))
-        _as_image(pixels, place).save(files[-1], compress_level=1)
+        image = _as_image(pixels, place)
+        files.append(str(aside / f"{place}{'.png' if image.mode in AS_PNG else '.tif'}"))
+        image.save(files[-1], compress_level=1, compression=None)  # that of the file it comes from may lose some
     return files, list(range(len(listed)))
 
 
@@ -203,7 +209,10 @@ def _as_image(pixels: Any, place: int) -> Image.Image:
         UserError: It is neither; says what it must be.
     """
     if isinstance(pixels, Image.Image):
-        return pixels
+        upright = pixels
+        with suppress(Exception):  # of Pillow's for broken EXIF, which counts as upright
+            upright = ImageOps.exif_transpose(pixels)  # in a file of its own there would be none that says how
+        return upright.convert(IN_NO_FILE.get(upright.mode, upright.mode))
     array = np.asarray(pixels)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise UserError(

@@ -87,14 +87,15 @@ def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path,
         A sentence that says what became of the record.
     """
     with _lock(records_dir):
-        rows = {best.name: load_checked(best).run for best in paths_of(records_dir, record.space)}
-        name = next((name for name, run in rows.items() if run == record.run), f"{record.space}.json")
+        rows = {best.name: load_checked(best) for best in paths_of(records_dir, record.space)}
+        name = next((name for name, best in rows.items() if record.is_of(best)), f"{record.space}.json")
         path, shown = _retrained_dir(records_dir) / name, rows.get(name)
-        if shown != record.run and path.exists() and load_retrained(path).run == shown:
-            return f"{path} keeps the test score of {shown}, the search that the README shows."
+        is_shown = shown is not None and record.is_of(shown)
+        if not is_shown and shown is not None and path.exists() and load_retrained(path).is_of(shown):
+            return f"{path} keeps the test score of {shown.run}, the search that the README shows."
         record.save(path)
         _update(readme, records_dir, timezone)
-    if shown == record.run:
+    if is_shown:
         return f"{path} holds the test score; the README shows it."
     return f"{path} holds the test score; the table has another search of {record.space}, or none, and leaves it out."
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -123,7 +123,7 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     for line in pictures.understood:
         print(line.encode(errors="backslashreplace").decode())
     seen = _seen(models, pictures.paths)
-    looks = _note_test_sides(options, models, seen)
+    looks = _note_test_sides(options, models, pictures.paths)
     cache_dir = options.cache_dir or default_cache_dir()
     with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         predictions = predict_probabilities(
@@ -190,17 +190,20 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
 
 
 def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
-    """How many of the pictures stand on which side of the split that lies beside a model."""
+    """How many of the pictures stand on which side of the splits that lie beside the models.
+
+    One that any of them has seen counts as seen.
+    """
     sides: dict[str, str] = {}
     for model in models:
         split = RunFolder(model.path).split_csv
         if split.exists():
-            sides |= {row.path: row.split for row in read_split(split)}
+            sides |= {row.path: row.split for row in read_split(split) if sides.get(row.path, "test") == "test"}
     return Counter(sides[path] for path in paths if path in sides)
 
 
-def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mapping[str, int]) -> int:
-    """Writes down, before it is done, that models are scored on their test sides.
+def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Collection[str]) -> int:
+    """Writes down, before it is done, which models are scored on pictures of their test sides.
 
     Returns:
         How many models have been scored on a test side by now; where the models have several, on the one of most.
@@ -208,10 +211,11 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], seen: Mappi
     from results.records.scorings import ledger_of, note_scoring, side_hash
 
     times: dict[str, int] = {}
-    for model in models if seen.get("test") else ():
+    scored = set(paths)
+    for model in models:
         split = RunFolder(model.path).split_csv
         rows = [row for row in read_split(split) if row.split == "test"] if split.exists() else []
-        if not rows:
+        if scored.isdisjoint(row.path for row in rows):
             continue
         side = side_hash((row.path, row.label, row.group) for row in rows)
         times[side] = note_scoring(

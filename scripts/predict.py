@@ -4,10 +4,10 @@
 
 PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV with a column of paths
 (relative to the CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv
-is filled with the class index, row for row. The result is predictions.csv beside the first model, or submission.csv for
-an eval folder; where there is one already, predictions-2.csv and so on. Several models are averaged. Pictures that
-cannot be read are named, have an empty answer, and make the exit code 1. A thousand pictures take a minute on two
-cores without a GPU, most of it for the network.
+is filled with the class index, row for row. The result is predictions.csv, or submission.csv for an eval folder, in the
+folder of the first model's run, or beside a model that has none; where there is one already, predictions-2.csv and so
+on. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit code 1.
+A thousand pictures take a minute on two cores without a GPU, most of it for the network.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from trainables.data.competition import CLASSES
 from trainables.data.manifest import picture_bytes
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +95,8 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     memory_bytes = picture_bytes(options.max_picture_gb)
     if options.out is not None and options.out.is_dir():
         raise UserError(f"{options.out} is a folder; name a file by --out")
+    if options.out is not None and not can_write(options.out.parent):
+        raise UserError(f"{options.out.parent} cannot be written; name another file by --out")
 
     from results.records.models import model_folders
     from results.records.predictions import add_columns, answer_columns, index_column, probability_columns
@@ -105,7 +108,7 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     address = joined(options.address)
     models = load_models(model_folders(options.models), options.device if address is None else "cpu")
     described = models[0].description
-    out = options.out or _free_name(options.models[0], pictures)
+    out = options.out or _free_name(models[0].path, pictures)
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:
         if not pictures.is_eval:
@@ -144,12 +147,14 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
 
 
 def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
-    """A file that is not there yet, beside a model; beside the run of one that a resume of that would replace.
+    """A file that is not there yet, in the folder of a model; in that of its run, which replaces its models' folders.
 
     Raises:
         UserError: Nothing can be written there.
     """
-    folder = model.parent if (model.parent / "run.json").is_file() else model
+    from results.records.run_folder import run_around
+
+    folder = run_around(model) or model
     if not os.access(folder, os.W_OK):
         raise UserError(f"{folder} cannot be written; name a file by --out")
     stem = "submission" if pictures.is_eval else "predictions"

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from search.study import AskedStudy
 from search.terminal import VoiceFlags, started_at, warn
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 
 if TYPE_CHECKING:
     from results.records.retrained import RetrainedModel
@@ -59,7 +60,17 @@ class Options:
         if self.retrain.device == "cpu":
             machine = {**machine, "gpus_per_trial": 0.0}
         space, weights = self.retrain.space or "efficientnet", self.retrain.weights
-        return AskedStudy.of(space=space, weights=weights, **machine, **vars(self.places)).absolute().where_told()
+        places = replace(self.places, readme=self.places.readme or self._readme_of_run())
+        return AskedStudy.of(space=space, weights=weights, **machine, **vars(places)).absolute().where_told()
+
+    def _readme_of_run(self) -> Path | None:
+        """The README with the row of the run that is asked for, as a resume has it, too."""
+        from results.records.scorings import readme_of
+
+        run_dir = self.places.runs_dir / (self.retrain.run or "")
+        is_there = self.retrain.run is not None and self.places.remote is None and (run_dir / "run.json").is_file()
+        readme = readme_of(run_dir) if is_there else None
+        return readme if readme is not None and can_write(readme.parent) else None
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -99,7 +110,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
     from search.retraining.finals import score_finals, train_finals
-    from search.retraining.plan import trained_at_last
+    from search.retraining.plan import done_before, trained_at_last
     from search.retraining.rank_again import rank_again
     from search.retraining.settled import recall, remember
     from search.retraining.summary import clear, export, summarize
@@ -119,6 +130,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
                 ends=started_at(console) + config.time_budget_seconds,
                 everyone=config.final_on == "all",
                 ranks_only=config.no_final,
+                done=done_before(retraining),
             )
             stop = StopRequest()
             ranked = rank_again(recall(durations, console) or fit_into_time(durations, console), stop, console)

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from results.pages.markdown import render_markdown_table
 from scripts.terminal import progress, run_command
+from trainables.machine.hardware import gpu_has_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +100,7 @@ def show_space(options: Options, console: Console) -> int:
     device = choose_device(options.device)
     cache_dir = (options.cache_dir or default_cache_dir()).expanduser()
     rows = backbone_rows(space.backbones, options, device, cache_dir)
-    precision = "bfloat16" if device.type == "cuda" else "float32"
+    precision = "bfloat16" if _in_bfloat16(device) else "float32"
     say(console, f"{space.name}: {_families(space.backbones)}, at {options.image_size} px\n")
     show(console, rows)
     say(console, f"\nMemory: estimated peak of training with AdamW, batches of {options.batch_size}, {precision}.")
@@ -108,6 +109,10 @@ def show_space(options: Options, console: Console) -> int:
     say(console, f"\n{space.name}: knobs\n")
     show(console, knob_rows(options.name or ""))
     return 0
+
+
+def _in_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" and gpu_has_bfloat16()
 
 
 def backbone_rows(backbones: Sequence[str], options: Options, device: torch.device, cache_dir: Path) -> Rows:
@@ -124,7 +129,7 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
             tag, licence = (settings.tag, settings.license) if settings is not None else (None, None)
             try:
                 facts = model_facts(backbone, options.image_size, cache_dir)
-                memory = facts.training_bytes(options.batch_size, bfloat16=device.type == "cuda")
+                memory = facts.training_bytes(options.batch_size, bfloat16=_in_bfloat16(device))
                 costs = [
                     _short(facts.parameters),
                     _short(facts.multiply_adds),

@@ -14,7 +14,7 @@ from search.machine.answering_limits import costs_in_words, most_kept
 from search.machine.forecast import Forecast, forecast_run
 from search.machine.memory_needs import largest_trial, most_networks
 from search.open_run import OpenRun
-from search.refit import epochs_without_budget
+from search.refit_time import epochs_without_budget
 from search.study import SettledStudy
 from search.terminal import say, warn
 from trainables.config import TaskConfig

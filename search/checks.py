@@ -62,14 +62,22 @@ def refuse_absent_trackers(flags: TrackFlags) -> None:
     Raises:
         UserError: A library is not installed, or nobody is logged in.
     """
+    for why in absent_trackers(flags).values():
+        raise UserError(f"{why}, or leave the flag out")
+
+
+def absent_trackers(flags: TrackFlags) -> dict[str, str]:
+    """What was asked for and cannot be had, by the name of its flag: why not, and the way out."""
+    absent = {}
     for name, asked in (("wandb", flags.wandb), ("mlflow", flags.mlflow)):
         if asked is not None and importlib.util.find_spec(name) is None:
-            raise UserError(f'--{name} needs the library: pip install -e ".[{name}]", or leave the flag out')
-    if flags.wandb is not None and not _logged_in():
-        raise UserError(
+            absent[name] = f'--{name} needs the library: pip install -e ".[{name}]"'
+    if flags.wandb is not None and "wandb" not in absent and not _logged_in():
+        absent["wandb"] = (
             "--wandb: nobody is logged in at Weights & Biases: run wandb login, set WANDB_API_KEY, or set "
             "WANDB_MODE=offline to keep everything on this machine"
         )
+    return absent
 
 
 def _logged_in() -> bool:

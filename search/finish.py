@@ -25,13 +25,16 @@ from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
-from search.refit import is_due, keep_if_same, refit
+from search.refit import AS_BEFORE, AS_PICKED, as_trained_on_before, is_due, is_model_of, refit
 from search.say_front import say_front
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
+
+WRITTEN = "what is being written is written to its end"
+"""What is said that the first Ctrl-C does meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Left:
     found: Found | None
     """What answers, as it was trained on; None where there is no model."""
     said: str | None
-    """What is new in the table."""
+    """What is new in the table; None where record and table could not be written."""
     report: Path | None
     """Its page; None where it could not be written."""
     has_forgotten: bool
@@ -54,23 +57,27 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     """Trains the model on if time was kept back for it, writes record and table, and says where everything is.
 
     Returns:
-        The exit code: 0 if there is a best trial, 1 if not or if the driver crashed, 130 after Ctrl-C.
+        The exit code: 0 if there is a best trial, 1 if not, if its record could not be written or if the driver
+        crashed, 130 after Ctrl-C.
     """
     trials, why = load_trials(opened.folder.path), stop.why
     for trial in trials:
         if trial.status == TrialStatus.FAILED:
             warn(console, f"trial {trial.trial_id} ({trial.config.backbone}) failed: {trial.reason}")
     doing(console, "writing the record, the table and the model")
+    stop.what_ends = WRITTEN
     left = _leave(opened, trials, session, stop, console)
     idle(console)
     _say_what_is_to_do(opened, trials, why, console)
     if left.has_forgotten:
         warn(console, "the model had learned from the validation pictures; the one that answers now has not")
     if left.best is None:
-        warn(console, _why_there_is_no_record(opened.folder, trials))
+        warn(console, _why_there_is_no_record(opened, trials))
         return stop.exit_code or CRASH
     _say_what_is_left(opened, trials, left, left.best, console)
-    return CRASH if stop.crash is not None else stop.exit_code
+    if stop.crash is not None:
+        return CRASH
+    return stop.exit_code or (CRASH if left.said is None else 0)
 
 
 def _leave(
@@ -85,14 +92,19 @@ def _leave(
         with say_if_it_fails(console, "the validation answers could not be judged, so there is no model"):
             found = find_model(run, folder, best, trials, single=study.single, mirror=study.mirror)
             best = replace(best, val_interval=found.val_interval, val_corrected=found.val_corrected)
-            if study.refit and (as_before := keep_if_same(found, earlier, folder)):
+            if study.refit and (as_before := as_trained_on_before(found, earlier, folder)):
                 as_before.save(folder.found_json)
-                found, is_saved = as_before, True
-    has_turn = found is not None and is_due(opened, found, stop, num_over(trials))
+                found, is_saved = as_before, is_model_of(as_before, folder)
+    is_ready = found is not None and bool(found.refit_epochs) and not is_saved  # a kill came before it was saved
+    has_turn = found is not None and not is_ready and is_due(opened, found, stop, num_over(trials))
     picked = found
     with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console, beside_training=has_turn):
         if best is not None:
-            said = export_best(best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+            words = f"record and table could not be written, which {way_on(opened)} does again"
+            with say_if_it_fails(console, words):
+                said = export_best(
+                    best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone
+                )
             with say_if_it_fails(console, "results/experiments.csv could not be written"):
                 append_experiment(study.records_dir.parent / "experiments.csv", best)
         with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
@@ -102,14 +114,22 @@ def _leave(
             report = _report(folder.path, console)
         elif found is not None:  # what has been written stays, whatever ends this
             idle(console)
-            with say_if_it_fails(console, "the model was not trained on, and answers as validation picked it"):
+            words = AS_BEFORE if found.refit_epochs else AS_PICKED
+            with say_if_it_fails(console, f"the model was not trained on, and {words}"):
                 found = refit(opened, found, trials, session, stop, console)
     if found is not None and has_turn:
         doing(console, "writing the model and the report")
+        stop.what_ends = WRITTEN
         with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
             report = _report(folder.path, console)
+    if found is not None and found.refit_epochs and not is_model_of(found, folder):  # its saving failed, as was said
+        found = replace(found, refit_epochs={})
+        with say_if_it_fails(console, f"{folder.found_json} could not be written"):
+            found.save(folder.found_json)
+        report = _report(folder.path, console)
     had_learned = earlier is not None and bool(earlier.refit_epochs)
-    return Left(best, found, said, report, had_learned and found is not None and not found.refit_epochs)
+    has_forgotten = had_learned and found is not None and bool(found.members) and not found.refit_epochs
+    return Left(best, found, said, report, has_forgotten)
 
 
 def _report(run_dir: Path, console: Console) -> Path | None:
@@ -134,13 +154,12 @@ def _say_what_is_left(
         say_result(console, worth)
     say(console, cost_in_words(best))
     if left.said:
-        say(console, left.said)
-    say(console, f"Table: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
+        say(console, f"{left.said}\nTable: {study.readme_path}\nRecord: {place_of(study.records_dir, best)}")
     say(console, f"Curves: tensorboard --logdir {shlex.quote(str(folder.tensorboard))}, then {CURVES_ADDRESS}")
     say(console, f"Every epoch: {folder.trials_jsonl}")
     if left.report is not None:
         say_result(console, f"Report: {left.report}")
-    if found is not None and (folder.model / DESCRIPTION).is_file():
+    if found is not None and found.members and (folder.model / DESCRIPTION).is_file():
         say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
         say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = _storage_flag(run_dir)
@@ -151,7 +170,8 @@ def _say_what_is_left(
     say_front(run, trials, retrain, console)
 
 
-def _why_there_is_no_record(folder: RunFolder, trials: Sequence[TrialHistory]) -> str:
+def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> str:
+    folder = opened.folder
     if not most_failed(trials):
         return (
             "no trial has a finished epoch with a score: there is no model, and the README is left as it was. What "
@@ -161,7 +181,7 @@ def _why_there_is_no_record(folder: RunFolder, trials: Sequence[TrialHistory]) -
     return (
         f"{failed} of {num_over(trials)} trials failed, which says more of what they met with than of what was "
         f"searched: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. When "
-        f"that is mended: {resume_command(folder)} --retry-failed"
+        f"that is mended: {way_on(opened)} --retry-failed"
     )
 
 
@@ -179,10 +199,8 @@ def _say_what_is_to_do(opened: OpenRun, trials: Sequence[TrialHistory], why: str
             f"{resume_command(opened.folder)} --time-budget {budget}",
         )
         return
-    warn(
-        console,
-        f"{done} of {asked} trials are done ({why or 'interrupted'}). Go on with: {resume_command(opened.folder)}",
-    )
+    count = f"{done} trials are" if opened.run.trials_open else f"{done} of {asked} trials are"
+    warn(console, f"{count} done ({why or 'interrupted'}). Go on with: {way_on(opened)}")
 
 
 def _score(best: BestTrial) -> str:
@@ -196,6 +214,13 @@ def most_failed(trials: Sequence[TrialHistory]) -> bool:
     done = [trial for trial in trials if trial.status.is_over]
     failed = [trial for trial in done if trial.status == TrialStatus.FAILED and not trial.has_diverged]
     return 2 * len(failed) > len(done)
+
+
+def way_on(opened: OpenRun) -> str:
+    """What to type to go on with a search that has not done all of its trials."""
+    has_budget = opened.study.fills_its_budget  # without one all trials would be trained that it had room for at most
+    budget = f" --time-budget {opened.study.options['time_budget']}" if has_budget else ""
+    return resume_command(opened.folder) + budget
 
 
 def resume_command(folder: RunFolder) -> str:

@@ -303,7 +303,9 @@ class PlaceFlags(CacheFlags):
 
     storage: Path = Path("runs")
     """Folder of the runs; or s3://bucket/folder, gs://... and the like, where a copy of all is kept."""
-    readme: Annotated[Path | None, help_default("README.md; beside the runs where --storage is no folder")] = None
+    readme: Annotated[
+        Path | None, help_default("README.md; of a run that there is, its own; beside runs in a bucket")
+    ] = None
     """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, help_default("local")] = None
     """Time zone of the table's dates, such as Europe/Paris."""

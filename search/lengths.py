@@ -48,6 +48,8 @@ epochs 16 would have ended so, which loses .008 on validation in the mean, where
 (docs/recipe.md)."""
 MOST_LENGTHS = 2
 """Lengths as planned that a trial which goes on may come to, should epochs be much faster than was expected."""
+ANY_NUMBER = 10**9
+"""Of trials."""
 LEAST_SECONDS = 1e-3
 """Of an epoch."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
@@ -90,11 +92,13 @@ def suit_lengths(
         return _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
-    found = study.with_fewer_at_a_time(max(1, int(room_epochs / EPOCHS_BESIDE)))
+    count = (most_trials or ANY_NUMBER) if study.trials_open else study.trials
+    found = study.with_fewer_at_a_time(max(1, min(int(room_epochs / EPOCHS_BESIDE), count)))
     pace = share_of_pace(study.concurrency, found.concurrency)
     room_epochs *= pace
     in_a_slot = room_epochs / found.concurrency
-    length = int(in_a_slot / _rounds_together(in_a_slot, found.concurrency))
+    rounds = min(_rounds_together(in_a_slot, found.concurrency), math.ceil(count / found.concurrency))
+    length = int(in_a_slot / rounds)
     if study.cost.second is not None:  # a front wants every network once
         one_each = int(study.concurrency * pace * room / sum(seconds.values()))
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)

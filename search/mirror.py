@@ -18,13 +18,15 @@ from typing import Any, TypeVar
 from results.records.run_folder import ADDRESS_FILE, RunFolder
 from search.flags import PlaceFlags
 from trainables.atomic import replacing, write_whole
-from trainables.checkpoints import PULSE
+from trainables.checkpoints import LAST, PULSE
 from trainables.errors import UserError
 from trainables.reason import reason_of
 
 T = TypeVar("T")
 ANSWER_SECONDS = 10.0
 """How long the storage may take for its first answer; libraries ask again for minutes."""
+LISTING_SECONDS = 300.0
+"""How long the list of all that is there may take, once it has answered: thousands of files come in pages."""
 PUSH_SECONDS = 60.0
 """Between two looks for what has changed, beside those after each trial."""
 SHARED = ("README.md", "results", "history.jsonl")
@@ -110,7 +112,8 @@ class Mirror:
         Raises:
             MirrorError: It cannot be read.
         """
-        there = self._in_time(self._list, "cannot be read")
+        self._in_time(lambda: self._files.get_file_info(self._base), "cannot be read")
+        there = self._in_time(self._list, "cannot be read", LISTING_SECONDS)
         for name in [path[: -len("/run.json")] for path in there if path.endswith("/run.json")]:
             if "/" not in name:  # else it is below a run
                 self._pull_run(name, there, to_read=True)
@@ -124,6 +127,9 @@ class Mirror:
             to_read: Without what is heavy, and with files that are others there: nobody works on it here.
         """
         known, local = self._logged(name, there), self._logged(name)
+        if known > local and not to_read:  # another machine went on: states of here are ahead of its logs
+            for path in [path for path in self._local(name) if self._is_state(path) and path not in there]:
+                (self.folder / path).unlink(missing_ok=True)
         ours = [path for path in there if path.startswith(f"{name}/") and not (to_read and _is_heavy(path))]
         for path in sorted(ours, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
             here = self.folder / path
@@ -152,7 +158,8 @@ class Mirror:
     def push(self, name: str) -> int:
         """Copies up what has changed since the last time, of a run and of what all share; deletes what is gone.
 
-        Checkpoints go before the logs: a trial that goes on from one must find its epochs in them.
+        A state that a trial goes on from goes after the logs, and only if it is older than they are: its epochs must be
+        in them, also where this is interrupted.
 
         Returns:
             How many files were copied.
@@ -162,16 +169,35 @@ class Mirror:
         """
         with self._pushing:
             paths = list(self._local(name))
+            states = {path: _stamp(self.folder / path) for path in paths if self._is_state(path)}
             logs = [path for path in paths if path.endswith((".jsonl", "run.json"))]
-            copied = 0
-            for path in [path for path in paths if path not in logs] + logs:
-                with contextlib.suppress(FileNotFoundError):  # a driver has deleted it meanwhile
+            copied, errors = 0, list[OSError]()
+            for path in [*(path for path in paths if path not in states and path not in logs), *logs, *states]:
+                if path in states and (errors or self._is_newer(path, states[path])):
+                    continue  # with the next push
+                try:
                     copied += self._put(path)
+                except FileNotFoundError:  # a driver has deleted it meanwhile
+                    pass
+                except OSError as error:
+                    errors.append(error)
             for path in [sent for sent in self._sent if sent.startswith(f"{name}/") and sent not in set(paths)]:
                 with contextlib.suppress(FileNotFoundError):
                     self._files.delete_file(f"{self._base}/{path}")
                 del self._sent[path]
+            if errors:
+                raise errors[0]
             return copied
+
+    def _is_state(self, path: str) -> bool:
+        return path.endswith(f"/{LAST}") and (self.folder / path).exists()
+
+    def _is_newer(self, path: str, stamp: tuple[int, int]) -> bool:
+        """Whether a file is not the one any more that had this stamp."""
+        try:
+            return _stamp(self.folder / path) != stamp
+        except FileNotFoundError:
+            return True
 
     def _put(self, path: str) -> bool:
         here = self.folder / path
@@ -229,7 +255,7 @@ class Mirror:
                 if inner.parts[1:2] != (RunFolder(Path()).ray.name,) and path.is_file() and not _is_left_out(path.name):
                     yield inner.as_posix()
 
-    def _in_time(self, ask: Callable[[], T], failed: str) -> T:
+    def _in_time(self, ask: Callable[[], T], failed: str, seconds: float = ANSWER_SECONDS) -> T:
         """What the storage answers; libraries would wait for minutes.
 
         Raises:
@@ -245,9 +271,9 @@ class Mirror:
 
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
-        thread.join(ANSWER_SECONDS)
+        thread.join(seconds)
         if not said:
-            raise MirrorError(f"--storage {self.address} has not answered in {ANSWER_SECONDS:.0f} s. {_WAY_OUT}")
+            raise MirrorError(f"--storage {self.address} has not answered in {seconds:.0f} s. {_WAY_OUT}")
         answer, error = said[0]
         if error is not None:
             raise MirrorError(

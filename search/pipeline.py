@@ -19,7 +19,7 @@ from search.callbacks.trackers import build_trackers
 from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwritable
 from search.engine.engine import build_engine, second_of
 from search.engine.seeds import OwnSeeds
-from search.finish import finish, resume_command
+from search.finish import finish, way_on
 from search.lengths import paced_length
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
@@ -45,6 +45,8 @@ class Ended:
     folder: RunFolder
     crash: Exception | None
     """What the driver, or Ray, crashed with."""
+    way_on: str
+    """The command that goes on with it."""
 
 
 def search(asked: AskedStudy, data: DataConfig, console: Console, started: float) -> Ended:
@@ -67,27 +69,27 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
         session.copy_soon = stack.enter_context(mirrored(mirror, opened.run.name, partial(warn, console)))
-        with crashes_noted(opened.folder, resume_command(opened.folder)):
+        go_on = way_on(opened)
+        with crashes_noted(opened.folder, go_on):
             announce(opened, console)
             show_all_runs(opened.folder.path.parent, console)
             networks = {backbone: float(known.activations) for backbone, known in opened.facts.known.items()}
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks, stop)
-            way_on = resume_command(opened.folder)
-            with stop.on_interrupt(way_on), _told_if_cut_short(way_on):
+            with stop.on_interrupt(go_on), _told_if_cut_short(go_on):
                 proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher
                 run_trials(workload(opened), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
-                return Ended(finish(opened, session, stop, console), opened.folder, stop.crash)
+                return Ended(finish(opened, session, stop, console), opened.folder, stop.crash, go_on)
 
 
 @contextmanager
-def _told_if_cut_short(way_on: str) -> Iterator[None]:
+def _told_if_cut_short(command: str) -> Iterator[None]:
     """Says which command writes what is not written, should the second Ctrl-C come before all is."""
     try:
         yield
     except KeyboardInterrupt:
-        say_error(f"ended before record, table and report were written; this command writes them: {way_on}")
+        say_error(f"ended before record, table and report were written; this command writes them: {command}")
         raise
 
 

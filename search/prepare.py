@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from results.records import shelf
+from results.records.run_folder import RunFolder
 from results.records.shelf import BUILT_IN
 from search.flags import SplitFlags
 from search.terminal import count, doing, idle, is_quiet, say
@@ -23,8 +24,10 @@ from trainables.data.demo.draw import FORMAT, make_demo_data
 from trainables.data.duplicates import check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.mirror_classes import mirror_classes, pairs_in_words
+from trainables.data.rows import read_split
 from trainables.data.split import Split, split_by_group
 from trainables.errors import UserError
+from trainables.saved.model_description import DESCRIPTION
 
 SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 """What decides which picture is on which side."""
@@ -172,6 +175,30 @@ def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
     else:
         what = "No picture is mirrored in training (--flip search mirrors them as the space says)."
     return f"{pairs_in_words(found)} {what}"
+
+
+def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
+    """A sentence about weights of a model of ours that has seen pictures which it is scored on now; none for others.
+
+    Args:
+        files: Of weights, by backbone. Beside those of a model lies the split that it was made with.
+        prepared: The pictures.
+    """
+    said, table = [], prepared.split.table
+    for file in dict.fromkeys(files.values()):
+        split = RunFolder(Path(file).parent).split_csv
+        if not (split.is_file() and split.with_name(DESCRIPTION).is_file()):
+            continue
+        seen = {row.path for row in read_split(split) if row.split != "test"}
+        sides = table.loc[table["path"].isin(seen), "split"]
+        val, test = int((sides == "val").sum()), int((sides == "test").sum())
+        if val or test:
+            said.append(
+                f"{val:,} validation and {test:,} test pictures are ones that the model in {split.parent} was trained "
+                "on or picked by: scores on them flatter what starts from it. On the split of its own search, with the "
+                "same pictures and --seed, its test people stay unseen."
+            )
+    return said
 
 
 def data_facts(prepared: Prepared, config: DataConfig, split: SplitFlags, seed: int) -> dict[str, Any]:

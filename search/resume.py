@@ -15,7 +15,7 @@ from results.records.found import found_before
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials, num_over
-from search.checks import check_device, refuse_absent_trackers, refuse_short_budget, refuse_unwritable
+from search.checks import absent_trackers, check_device, refuse_short_budget, refuse_unwritable
 from search.flags import PlaceFlags, flag
 from search.hold import hold
 from search.machine.address import given_address
@@ -26,10 +26,10 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import use_parts_of_run
 from search.prepare import prepare_data
-from search.refit import seconds_kept_back_again
+from search.refit_time import seconds_kept_back_again
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
-from search.terminal import doing
+from search.terminal import doing, warn
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
@@ -40,7 +40,7 @@ from trainables.settings import restore
 FREE = (
     *("resume", "add_trials", "retry_failed", "time_budget", "storage", "readme", "timezone", "address", "name"),
     *("concurrency", "cpus_per_trial", "gpus_per_trial", "wait_for_nodes", "keep", "single", "no_mirror", "no_refit"),
-    *("wandb", "mlflow"),
+    *("wandb", "mlflow", "cache_dir"),
 )
 """Flags that may differ from those the run was started with: they change nothing about its trials."""
 Options = tuple[AskedStudy, DataConfig]
@@ -111,7 +111,7 @@ def resume_run(
     """
     refuse_short_budget(asked.search.time_budget_seconds)
     refuse_unwritable(asked.places)
-    refuse_absent_trackers(asked.track)
+    asked = _without_absent_trackers(asked, console)
     folder = RunFolder(asked.places.runs_dir / (asked.run.resume or ""))
     saved = load_run(folder.path)
     stack.enter_context(hold(folder.path))
@@ -132,9 +132,9 @@ def resume_run(
     refuse_other_device(saved, study)
     folder.cut_torn_lines()
     folder.clear_ray()
-    _decode_again_if_gone(saved, study, data, console)
     task = replace(
         saved.task,
+        cache_path=_decoded(saved, study, data, console),
         split_path=str(folder.split_csv),
         checkpoint_dir=str(folder.checkpoints),
         answers_dir=str(folder.answers),
@@ -149,6 +149,8 @@ def resume_run(
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)
+    if not study.goes_on:
+        trials = _ended_beyond_their_length(folder, trials, run.task.epochs)
     if stop is not None:
         stop.keep_back(seconds_kept_back_again(run, study, stop.seconds_left, found_before(folder), trials))
     return OpenRun(
@@ -161,6 +163,14 @@ def resume_run(
         single_core_trials=workers,
         refit_seconds=0.0 if stop is None else stop.kept_back,
     )
+
+
+def _without_absent_trackers(asked: AskedStudy, console: Console) -> AskedStudy:
+    """The settings without trackers that are not here: what goes on has no other way out."""
+    for name, why in absent_trackers(asked.track).items():
+        warn(console, f"{why}. The run goes on without it")
+        asked = asked.replace(**{name: None})
+    return asked
 
 
 def _extended(run: SearchRun, add: int, begun: int) -> SearchRun:
@@ -184,22 +194,40 @@ def _offer_again(folder: RunFolder, trials: Sequence[TrialHistory]) -> tuple[Tri
     return tuple(load_trials(folder.path))
 
 
-def _decode_again_if_gone(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> None:
-    """Makes sure that the decoded pictures of a run are there.
+def _ended_beyond_their_length(
+    folder: RunFolder, trials: Sequence[TrialHistory], epochs: int
+) -> tuple[TrialHistory, ...]:
+    """Ends the trials that went on beyond their full length until something ended them; they have nothing left to do.
+
+    Returns:
+        The trials as they are now.
+    """
+    for trial in trials:
+        if not trial.status.is_over and trial.reports and trial.reports[-1].epoch >= epochs:
+            words = f"it had come to epoch {trial.reports[-1].epoch} of {epochs}"
+            folder.append_event(trial.trial_id, TrialStatus.FINISHED, words)
+    return tuple(load_trials(folder.path))
+
+
+def _decoded(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> str:
+    """The folder of the decoded pictures of a run; they are decoded again if they are gone.
 
     Raises:
         UserError: They are gone, and the pictures have changed.
     """
-    if (Path(run.task.cache_path) / "meta.json").exists():
-        return
+    saved = Path(run.task.cache_path)
+    is_here = (saved / "meta.json").exists()
+    if is_here and (study.one_machine or saved.parent == study.cache_path):  # nodes look in the folder that is given
+        return run.task.cache_path
     prepared = prepare_data(
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
     )
-    if str(prepared.cache.path) != run.task.cache_path:
+    if prepared.cache.path.name.partition("-")[0] != saved.name.partition("-")[0]:  # which is a hash of the pictures
         raise UserError(
             f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
             f"in {run.task.cache_path}: bring the pictures back, or start a new run"
         )
+    return str(prepared.cache.path)
 
 
 def refuse_other_device(run: SearchRun, study: SettledStudy) -> None:

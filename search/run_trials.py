@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -178,11 +178,13 @@ def crashes_noted(folder: RunFolder, way_on: str) -> Iterator[None]:
         raise
     except Exception as error:
         note_crash(folder, error)
-        say_error(f"this is a fault of the program. What was trained is kept; go on with: {way_on}")
+        fault = "" if isinstance(error, OSError) else "this is a fault of the program. "
+        say_error(f"{fault}What was trained is kept; go on with: {way_on}")
         raise
 
 
 def note_crash(folder: RunFolder, error: BaseException) -> None:
     """Appends the traceback of a driver that crashed to the events of its run."""
     trace = "".join(traceback.format_exception(error))
-    folder.append_event("driver", "crashed", f"{type(error).__name__}: {error}", traceback=trace)
+    with suppress(OSError):  # the disk may be full: what is said next says more
+        folder.append_event("driver", "crashed", f"{type(error).__name__}: {error}", traceback=trace)

@@ -79,17 +79,23 @@ def serve(options: Options) -> int:
         import nicegui  # noqa: F401 - looked for here, so that its absence is said in words
     except ImportError as error:
         raise UserError('the page needs NiceGUI: pip install -e ".[ui]"') from error
+    from results.records.run_folder import address_of
+    from search.mirror import folder_to_read
     from search.service.commands import Places
     from search.service.server import run_server
     from search.service.service import Service
 
     bound = _bind(options.host, options.port)
+    storage, _ = folder_to_read(options.places.storage)
     places = options.places.absolute()
+    bucket = places.remote or address_of(storage)
+    asked = options.places.readme
     token = secrets.token_urlsafe(24) if options.token == NEW else options.token
     service = Service(
         Places(
-            storage=places.runs_dir,
-            readme=places.readme_path,
+            storage=storage,
+            bucket=bucket,
+            readme=storage / "README.md" if bucket is not None and asked is None else places.readme_path,
             cache_dir=places.cache_path,
             roots=options.allowed,
             timezone=places.timezone,
@@ -99,7 +105,7 @@ def serve(options: Options) -> int:
     )
     shown = options.host if _is_own(options.host) else socket.gethostname()
     address = f"http://{shown}:{bound.getsockname()[1]}/"
-    print(f"Runs of {places.runs_dir}: {address}" + (f"?token={token}" if token else ""))
+    print(f"Runs of {storage}: {address}" + (f"?token={token}" if token else ""))
     if options.address is not None:
         print(f"Commands are jobs of Ray at {options.address}")
     print("Pictures may be read below " + ", ".join(map(str, options.allowed)))

@@ -55,8 +55,15 @@ from search.machine.provenance import provenance
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun, settle_on, space_of_run, workers_to_come
 from search.own_parts import parts_in_words, refuse_unknown_parts, try_parts, use_own_parts
-from search.prepare import Prepared, data_facts, prepare_data, refuse_leaks, say_mirror_classes
-from search.refit import is_worth_it, longer_with_validation, may_refit, refits_without_budget, seconds_kept_back
+from search.prepare import (
+    Prepared,
+    data_facts,
+    prepare_data,
+    refuse_leaks,
+    say_mirror_classes,
+    seen_by_weights,
+)
+from search.refit_time import is_worth_it, longer_with_validation, may_refit, refits_without_budget, seconds_kept_back
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -148,6 +155,7 @@ def begin_run(
     doing(console, "looking for the weights of each backbone")
     weights = weights or weights_of_space(space, study)
     session.look_for_weights(weights.files.values())
+    leaks = [*leaks, *seen_by_weights(weights.files, prepared)]
     doing(console, "measuring the networks: size, memory, speed")
     facts = facts_of(priced.backbones if priced else weights.backbones, study)
     num_networks = most_networks(space.formulations, prepared.manifest.attributes)

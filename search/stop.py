@@ -17,6 +17,8 @@ LAST_SECONDS = 12.0
 """From a search's last epoch to the prompt: record, table, report, model and Ray's end took 10 to 13 s on two cores."""
 LAST_SHARE = 1 / 20
 """Of a time budget, should that be less."""
+RUNNING_TRIALS_END = "running trials end with this epoch"
+"""What is said that the first Ctrl-C does, while trials run."""
 
 
 def seconds_to_search(time_budget_seconds: float) -> float:
@@ -43,6 +45,8 @@ class StopRequest:
         self._interrupted = False
         self.exit_code = 0
         """What a command returns that a signal has ended, 130 for Ctrl-C; 0 while none has."""
+        self.what_ends = RUNNING_TRIALS_END
+        """What the first Ctrl-C does now, in words."""
         self.crash: Exception | None = None
         """What the driver, or Ray, crashed with; None while neither has."""
         self.ended: set[str] = set()
@@ -123,7 +127,7 @@ class StopRequest:
             self._interrupted = True
             self.exit_code = 128 + number
             self.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-            print(f"\n{self.reason}: running trials end with this epoch; once more ends at once.", flush=True)
+            print(f"\n{self.reason}: {self.what_ends}; once more ends at once.", flush=True)
             if way_on:
                 print(f"Should this be killed before it has written table and report: {as_called(way_on)}", flush=True)
 

@@ -27,7 +27,7 @@ from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import StopRequest
 from search.study import SettledStudy
-from trainables.classifier import train_trial
+from trainables.classifier import train_trial, wait_until_written
 from trainables.config import TaskConfig
 from trainables.report import METRIC, MODE, EpochReport, Failure, NotBegun, outcome_of
 from trainables.supply.line import SupplyLine
@@ -343,8 +343,14 @@ def named_after(run: str, trainable: Callable[..., None]) -> type:
     def shown(self: Any) -> str:
         return f"{run} from trial {self.config['trial_id']} on" if "trial_id" in (self.config or {}) else run
 
+    def cleanup(self: Any) -> None:
+        try:
+            base.cleanup(self)  # which tells the trial
+        finally:
+            wait_until_written()
+
     base = wrap_function(trainable)
-    return type(run.replace(".", "_"), (base,), {"__doc__": base.__doc__, "__repr__": shown})
+    return type(run.replace(".", "_"), (base,), {"__doc__": base.__doc__, "__repr__": shown, "cleanup": cleanup})
 
 
 def fit(tuner: tune.Tuner, stop: StopRequest, *, one_node: bool) -> None:

@@ -9,6 +9,7 @@ import atexit
 import gc
 import math
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
 MICRO_BATCHES = 4
 """Parts of a batch with which a trial that ran out of memory is tried once more; the gradients stay those of the
 whole batch, and batch normalization then sees a quarter of it at a time."""
+
+WAKES_SECONDS = 0.2
+"""In which a trial that waits in `tune.report` has heard that it ends."""
+WRITING_SECONDS = 60.0
+"""That the weights of its best epoch may take to be written, or sent to the driver."""
+_WRITING = threading.Lock()
+"""Held while a trial of this process writes what it leaves."""
 
 
 def train_trial(
@@ -175,9 +183,17 @@ def _train_with(
             may_be_last, where = False, {}  # which is said once
             checkpointer.after_epoch(state)  # the driver has noted the epoch: a resumed trial repeats, never skips
     finally:  # Ray ends a stopped trial by SystemExit in `tune.report`
-        # A trial that the time ends goes on from its very end: an epoch that was cut short would have other numbers.
-        checkpointer.close(state if may_be_last else None)
-        pulse.close()
+        with _WRITING:
+            # A trial that the time ends goes on from its very end: an epoch cut short would have other numbers.
+            checkpointer.close(state if may_be_last else None)
+            pulse.close()
+
+
+def wait_until_written() -> None:
+    """Waits, in a process that ends, for what its trial writes at its own end, which Ray does not wait for."""
+    time.sleep(WAKES_SECONDS)
+    if _WRITING.acquire(timeout=WRITING_SECONDS):
+        _WRITING.release()
 
 
 def split_params(params: Mapping[str, Any]) -> tuple[dict[str, Any], str]:

@@ -21,10 +21,10 @@ from results.pages.cells import (
     three,
     trials,
 )
-from results.pages.table import anchors_of, in_order
+from results.pages.table import anchors_of, in_order, key_of
 from results.records.cost import energy_in_words
 from results.records.record import BestTrial
-from results.records.retrained import RetrainedModel
+from results.records.retrained import RetrainedModel, retrained_of
 from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.metric_names import in_words
@@ -46,10 +46,8 @@ def render_records(
         return "No records yet: `python search/run.py` writes the first one."
     anchors = anchors_of(records)
     records = in_order(records)
-    finals = {(final.space, final.run): final for final in retrained}
     sections = (
-        _section(record, finals.get((record.space, record.run)), shifted, anchors[record.run, record.space])
-        for record in records
+        _section(record, retrained_of(record, retrained), shifted, anchors[key_of(record)]) for record in records
     )
     return "\n\n".join(sections)
 

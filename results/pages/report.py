@@ -19,7 +19,7 @@ from results.pages.report_sections import cost_part, failures_part, leaders_part
 from results.pages.template import render_template
 from results.records.best import best_trial
 from results.records.record import SearchRun
-from results.records.run_folder import RunFolder, load_run
+from results.records.run_folder import RunFolder, address_of, load_run
 from results.records.summary import RUNS
 from results.records.trials import TrialHistory, load_trials, num_over, used_its_time
 from trainables.atomic import write_whole
@@ -130,6 +130,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         **failures_part(trials, run_dir),
         **cost_part(run, trials, best),
         search_command=search_command(run),
+        is_pinned=run.epochs_open or run.refits,
         retrain_command=shlex.join(["python", "scripts/retrain.py", "--run", run.name, *_storage_flag(run_dir)]),
         provenance=[
             ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
@@ -145,14 +146,16 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trials", "resume_command": ""}
     command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]
-    if any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events()):
+    has_used_it = any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events())
+    if has_used_it or run.trials_open:
         command += ["--time-budget", str(run.options.get("time_budget") or "15m")]
+    if has_used_it:
         count = f"{len(trials)}" if run.trials_open else f"{done} of {run.trials_asked}"
         return {
             "status": f"its time budget is used, {count} trial{'s' * (count != '1')}",
             "resume_command": shlex.join(command),
         }
-    status = f"not complete, {done} of {run.trials_asked} trials are done"
+    status = f"not complete, {done if run.trials_open else f'{done} of {run.trials_asked}'} trials are done"
     return {"status": status, "resume_command": shlex.join(command)}
 
 
@@ -187,4 +190,5 @@ def search_command(run: SearchRun) -> str:
 
 
 def _storage_flag(run_dir: Path) -> list[str]:
-    return [] if run_dir.parent == RUNS.resolve() else ["--storage", str(run_dir.parent)]
+    runs_dir = run_dir.parent
+    return [] if runs_dir == RUNS.resolve() else ["--storage", address_of(runs_dir) or str(runs_dir)]

@@ -11,6 +11,7 @@ from results.pages.cells import interval, three
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import repeats_in_words
+from trainables.metric_names import in_words
 from trainables.saved.model_description import DESCRIPTION
 from trainables.second_view import IN_WORDS
 from trainables.strict_json import RecordError, load_object
@@ -50,16 +51,17 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
 
 
 def _words(record: RetrainedModel) -> list[str]:
-    test = record.test
+    test, metric = record.test, in_words(record.task.metric)
+    other = f", {metric} {interval(test['score'])}" if "score" in test else ""
     how = repeats_in_words(record.seeds, record.folds)
     together = f", {record.networks} networks of as many seeds together" if record.networks > 1 else ""
     words = [
         f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {test['groups']:,} groups never seen, "
-        f"{test['pictures']:,} pictures), accuracy {interval(test['accuracy'])}: {record.trial_id}, "
+        f"{test['pictures']:,} pictures), accuracy {interval(test['accuracy'])}{other}: {record.trial_id}, "
         f"{record.config.backbone}, trained on train and val for {record.epochs} epochs{together}.",
-        f"The default configuration has {interval(record.default_test)} on the same people, a difference of "
+        f"The default configuration has {metric} {interval(record.default_test)} on the same people, a difference of "
         f"{_signed(record.difference)}. Verdict: {record.verdict}.",
-        f"Validation had said {three(record.val_macro_f1)} over {how}"
+        f"Validation had said {metric} {three(record.val_macro_f1)} over {how}"
         + (
             f": it flattered by {three(record.gap)}."
             if record.networks == 1 and not record.second_view
@@ -70,7 +72,7 @@ def _words(record: RetrainedModel) -> list[str]:
         other = IN_WORDS[record.second_view]
         words.insert(1, f"The model answers to the middle of each picture and to {other}, with the mean of both.")
     if record.out_of_fold is not None:
-        words.append(f"Out of fold, over all train and val people: {interval(record.out_of_fold)}.")
+        words.append(f"Out of fold, over all train and val people: {metric} {interval(record.out_of_fold)}.")
     if missing := test["missing"]:
         words.append(f"Classes without a test picture, which the score says nothing of: {', '.join(missing)}.")
     if record.times_scored > 1:

@@ -23,7 +23,7 @@ from results.pages.cells import (
     trials,
 )
 from results.records.record import BestTrial
-from results.records.retrained import RetrainedModel
+from results.records.retrained import RetrainedModel, retrained_of
 from results.records.shelf import data_name
 from trainables.metric_names import in_words
 
@@ -64,11 +64,10 @@ def render_table(
         return "No results yet: `python search/run.py` writes the first row."
     anchors = anchors_of(records)
     records = in_order(records)
-    finals = {(final.space, final.run): final for final in retrained}
 
     def date(record: BestTrial) -> str:
         day = shifted(datetime.fromisoformat(record.date)).isoformat(" ", "minutes")
-        return f"[{day}]({quote(page)}#{anchors[record.run, record.space]})"
+        return f"[{day}]({quote(page)}#{anchors[key_of(record)]})"
 
     columns: dict[str, Callable[[BestTrial], str]] = {
         "date" if timezone in (None, "local") else f"date ({breakable(timezone)})": date,
@@ -78,7 +77,7 @@ def render_table(
         "train loss": lambda record: number(record.report.train_loss),
         "val loss": lambda record: number(record.report.val_loss),
         "val macro-F1": _validation,
-        "test macro-F1 [95%]": lambda record: _test(record, finals.get((record.space, record.run))),
+        "test macro-F1 [95%]": lambda record: _test(record, retrained_of(record, retrained)),
         "key settings": key_settings,
         "trials and time": lambda record: f"{trials(record.trials)}; {duration(record.wall_seconds)}",
     }
@@ -95,8 +94,13 @@ def in_order(records: Sequence[BestTrial]) -> list[BestTrial]:
     return sorted(records, key=lambda one: (one.space, data_name(one), -one.report.val_score, one.date))
 
 
-def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, str], str]:
-    """Where each record's section begins on its page, by run and space: its space and data set.
+def key_of(record: BestTrial) -> tuple[str, ...]:
+    """What tells a record from all others, also from those of a run of the same name."""
+    return record.space, record.run, record.split_hash, record.date
+
+
+def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, ...], str]:
+    """Where each record's section begins on its page, by `key_of`: its space and data set.
 
     Data sets of one name are numbered in the order given, that of their files, so that a new one moves none.
     """
@@ -106,7 +110,7 @@ def anchors_of(records: Sequence[BestTrial]) -> dict[tuple[str, str], str]:
         words = re.sub(r"[^A-Za-z0-9_.-]+", "-", data_name(record)).strip("-.") or "data"
         name = f"record-{record.space}-{words}"
         seen[name] += 1
-        anchors[record.run, record.space] = name + f"-{seen[name]}" * (seen[name] > 1)
+        anchors[key_of(record)] = name + f"-{seen[name]}" * (seen[name] > 1)
     return anchors
 
 

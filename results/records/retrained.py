@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from results.records.record import (
     LOCAL_FIELDS,
+    BestTrial,
     RecordError,
     check_date,
     check_space,
@@ -138,6 +140,11 @@ class RetrainedModel:
         """Writes the record, whole or not at all."""
         save_object(path, self.to_json())
 
+    def is_of(self, record: BestTrial) -> bool:
+        """Whether that search was re-trained, not one of the same name on another split, or begun later."""
+        same = (self.space, self.run, self.split_hash) == (record.space, record.run, record.split_hash)
+        return same and datetime.fromisoformat(self.date) >= datetime.fromisoformat(record.date)
+
 
 def load_retrained(path: Path) -> RetrainedModel:
     """Reads a record that `RetrainedModel.save` wrote.
@@ -147,3 +154,9 @@ def load_retrained(path: Path) -> RetrainedModel:
         OSError: It cannot be read.
     """
     return RetrainedModel.from_json(load_object(path), str(path))
+
+
+def retrained_of(record: BestTrial, retrained: Sequence[RetrainedModel]) -> RetrainedModel | None:
+    """What the last re-training of a record's search came to; None where it is none of these."""
+    own = [model for model in retrained if model.is_of(record)]
+    return max(own, key=lambda model: datetime.fromisoformat(model.date), default=None)

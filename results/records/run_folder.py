@@ -263,6 +263,16 @@ ADDRESS_FILE = "address.txt"
 """In a folder of runs that is mirrored: where to."""
 
 
+def run_around(path: Path) -> Path | None:
+    """The folder of the run that a model lies in, at most two folders above it; None for a model that lies elsewhere.
+
+    Args:
+        path: Folder of the model; absolute where it is found.
+    """
+    folder = path.resolve()
+    return next((each for each in (folder, *list(folder.parents)[:2]) if RunFolder(each).run_json.is_file()), None)
+
+
 def address_of(runs_dir: Path) -> str | None:
     """Where a folder of runs is mirrored to, as in `s3://bucket/folder`; None for a folder like any other."""
     with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 
+from results.records.run_folder import run_around
 from trainables.atomic import write_whole
 from trainables.csv_text import csv_text
 from trainables.strict_json import RecordError, load_object
@@ -36,14 +37,17 @@ def ledger_of(model_dir: Path, readme: Path | None = None) -> Path:
         readme: As asked for; None for that one, or else README.md in the current folder.
     """
     if readme is None:
-        folder = model_dir.resolve()
-        run = next((each for each in (folder, *list(folder.parents)[:2]) if (each / "run.json").is_file()), None)
-        readme = None if run is None else _readme_of(run)
+        run = run_around(model_dir)
+        readme = None if run is None else readme_of(run)
     return (readme or Path("README.md")).expanduser().resolve().parent / "results" / LEDGER
 
 
-def _readme_of(run_dir: Path) -> Path | None:
-    """The README that a run's row is in, if its folder is still there."""
+def readme_of(run_dir: Path) -> Path | None:
+    """The README that a run's row is in, if its folder is still there.
+
+    Raises:
+        RecordError: `run.json` is broken.
+    """
     named = load_object(run_dir / "run.json").get("options", {}).get("readme")
     readme = run_dir.parent / "README.md" if named is None else Path(named)
     return readme if readme.parent.is_dir() else None

@@ -116,7 +116,7 @@ class RunSummary:
     has_model: bool = False
     """Whether it can answer pictures."""
     more_time: str = ""
-    """The time budget to go on with, where its own is used; else empty."""
+    """The time budget to go on with, where one decides how many trials there are, or its own is used; else empty."""
     trials_open: bool = False
     """Whether a time budget decides how many trials there are."""
 
@@ -141,10 +141,9 @@ class RunSummary:
             return ""
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
             return f"python scripts/retrain.py --run {self.name}{flag}"
-        if self.state == RunState.TIME_USED:
-            return f"python search/run.py --resume {self.name} --time-budget {self.more_time}{flag}"
         if self.done < self.asked:
-            return f"python search/run.py --resume {self.name}{flag}"
+            budget = f" --time-budget {self.more_time}" if self.more_time else ""
+            return f"python search/run.py --resume {self.name}{budget}{flag}"
         return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
 
 
@@ -193,6 +192,7 @@ def _summary(
     best, trial_id = _best(epochs, states)
     done = sum(counts[end] for end in TRIAL_ENDS)
     state, problem = _state(run, events, presence, done, math.isfinite(best))
+    is_timed = run.trials_open or state == RunState.TIME_USED
     return RunSummary(
         name=folder.path.name,
         state=state,
@@ -215,7 +215,7 @@ def _summary(
         seconds=seconds_at_work(run.started, epochs, events),
         size_bytes=size,
         has_report=folder.report_html.is_file(),
-        more_time=str(run.options.get("time_budget") or "15m") if state == RunState.TIME_USED else "",
+        more_time=str(run.options.get("time_budget") or "15m") if is_timed and done < run.trials_asked else "",
         trials_open=run.trials_open,
         has_model=any((path / DESCRIPTION).is_file() for path in (folder.model, folder.retrained.path)),
     )

@@ -183,12 +183,13 @@ def in_words(rows: Sequence[Compared]) -> str:
     if not compared:
         return f"Nothing could be compared with {first.arm}."
     told = [row for row in compared if _told_apart(row.p_value)]
-    halves = [row.difference.high - row.difference.value for row in compared if row.difference is not None]
+    every = [row.difference.high - row.difference.value for row in compared if row.difference is not None]
+    halves = [half for half in every if math.isfinite(half)]  # equal scores have no interval
     which = "interval of the difference" if len(halves) == 1 else "median interval of the differences"
-    hidden = (
-        f"with n = {len(first.scores)}, differences smaller than about {float(np.median(halves)):.3f} do not show "
-        f"(half the {which})"
-    )
+    hidden = f"with n = {len(first.scores)}"
+    if halves:
+        least = float(np.median(halves))
+        hidden += f", differences smaller than about {least:.3f} do not show (half the {which})"
     if not told:
         return f"Nothing can be told apart from {first.arm}: {hidden}."
     words = "; ".join(f"{row.arm}: {row.verdict}" for row in told)

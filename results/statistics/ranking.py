@@ -100,7 +100,7 @@ def candidates(
     for candidate in listed:
         if candidate.config == default:
             return listed, candidate
-    tried = {trial.config: trial for trial in scored}.get(default)
+    tried = max((trial for trial in scored if trial.config == default), key=_best, default=None)
     control = Candidate(DEFAULT, default, None) if tried is None else Candidate(tried.trial_id, default, _best(tried))
     return [*listed, control], control
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import heapq
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,13 @@ from results.records.front import undominated
 from results.records.trials import TrialHistory
 from search.callbacks.listener import TrialListener
 from search.lengths import long_together
+from trainables.atomic import TORN
 from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.report import Epoch, TrialStatus
+
+WRITING_SECONDS = 600.0
+"""A draft that has not grown for so long was left by a process that died."""
 
 
 class CheckpointKeeper(TrialListener):
@@ -82,7 +89,7 @@ class CheckpointKeeper(TrialListener):
         for trial_id in self._ended.keys() - self._cleared:
             if trial_id in kept:
                 for path in (self._checkpoint_dir / trial_id).glob("*"):
-                    if path.name != BEST:
+                    if path.name != BEST and not _may_be_written(path):
                         path.unlink(missing_ok=True)
             else:
                 shutil.rmtree(self._checkpoint_dir / trial_id, ignore_errors=True)
@@ -103,6 +110,15 @@ class CheckpointKeeper(TrialListener):
         if self._cost_of is None or not self._keep:
             return best
         return [*best, *undominated((trial_id, score, self._costs[trial_id]) for trial_id, score in scored.items())]
+
+
+def _may_be_written(path: Path) -> bool:
+    """Whether it is a draft that a worker may still be at: the last weights of a trial come after its end."""
+    if not fnmatch.fnmatch(path.name, TORN):
+        return False
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime < WRITING_SECONDS
+    return True
 
 
 def _score(trial: TrialHistory) -> float:

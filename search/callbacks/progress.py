@@ -107,6 +107,8 @@ class Progress(Callback):
             row.state = TrialStatus.INTERRUPTED
             return self._show(f"trial {trial_id} had no time to begin")
         report = outcome.report
+        if not row.seconds:  # one that goes on has had the epochs before elsewhere
+            row.begun = report.epoch - 1
         row.epoch, row.score, row.best = report.epoch, report.val_score, report.best_val_score
         row.seconds += report.seconds
         row.since = time.monotonic()
@@ -192,7 +194,9 @@ class Progress(Callback):
         def left(row: Row) -> float:
             its_epoch = row.seconds / row.trained if row.trained else an_epoch
             epochs = max(0, row.epochs - row.epoch)
-            to_go = a_trial - row.seconds if row.seconds < a_trial else its_epoch * epochs
+            to_go = its_epoch * epochs
+            if row.seconds < a_trial:
+                to_go = min(to_go, a_trial - row.seconds)
             return max(0.0, max(to_go, its_epoch) - min(now - row.since, its_epoch))
 
         waiting = max(0, self._num_trials - len(self._rows))

@@ -11,7 +11,7 @@ from search.machine.preflight import NodeFacts
 from search.study import SettledStudy
 from trainables.data.cache import stored_size
 from trainables.errors import UserError
-from trainables.machine.hardware import CONTEXT_BYTES
+from trainables.machine.hardware import CONTEXT_BYTES, gpu_has_bfloat16
 from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
 
 CPU_PROCESS_BYTES = 750_000_000
@@ -97,7 +97,8 @@ def leave_out_too_large(
 
 def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:
     """Estimated peak memory of a trial's process, on the GPU if it has one."""
-    step = num_networks * facts.training_bytes(batch_size, bfloat16=gpu)  # autocast's choice, see networks.model
+    low = gpu and gpu_has_bfloat16()  # autocast's choice, see networks.model
+    step = num_networks * facts.training_bytes(batch_size, bfloat16=low)
     return CONTEXT_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
 
 
@@ -134,7 +135,7 @@ def trials_that_fit(
         known = recall_trial(setting, study.cache_path)
         pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
         took = known.memory_bytes if known is not None else None
-        network = took or costs.training_bytes(study.batch_size, bfloat16=True)
+        network = took or costs.training_bytes(study.batch_size, bfloat16=gpu_has_bfloat16())
         needed.append(sharing_bytes(num_networks * network, pictures))
     return room_for(needed, device_memory_bytes)
 

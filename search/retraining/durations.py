@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import statistics
 import time
@@ -23,7 +24,7 @@ from search.machine.forecast import (
     Forecast,
     share_of_pace,
 )
-from search.retraining.plan import Retraining, trained_at_last
+from search.retraining.plan import Retraining, ranking_jobs, trained_at_last
 from search.terminal import say
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words
@@ -72,6 +73,8 @@ class Durations:
     """Whether there are no final trainings."""
     pace: float = 1.0
     """As `pace_of`; 1 while nothing has been trained."""
+    done: frozenset[str] = frozenset()
+    """Names of the trainings that are done before it begins, and take no time."""
     planned: Plan | None = None
     """What a time budget is thought to have room for; None where all that was asked for has."""
 
@@ -112,11 +115,18 @@ class Durations:
         """Of a training of so many epochs as were best, beside others as in the search."""
         return ranked.epoch * self.epoch_seconds(ranked.candidate)
 
-    def round_seconds(self, candidates: Sequence[Candidate], at_once: int = 1) -> float:
-        """Of one training of each candidate, or of so many that all begin as soon as there is a core."""
+    def left_of_round(self, candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+        """The candidates whose training of a round, counted from 0, is not done yet."""
+        return [one for one in candidates if ranking_jobs(self.retraining, one)[number].name not in self.done]
+
+    def round_seconds(self, trained: Sequence[Candidate], rounds: int = 1) -> float:
+        """Of a training of each of these, of one round or of several that begin as soon as there is a core."""
+        if not trained:
+            return 0.0
         epochs = self.retraining.task.epochs * self.pace
-        trainings = [epochs * self._machine_seconds(one) for one in candidates] * at_once
-        return at_once * ROUND_SECONDS + self._one_after_another(trainings)
+        return rounds * ROUND_SECONDS + self._one_after_another(
+            [epochs * self._machine_seconds(one) for one in trained]
+        )
 
     def final_seconds(self, candidates: Sequence[Candidate], final_seeds: int) -> float:
         """Of so many final trainings of the pick and of the default, for all epochs: which are best is not known yet.
@@ -131,10 +141,11 @@ class Durations:
 
     def total_seconds(self, plan: Plan) -> float:
         """Of everything that is left to do."""
+        left = [self.left_of_round(plan.candidates, number) for number in range(plan.num_rounds)]
         if self.has_rounds:
-            rounds = plan.num_rounds * self.round_seconds(plan.candidates)
+            rounds = sum(map(self.round_seconds, left))
         else:
-            rounds = self.round_seconds(plan.candidates, at_once=plan.num_rounds)
+            rounds = self.round_seconds(list(itertools.chain(*left)), plan.num_rounds)
         return START_SECONDS + rounds + self.final_seconds(plan.candidates, plan.final_seeds)
 
     def have_time_for_round(self, done: Iterable[TrialHistory], ranking: Sequence[Ranked], num_rounds: int) -> bool:
@@ -150,6 +161,8 @@ class Durations:
             num_rounds: How many rounds they are.
         """
         retraining, paced = self.retraining, replace(self, pace=self.pace_of(done))
+        if not (left := self.left_of_round(retraining.candidates, num_rounds)):
+            return True
         count, most = retraining.final_seeds, retraining.task.epochs
         if self.planned is not None and num_rounds < self.planned.num_rounds:
             count = self.planned.final_seeds
@@ -157,7 +170,7 @@ class Durations:
             finals = paced._finals(self._final_trainings(ranking, least=math.ceil(most / 2)), count)
         else:
             finals = paced.final_seconds(retraining.candidates, count)
-        return time.monotonic() + paced.round_seconds(retraining.candidates) + finals <= self.ends
+        return time.monotonic() + paced.round_seconds(left) + finals <= self.ends
 
     def final_seeds_in_time(self, done: Iterable[TrialHistory], ranking: Sequence[Ranked]) -> int:
         """How many final trainings would end in the time budget, 1 at least; all where their number was asked for.

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, load_trials
 from results.statistics.ranking import Candidate, Ranked
 from search.machine.ray_session import RaySession
 from search.retraining.origin import Source
@@ -18,6 +18,7 @@ from search.stop import StopRequest
 from search.study import SettledStudy
 from trainables.config import TaskConfig
 from trainables.data.split import Split
+from trainables.report import TrialStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,15 @@ def ranking_jobs(retraining: Retraining, candidate: Candidate) -> list[Job]:
         )
         for number, seed in enumerate(retraining.seeds)
     ]
+
+
+def done_before(retraining: Retraining) -> frozenset[str]:
+    """Names of the trainings of a ranking that an earlier command has done, at the length that is wanted now."""
+    return frozenset(
+        trial.trial_id
+        for trial in load_trials(retraining.folder)
+        if trial.status == TrialStatus.FINISHED and trial.reports and trial.reports[-1].epoch == retraining.task.epochs
+    )
 
 
 def final_jobs(

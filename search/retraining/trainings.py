@@ -66,7 +66,9 @@ def run_jobs(
     spread: bool = False,
     cuts: bool = False,
 ) -> dict[str, TrialHistory]:
-    """Trains what is not done yet; a job that failed before is tried again, one that was interrupted goes on.
+    """Trains what is not done yet; a job that failed before, or had another length, is begun again.
+
+    One that was interrupted goes on.
 
     Args:
         jobs: In the order they are wanted.
@@ -92,10 +94,11 @@ def run_jobs(
     run_folder.clear_ray()
     names = {job.name for job in jobs}
     known = load_trials(folder)
-    failed = [trial.trial_id for trial in known if trial.status == TrialStatus.FAILED and trial.trial_id in names]
-    for name in failed:
+    lengths = {job.name: num_epochs({"task": job.task}, task.epochs) for job in jobs}
+    again = [trial.trial_id for trial in known if trial.trial_id in names and _is_to_do_again(trial, lengths)]
+    for name in again:
         run_folder.forget_trial(name)
-    earlier = [trial for trial in known if trial.trial_id not in failed]  # all jobs of the folder, not just these
+    earlier = [trial for trial in known if trial.trial_id not in again]  # all jobs of the folder, not just these
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
     waiting = [job.name for job in jobs if job.name not in done]
     if waiting:
@@ -109,13 +112,18 @@ def run_jobs(
             earlier=ours,
             keep=keep,
             cuts=cuts,
-            mean_epochs=mean(
-                num_epochs({"task": job.task}, task.epochs) - job.task.get("start_epoch", 0) for job in jobs
-            ),
+            mean_epochs=mean(lengths[job.name] - job.task.get("start_epoch", 0) for job in jobs),
         )
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
+
+
+def _is_to_do_again(trial: TrialHistory, lengths: Mapping[str, int]) -> bool:
+    """Whether it failed, or ended at another length than is wanted now: a search that went on has longer trials."""
+    if trial.status == TrialStatus.FINISHED:
+        return not trial.reports or trial.reports[-1].epoch != lengths[trial.trial_id]
+    return trial.status == TrialStatus.FAILED
 
 
 def spread_over_cores(jobs: Sequence[Job], study: SettledStudy) -> tuple[list[Job], SettledStudy]:

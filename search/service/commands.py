@@ -20,6 +20,8 @@ class Places:
 
     storage: Path
     """Folder of the runs."""
+    bucket: str | None = None
+    """Where the runs are mirrored to, as in `s3://bucket/folder`; None for a folder alone."""
     readme: Path
     cache_dir: Path
     roots: tuple[Path, ...]
@@ -31,8 +33,15 @@ class Places:
 
     def flags(self) -> list[str]:
         """As the commands take them."""
+        is_usual = self.bucket is not None and self.readme == self.storage / "README.md"  # which goes there, too
+        readme = [] if is_usual else [f"--readme={self.readme}"]
         timezone = [f"--timezone={self.timezone}"] if self.timezone else []
-        return [f"--storage={self.storage}", f"--readme={self.readme}", f"--cache-dir={self.cache_dir}", *timezone]
+        return [self.storage_flag, *readme, f"--cache-dir={self.cache_dir}", *timezone]
+
+    @property
+    def storage_flag(self) -> str:
+        """Where the runs are, as the commands take it."""
+        return f"--storage={self.bucket or self.storage}"
 
     @property
     def cluster_flags(self) -> list[str]:
@@ -153,14 +162,15 @@ def remove_command(name: str, places: Places) -> list[str]:
         "rm",
         name,
         "--yes",
-        f"--storage={places.storage}",
+        f"--storage={places.storage}",  # of runs in a bucket what is here
         f"--readme={places.readme}",
     ]
 
 
 def predict_command(name: str, data: Path, out: Path, places: Places) -> list[str]:
-    """Answers pictures with the model of a run, the re-trained one where there is one."""
-    words = [str(places.run_dir(name)), f"--data={data}", f"--out={out}", "--proba", f"--cache-dir={places.cache_dir}"]
+    """Answers pictures with the model of a run, the re-trained one where there is one; decoded beside the answers."""
+    decoded = out.with_name("decoded")
+    words = [str(places.run_dir(name)), f"--data={data}", f"--out={out}", "--proba", f"--cache-dir={decoded}"]
     return [*_script("scripts/predict.py"), *words]
 
 

@@ -81,8 +81,8 @@ async def retraining_card(view: RunView) -> None:
         columns = [
             {"name": key, "label": label, "field": key, "align": "left"}
             for key, label in (
-                ("place", ""), ("trial", "trial"), ("backbone", "backbone"), ("again", "val F1, trained again"),
-                ("search", "in the search"),
+                ("place", ""), ("trial", "trial"), ("backbone", "backbone"),
+                ("again", f"val {view.summary.metric}, trained again"), ("search", "in the search"),
             )
         ]  # fmt: skip
         ui.table(rows=rows, columns=columns, row_key="place").props(PLAIN).classes("w-full").style("max-width: 760px")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from results.records.presence import who_is_at_run
 from results.records.run_folder import RunFolder
 from search.terminal import exit_code
 from trainables.errors import UserError
+
+BETWEEN_SECONDS = 1.0
+"""From one Ctrl-C to the next, which a process hears between two lines of Python only."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -42,10 +46,14 @@ def interrupt(run_dir: Path, times: int) -> None:
         raise UserError(f"{run_dir.name} is not running any more")
     if not presence.is_here:
         raise UserError(f"{run_dir.name} runs on {presence.host}: stop it there")
-    for _ in range(times):
+    for number in range(times):
+        if number:  # two of the same signal that arrive together are one
+            time.sleep(BETWEEN_SECONDS)
         try:
             os.kill(presence.pid, signal.SIGINT)
         except ProcessLookupError as error:
+            if number:  # the first was enough
+                return
             raise UserError(f"{run_dir.name} is not running any more") from error
 
 

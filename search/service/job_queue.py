@@ -21,7 +21,7 @@ import psutil
 
 from results.records.presence import is_running
 from search.flags import ROOT
-from search.service.jobs import AS_ASKED, LOG_TAIL_BYTES, Job, JobState
+from search.service.jobs import LOG_TAIL_BYTES, Job, JobState, as_asked
 from trainables.atomic import write_whole
 from trainables.errors import UserError
 from trainables.strict_json import RecordError, check_fields, load_object
@@ -165,7 +165,7 @@ class JobQueue:
             if (code := child.poll()) is None:
                 return
             del self._children[job.job_id]
-            self._replace(job, state=JobState.DONE if code in AS_ASKED else JobState.FAILED, exit_code=code)
+            self._replace(job, state=JobState.DONE if as_asked(code) else JobState.FAILED, exit_code=code)
         elif not _is_alive(job):
             self._replace(job, state=JobState.ENDED)
 

@@ -13,7 +13,7 @@ ROWS_SHOWN = 25
 TRIAL_LINK = """
 <q-td :props="props"><a class="plain" :href="props.row.address">{{ props.value }}</a></q-td>
 """
-LABELS = {"best": "best val F1", "epoch": "epoch best/trained"}
+LABELS = {"best": "best val score", "epoch": "epoch best/trained"}
 COLUMNS = ("trial", "state", "best", "epoch", "seconds", "backbone", *KNOBS)
 
 

@@ -109,17 +109,23 @@ def _wait(service: Service, job: Job, folder: Path, answer: ui.column) -> None:
     timer = ui.timer(0.5, look)
 
 
-def _show(path: Path, log: str) -> None:
+def _shares(path: Path) -> list[tuple[float, str]]:
+    """Share and class of an answer, the highest first; nothing for a picture that could not be decoded."""
     try:
         row = next(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except (OSError, StopIteration):
-        ui.label("It could not be answered:").classes("text-weight-bold")
-        ui.label(log.strip()[-2000:]).classes("log")
-        return
-    shares = sorted(
+        return []
+    return sorted(
         ((float(value), name.removeprefix("p_")) for name, value in row.items() if name.startswith("p_") and value),
         reverse=True,
     )
+
+
+def _show(path: Path, log: str) -> None:
+    shares = _shares(path)
+    if not shares:
+        ui.label("It could not be answered:").classes("text-weight-bold")
+        ui.label(log.strip()[-2000:]).classes("log")
     for share, name in shares[:ANSWERS_SHOWN]:
         with ui.row().classes("w-full items-center no-wrap").style("gap: 10px"):
             ui.linear_progress(value=share, show_value=False, size="12px").style("width: 120px; flex: none")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from search.flags import ROOT
-from search.service.jobs import AS_ASKED, Job, JobState, shown_command, tail
+from search.service.jobs import Job, JobState, as_asked, shown_command, tail
 from trainables.errors import UserError
 
 Answer = TypeVar("Answer")
@@ -176,7 +176,7 @@ class RayJobs:
         except (KeyError, ValueError, TypeError):
             return None
         state, code = STATES.get(str(details.status.value), JobState.ENDED), details.driver_exit_code
-        if state == JobState.FAILED and code is not None and (code in AS_ASKED or 128 - code in AS_ASKED):
+        if state == JobState.FAILED and code is not None and as_asked(code):
             state = JobState.DONE
         pid = details.driver_info.pid if details.driver_info is not None else ""
         return Job(

@@ -28,7 +28,7 @@ def best_options(view: RunView) -> dict[str, Any]:
 
 
 def curves_options(view: RunView) -> dict[str, Any]:
-    """Macro-F1 of the trials over their epochs, the best on top."""
+    """Validation score of the trials over their epochs, the best on top."""
     series = []
     for trial in view.curves():
         best = trial.trial_id == view.summary.best_trial

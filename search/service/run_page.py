@@ -74,7 +74,7 @@ class RunPage:
         with ui.row().classes("w-full items-stretch").style("gap: 14px") as self._charts:
             with half("Best so far over the epochs spent"):
                 self._best_chart = _chart()
-            with half("Macro-F1 of the trials"):
+            with half("Validation score of the trials"):
                 self._curves_words = ui.label().classes("words")
                 self._curves_chart = _chart()
         self._front = FrontCard()
@@ -238,6 +238,7 @@ def _curves_in_words(view: RunView) -> str:
     trained = sum(bool(trial.epochs) for trial in view.trials.values())
     shown = len(view.curves())
     words = "Orange: stopped by ASHA, where the triangle is. Point at a curve for its trial."
+    words = f"{view.summary.metric} after each epoch. {words}"
     return words if shown == trained else f"{words} {shown} of {trained} trials, evenly by rank, the best among them."
 
 

@@ -30,6 +30,12 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.sizes import size_in_words
 
+
+def _by(field: str) -> str:
+    """Sorts a column by a number of its rows, of which it shows words."""
+    return f"(one, other, a, b) => a.{field} - b.{field}"
+
+
 COLUMNS: list[dict[str, Any]] = [
     {"name": "name", "label": "run", "field": "name", "align": "left", "sortable": True},
     {"name": "state", "label": "state", "field": "state", "align": "left", "sortable": True},
@@ -45,8 +51,8 @@ COLUMNS: list[dict[str, Any]] = [
     },
     {"name": "best", "label": "best val score", "field": "best", "sortable": True},
     {"name": "test", "label": "test F1 [95%]", "field": "test", "sortable": True},
-    {"name": "trials", "label": "trials", "field": "trials", "sortable": True},
-    {"name": "time", "label": "time", "field": "time", "sortable": True},
+    {"name": "trials", "label": "trials", "field": "trials", "sortable": True, ":sort": _by("done")},
+    {"name": "time", "label": "time", "field": "time", "sortable": True, ":sort": _by("seconds")},
     {"name": "size", "label": "size", "field": "size"},
     {"name": "began", "label": "began", "field": "began", "align": "left", "sortable": True},
 ]
@@ -203,7 +209,9 @@ def _row(row: RunSummary, service: Service) -> dict[str, Any]:
         "best": f"{row.best:.4f}" if _known(row) else None,
         "test": str(row.test) if row.test else None,
         "trials": row.trials_in_words,
+        "done": row.begun if row.trials_open else row.done,
         "time": duration(row.seconds) if row.started else "",
+        "seconds": row.seconds,
         "size": size_in_words(row.size_bytes),
         "began": f"{datetime.fromisoformat(row.started):%Y-%m-%d %H:%M}" if row.started else "",
     }

@@ -14,10 +14,11 @@ from PIL import Image
 import macrotune
 from macrotune.endings import Interrupted, in_python, raise_unless_done
 from macrotune.keywords import flags_of, options_of
-from macrotune.loaded import _as_image
+from macrotune.loaded import _as_image, _paths
 from search import run as searching
 from tests.conftest import Searched
 from trainables.called import as_called, calls_from_python
+from trainables.data.decoding import decode_noted
 from trainables.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,3 +168,21 @@ def test_pictures_that_cannot_be_read_are_named_or_left_empty(
         model.predict([])
     with pytest.raises(UserError, match="no such file or folder"):
         macrotune.load(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
+                                  "LAB", "HSV", "I", "F", "I;16", "I;16B"])  # fmt: skip
+def test_an_image_of_any_mode_of_pillow_becomes_a_file_that_is_decoded(mode: str, tmp_path: Path) -> None:
+    paths, names = _paths([Image.new(mode, (9, 5))], tmp_path)
+    assert names == [0]
+    decode_noted(paths[0], 8, 10**9)
+
+
+def test_an_image_is_answered_upright_as_its_file_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("RGB", (9, 5), "red").save(tmp_path / "phone.jpg", exif=exif)
+    with Image.open(tmp_path / "phone.jpg") as lying:
+        [path], _ = _paths(lying, tmp_path)
+    with Image.open(path) as upright:
+        assert upright.size == (5, 9)

@@ -308,3 +308,30 @@ def test_the_defaults_are_those_of_the_folder_one_stands_in(tmp_path: Path) -> N
     assert (tmp_path / "README.md").is_file()
     assert (tmp_path / "results" / "README.md").is_file()
     assert command("--check", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("newer", [{"date": "2026-10-25T14:03:00+09:00"}, {"split_hash": "f01"}])
+def test_a_search_does_not_have_the_test_score_of_an_older_one_of_its_name(
+    place: dict[str, Any], newer: dict[str, str]
+) -> None:
+    export_best(a_record(), **place)
+    export_retrained(a_final(), **place)
+    export_best(a_record(), **place)
+    assert "better than the default" in place["readme"].read_text(), "resumed: its date is when it began"
+    export_best(a_record(0.9, **newer), **place)
+    page = (place["records_dir"].parent / "README.md").read_text()
+    assert "better than the default" not in place["readme"].read_text() + page
+    later = a_final(verdict="as good as the default", **{"date": "2026-10-26T14:03:00+09:00", **newer_split(newer)})
+    assert "the README shows it" in export_retrained(later, **place)
+    assert "as good as the default" in place["readme"].read_text()
+
+
+def newer_split(newer: dict[str, str]) -> dict[str, str]:
+    return {"split_hash": newer["split_hash"]} if "split_hash" in newer else {}
+
+
+def test_runs_of_one_name_on_two_data_sets_have_a_section_each(place: dict[str, Any]) -> None:
+    for source, split_hash in (("/x/cats", "f00"), ("/x/dogs", "f01")):
+        export_best(a_record(split_hash=split_hash, data={"pictures": 8, "source": source}), **place)
+    readme = place["readme"].read_text()
+    assert "#record-toy-cats" in readme and "#record-toy-dogs" in readme

@@ -113,3 +113,18 @@ def test_looks_at_a_test_side_are_those_of_the_side_that_was_looked_at_most(
         noted = list(csv.DictReader(file))
     assert [row["model"] for row in noted] == ["first", "second", "third"]
     assert noted[0]["test_side"] == noted[1]["test_side"] != noted[2]["test_side"]
+
+
+@pytest.mark.parametrize("order", [("honest", "everyone"), ("everyone", "honest")])
+def test_a_picture_that_any_of_several_models_has_seen_counts_as_seen(
+    order: tuple[str, ...], task: TaskConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    split = Path(task.split_path).read_text()
+    for seed, (name, text) in enumerate({"honest": split, "everyone": split.replace(",test", ",train")}.items()):
+        (save_network(tmp_path / name, seed=seed) / "split.csv").write_text(text)
+    models = [tmp_path / name for name in order]
+    more = ("--readme", tmp_path / "R.md", "--out", tmp_path / "out")
+    assert run(tmp_path, *models, "--split", task.split_path, *more) == 0
+    assert "16 of these pictures are ones that the model was trained on" in capsys.readouterr().out
+    with (tmp_path / "results" / "test_scores.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["honest"]

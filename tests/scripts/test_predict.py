@@ -180,3 +180,24 @@ def test_files_that_are_not_answered_are_said(model: Path, tmp_path: Path, capsy
     said = capsys.readouterr()
     assert ": 1 pictures answered, 0 unreadable" in said.out
     assert "left out: 1 .heic (HEIF: convert to JPEG)" in said.err
+
+
+def test_answers_lie_in_the_folder_of_the_run_whatever_of_its_models_is_given(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run_folder = tmp_path / "runs" / "first"
+    everyone = save_network(run_folder / "retrained" / "everyone")
+    (run_folder / "run.json").write_text("{}")
+    for words in (everyone, everyone / "model.safetensors"):
+        assert run(tmp_path, words, "--data", pictures / "p00_0.png") == 0
+    assert sorted(path.name for path in run_folder.glob("*.csv")) == ["predictions-2.csv", "predictions.csv"]
+    assert not list(everyone.glob("*.csv"))
+
+
+def test_a_place_that_cannot_be_written_is_said_before_any_picture_is_answered(
+    model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path, model, "--data", pictures, "--out", tmp_path / "file" / "a.csv") == 2
+    assert f"{tmp_path / 'file'} cannot be written; name another file by --out" in capsys.readouterr().err
+    assert not (tmp_path / "cache").exists()

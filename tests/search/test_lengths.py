@@ -208,6 +208,16 @@ def test_what_the_user_says_stays(tmp_path: Path) -> None:
 def test_a_space_of_one_configuration_is_tried_once(tmp_path: Path) -> None:
     found = suit_lengths(study(tmp_path), train_pictures=64, epoch_seconds=SLOW, seconds_left=900.0, most_trials=1)
     assert found.trials == 1
+    assert (found.concurrency, found.cpus_per_trial, found.epochs) == (1, 2, MOST_IN_A_BUDGET)
+
+
+@pytest.mark.parametrize(("trials", "epochs"), [(1, 44), (2, 44), (2, 60)])
+def test_no_time_is_left_for_more_trials_than_are_asked_for(tmp_path: Path, trials: int, epochs: int) -> None:
+    asked = study(tmp_path, trials=trials)
+    budget = {"epoch_seconds": {"default": 10.0}, "default": "default"}
+    seconds = epochs * 10.0 * -(-trials // asked.concurrency)
+    found = suit_lengths(asked, train_pictures=64, seconds_left=seconds + FIRST_STEP_SECONDS, **budget)
+    assert (found.trials, found.epochs) == (trials, epochs)
 
 
 def test_a_budget_whose_epochs_nobody_knows_is_searched_at_full_length(tmp_path: Path) -> None:

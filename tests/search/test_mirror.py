@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 
 from scripts import report, runs
 from search.flags import PlaceFlags
-from search.mirror import ANSWER_SECONDS, MirrorError, mirrored, open_mirror
+from search.mirror import ANSWER_SECONDS, Mirror, MirrorError, mirrored, open_mirror
 from tests.runs import a_line, a_run_dir
 from trainables.errors import UserError
 
@@ -192,3 +192,48 @@ def test_a_storage_that_is_lost_meanwhile_is_said_once_and_costs_nothing(
     boto3.client("s3", endpoint_url=server).create_bucket(Bucket="pictures")
     assert [("tried again" in line, "--resume first" in line) for line in said][-1] == (False, True)
     assert sum("tried again" in line for line in said) <= 1
+
+
+def test_a_state_is_never_ahead_of_the_logs_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    mirror = open_mirror(places(f"file://{there}"), None, None)
+    assert mirror is not None
+    run = a_run(mirror.folder)
+    state, put = run / "checkpoints" / "00000" / "last.pt", Mirror._put
+
+    def refuse(self: Mirror, path: str) -> bool:
+        if path.endswith("trials.jsonl"):
+            raise OSError("no")
+        return put(self, path)
+
+    monkeypatch.setattr(Mirror, "_put", refuse)
+    with pytest.raises(OSError, match="no"):
+        mirror.push("first")
+    assert (there / "first" / "run.json").is_file() and not (there / "first" / "checkpoints").exists()
+
+    def train(self: Mirror, path: str) -> bool:
+        if path.endswith("trials.jsonl"):  # as it is copied, the next epoch ends
+            state.write_bytes(b"of the next epoch")
+        return put(self, path)
+
+    monkeypatch.setattr(Mirror, "_put", train)
+    mirror.push("first")
+    assert (there / "first" / "trials.jsonl").is_file() and not (there / "first" / "checkpoints").exists()
+    monkeypatch.setattr(Mirror, "_put", put)
+    mirror.push("first")
+    assert (there / "first" / "checkpoints" / "00000" / "last.pt").read_bytes() == b"of the next epoch"
+
+
+def test_a_state_that_is_ahead_of_what_another_machine_knows_goes(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    mirror = open_mirror(places(f"file://{there}"), None, None)
+    assert mirror is not None
+    run = a_run(mirror.folder)
+    mirror.push("first")
+    (there / "first" / "trials.jsonl").write_text("line\n" * 3)  # by the other
+    (there / "first" / "checkpoints" / "00000" / "last.pt").unlink()
+    open_mirror(places(f"file://{there}"), None, "first")
+    assert (run / "trials.jsonl").read_text() == "line\n" * 3
+    assert not (run / "checkpoints" / "00000" / "last.pt").exists()

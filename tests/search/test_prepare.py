@@ -15,8 +15,9 @@ from rich.console import Console
 
 from search import prepare as module
 from search.flags import SplitFlags
-from search.prepare import Prepared, prepare_data, refuse_leaks, say_mirror_classes
+from search.prepare import Prepared, prepare_data, refuse_leaks, say_mirror_classes, seen_by_weights
 from trainables.data.manifest import DataConfig, DataError
+from trainables.data.split import Split
 
 
 def prepared(data: Path, cache: Path, corrections: Path | None = None) -> Prepared:
@@ -95,3 +96,18 @@ def test_only_decoding_goes_on_beside_what_starts_meanwhile(
     prepare_data(config, SplitFlags(), seed=0, image_size=32, **places, beside=beside())
     # The second split, without the bad picture, may do linear algebra, which must not meet a fork.
     assert happened == ["split_by_group", "begins", "build_cache", "has begun", "split_by_group"]
+
+
+def test_weights_that_have_seen_who_they_are_scored_on_are_named(pictures: Path, tmp_path: Path) -> None:
+    ready = prepared(pictures, tmp_path / "cache")
+    weights = tmp_path / "model" / "model.safetensors"
+    files = {"net": str(weights)}
+    assert seen_by_weights(files, ready) == []
+    table = ready.split.table
+    Split(table.assign(split="test"), None, "another").save(weights.with_name("split.csv"))
+    assert seen_by_weights(files, ready) == []
+    (weights.parent / "model.json").write_text("{}")
+    Split(table.assign(split="train"), None, "another").save(weights.with_name("split.csv"))
+    counts = table["split"].value_counts()
+    [said] = seen_by_weights(files, ready)
+    assert said.startswith(f"{counts['val']} validation and {counts['test']} test pictures are ones that the model in ")

@@ -26,17 +26,14 @@ from search import refit as room
 from search.found_model import find_model, model_in_words
 from search.lengths import FIRST_STEP_SECONDS
 from search.open_run import OpenRun
-from search.refit import (
+from search.refit import SIDES, as_trained_on_before, is_due, is_model_of, refit
+from search.refit_time import (
     BEGINS_AFTER,
     FEWEST_EPOCHS,
     NEXT_ROW,
     SHARE,
-    SIDES,
     epochs_without_budget,
-    is_due,
     is_worth_it,
-    keep_if_same,
-    refit,
     refits_without_budget,
     seconds_kept_back,
     seconds_kept_back_again,
@@ -209,7 +206,16 @@ def test_a_search_that_goes_on_keeps_some_back_where_it_had(tmp_path: Path, monk
         wants = replace(opened.run, refits=True)
         again = seconds_kept_back_again(wants, goes_on, 500.0, earlier, trials)
         assert again == pytest.approx(BEGINS_AFTER + 2 * seconds * 4 / 3), "it was killed before it came to it"
-        assert seconds_kept_back_again(wants, goes_on, 500.0, earlier, []) == 0
+        assert seconds_kept_back_again(wants, goes_on, 500.0, picked, []) == 0
+    # Killed before anything was trained, or with one that was: as much as if it began now, by what epochs take.
+    epochs, left = wants.task.epochs, 500.0
+    assert wants.options.get("time_budget") is None
+    for trained, an_epoch in (([], left / epochs * 4 / 3), (trials[:1], seconds * 4 / 3)):
+        several = seconds_kept_back_again(wants, goes_on, left, None, trained)
+        assert several == pytest.approx(min(SHARE * left, BEGINS_AFTER + 2 * an_epoch))
+        for one in (replace(goes_on, single=True), one_at_a_time):
+            alone_again = seconds_kept_back_again(wants, one, left, None, trained)
+            assert alone_again == pytest.approx(min(SHARE * left, epochs / 2 * an_epoch))
     for other in (study(tmp_path), study(tmp_path, time_budget="5m", no_refit=True)):
         assert kept(other, 500.0, learned) == 0
 
@@ -438,6 +444,8 @@ def test_a_model_that_was_trained_on_before_stays_unless_all_of_it_is_again(
     assert train_on((opened, before, stop), Trained(), monkeypatch)[0].refit_epochs == {"00000": 1, "00001": 1}
     kept, said = train_on((opened, before, stop), trained, monkeypatch)
     assert kept is before
+    assert "trial 00000 answers as it was trained on before: " in said
+    assert "as validation picked it" not in said
     assert "the model stays as it was trained on before" in said
     assert not opened.folder.refit.checkpoints.exists()
 
@@ -477,19 +485,24 @@ def test_another_end_of_the_search_keeps_a_model_of_the_same_members(
     searched = a_search(tmp_path)
     opened, picked, _ = searched
     learned, _ = train_on(searched, Trained(), monkeypatch)
-    assert keep_if_same(picked, learned, opened.folder) is None, "its model is gone"
+    weights = [opened.folder.refit.checkpoints / name / "best.pt" for name in learned.refit_epochs]
+    assert all(file.is_file() for file in weights)
+    assert as_trained_on_before(picked, learned, opened.folder) == learned, "killed before its model was written"
+    assert not is_model_of(learned, opened.folder)
+    weights[-1].unlink()
+    assert as_trained_on_before(picked, learned, opened.folder) is None, "its model is gone, and so are weights"
     described = {"picked": picked, "learned": learned}
     opened.folder.model.mkdir()
     monkeypatch.setattr(
         room, "read_description", lambda path: SimpleNamespace(record=described[path.read_text()].to_json())
     )
     (opened.folder.model / "model.json").write_text("picked")
-    assert keep_if_same(picked, learned, opened.folder) is None, "killed before its model was written"
+    assert as_trained_on_before(picked, learned, opened.folder) is None, "the model is of before"
     (opened.folder.model / "model.json").write_text("learned")
-    assert keep_if_same(picked, load_found(opened.folder.found_json), opened.folder) == learned
-    assert keep_if_same(replace(picked, members=picked.members[:1]), learned, opened.folder) is None
-    assert keep_if_same(picked, picked, opened.folder) is None
-    assert keep_if_same(picked, None, opened.folder) is None
+    assert as_trained_on_before(picked, load_found(opened.folder.found_json), opened.folder) == learned
+    assert as_trained_on_before(replace(picked, members=picked.members[:1]), learned, opened.folder) is None
+    assert as_trained_on_before(picked, picked, opened.folder) is None
+    assert as_trained_on_before(picked, None, opened.folder) is None
 
 
 KEEPING_BACK = """

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from results.records.run_folder import RunFolder
 from results.records.trials import load_trials
 from search.finish import most_failed
-from search.resume import _extended, _offer_again, refuse_other_device
+from search.resume import (
+    _ended_beyond_their_length,
+    _extended,
+    _offer_again,
+    _without_absent_trackers,
+    refuse_other_device,
+)
 from search.study import AskedStudy
+from search.track_flags import TrackFlags
 from search.tuner import trial_ids
 from tests.records import a_run
 from tests.runs import a_line, a_run_dir, an_event
@@ -84,3 +93,27 @@ def test_a_search_of_which_most_trials_failed_is_known(ends: list[str], most: bo
 def test_retry_failed_is_for_a_run_that_goes_on() -> None:
     with pytest.raises(UserError, match="--resume NAME"):
         AskedStudy.of(retry_failed=True)
+
+
+def test_trials_beyond_their_length_have_ended_where_none_goes_on(tmp_path: Path) -> None:
+    folder = a_run_dir(
+        tmp_path,
+        [
+            a_line(trial, epoch, 0.5, after=epoch)
+            for trial, last in ((0, 4), (1, 3), (2, 2))
+            for epoch in range(1, last + 1)
+        ],
+        [an_event(0, "interrupted", after=9), an_event(2, "interrupted", after=9)],
+    )
+    after = _ended_beyond_their_length(RunFolder(folder), load_trials(folder), 3)
+    assert [trial.status for trial in after] == [TrialStatus.FINISHED, TrialStatus.FINISHED, TrialStatus.INTERRUPTED]
+    assert after[0].reason == "it had come to epoch 4 of 3"
+    assert trial_ids(after, 2) == ["00002", "00003"]
+
+
+def test_a_tracker_that_is_not_here_any_more_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = io.StringIO()
+    asked = _without_absent_trackers(AskedStudy.of(mlflow="there", wandb="team"), Console(file=said, width=200))
+    assert asked.track == TrackFlags()
+    assert said.getvalue().count("The run goes on without it") == 2

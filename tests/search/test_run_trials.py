@@ -69,3 +69,11 @@ def test_a_crash_between_the_steps_is_noted_and_a_mistake_is_not(
         raise UserError("a user's mistake")
     assert [event.values["event"] for event in folder.events()] == ["crashed"]
     assert load_trials(tmp_path) == []
+
+
+def test_the_way_on_is_said_where_not_even_the_crash_can_be_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(OSError, match="no space"), crashes_noted(RunFolder(tmp_path / "gone"), "again"):
+        raise OSError("no space")
+    assert capsys.readouterr().err == "error: What was trained is kept; go on with: again\n"

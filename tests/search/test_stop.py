@@ -50,3 +50,11 @@ def test_the_command_is_said_before_a_kill_three_seconds_later() -> None:
 @pytest.mark.parametrize(("budget", "left"), [(40.0, 38.0), (300.0, 300 - LAST_SECONDS), (math.inf, math.inf)])
 def test_a_budget_is_that_of_the_whole_command(budget: float, left: float) -> None:
     assert seconds_to_search(budget) == left
+
+
+def test_what_ctrl_c_ends_is_said_as_it_is_by_then(capsys: pytest.CaptureFixture[str]) -> None:
+    stop = StopRequest()
+    with stop.on_interrupt():
+        stop.what_ends = "what is being written is written to its end"
+        os.kill(os.getpid(), signal.SIGINT)
+    assert "Ctrl-C: what is being written is written to its end; once more ends at once." in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import asdict
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from search import tuner
 from search.callbacks.listener import status_after
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
@@ -22,6 +24,8 @@ from search.stop import StopRequest
 from search.tuner import SHORTEST_EPOCH, NamedSearcher, StoppableScheduler, fit, trial_ids
 from spaces import get_space
 from tests.records import a_report
+from trainables import classifier
+from trainables.classifier import train_trial
 from trainables.report import METRIC, MODE, Epoch, TrialStatus, outcome_of
 
 EPOCHS = 9
@@ -323,3 +327,27 @@ def test_a_trial_that_ends_without_a_report_has_failed(inner: StudySearcher, sto
     searcher.suggest("ray0")
     searcher.on_trial_complete("ray0", {"done": True, "trial_id": "ray0", "time_total_s": 1.0})  # by Ray's own hand
     assert inner.study.trials[0].state == TrialState.FAIL
+
+
+def test_a_process_that_ends_waits_for_what_its_trial_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    base = type("Base", (), {"cleanup": lambda self: order.append("told")})
+    monkeypatch.setattr(tuner, "wrap_function", lambda trainable: base)
+    monkeypatch.setattr(tuner, "wait_until_written", lambda: order.append("written"))
+    tuner.named_after("a.run", train_trial)().cleanup()
+    assert order == ["told", "written"]
+
+
+def test_what_a_trial_writes_at_its_end_is_waited_for() -> None:
+    written: list[float] = []
+
+    def write() -> None:
+        with classifier._WRITING:
+            time.sleep(0.6)
+            written.append(time.monotonic())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    classifier.wait_until_written()
+    assert written
+    thread.join()

@@ -28,7 +28,14 @@ def sample(pictures: torch.Tensor, maps: torch.Tensor, side: int, *, outside: st
     centres = (2 * torch.arange(side, device=pictures.device) + 1) / side - 1
     across, down = centres.view(1, 1, side, 1), centres.view(1, side, 1, 1)
     grid = maps[:, 0] * across + (maps[:, 1] * down + maps[:, 2])  # (N, S, S, 2) in one pass
+    if outside == "border" and pictures.device.type == "mps":  # which has no such mode before torch 2.13
+        grid, outside = to_border(grid, pictures.shape[3]), "zeros"
     return functional.grid_sample(pictures.float(), grid, mode="bilinear", padding_mode=outside, align_corners=False)
+
+
+def to_border(grid: torch.Tensor, side: int) -> torch.Tensor:
+    """Where `grid_sample` looks `(N, S, S, 2)`, what lies outside a side of so many pixels moved to its last ones."""
+    return grid.clamp(1 / side - 1, 1 - 1 / side)
 
 
 def identity(num: int) -> torch.Tensor:

@@ -98,7 +98,9 @@ def _blend(pictures: torch.Tensor, other: torch.Tensor, change: torch.Tensor) ->
 
 def grey(pictures: torch.Tensor) -> torch.Tensor:
     """Grey pictures `(N, 1, S, S)`."""
-    return (pictures * pictures.new_tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = pictures.unbind(1)
+    shades = GREY[0] * red + GREY[1] * green + GREY[2] * blue  # by numbers: to copy a tensor waits for the device
+    return shades.unsqueeze(1)
 
 
 def mean_grey(pictures: torch.Tensor) -> torch.Tensor:
@@ -109,7 +111,8 @@ def mean_grey(pictures: torch.Tensor) -> torch.Tensor:
 def sharpen(pictures: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """Moves pictures `(N, 3, S, S)` away from a smooth version of themselves by `change (N,)`; the border stays."""
     pictures = pictures.contiguous(memory_format=torch.channels_last)  # in which such convolutions are fast
-    kernel = pictures.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13  # Pillow's SMOOTH
+    kernel = pictures.new_full((3, 3), 1 / 13)  # Pillow's SMOOTH
+    kernel[1, 1] = 5 / 13
     smooth = pictures.clone()
     smooth[..., 1:-1, 1:-1] = functional.conv2d(pictures, kernel.expand(3, 1, 3, 3), groups=3)
     return _blend(pictures, smooth, change)

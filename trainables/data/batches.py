@@ -142,9 +142,16 @@ class TaskData:
     """None for a training that is not validated."""
 
 
-@lru_cache(maxsize=4)  # re-training in folds has a split a fold
 def _read(cache_path: str, split_path: str) -> tuple[ImageCache, dict[str, list[tuple[str, str]]]]:
-    """Cache and sides of a task, read once for all trials of a process."""
+    """Cache and sides of a task, read once for all trials of a process, and again where another run has its place."""
+    status = Path(split_path).stat()
+    return _read_once(cache_path, split_path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # re-training in folds has a split a fold
+def _read_once(
+    cache_path: str, split_path: str, num_bytes: int, modified: int
+) -> tuple[ImageCache, dict[str, list[tuple[str, str]]]]:
     sides: dict[str, list[tuple[str, str]]] = {}
     for path, label, _, side in read_split(Path(split_path)):
         sides.setdefault(side, []).append((path, label))

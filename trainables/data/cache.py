@@ -37,7 +37,10 @@ HEADER_BYTES = 4096
 """More than numpy writes before the pixels, which are still zeros when a file is given its room."""
 LOCK_SECONDS = 3600.0
 """How long a process waits for another that decodes the same pictures."""
-PICTURES_OWN_FAULT = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP)
+PICTURES_OWN_FAULT = (
+    *(None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP),
+    errno.EINVAL,  # Pillow looks before the beginning of a file that is cut off
+)
 """Error numbers that speak of a picture; Pillow's own errors have none."""
 
 

@@ -117,6 +117,11 @@ def name_key(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def label_columns(table: CsvTable) -> list[str]:
+    """Columns whose names say that they hold the label, the likeliest first."""
+    return _candidates(table, LABEL_NAMES, set())
+
+
 def _candidates(table: CsvTable, names: Sequence[str], taken: set[str]) -> list[str]:
     """Columns by the order of the names they might have."""
     places = {name: place for place, name in enumerate(names)}

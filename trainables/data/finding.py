@@ -106,7 +106,7 @@ class Finder:
         """Paths below the root by their folded name, and by their folded name without its ending and with a dot."""
         if self._index is None:
             self._index = {}
-            for number, path in enumerate(walk(self.root)):
+            for number, path in enumerate(walk(self.root, passes_over_shut=True)):
                 if number == _MOST_FILES:
                     self._index.clear()
                     break

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from trainables.data.endings import BESIDE, ENDINGS, is_picture, is_shown_picture
-from trainables.data.raw import RawData, Row, relative_path, walk
+from trainables.data.raw import OF_SYSTEMS, RawData, Row, relative_path, walk
 from trainables.data.rows import SIDES
 from trainables.data.side_names import side_of, sides_of
 
@@ -46,7 +46,7 @@ def holds_classes(root: Path) -> bool:
 
 def _folders(path: str) -> list[str]:
     with os.scandir(path) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.name != "__MACOSX" and e.is_dir())
+        return sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in OF_SYSTEMS and e.is_dir())
 
 
 def _files(path: str) -> Iterator[str]:
@@ -120,7 +120,11 @@ def _leave_around(raw: RawData, base: Path) -> None:
             return
         for name in _folders(str(folder.parent)):
             if name != folder.name:
-                _leave(raw, walk(f"{folder.parent}/{name}", hidden=True), f"in {name}/, which is no class")
+                _leave(
+                    raw,
+                    walk(f"{folder.parent}/{name}", hidden=True, passes_over_shut=True),
+                    f"in {name}/, which is no class",
+                )
 
 
 def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
@@ -131,7 +135,11 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
         + (f" in {relative_path(str(base), str(raw.root))}/" if base != raw.root else "")
     )
     for name in (name for name in _folders(str(base)) if name not in sides):
-        count = _leave(raw, walk(f"{base}/{name}", hidden=True), f"in {name}/, which is no side of the split")
+        count = _leave(
+            raw,
+            walk(f"{base}/{name}", hidden=True, passes_over_shut=True),
+            f"in {name}/, which is no side of the split",
+        )
         if count:
             raw.said.append(f"{name}/ is no side of the split: its {count:,} pictures are left out")
     _leave_around(raw, base)

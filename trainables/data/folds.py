@@ -18,14 +18,16 @@ def split_into_folds(split: Split, num_folds: int, seed: int) -> list[Split]:
     whatever the order of the rows.
 
     Raises:
-        UserError: There are fewer groups than folds, or fewer than two folds.
+        UserError: There are fewer groups than folds, or pictures of the largest class; or fewer than two folds.
     """
     table = split.table.sort_values("path", ignore_index=True)
     places = np.flatnonzero(table["split"].isin(["train", "val"]))
     rows = table.iloc[places]
     num_groups = rows["group"].nunique()
-    if not 2 <= num_folds <= num_groups:
-        raise UserError(f"--folds is {num_folds}: it must be between 2 and the {num_groups} groups of train and val")
+    largest = int(rows["label"].value_counts().max())
+    if not 2 <= num_folds <= min(num_groups, largest):
+        bound = f"{num_groups} groups of" if num_groups <= largest else f"{largest} pictures of the largest class in"
+        raise UserError(f"--folds is {num_folds}: it must be between 2 and the {bound} train and val")
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     splits = []
     for number, (_, held_out) in enumerate(folds.split(rows, _codes(rows["label"]), _codes(rows["group"]))):

@@ -25,7 +25,8 @@ def find_names_file(folder: Path, stem: str) -> Path | None:
 def read_label_names(path: Path, ids: Collection[str]) -> tuple[dict[str, str], str]:
     """Label id to name, and what is wrong where that cannot be read.
 
-    Lines without numbers are counted from 0, or from 1 where the labels go from 1 to the number of lines.
+    Lines without numbers are counted from 0 where there is a label 0, and from 1 where one is the number of lines. With
+    neither it would be a guess: a table may lack the first class, or the last.
     """
     try:
         names = _parse(path, {_number(value) for value in ids})
@@ -59,7 +60,11 @@ def _parse(path: Path, ids: set[str]) -> dict[str, str]:
     if lines and all(numbered):
         return _pairs([(match[1], match[2]) for match in numbered if match])
     whole = [int(value) for value in ids if value.isdecimal()]
-    first = 1 if whole and min(whole) == 1 and max(whole) == len(lines) else 0
+    if whole and min(whole) > 0 and max(whole) < len(lines):
+        raise ValueError(
+            f"its {len(lines)} lines fit the labels {min(whole)} to {max(whole)} counted from 0 as well as from 1"
+        )
+    first = 1 if whole and min(whole) > 0 and max(whole) == len(lines) else 0
     return {str(place): name for place, name in enumerate(lines, first)}
 
 

@@ -63,19 +63,35 @@ def relative_path(path: str, base: str) -> str:
     return path[len(base) + 1 :] if path.startswith(f"{base}/") else os.path.relpath(path, base)
 
 
-def walk(folder: str, hidden: bool = False) -> Iterator[str]:
+OF_SYSTEMS = ("__MACOSX", "lost+found")
+"""Folders that an archive of a Mac and a disk of Linux have for themselves."""
+
+
+def walk(folder: str, hidden: bool = False, *, passes_over_shut: bool = False) -> Iterator[str]:
     """Yields every file below a folder, hidden ones only if asked for, and never what is in hidden folders.
 
     Links to folders are followed, but none is entered twice.
+
+    Args:
+        folder: Absolute.
+        hidden: Whether hidden files are wanted.
+        passes_over_shut: Whether folders that may not be read are passed over.
+
+    Raises:
+        OSError: A folder cannot be read; names it.
     """
     seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=None if passes_over_shut else _raise):
         status = os.stat(parent)  # noqa: PTH116
         known = (status.st_dev, status.st_ino) in seen
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = [] if known else sorted(n for n in folders if not n.startswith(".") and n != "__MACOSX")
+        folders[:] = [] if known else sorted(n for n in folders if not n.startswith(".") and n not in OF_SYSTEMS)
         if not known:
             yield from (f"{parent}/{name}" for name in sorted(files) if hidden or not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _natural_order(name: str) -> tuple[list[str | int], str]:

@@ -10,13 +10,13 @@ import re
 import stat
 from pathlib import Path
 
-from trainables.data.columns import ColumnFlags
+from trainables.data.columns import ColumnFlags, label_columns
 from trainables.data.competition import COLUMNS, read_competition
 from trainables.data.csv_reader import RESERVED, TableFlags, read_csv
 from trainables.data.folders import holds_classes, read_folder
 from trainables.data.raw import RawData, Row
 from trainables.data.side_names import side_of
-from trainables.data.tables import TABLES, read_table
+from trainables.data.tables import TABLES, CsvTable, read_table
 
 __all__ = ["RESERVED", "read_layout"]
 
@@ -55,7 +55,7 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
         raw = RawData("", path, problems=[_nothing_at(path)])
     elif csv_path := _find_csv(path):
         table = read_table(csv_path)
-        if set(table.columns) >= COLUMNS and "label" not in table.columns:
+        if _is_competition(table, flags):
             raw = read_competition(csv_path.parent, table)
             if group_regex is not None:
                 problems = [f"--group-regex {group_regex!r}: a competition's groups are its ids; leave the flag out"]
@@ -86,6 +86,12 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
     if not (raw.rows or raw.problems or raw.strays):
         raw.problems.append(f"{path}: no row below the header of the CSV; add one row per picture")
     return raw
+
+
+def _is_competition(table: CsvTable, flags: TableFlags) -> bool:
+    """Whether a table is that of the mask competition, and nothing of it or of the flags says what the label is."""
+    is_told = bool(flags.columns.label) or flags.names is not None
+    return set(table.columns) >= COLUMNS and not is_told and not label_columns(table)
 
 
 def _refused_for_folders(flags: TableFlags) -> list[str]:

@@ -15,6 +15,9 @@ from trainables.machine.cores import usable_cores
 CONTEXT_BYTES = 800_000_000
 """GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
 
+AMPERE = 8
+"""Compute capability of the first GPUs of NVIDIA that have bfloat16."""
+
 
 def allocator_share(share: float, total_bytes: int) -> float:
     """Share of a GPU that torch's allocator may have, where a process may have `share` of it, context and all."""
@@ -42,6 +45,21 @@ def gpu_handles() -> list[Any]:
 def visible_gpus() -> tuple[str, ...]:
     """Names of the GPUs of `gpu_handles`; GPU for one that does not tell."""
     return tuple(map(_gpu_name, gpu_handles()))
+
+
+@cache
+def gpu_has_bfloat16() -> bool:
+    """Whether the GPUs that this process may use compute in bfloat16; older ones emulate it, many times slower.
+
+    True where nobody tells, as on a driver's machine without a GPU.
+    """
+    import pynvml
+
+    for handle in (handle for handle in gpu_handles() if handle is not None):
+        with suppress(pynvml.NVMLError):
+            if pynvml.nvmlDeviceGetCudaComputeCapability(handle)[0] < AMPERE:
+                return False
+    return True
 
 
 @cache

@@ -20,7 +20,7 @@ from filelock import FileLock
 from trainables.atomic import replacing
 from trainables.config import TaskConfig
 from trainables.errors import UserError
-from trainables.machine.hardware import hardware_in_words, visible_gpus
+from trainables.machine.hardware import gpu_has_bfloat16, hardware_in_words, visible_gpus
 from trainables.parts.registry import backbone_identity
 
 FACTS_VERSION = 2
@@ -225,7 +225,8 @@ def _speed_key(setting: _Setting, hardware: str = "") -> str:
 def _trial_key(setting: TrialSetting) -> str:
     precision = setting.precision
     if precision == "auto":
-        precision = "float32" if setting.device == "cpu" else "bfloat16"  # autocast's choice, see networks.model
+        low = setting.device != "cpu" and gpu_has_bfloat16()  # autocast's choice, see networks.model
+        precision = "bfloat16" if low else "float32"
     compiled = " compiled" if setting.compiled else ""
     return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}"
 

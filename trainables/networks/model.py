@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from trainables.data.batches import Side
 from trainables.errors import UserError
+from trainables.machine.hardware import gpu_has_bfloat16
 from trainables.parts.registry import is_own_network, where
 from trainables.reason import reason_of
 from trainables.second_view import MIRROR, WHOLE
@@ -205,8 +206,8 @@ class Normalizer:
 
 
 def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """bfloat16 where the task asks for it; auto means on CUDA (it is slower than float32 on most CPUs)."""
-    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """bfloat16 where the task asks for it; auto means on CUDA that has it (it is slower than float32 on most CPUs)."""
+    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and gpu_has_bfloat16())
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 

@@ -135,8 +135,11 @@ class ModelDescription:
             "steps": [
                 f"open the file with Pillow; before its pixels are read: image.draft('RGB', ({stored}, {stored}))",
                 "turn it upright: PIL.ImageOps.exif_transpose(image)",
-                "only if its mode begins with I (16 or 32 bit grey): divide by 256 without remainder, as 8 bit grey",
-                "image.convert('RGB'), which drops transparency",
+                "only with more than 8 bits a channel: make it 8, white being the largest number of as many bits as "
+                "the picture uses (8, 10, 12, 14 or 16)",
+                "only with transparency: PIL.Image.alpha_composite it over white",
+                "only with a colour profile: PIL.ImageCms.profileToProfile to sRGB, perceptual",
+                "image.convert('RGB'); what else is decided for odd pictures is in macrotune's docs/decoding.md",
                 f"with short = min(width, height): image.resize(({stored}, {stored}), PIL.Image.Resampling.BICUBIC, "
                 "box=((width - short) / 2, (height - short) / 2, (width + short) / 2, (height + short) / 2)), "
                 "the box not rounded",

@@ -81,7 +81,7 @@ def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None
             "attributes": json.dumps(dict(described.attributes)),
             "backbone": described.name,
             "input": f"{INPUT}: float32 (batch, 3, {size}, {size}), RGB pixels / 255; normalization is in the graph",
-            "preprocessing": json.dumps(described.preprocessing()["steps"][: 5 if described.sees_whole else 6]),
+            "preprocessing": json.dumps(described.preprocessing()["steps"][: -3 if described.sees_whole else -2]),
             "output": f"{OUTPUT}: float32 (batch, {len(described.classes)}); softmax makes them probabilities",
         }
     )

@@ -80,6 +80,7 @@ def begin_saving(
         stderr=subprocess.PIPE,
         env=environment,
         text=True,
+        start_new_session=True,  # Ctrl-C in a terminal is for the driver, which ends it if it is to end
     )
     assert process.stdin is not None
     with process.stdin as pipe:

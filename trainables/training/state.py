@@ -154,6 +154,8 @@ class TrainState:
             self.micro_batches = max(self.micro_batches, saved["micro_batches"])
             if self.micro_batches > 1:
                 self.compiled = None
+        except (OSError, torch.OutOfMemoryError):  # of the machine, not of the file
+            raise
         except Exception as error:  # torch raises a dozen types for a file that is not what it should be
             raise UserError(f"{path} is no checkpoint of this trial ({error}): delete it to start again") from error
 
@@ -169,6 +171,8 @@ class TrainState:
             weights = torch.load(path, map_location=self.device, weights_only=True)
             for network in (self.model, *(() if self.ema is None else (self.ema.module,))):
                 network.load_state_dict(weights)
+        except (OSError, torch.OutOfMemoryError):
+            raise
         except Exception as error:  # as in `load`
             raise UserError(f"{path} holds no weights of this trial's network: {error}") from error
         self.epoch = self.task.start_epoch

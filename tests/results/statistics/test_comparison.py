@@ -160,3 +160,4 @@ def test_differences_that_are_all_equal_are_no_evidence() -> None:
     assert rows[1].p_value == 1
     assert rows[1].verdict == "not distinguishable"
     assert math.isnan(rows[1].difference.low)
+    assert in_words(rows) == "Nothing can be told apart from plain: with n = 2."

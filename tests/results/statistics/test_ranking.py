@@ -103,3 +103,9 @@ def test_a_candidate_with_a_failed_training_is_left_out_with_the_reason() -> Non
     ranking, failed = rank([one, other], {"one": [a_trial("a", 0.1), broken], "other": [a_trial("c", 0.2)]})
     assert [ranked.candidate for ranked in ranking] == [other]
     assert failed == {"one": "diverged"}
+
+
+def test_of_several_trainings_of_the_default_the_best_is_its_entry() -> None:
+    trials = [a_trial("00000", 0.1), a_trial("00001", 0.6, lr=0.1), a_trial("00002", 0.3), a_trial("00003", 0.2)]
+    _, control = candidates(trials, DEFAULT_CONFIG, top_k=1)
+    assert control == Candidate("00002", DEFAULT_CONFIG, 0.3)

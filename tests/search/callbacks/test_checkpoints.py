@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,3 +110,18 @@ def test_the_weights_of_a_front_stay_beside_the_best_few_unless_none_shall(
         (folder / "best.pt").touch()
         run(monitor, trial, a_result(1, score, done=True))
     assert sorted(path.parent.name for path in Path(task.checkpoint_dir).glob("*/best.pt")) == left
+
+
+def test_a_draft_of_a_trial_that_stays_is_left_to_the_worker_that_writes_it(
+    monitor: Monitor, task: TaskConfig, tmp_path: Path
+) -> None:
+    folder = Path(task.checkpoint_dir) / "00000"
+    folder.mkdir(parents=True)
+    for name in ("last.pt", "best.pt.tmp-1-a", "best.pt.tmp-2-b"):
+        (folder / name).touch()
+    os.utime(folder / "best.pt.tmp-2-b", (0, 0))  # of a process that died
+    run(monitor, a_trial("00000"), a_result(3, 0.5, done=True))
+    run(monitor, a_trial("00001"), a_result(3, 0.4, done=True))
+    assert [path.name for path in folder.iterdir()] == ["best.pt.tmp-1-a"]
+    monitor.prune()
+    assert [path.name for path in folder.iterdir()] == ["best.pt.tmp-1-a"]

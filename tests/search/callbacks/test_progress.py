@@ -133,3 +133,11 @@ def test_a_worker_that_dies_before_its_trial_began_is_shown_as_one_that_failed()
     shown = progress(2)
     shown.on_trial_error(0, [], a_trial(1))
     assert "1 failed of 2" in shown.summary()
+
+
+def test_a_trial_that_goes_on_from_epochs_of_before_is_timed_by_those_of_now(clock: Clock) -> None:
+    shown = progress(1, mean_epochs=9.0)
+    shown.on_trial_start(0, [], a_trial(0))
+    clock.now += 10
+    shown.on_trial_result(0, [], a_trial(0), epoch(7, done=False))
+    assert to_go(shown) == 20  # two epochs of ten seconds

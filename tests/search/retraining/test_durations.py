@@ -17,7 +17,7 @@ from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate, Ranked
 from search.machine.provenance import provenance
 from search.retraining.durations import ROUND_SECONDS, Durations, Plan, fit_into_time
-from search.retraining.plan import Retraining
+from search.retraining.plan import Retraining, ranking_jobs
 from search.study import AskedStudy
 from tests.results.records.test_cost import a_trial
 from tests.results.records.test_record import a_run
@@ -308,3 +308,16 @@ def test_a_last_training_that_has_all_cores_is_no_measure_of_those_side_by_side(
     done = [trained(one.name, one.config.lr, took) for one, took in zip(candidates, seconds, strict=True)]
     assert three.pace_of(done) == pytest.approx(1.0)
     assert three.pace_of(done[2:]) == 1.0, "it says nothing of the others"
+
+
+def test_what_an_earlier_command_has_done_takes_no_time() -> None:
+    anew = Durations(a_retraining(), ends=time.monotonic() + 1)
+    listed = anew.retraining.candidates
+    first, second = ([ranking_jobs(anew.retraining, one)[number].name for one in listed] for number in range(2))
+    again = replace(anew, done=frozenset([*first, second[0]]))
+    assert again.left_of_round(listed, 0) == [] and again.left_of_round(listed, 1) == list(listed[1:])
+    left = again.round_seconds(listed[1:])
+    assert total_of(again, 2) == pytest.approx(total_of(anew, 2) - 2 * ROUND + left)
+    ranking = ranked_at(anew.retraining, 3, 3)
+    assert again.have_time_for_round([], ranking, 0), "there is nothing to do"
+    assert not again.have_time_for_round([], ranking, 1)

@@ -75,6 +75,22 @@ def test_a_training_that_goes_on_after_a_kill_has_the_threads_that_it_had(
     monkeypatch.setattr(trainings, "run_trials", note)
     monkeypatch.setattr(trainings, "load_trials", lambda _: [ended])
     anything: Any = None
+    task = replace(a_run().task, epochs=3)
     for spread in (True, False):
-        run_jobs(jobs(3), a_run().task, on_cores(2), tmp_path, anything, StopRequest(), anything, spread=spread)
+        run_jobs(jobs(3), task, on_cores(2), tmp_path, anything, StopRequest(), anything, spread=spread)
     assert handed_out == [("seed-1", 1, 3), ("seed-2", 2, 3), ("seed-1", 1, 3), ("seed-2", 1, 3)]
+
+
+def test_trainings_of_another_length_are_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    handed_out: list[list[str]] = []
+    forgotten: list[str] = []
+    monkeypatch.setattr(trainings, "run_trials", lambda work, *_: handed_out.append(list(work.waiting)))
+    monkeypatch.setattr(trainings.RunFolder, "forget_trial", lambda self, name: forgotten.append(name))
+    ended = [replace(a_trial(epochs, "finished"), trial_id=f"seed-{n}") for n, epochs in enumerate((3, 4))]
+    monkeypatch.setattr(trainings, "load_trials", lambda _: ended)
+    anything: Any = None
+    asked = [*jobs(2), Job("seed-2", TrialConfig(backbone="resnet18"), {"epochs": 9})]
+    task = replace(a_run().task, epochs=4)  # a search that went on has had longer trials than when seed-0 was trained
+    run_jobs(asked, task, on_cores(2), tmp_path, anything, StopRequest(), anything)
+    assert forgotten == ["seed-0"]
+    assert handed_out == [["seed-0", "seed-2"]]

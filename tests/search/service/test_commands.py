@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from search.service.commands import (
     AskedSearch,
     Places,
     check_command,
+    predict_command,
     remove_command,
     resume_command,
     retrain_command,
@@ -85,3 +87,19 @@ def test_a_run_is_resumed_extended_trained_again_and_deleted_by_the_very_command
     ]  # fmt: skip
     assert retrain_command("first", places)[1].endswith("scripts/retrain.py")
     assert remove_command("first", places)[2:5] == ["rm", "first", "--yes"]
+
+
+def test_runs_that_are_mirrored_are_told_by_their_bucket(places: Places) -> None:
+    there = replace(places, bucket="s3://bucket/runs")
+    assert f"--storage={places.storage}" in remove_command("first", there)
+    for build in (resume_command, retrain_command):
+        assert "--storage=s3://bucket/runs" in build("first", there)
+        assert f"--storage={places.storage}" in build("first", places)
+    assert f"--readme={places.readme}" in retrain_command("first", there)
+    usual = replace(there, readme=places.storage / "README.md")
+    assert not any(word.startswith("--readme") for word in retrain_command("first", usual))
+
+
+def test_what_a_dropped_picture_becomes_lies_beside_it_and_goes_with_it(places: Places, tmp_path: Path) -> None:
+    command = predict_command("first", tmp_path / "one", tmp_path / "one" / "answers.csv", places)
+    assert f"--cache-dir={tmp_path / 'one' / 'decoded'}" in command

@@ -16,6 +16,7 @@ from results.records.presence import who_is_at_run
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
 from search.service.interrupt import main
+from search.service.jobs import as_asked
 from search.service.service import Service
 from tests.conftest import ROOT
 from tests.runs import HOLDING, a_run_dir
@@ -118,3 +119,27 @@ def test_what_is_no_picture_is_one_message_and_leaves_nothing(content: bytes, tm
     assert not list(tmp_path.rglob("*.*"))
     kept = predict_card._kept(a_picture("PNG"), tmp_path)
     assert [path.name for path in kept.iterdir()] == ["picture.png"]
+
+
+def test_two_of_ctrl_c_are_heard_as_two(
+    service: Service, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([str(service.places.storage / "a"), "2"]) == 0
+    assert holder.communicate(timeout=30)[0] == "2\n"
+
+
+def test_a_picture_that_could_not_be_decoded_has_no_shares(tmp_path: Path) -> None:
+    predict_card = pytest.importorskip("search.service.predict_card", reason="the page needs the extra ui")
+    answers = tmp_path / "answers.csv"
+    assert predict_card._shares(answers) == []
+    answers.write_text("path,answer,p_a,p_b\nx.jpg,,,\n")
+    assert predict_card._shares(answers) == []
+    answers.write_text("path,answer,p_a,p_b\nx.jpg,b,0.2,0.8\n")
+    assert predict_card._shares(answers) == [(0.8, "b"), (0.2, "a")]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_so"), [(0, True), (130, True), (-2, True), (-15, True), (-9, False), (1, False), (128, False)]
+)
+def test_a_command_that_the_signal_itself_has_ended_has_ended_as_asked(code: int, is_so: bool) -> None:
+    assert as_asked(code) == is_so

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
-from trainables.augmentation.geometry import after, draw_boxes, identity, rotation, sample, view_of
+from trainables.augmentation.geometry import after, draw_boxes, identity, rotation, sample, to_border, view_of
 
 
 @pytest.fixture
@@ -59,3 +60,11 @@ def test_boxes_lie_within_the_picture_and_have_the_area_and_ratio_that_was_asked
 def test_where_no_try_fits_all_of_the_picture_is_taken() -> None:
     torch.manual_seed(0)
     assert torch.equal(draw_boxes(4, (1.0, 1.0), (3.0, 4.0)), torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(4, 1))
+
+
+def test_looking_at_the_last_pixels_is_what_border_does(pictures: torch.Tensor) -> None:
+    grid = 3 * torch.rand(3, 8, 8, 2) - 1.5
+    there, here = pictures.float(), functional.grid_sample
+    wanted = here(there, grid, padding_mode="border", align_corners=False)
+    found = here(there, to_border(grid, 16), padding_mode="zeros", align_corners=False)
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=0)

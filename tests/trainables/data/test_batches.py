@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -95,3 +97,13 @@ def test_what_goes_wrong_in_the_thread_is_raised_and_no_thread_stays() -> None:
     for _ in one_ahead(range(3)):
         break  # left early
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("one_ahead")]
+
+
+def test_a_split_that_another_run_has_put_in_its_place_is_read_again(task: TaskConfig, tmp_path: Path) -> None:
+    split = tmp_path / "split.csv"
+    text = Path(task.split_path).read_text()
+    split.write_text(text)
+    moved = replace(task, split_path=str(split))
+    before = len(load_side(moved, ("test",), torch.device("cpu")))
+    split.write_text(text.replace(",val", ",test"))
+    assert len(load_side(moved, ("test",), torch.device("cpu"))) > before

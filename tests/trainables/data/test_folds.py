@@ -7,6 +7,7 @@ import pytest
 
 from trainables.data.folds import split_into_folds
 from trainables.data.split import Split
+from trainables.errors import UserError
 
 
 @pytest.fixture
@@ -52,3 +53,9 @@ def test_the_folds_follow_from_the_seed_alone_whatever_the_order_of_the_rows(spl
 def test_too_few_groups_for_the_folds_are_an_error_that_names_the_flag(split: Split, num_folds: int) -> None:
     with pytest.raises(ValueError, match=f"--folds is {num_folds}: it must be between 2 and the 24 groups"):
         split_into_folds(split, num_folds, 0)
+
+
+def test_folds_that_no_class_has_pictures_for_are_an_error_that_names_the_flag(split: Split) -> None:
+    few = split.table.assign(label=[f"class{number // 3}" for number in range(len(split.table))])
+    with pytest.raises(UserError, match="--folds is 5: it must be between 2 and the 3 pictures of the largest class"):
+        split_into_folds(Split(few, 0, "made here"), 5, 0)

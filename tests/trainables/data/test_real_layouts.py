@@ -221,6 +221,25 @@ def test_names_are_counted_from_1_where_the_labels_are(tmp_path: Path) -> None:
     assert read_label_names(tmp_path / "names.txt", {"1", "2"}) == ({"1": "oak", "2": "elm"}, "")
 
 
+def test_names_are_not_counted_where_labels_fit_from_0_as_well_as_from_1(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("oak\nelm\nfir\nash\n")
+    assert read_label_names(names, {"0", "2"}) == ({"0": "oak", "2": "fir"}, "")
+    assert read_label_names(names, {"2", "4"}) == ({"2": "elm", "4": "ash"}, "")
+    found, problem = read_label_names(names, {"1", "3"})  # of a test table that lacks the first class, or the last
+    assert not found
+    assert "its 4 lines fit the labels 1 to 3 counted from 0 as well as from 1" in problem
+    assert "write a name in each line, or id,name" in problem
+
+
+def test_a_table_like_the_competitions_is_a_plain_one_where_its_label_is_told(tmp_path: Path) -> None:
+    lines = [f"{n},pics/{c}/{c}{n}.png,5{n},F,{c}" for c in "ab" for n in range(4)]
+    for header, flags in (("Diagnosis", {"label_column": "Diagnosis"}), ("class", {})):
+        root = tmp_path / header
+        manifest = load(table(root, "\n".join([f"ID,Path,Age,Gender,{header}", *lines])), **flags)
+        assert manifest.classes == ("a", "b") and manifest.layout == "CSV"
+
+
 def test_a_parquet_file_is_read_like_a_csv(tmp_path: Path) -> None:
     pictures(tmp_path / "pics", "a", "b")
     rows = [{"file_name": f"pics/{c}/{c}{n}.png", "label": "ab".index(c)} for c in "ab" for n in range(4)]

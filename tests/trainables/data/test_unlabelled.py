@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,21 @@ def test_a_path_without_pictures_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").touch()
     with pytest.raises(DataError, match=r"neither a folder nor a .csv file"):
         read_unlabelled(tmp_path / "a.zip")
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/x.png", "shut/y.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    open_folder = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises((DataError, OSError), match="shut"):
+        read_unlabelled(tmp_path)

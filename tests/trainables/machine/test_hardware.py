@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from trainables.machine import hardware
 from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes, limit_gpu_memory
 from trainables.machine.hardware import CONTEXT_BYTES, allocator_share, visible_gpus
 
@@ -118,3 +119,24 @@ def test_without_a_driver_there_are_as_many_gpus_as_are_asked_for(monkeypatch: p
         visible_gpus.cache_clear()
         assert len(visible_gpus()) == count
     visible_gpus.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has"), [([], True), ([(9, 0)], True), ([(8, 0), (7, 5)], False), ([None], True)]
+)
+def test_gpus_older_than_ampere_do_not_compute_in_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, capabilities: list[tuple[int, int] | None], has: bool
+) -> None:
+    import pynvml
+
+    def capability(handle: int) -> tuple[int, int]:
+        told = capabilities[handle]
+        if told is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return told
+
+    monkeypatch.setattr(hardware, "gpu_handles", lambda: [*range(len(capabilities)), None])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", capability)
+    hardware.gpu_has_bfloat16.cache_clear()
+    assert hardware.gpu_has_bfloat16() == has
+    hardware.gpu_has_bfloat16.cache_clear()

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.records import a_task
 from trainables.saved import save_found
 
 
@@ -24,3 +26,12 @@ def test_beside_a_training_it_gives_way(
     assert save_found.main() == 0
     assert nice == added
     assert len(saved) == 1
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_it(tmp_path: Path) -> None:
+    process = save_found.begin_saving(tmp_path / "model", [], a_task(), {})
+    try:
+        assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
+    finally:
+        process.kill()
+        process.communicate()

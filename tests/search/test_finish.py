@@ -1,0 +1,137 @@
+"""The end of a search: what cannot be written costs nothing else, and every way on that is said is one."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from results.records.found import load_found
+from search import finish as room
+from search.finish import finish, way_on
+from search.refit import is_model_of
+from search.stop import StopRequest
+from tests.search.test_refit import ANYTHING, Trained, a_search, study
+from trainables.saved.model_description import ModelError
+
+
+class Saved:
+    """Stands for the process that saves a model; which of them cannot is said."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: Sequence[int] = ()) -> None:
+        self.records: list[dict[str, Any]] = []
+        self._fails = fails
+        monkeypatch.setattr("search.found_model.begin_saving", self)
+        monkeypatch.setattr("search.found_model.end_saving", lambda process: None)
+        monkeypatch.setattr("search.refit.read_description", self.describe)
+
+    def __call__(self, draft: Path, members: object, task: object, record: dict[str, Any], **_: object) -> Any:
+        self.records.append(record)
+        if len(self.records) - 1 in self._fails:
+            raise OSError("the disk is full")
+        draft.mkdir(parents=True)
+        (draft / "model.json").write_text(json.dumps(record))
+        return Process()
+
+    def describe(self, path: Path) -> Any:
+        if not path.is_file():
+            raise ModelError("none")
+        return SimpleNamespace(record=json.loads(path.read_text()))
+
+
+class Process:
+    def poll(self) -> int:
+        return 0
+
+
+def ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[int, str, Any]:
+    """The exit code of a search with the model's turn, what it said, and the search."""
+    opened, _, stop = a_search(tmp_path)
+    opened = replace(opened, run=replace(opened.run, trials_open=True), **options)
+    monkeypatch.setattr("search.refit.run_jobs", Trained())
+    said = io.StringIO()
+    code = finish(opened, ANYTHING, stop, Console(file=said, width=1000))
+    return code, said.getvalue(), opened
+
+
+def test_a_search_leaves_its_record_its_report_and_the_model_as_it_was_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = Saved(monkeypatch)
+    code, said, opened = ended(tmp_path, monkeypatch)
+    assert code == 0
+    assert [bool(record["refit_epochs"]) for record in saved.records] == [False, True]
+    found = load_found(opened.folder.found_json)
+    assert found is not None and found.refit_epochs and is_model_of(found, opened.folder)
+    assert "then trained on with the validation pictures" in said and f"Table: {tmp_path / 'README.md'}" in said
+
+
+def test_a_table_that_cannot_be_written_costs_neither_the_model_nor_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = Saved(monkeypatch)
+    (tmp_path / "README.md").write_text("<!-- macrotune:results:begin -->\n")  # without its end
+    code, said, opened = ended(tmp_path, monkeypatch)
+    assert code == 1
+    assert "WARNING: record and table could not be written, which python search/run.py --resume run" in said
+    assert "Table:" not in said
+    assert f"Report: {opened.folder.report_html}" in said and opened.folder.report_html.is_file()
+    assert [bool(record["refit_epochs"]) for record in saved.records] == [False, True]
+
+
+def test_where_the_model_as_trained_on_cannot_be_saved_nothing_says_that_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch, fails=[1])
+    code, said, opened = ended(tmp_path, monkeypatch)
+    assert code == 0
+    assert "could not be written: the disk is full" in said
+    found = load_found(opened.folder.found_json)
+    assert found is not None and not found.refit_epochs
+    assert "then trained on" not in said
+
+
+def test_a_model_that_was_trained_on_when_a_kill_came_is_saved_and_not_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch, fails=[1])
+    save = room.leaving_model
+    monkeypatch.setattr(room, "is_model_of", lambda found, folder: True)  # the kill, before it was looked at
+    _, _, opened = ended(tmp_path, monkeypatch)
+    monkeypatch.undo()
+    assert room.leaving_model is save
+    found = load_found(opened.folder.found_json)
+    assert found is not None and found.refit_epochs and list(opened.folder.refit.checkpoints.glob("*/best.pt"))
+    saved, said = Saved(monkeypatch), io.StringIO()
+    monkeypatch.setattr("search.refit.run_jobs", None)
+    assert finish(opened, ANYTHING, StopRequest(), Console(file=said, width=1000)) == 0
+    assert [record["refit_epochs"] for record in saved.records] == [dict(found.refit_epochs)]
+    assert not opened.folder.refit.checkpoints.exists()
+    assert "then trained on with the validation pictures" in said.getvalue()
+
+
+def test_the_way_on_of_a_search_in_a_time_budget_has_one(tmp_path: Path) -> None:
+    opened, _, _ = a_search(tmp_path)
+    assert way_on(opened).endswith(" --time-budget 5m")
+    of_trials = replace(opened, study=study(tmp_path, trials_open=False))
+    assert "--time-budget" not in way_on(of_trials)
+    assert math.isinf(of_trials.study.time_budget_seconds)
+
+
+def test_no_weights_are_no_model_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Saved(monkeypatch)
+    _, _, opened = ended(tmp_path, monkeypatch)
+    for weights in opened.folder.checkpoints.glob("*/best.pt"):
+        weights.unlink()  # as --keep 0 does
+    said = io.StringIO()
+    finish(opened, ANYTHING, StopRequest(), Console(file=said, width=1000))
+    assert "no trial's weights were kept, so there is no model" in said.getvalue()
+    assert "Model:" not in said.getvalue() and "the one that answers now" not in said.getvalue()
