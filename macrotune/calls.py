@@ -47,6 +47,7 @@ def search(**flags: Any) -> SearchResult | None:
 
 
 def _search(options: searching.Options, console: Terminal) -> SearchResult | None:
+    from search.finish import has_best
     from search.pipeline import check
     from search.pipeline import search as run_search
 
@@ -54,8 +55,9 @@ def _search(options: searching.Options, console: Terminal) -> SearchResult | Non
         check(options.study, options.data, console, console.started)
         return None
     ended = run_search(options.study, options.data, console, console.started)
-    has_model = ended.crash is None and ended.folder.found_json.is_file()  # its table could not be written, as was said
-    code = 0 if ended.exit_code == CRASH and has_model else ended.exit_code
+    code = ended.exit_code
+    if code == CRASH and ended.crash is None and has_best(ended.folder):  # its table could not be written, as was said
+        code = 0
     raise_unless_done(code, ended.folder.path, ended.way_on, crash=ended.crash)
     return SearchResult(ended.folder.path)
 

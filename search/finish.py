@@ -123,7 +123,8 @@ def _leave(
         with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
             report = _report(folder.path, console)
     if found is not None and found.refit_epochs and not is_model_of(found, folder):  # its saving failed, as was said
-        found = replace(found, refit_epochs={})
+        was_so = picked is not None and picked.refit_epochs and is_model_of(picked, folder)
+        found = picked if picked is not None and was_so else replace(found, refit_epochs={})
         with say_if_it_fails(console, f"{folder.found_json} could not be written"):
             found.save(folder.found_json)
         report = _report(folder.path, console)
@@ -214,6 +215,11 @@ def most_failed(trials: Sequence[TrialHistory]) -> bool:
     done = [trial for trial in trials if trial.status.is_over]
     failed = [trial for trial in done if trial.status == TrialStatus.FAILED and not trial.has_diverged]
     return 2 * len(failed) > len(done)
+
+
+def has_best(folder: RunFolder) -> bool:
+    """Whether a search has come to something: a best trial, and no more failures than that."""
+    return not most_failed(load_trials(folder.path)) and best_trial(folder.path) is not None
 
 
 def way_on(opened: OpenRun) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import fnmatch
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ ANSWER_SECONDS = 10.0
 """How long the storage may take for its first answer; libraries ask again for minutes."""
 LISTING_SECONDS = 300.0
 """How long the list of all that is there may take, once it has answered: thousands of files come in pages."""
+MOST_ERRORS = 3
+"""Files that cannot be copied before a push is given up: each may take its minutes to fail."""
 PUSH_SECONDS = 60.0
 """Between two looks for what has changed, beside those after each trial."""
 SHARED = ("README.md", "results", "history.jsonl")
@@ -128,7 +130,7 @@ class Mirror:
         """
         known, local = self._logged(name, there), self._logged(name)
         if known > local and not to_read:  # another machine went on: states of here are ahead of its logs
-            for path in [path for path in self._local(name) if self._is_state(path) and path not in there]:
+            for path in [path for path in self._local(name) if path.endswith(f"/{LAST}") and path not in there]:
                 (self.folder / path).unlink(missing_ok=True)
         ours = [path for path in there if path.startswith(f"{name}/") and not (to_read and _is_heavy(path))]
         for path in sorted(ours, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
@@ -169,18 +171,15 @@ class Mirror:
         """
         with self._pushing:
             paths = list(self._local(name))
-            states = {path: _stamp(self.folder / path) for path in paths if self._is_state(path)}
+            states = [path for path in paths if path.endswith(f"/{LAST}")]
             logs = [path for path in paths if path.endswith((".jsonl", "run.json"))]
-            copied, errors = 0, list[OSError]()
-            for path in [*(path for path in paths if path not in states and path not in logs), *logs, *states]:
-                if path in states and (errors or self._is_newer(path, states[path])):
-                    continue  # with the next push
-                try:
-                    copied += self._put(path)
-                except FileNotFoundError:  # a driver has deleted it meanwhile
-                    pass
-                except OSError as error:
-                    errors.append(error)
+            errors = list[OSError]()
+            copied = self._put_all((path for path in paths if path not in states and path not in logs), errors)
+            before = {path: self._stamp_if_there(path) for path in states}
+            copied += self._put_all(logs, errors)
+            if not errors:  # else with the next push, as those that are newer than the logs
+                as_then = (path for path in states if before[path] == self._stamp_if_there(path))
+                copied += self._put_all(as_then, errors)
             for path in [sent for sent in self._sent if sent.startswith(f"{name}/") and sent not in set(paths)]:
                 with contextlib.suppress(FileNotFoundError):
                     self._files.delete_file(f"{self._base}/{path}")
@@ -189,15 +188,25 @@ class Mirror:
                 raise errors[0]
             return copied
 
-    def _is_state(self, path: str) -> bool:
-        return path.endswith(f"/{LAST}") and (self.folder / path).exists()
+    def _put_all(self, paths: Iterable[str], errors: list[OSError]) -> int:
+        """Copies files up and notes what went wrong: one that fails does not stop the others, `MOST_ERRORS` do."""
+        copied = 0
+        for path in paths:
+            if len(errors) >= MOST_ERRORS:
+                break
+            try:
+                copied += self._put(path)
+            except FileNotFoundError:  # a driver has deleted it meanwhile
+                pass
+            except OSError as error:
+                errors.append(error)
+        return copied
 
-    def _is_newer(self, path: str, stamp: tuple[int, int]) -> bool:
-        """Whether a file is not the one any more that had this stamp."""
+    def _stamp_if_there(self, path: str) -> tuple[int, int] | None:
         try:
-            return _stamp(self.folder / path) != stamp
+            return _stamp(self.folder / path)
         except FileNotFoundError:
-            return True
+            return None
 
     def _put(self, path: str) -> bool:
         here = self.folder / path

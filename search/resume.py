@@ -223,9 +223,10 @@ def _decoded(run: SearchRun, study: SettledStudy, data: DataConfig, console: Con
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console
     )
     if prepared.cache.path.name.partition("-")[0] != saved.name.partition("-")[0]:  # which is a hash of the pictures
+        decoded = f"its decoded ones are {'not seen by every node' if is_here else 'no longer'} in {saved}"
         raise UserError(
-            f"the pictures of the run {run.name} have changed since it began, and its decoded ones are no longer "
-            f"in {run.task.cache_path}: bring the pictures back, or start a new run"
+            f"the pictures of the run {run.name} have changed since it began, and {decoded}: bring the pictures back, "
+            "or start a new run"
         )
     return str(prepared.cache.path)
 

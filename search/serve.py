@@ -80,14 +80,17 @@ def serve(options: Options) -> int:
     except ImportError as error:
         raise UserError('the page needs NiceGUI: pip install -e ".[ui]"') from error
     from results.records.run_folder import address_of
-    from search.mirror import folder_to_read
+    from search.mirror import MirrorError, folder_to_read
     from search.service.commands import Places
     from search.service.server import run_server
     from search.service.service import Service
 
     bound = _bind(options.host, options.port)
-    storage, _ = folder_to_read(options.places.storage)
-    places = options.places.absolute()
+    places, storage = options.places.absolute(), options.places.runs_dir
+    try:
+        folder_to_read(options.places.storage)
+    except MirrorError as error:  # nothing may be there yet
+        print(f"Shown is what lies in {storage}: {error}")
     bucket = places.remote or address_of(storage)
     asked = options.places.readme
     token = secrets.token_urlsafe(24) if options.token == NEW else options.token

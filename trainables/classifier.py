@@ -41,7 +41,8 @@ whole batch, and batch normalization then sees a quarter of it at a time."""
 WAKES_SECONDS = 0.2
 """In which a trial that waits in `tune.report` has heard that it ends."""
 WRITING_SECONDS = 60.0
-"""That the weights of its best epoch may take to be written, or sent to the driver."""
+"""That the weights of its best epoch may take to be written, or sent to the driver. (At the end of all trials Ray ends
+processes after about ten.)"""
 _WRITING = threading.Lock()
 """Held while a trial of this process writes what it leaves."""
 

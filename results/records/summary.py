@@ -24,7 +24,7 @@ from results.records.trials import statuses_of, used_its_time
 from trainables.errors import UserError
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus, score_in
-from trainables.saved.model_description import DESCRIPTION
+from trainables.saved.model_description import DESCRIPTION, WEIGHTS
 from trainables.strict_json import RecordError, load_object
 
 RUNS = Path("runs")
@@ -217,7 +217,7 @@ def _summary(
         has_report=folder.report_html.is_file(),
         more_time=str(run.options.get("time_budget") or "15m") if is_timed and done < run.trials_asked else "",
         trials_open=run.trials_open,
-        has_model=any((path / DESCRIPTION).is_file() for path in (folder.model, folder.retrained.path)),
+        has_model=any((path / WEIGHTS).is_file() for path in (folder.model, folder.retrained.path)),
     )
 
 

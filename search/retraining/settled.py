@@ -64,6 +64,7 @@ def _in_json(asked: Durations) -> dict[str, Any]:
     return {
         "budget": asked.budget,
         "candidates": [candidate.name for candidate in retraining.candidates],
+        "epochs": retraining.task.epochs,
         "pick": retraining.pick,
         "seeds": list(retraining.seeds),
         "folds": retraining.folds,

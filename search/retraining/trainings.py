@@ -95,8 +95,11 @@ def run_jobs(
     names = {job.name for job in jobs}
     known = load_trials(folder)
     lengths = {job.name: num_epochs({"task": job.task}, task.epochs) for job in jobs}
-    again = [trial.trial_id for trial in known if trial.trial_id in names and _is_to_do_again(trial, lengths)]
-    for name in again:
+    ours = [trial for trial in known if trial.trial_id in names]
+    again = {trial.trial_id for trial in ours if trial.status == TrialStatus.FAILED}
+    if other := {trial.trial_id for trial in ours if _had_another_length(trial, lengths)}:
+        again |= other | {trial.trial_id for trial in ours if not trial.status.is_over}  # begun for that length, too
+    for name in sorted(again):
         run_folder.forget_trial(name)
     earlier = [trial for trial in known if trial.trial_id not in again]  # all jobs of the folder, not just these
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
@@ -119,11 +122,11 @@ def run_jobs(
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
 
 
-def _is_to_do_again(trial: TrialHistory, lengths: Mapping[str, int]) -> bool:
-    """Whether it failed, or ended at another length than is wanted now: a search that went on has longer trials."""
-    if trial.status == TrialStatus.FINISHED:
-        return not trial.reports or trial.reports[-1].epoch != lengths[trial.trial_id]
-    return trial.status == TrialStatus.FAILED
+def _had_another_length(trial: TrialHistory, lengths: Mapping[str, int]) -> bool:
+    """Whether it ended at another length than is wanted now: a search that went on has longer trials."""
+    if trial.status != TrialStatus.FINISHED:
+        return False
+    return not trial.reports or trial.reports[-1].epoch != lengths[trial.trial_id]
 
 
 def spread_over_cores(jobs: Sequence[Job], study: SettledStudy) -> tuple[list[Job], SettledStudy]:

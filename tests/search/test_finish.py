@@ -15,10 +15,12 @@ import pytest
 from rich.console import Console
 
 from results.records.found import load_found
+from results.records.run_folder import RunFolder
 from search import finish as room
-from search.finish import finish, way_on
+from search.finish import finish, has_best, way_on
 from search.refit import is_model_of
 from search.stop import StopRequest
+from tests.runs import a_line, a_run_dir, an_event
 from tests.search.test_refit import ANYTHING, Trained, a_search, study
 from trainables.saved.model_description import ModelError
 
@@ -135,3 +137,29 @@ def test_no_weights_are_no_model_of_nothing(tmp_path: Path, monkeypatch: pytest.
     finish(opened, ANYTHING, StopRequest(), Console(file=said, width=1000))
     assert "no trial's weights were kept, so there is no model" in said.getvalue()
     assert "Model:" not in said.getvalue() and "the one that answers now" not in said.getvalue()
+
+
+def test_where_a_second_turn_cannot_be_saved_the_model_is_that_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch)
+    _, _, opened = ended(tmp_path, monkeypatch)
+    first = load_found(opened.folder.found_json)
+    assert first is not None and first.refit_epochs and has_best(opened.folder)
+    monkeypatch.undo()
+    Saved(monkeypatch, fails=[0])
+    twice = Trained(epochs=2)
+    monkeypatch.setattr("search.refit.run_jobs", twice)
+    stop, said = StopRequest(60.0), io.StringIO()
+    stop.keep_back(60.0)
+    finish(opened, ANYTHING, stop, Console(file=said, width=1000))
+    assert twice.jobs
+    assert load_found(opened.folder.found_json) == first
+    assert "the one that answers now" not in said.getvalue()
+    assert "then trained on with the validation pictures" in said.getvalue()
+
+
+def test_a_search_of_failures_has_come_to_nothing(tmp_path: Path) -> None:
+    lines = [a_line(trial, 1, 0.5) for trial in range(3)]
+    events = [an_event(trial, "failed", after=9, reason="no") for trial in range(2)]
+    assert not has_best(RunFolder(a_run_dir(tmp_path / "run", lines, events)))

@@ -10,7 +10,7 @@ from moto.server import ThreadedMotoServer
 
 from scripts import report, runs
 from search.flags import PlaceFlags
-from search.mirror import ANSWER_SECONDS, Mirror, MirrorError, mirrored, open_mirror
+from search.mirror import ANSWER_SECONDS, MOST_ERRORS, Mirror, MirrorError, mirrored, open_mirror
 from tests.runs import a_line, a_run_dir
 from trainables.errors import UserError
 
@@ -237,3 +237,25 @@ def test_a_state_that_is_ahead_of_what_another_machine_knows_goes(tmp_path: Path
     open_mirror(places(f"file://{there}"), None, "first")
     assert (run / "trials.jsonl").read_text() == "line\n" * 3
     assert not (run / "checkpoints" / "00000" / "last.pt").exists()
+
+
+def test_a_push_is_given_up_after_some_files_that_cannot_be_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    mirror = open_mirror(places(f"file://{tmp_path / 'there'}"), None, None)
+    assert mirror is not None
+    answers = a_run(mirror.folder) / "answers"
+    answers.mkdir()
+    for number in range(9):
+        (answers / f"{number}.npz").touch()
+    asked: list[str] = []
+
+    def refuse(self: Mirror, path: str) -> bool:
+        asked.append(path)
+        raise OSError("lost")
+
+    monkeypatch.setattr(Mirror, "_put", refuse)
+    with pytest.raises(OSError, match="lost"):
+        mirror.push("first")
+    assert len(asked) == MOST_ERRORS

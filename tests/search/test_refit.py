@@ -237,8 +237,15 @@ class Trained:
     """Stands for the machinery that trains: notes the jobs, and leaves weights of those that shall end well."""
 
     def __init__(
-        self, *, fails: Sequence[str] = (), never: Sequence[str] = (), loss: float = 1.0, interrupted: bool = False
+        self,
+        *,
+        fails: Sequence[str] = (),
+        never: Sequence[str] = (),
+        loss: float = 1.0,
+        interrupted: bool = False,
+        epochs: int = 1,
     ) -> None:
+        self._epochs = epochs
         self.jobs: list[Job] = []
         self.starts: dict[str, list[str]] = {}
         self.task = ANYTHING
@@ -271,7 +278,7 @@ class Trained:
             done[job.name] = TrialHistory(
                 trial_id=job.name,
                 config=job.config,
-                reports=(replace(report, train_loss=report.train_loss * self._loss),),
+                reports=(replace(report, train_loss=report.train_loss * self._loss),) * self._epochs,
                 status=TrialStatus.FAILED if failed else TrialStatus.INTERRUPTED,
                 reason="out of memory" if failed else "time budget",
             )

@@ -89,8 +89,14 @@ def test_trainings_of_another_length_are_done_again(monkeypatch: pytest.MonkeyPa
     ended = [replace(a_trial(epochs, "finished"), trial_id=f"seed-{n}") for n, epochs in enumerate((3, 4))]
     monkeypatch.setattr(trainings, "load_trials", lambda _: ended)
     anything: Any = None
-    asked = [*jobs(2), Job("seed-2", TrialConfig(backbone="resnet18"), {"epochs": 9})]
+    begun = replace(a_trial(2, "interrupted"), trial_id="seed-3")
+    asked = [*jobs(2), *(Job(name, TrialConfig(backbone="resnet18"), {"epochs": 9}) for name in ("seed-2", "seed-3"))]
     task = replace(a_run().task, epochs=4)  # a search that went on has had longer trials than when seed-0 was trained
     run_jobs(asked, task, on_cores(2), tmp_path, anything, StopRequest(), anything)
-    assert forgotten == ["seed-0"]
-    assert handed_out == [["seed-0", "seed-2"]]
+    assert (forgotten, handed_out) == (["seed-0"], [["seed-0", "seed-2", "seed-3"]])
+    ended.append(begun)
+    run_jobs(asked, task, on_cores(2), tmp_path, anything, StopRequest(), anything)
+    assert sorted(forgotten[1:]) == ["seed-0", "seed-3"], "it was begun for the former length, too"
+    del ended[0]
+    run_jobs(asked[1:], task, on_cores(2), tmp_path, anything, StopRequest(), anything)
+    assert len(forgotten) == 3, "it goes on"
