@@ -122,9 +122,9 @@ def _leave(
         stop.what_ends = WRITTEN
         with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
             report = _report(folder.path, console)
-    if found is not None and found.refit_epochs and not is_model_of(found, folder):  # its saving failed, as was said
-        was_so = picked is not None and picked.refit_epochs and is_model_of(picked, folder)
-        found = picked if picked is not None and was_so else replace(found, refit_epochs={})
+    if found is not None and picked is not None and found.refit_epochs and not is_model_of(found, folder):
+        # Its saving failed, as was said: what answers is the model of before, or as validation picked it.
+        found = picked if picked.refit_epochs and is_model_of(picked, folder) else replace(found, refit_epochs={})
         with say_if_it_fails(console, f"{folder.found_json} could not be written"):
             found.save(folder.found_json)
         report = _report(folder.path, console)

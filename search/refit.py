@@ -6,7 +6,6 @@ Their people are as new to a network as any, and some more of them are worth mor
 
 from __future__ import annotations
 
-import fnmatch
 import math
 import os
 import shutil
@@ -112,7 +111,7 @@ def refit(
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         return found
     for path in folder.checkpoints.glob("*/*"):
-        if path.name != BEST and not fnmatch.fnmatch(path.name, TORN):
+        if path.name != BEST and not path.match(TORN):
             path.unlink(missing_ok=True)  # a worker that ends takes its own
     refitted = replace(found, refit_epochs=epochs)
     refitted.save(opened.folder.found_json)
@@ -127,8 +126,9 @@ def _train_on(
     now_doing(opened.folder.path, "trained on")
     names = f"trial {jobs[0].name} is" if len(jobs) == 1 else f"{len(jobs)} trials are"
     say(console, f"The model's turn: {names} trained on, with the validation pictures, too")
-    task = replace(opened.run.task, checkpoint_dir=str(folder.checkpoints), answers_dir="")
-    task = replace(task, train_on=SIDES, validate_on=())
+    task = replace(
+        opened.run.task, checkpoint_dir=str(folder.checkpoints), answers_dir="", train_on=SIDES, validate_on=()
+    )
     return run_jobs(jobs, task, study, folder.path, session, stop, console, keep=len(jobs), spread=True, cuts=True)
 
 

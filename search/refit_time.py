@@ -117,9 +117,10 @@ def seconds_kept_back_again(
         an_epoch = longer_with_validation(run) * planned / run.task.epochs
         if members:
             an_epoch = seconds_of_epoch(members[0], run)
-        if study.single or min(study.keep, study.concurrency) == 1:
+        many = 1 if study.single else min(study.keep, study.concurrency)
+        if many == 1:
             return _at_most_a_share(LONGEST * run.task.epochs * an_epoch, seconds_left)
-        return _at_most_a_share(_seconds_of_several(min(study.keep, study.concurrency), an_epoch, study), seconds_left)
+        return _at_most_a_share(_seconds_of_several(many, an_epoch, study), seconds_left)
     if not members:
         return 0.0
     an_epoch = max(seconds_of_epoch(trial, run) for trial in members)

@@ -202,11 +202,11 @@ def _ended_beyond_their_length(
     Returns:
         The trials as they are now.
     """
-    for trial in trials:
-        if not trial.status.is_over and trial.reports and trial.reports[-1].epoch >= epochs:
-            words = f"it had come to epoch {trial.reports[-1].epoch} of {epochs}"
-            folder.append_event(trial.trial_id, TrialStatus.FINISHED, words)
-    return tuple(load_trials(folder.path))
+    going_on = [trial for trial in trials if not trial.status.is_over and trial.reports]
+    beyond = {trial.trial_id: epoch for trial in going_on if (epoch := trial.reports[-1].epoch) >= epochs}
+    for trial_id, epoch in beyond.items():
+        folder.append_event(trial_id, TrialStatus.FINISHED, f"it had come to epoch {epoch} of {epochs}")
+    return tuple(load_trials(folder.path) if beyond else trials)
 
 
 def _decoded(run: SearchRun, study: SettledStudy, data: DataConfig, console: Console) -> str:

@@ -92,13 +92,12 @@ def serve(options: Options) -> int:
     except MirrorError as error:  # nothing may be there yet
         print(f"Shown is what lies in {storage}: {error}")
     bucket = places.remote or address_of(storage)
-    asked = options.places.readme
     token = secrets.token_urlsafe(24) if options.token == NEW else options.token
     service = Service(
         Places(
             storage=storage,
             bucket=bucket,
-            readme=storage / "README.md" if bucket is not None and asked is None else places.readme_path,
+            readme=places.readme_path if bucket is None or options.places.readme else storage / "README.md",
             cache_dir=places.cache_path,
             roots=options.allowed,
             timezone=places.timezone,

@@ -102,9 +102,8 @@ class AskedStudy:
         if rooms is not None:
             share = share_on_nodes(self.machine, rooms, search.trials, trials_that_fit)
         else:
-            most = min(search.trials or 10**9, num_configs or 10**9)
-            if most < 10**9 and not gpu:  # one trial has all cores
-                trials_that_fit = min(most, trials_that_fit or most)
+            if (search.trials or num_configs) and not gpu:  # one trial has all cores
+                trials_that_fit = min(filter(None, (search.trials, num_configs, trials_that_fit)))
             share = share_of_machine(self.machine, num_cpus, num_gpus, trials_that_fit)
         epochs = search.epochs or DEFAULT_EPOCHS
         follows = rooms is not None and self.machine.concurrency == "auto"  # what nodes there are, in a resume too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import heapq
 import math
 import shutil
@@ -114,7 +113,7 @@ class CheckpointKeeper(TrialListener):
 
 def _may_be_written(path: Path) -> bool:
     """Whether it is a draft that a worker may still be at: the last weights of a trial come after its end."""
-    if not fnmatch.fnmatch(path.name, TORN):
+    if not path.match(TORN):
         return False
     with suppress(OSError):
         return time.time() - path.stat().st_mtime < WRITING_SECONDS

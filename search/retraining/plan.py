@@ -13,12 +13,11 @@ from results.records.trials import TrialHistory, load_trials
 from results.statistics.ranking import Candidate, Ranked
 from search.machine.ray_session import RaySession
 from search.retraining.origin import Source
-from search.retraining.trainings import Job, run_jobs
+from search.retraining.trainings import Job, is_whole, run_jobs
 from search.stop import StopRequest
 from search.study import SettledStudy
 from trainables.config import TaskConfig
 from trainables.data.split import Split
-from trainables.report import TrialStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +74,8 @@ def ranking_jobs(retraining: Retraining, candidate: Candidate) -> list[Job]:
 
 def done_before(retraining: Retraining) -> frozenset[str]:
     """Names of the trainings of a ranking that an earlier command has done, at the length that is wanted now."""
-    return frozenset(
-        trial.trial_id
-        for trial in load_trials(retraining.folder)
-        if trial.status == TrialStatus.FINISHED and trial.reports and trial.reports[-1].epoch == retraining.task.epochs
-    )
+    known, epochs = load_trials(retraining.folder), retraining.task.epochs
+    return frozenset(trial.trial_id for trial in known if is_whole(trial, epochs))
 
 
 def final_jobs(

@@ -93,26 +93,25 @@ def run_jobs(
     run_folder.cut_torn_lines()
     run_folder.clear_ray()
     names = {job.name for job in jobs}
-    known = load_trials(folder)
     lengths = {job.name: num_epochs({"task": job.task}, task.epochs) for job in jobs}
-    ours = [trial for trial in known if trial.trial_id in names]
+    ours = [trial for trial in load_trials(folder) if trial.trial_id in names]  # the folder may hold others, too
     again = {trial.trial_id for trial in ours if trial.status == TrialStatus.FAILED}
-    if other := {trial.trial_id for trial in ours if _had_another_length(trial, lengths)}:
+    ended = [trial for trial in ours if trial.status == TrialStatus.FINISHED]
+    if other := {trial.trial_id for trial in ended if not is_whole(trial, lengths[trial.trial_id])}:
         again |= other | {trial.trial_id for trial in ours if not trial.status.is_over}  # begun for that length, too
     for name in sorted(again):
         run_folder.forget_trial(name)
-    earlier = [trial for trial in known if trial.trial_id not in again]  # all jobs of the folder, not just these
+    earlier = [trial for trial in ours if trial.trial_id not in again]
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
     waiting = [job.name for job in jobs if job.name not in done]
     if waiting:
-        ours = [trial for trial in earlier if trial.trial_id in names]  # whose weights stay is between these alone
         work = Workload(
             folder=run_folder,
             task=task,
             study=study,
             waiting=waiting,
             num_trials=len(jobs),
-            earlier=ours,
+            earlier=earlier,  # whose weights stay is between these alone
             keep=keep,
             cuts=cuts,
             mean_epochs=mean(lengths[job.name] - job.task.get("start_epoch", 0) for job in jobs),
@@ -122,11 +121,9 @@ def run_jobs(
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
 
 
-def _had_another_length(trial: TrialHistory, lengths: Mapping[str, int]) -> bool:
-    """Whether it ended at another length than is wanted now: a search that went on has longer trials."""
-    if trial.status != TrialStatus.FINISHED:
-        return False
-    return not trial.reports or trial.reports[-1].epoch != lengths[trial.trial_id]
+def is_whole(trial: TrialHistory, epochs: int) -> bool:
+    """Whether a training is done at this length; a search that went on has longer trials than before."""
+    return trial.status == TrialStatus.FINISHED and bool(trial.reports) and trial.reports[-1].epoch == epochs
 
 
 def spread_over_cores(jobs: Sequence[Job], study: SettledStudy) -> tuple[list[Job], SettledStudy]:

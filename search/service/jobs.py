@@ -10,14 +10,12 @@ from typing import Protocol
 
 AS_ASKED = (0, 130, 143)
 """Exit codes of a command that is done, or that was told to end: by Ctrl-C, which the page's Stop is, or by SIGTERM."""
+LOG_TAIL_BYTES = 60_000
 
 
 def as_asked(code: int) -> bool:
     """Whether an exit code is of those; one that is negative is of a process that the signal itself has ended."""
     return code in AS_ASKED or (code < 0 and 128 - code in AS_ASKED)
-
-
-LOG_TAIL_BYTES = 60_000
 
 
 class JobState(StrEnum):

@@ -121,9 +121,7 @@ def test_what_is_no_picture_is_one_message_and_leaves_nothing(content: bytes, tm
     assert [path.name for path in kept.iterdir()] == ["picture.png"]
 
 
-def test_two_of_ctrl_c_are_heard_as_two(
-    service: Service, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_of_ctrl_c_are_heard_as_two(service: Service, holder: subprocess.Popen[str]) -> None:
     assert main([str(service.places.storage / "a"), "2"]) == 0
     assert holder.communicate(timeout=30)[0] == "2\n"
 
