@@ -28,7 +28,7 @@ ui: $(RUNTIME)  ## Set up if needed, then serve the page about all runs (ARGS: -
 	$(BIN)/python -c "import nicegui, aiohttp_cors" 2> /dev/null || $(PIP) --editable ".[ui]"
 	$(BIN)/python search/serve.py $(ARGS)
 
-search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: other flags)
+search: $(RUNTIME)  ## Set up if needed, then search efficientnet on the built-in data for five minutes (ARGS: flags in place of --time-budget 5m)
 	$(BIN)/python search/run.py --space efficientnet $(or $(ARGS),--time-budget 5m)
 
 gpu-check: $(READY)  ## On a machine with a GPU: the CUDA tests and ten minutes of numbers (results/benchmarks/gpu.md)

@@ -60,7 +60,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Imports what is asked for when it is asked for."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'macrotune' has no attribute {name!r}: there is {', '.join(sorted(_HOMES))}")
+        raise AttributeError(f"module 'macrotune' has no attribute {name!r}: there are {', '.join(sorted(_HOMES))}")
     if name == "parts":  # asked for by workers too, which have not all the rooms
         return import_module("trainables.parts")
     from macrotune.rooms import import_rooms

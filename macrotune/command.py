@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from macrotune.rooms import import_rooms
 from trainables.called import FILES, VARIABLE
 
 MISTAKE = 2
@@ -16,7 +17,7 @@ PURPOSES = {
     "search": "find the best network and settings for your pictures",
     "retrain": "train the winner again and score it on people never seen",
     "evaluate": "see a model's scores and its mistakes",
-    "predict": "answer new pictures with a model",
+    "predict": "classify new pictures with a model",
     "explore": "look at pictures before a search",
     "export": "write a model as ONNX",
     "runs": "list, compare and delete runs",
@@ -44,10 +45,11 @@ def main(args: Sequence[str] | None = None) -> int:
     name, *rest = words
     if name not in PURPOSES:
         near = difflib.get_close_matches(name, PURPOSES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(PURPOSES)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PURPOSES)}"
         print(f"error: macrotune has no command {name!r}: {hint}", file=sys.stderr)
         return MISTAKE
     os.environ[VARIABLE] = "1"
+    import_rooms()
     module = importlib.import_module(FILES[name].removesuffix(".py").replace("/", "."))
     return int(module.main(rest) or 0)
 

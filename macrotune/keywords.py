@@ -31,7 +31,7 @@ def options_of(default: Options, keywords: Mapping[str, Any], call: str) -> Opti
     known = flags_of(type(default))
     if unknown := [name for name in keywords if name not in known]:
         near = difflib.get_close_matches(unknown[0], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UserError(f"{call}() has no argument {unknown[0]!r}: {hint}")
     return _with(default, keywords, call)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -17,10 +18,11 @@ from results.records.found import Found, load_found
 from results.records.record import BestTrial
 from results.records.retrained import RetrainedModel
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory, load_trials
+from results.records.trials import TrialHistory, load_trials, score_of
 from results.statistics.bootstrap import Interval
 from results.statistics.ranking import Ranked
 from trainables.errors import UserError
+from trainables.report import TrialStatus
 
 if TYPE_CHECKING:
     from results.statistics.evaluation import Evaluation
@@ -57,9 +59,9 @@ class SearchResult:
 
     @cached_property
     def trials(self) -> pandas.DataFrame:
-        """A row per trial, the best first: its state, scores, epochs, seconds, and each setting."""
-        rows = sorted(map(_row, load_trials(self.folder)), key=lambda row: row["val_macro_f1"], reverse=True)
-        return pandas.DataFrame(rows).set_index("trial_id") if rows else pandas.DataFrame()
+        """A row per trial, the best first, those that failed or have no score last: its state, scores, and settings."""
+        trials = sorted(load_trials(self.folder), key=_rank, reverse=True)
+        return pandas.DataFrame(map(_row, trials)).set_index("trial_id") if trials else pandas.DataFrame()
 
     @cached_property
     def model(self) -> Model:
@@ -92,6 +94,12 @@ class SearchResult:
             "trials": str(best.trials["total"]),
             "report": str(self.report),
         }
+
+
+def _rank(trial: TrialHistory) -> tuple[bool, float]:
+    if trial.best is None or trial.status == TrialStatus.FAILED:
+        return False, -math.inf
+    return True, score_of(trial.best)
 
 
 def _row(trial: TrialHistory) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Options:
     cache_dir: Path | None = None
     """Folder of the decoded pictures; by default ~/.cache/macrotune."""
     readme: Annotated[Path | None, help_default("that of the model's run; else README.md")] = None
-    """README beside whose results/test_scores.csv every scoring of a test side is noted."""
+    """README; results/test_scores.csv beside it notes every model that is scored on a test side."""
     tta: bool = False
     """Average over each picture and a mirrored view of it, also where a model would not by itself."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
@@ -234,10 +234,10 @@ def _seen_in_words(seen: Mapping[str, int], looks: int) -> list[str]:
     if known := seen.get("train", 0) + seen.get("val", 0):
         warnings.append(
             f"{known:,} of these pictures are ones that the model was trained on or picked by: the scores flatter it. "
-            "Its test people alone: --split with the split.csv beside the model."
+            "To score on its test people alone, give --split with the split.csv beside the model."
         )
     if looks > 1:
-        warnings.append(f"{looks} models have been scored on this test side by now: the more, the less it is a test.")
+        warnings.append(f"{looks} models have been scored on this test side by now: each more makes it less of a test.")
     return warnings
 
 
@@ -253,7 +253,9 @@ def _warnings(pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[st
         warnings.append(f"No picture of the class{'es' * (len(absent) > 1)} {', '.join(absent)}.")
     skipped = [*pictures.skipped, *(f"{path}: {reason}" for path, reason in bad.items())]
     if skipped:
-        warnings.append(f"{len(skipped)} bad pictures are left out, {skipped[0]} first.")
+        warnings.append(
+            f"{len(skipped)} bad picture{'s are' * (len(skipped) > 1) or ' is'} left out; the first: {skipped[0]}."
+        )
     return warnings
 
 

@@ -10,6 +10,7 @@ pictures three to four, most of it for embeddings and probes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -35,6 +36,7 @@ from search.terminal import VoiceFlags, doing, idle
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
+from trainables.strict_json import RecordError, load_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -302,11 +304,27 @@ def _out_dir(options: Options) -> Path:
     from results.pages.exploration_report import MARKER, WHAT
     from results.pages.report_folder import refuse_foreign_folder
 
-    data = options.data.data
-    name = "demo" if data is None else data.expanduser().resolve().with_suffix("").name or "data"
-    out = (options.out or Path("runs") / f"explore-{name}").expanduser().absolute()
+    out = options.out
+    if out is None:
+        whole = None if options.data.data is None else options.data.data.expanduser().resolve()
+        name = "demo" if whole is None else (whole.stem if whole.is_file() else whole.name) or "data"
+        names = itertools.chain((f"explore-{name}",), (f"explore-{name}-{number}" for number in itertools.count(2)))
+        out = next(found for each in names if _is_of(found := Path("runs") / each, whole))
+    out = out.expanduser().absolute()
     refuse_foreign_folder(out, MARKER, WHAT)
     return out
+
+
+def _is_of(report: Path, data: Path | None) -> bool:
+    """Whether a report of the data may be there: one of them is, or nothing, or what is refused for another reason."""
+    from results.pages.exploration_report import MARKER
+    from results.records.shelf import BUILT_IN
+
+    try:
+        source = load_object(report / MARKER).get("source")
+    except (OSError, RecordError):
+        return True
+    return source == (BUILT_IN if data is None else str(data))
 
 
 if __name__ == "__main__":

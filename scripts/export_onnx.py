@@ -23,10 +23,10 @@ import tyro
 
 from scripts.terminal import run_command
 from trainables.atomic import replacing
+from trainables.called import install_command
 from trainables.errors import UserError
 
 NEEDED = ("onnx", "onnxscript")
-INSTALL = 'pip install -e ".[onnx]"'
 TOLERANCE = 1e-4
 
 
@@ -54,7 +54,7 @@ def export(options: Options) -> None:
         UserError: A package is missing, the model cannot be used, or the file answers otherwise than the model.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
-        raise UserError(f"the packages {' and '.join(missing)} are needed for this: {INSTALL}")
+        raise UserError(f"the packages {' and '.join(missing)} are needed for this: {install_command('onnx')}")
     if options.opset is not None and options.opset < 18:
         raise UserError(f"opset is {options.opset}: it must be 18 or more")
     if options.out is not None and options.out.is_dir():
@@ -69,7 +69,7 @@ def export(options: Options) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, suffix=".onnx") as draft:
         export_onnx(model, draft, options.opset)
-        checked = f"not compared with torch: onnxruntime is missing, {INSTALL}"
+        checked = f"not compared with torch: onnxruntime is missing, {install_command('onnx')}"
         if importlib.util.find_spec("onnxruntime") is not None:
             difference = largest_difference(model, draft)
             if not difference <= TOLERANCE:

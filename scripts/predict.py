@@ -12,6 +12,7 @@ A thousand pictures take a minute on two cores without a GPU, most of it for the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import sys
@@ -42,7 +43,7 @@ from trainables.machine.home import can_write
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Answer pictures with saved models and write a CSV."""
+    """Classify pictures with saved models and write a CSV."""
 
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
     """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
@@ -50,7 +51,7 @@ class Options:
     """Folder of pictures, one picture, CSV or parquet with a column of paths, or the competition's eval folder."""
     out: Path | None = None
     """CSV to write; by default predictions.csv, or submission.csv for an eval folder, in the folder of the first model
-    or of its run, with a number added where there is one. One that is named is replaced."""
+    or of its run, with a number added if it exists. A file that you name is replaced."""
     path_column: str = ""
     """Column of the CSV that names the pictures; empty: found by its name and its values."""
     proba: bool = False
@@ -108,7 +109,8 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     address = joined(options.address)
     models = load_models(model_folders(options.models), options.device if address is None else "cpu")
     described = models[0].description
-    out = options.out or _free_name(models[0].path, pictures)
+    if options.out is None:
+        _free_name(models[0].path, pictures)  # refuses a folder that cannot be written
 
     def columns(probabilities: np.ndarray) -> dict[str, list[str]]:
         if not pictures.is_eval:
@@ -132,8 +134,14 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
         )
     added = columns(found.probabilities)
     text = add_columns(pictures.columns, pictures.rows, pictures.paths, found.paths, added, replaced="ans")
-    replaced = out.exists()
-    write_whole(out, text.encode(errors="surrogateescape"))
+    replaced = options.out is not None and options.out.exists()
+    out = options.out or _new_name(models[0].path, pictures)
+    try:
+        write_whole(out, text.encode(errors="surrogateescape"))
+    except OSError:
+        if options.out is None:
+            out.unlink(missing_ok=True)
+        raise
     for note in (*pictures.said, *(f"left out: {line}" for line in pictures.left_out.lines())):
         print(note.encode(errors="backslashreplace").decode(), file=sys.stderr)
     for warning in found.warnings:
@@ -142,7 +150,8 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
         print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
     unreadable = len(pictures.paths) - len(found.paths)
     note = ", replaces what was there" if replaced else ""
-    print(f"{out}: {len(found.paths):,} pictures answered, {unreadable:,} unreadable{note}")
+    classified = f"{len(found.paths):,} picture{'s' * (len(found.paths) != 1)} classified"
+    print(f"{out}: {classified}, {unreadable:,} unreadable{note}")
     return out, len(found.bad)
 
 
@@ -160,6 +169,15 @@ def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
     stem = "submission" if pictures.is_eval else "predictions"
     names = itertools.chain((f"{stem}.csv",), (f"{stem}-{number}.csv" for number in itertools.count(2)))
     return next(folder / name for name in names if not (folder / name).exists())
+
+
+def _new_name(model: Path, pictures: UnlabelledPictures) -> Path:
+    """The same, made: another process that answers meanwhile has its own."""
+    while True:
+        out = _free_name(model, pictures)
+        with contextlib.suppress(FileExistsError):
+            out.open("x").close()
+            return out
 
 
 if __name__ == "__main__":

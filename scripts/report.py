@@ -20,9 +20,10 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
-from results.pages.report import RUNS, write_report
+from results.pages.report import write_report
+from results.records.run_folder import RUNS
 from scripts.terminal import MARKERS, run_command
-from search.mirror import folder_to_read
+from search.remote_storage import folder_to_read
 from trainables.errors import UserError
 from trainables.reason import reason_of
 

@@ -1,9 +1,8 @@
 """Trains the best configurations of a search again, picks one, and scores it once on people it has never seen.
 
-    python scripts/retrain.py --space efficientnet
+    python scripts/retrain.py --space efficientnet --time-budget 11m
 
-After `python search/run.py --space efficientnet` on the built-in data this takes about ten minutes on two cores
-without a GPU. It ends with the test macro-F1 and its 95% interval in the README's row, and with the weights in
+It ends with the test macro-F1 and its 95% interval in the README's row, and with the weights in
 runs/<name>/retrained, for scripts/evaluate.py, scripts/predict.py or plain timm.
 """
 
@@ -59,9 +58,9 @@ class Options:
         machine = vars(self.machine)
         if self.retrain.device == "cpu":
             machine = {**machine, "gpus_per_trial": 0.0}
-        space, weights = self.retrain.space or "efficientnet", self.retrain.weights
+        named = {"space": self.retrain.space or "efficientnet", "parts": self.retrain.parts}
         places = replace(self.places, readme=self.places.readme or self._readme_of_run())
-        return AskedStudy.of(space=space, weights=weights, **machine, **vars(places)).absolute().where_told()
+        return AskedStudy.of(**named, weights=self.retrain.weights, **machine, **vars(places)).absolute().where_told()
 
     def _readme_of_run(self) -> Path | None:
         """The README with the row of the run that is asked for, as a resume has it, too."""
@@ -104,8 +103,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     """The pipeline: search, pictures, ranking, final trainings, the test side, record, table."""
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
-    from search.mirror import mirrored, open_mirror
     from search.pipeline import show_all_runs
+    from search.remote_storage import mirrored, open_mirror, refuse_if_elsewhere, said_there
     from search.retraining.begin import begin_retraining
     from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
@@ -120,8 +119,11 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)
         mirror = open_mirror(asked.places, None, config.run)
+        stack.enter_context(said_there(mirror, config.run))
         retraining = begin_retraining(config, asked, data, session, stack, console)
         name = retraining.source.name
+        if mirror is not None and config.run is None:
+            refuse_if_elsewhere(mirror, name)
         session.copy_soon = stack.enter_context(mirrored(mirror, name, partial(warn, console)))
         with crashes_noted(RunFolder(retraining.folder), "the same command"):
             durations = Durations(

@@ -36,11 +36,11 @@ from rich.text import Text
 from results.pages.run_index import write_run_index
 from results.records.cost import duration
 from results.records.progress import best_so_far, default_of, knobs, shown
-from results.records.run_folder import RunFolder, load_run
-from results.records.summary import RUNS, RunState, RunSummary, run_names, summaries, summary
+from results.records.run_folder import RUNS, RunFolder, load_run
+from results.records.summary import RunState, RunSummary, run_names, summaries, summary
 from results.records.trials import TrialHistory, load_trials, score_of
 from scripts.terminal import run_command
-from search.mirror import folder_to_read
+from search.remote_storage import folder_to_read
 from search.remove_run import remove_run, what_is_lost
 from search.terminal import say, say_if_it_fails
 from trainables.config import TrialConfig
@@ -234,7 +234,11 @@ def _remove(run_dir: Path, options: Options, console: Console) -> int:
     if not options.yes:
         if not sys.stdin.isatty():
             raise UserError("there is nobody to ask: give --yes to delete it")
-        if input(f"Delete {row.name}? Type its name: ").strip() != row.name:
+        try:
+            typed = input(f"Delete {row.name}? Type its name: ").strip()
+        except EOFError:  # Ctrl-D
+            typed = ""
+        if typed != row.name:
             say(console, "Nothing was deleted.")
             return 1
     remove_run(run_dir)

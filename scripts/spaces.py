@@ -92,12 +92,14 @@ def show_space(options: Options, console: Console) -> int:
     """The backbones of a space, then its knobs."""
     from spaces import get_space
     from trainables.data.cache import default_cache_dir
-    from trainables.networks.model import choose_device
+    from trainables.networks.model import num_parameters, usable_device
     from trainables.parts.loading import use
 
     space = get_space(options.name or "")
     use(space.parts)
-    device = choose_device(options.device)
+    for backbone in space.backbones:
+        num_parameters(backbone)  # refuses one that timm does not know
+    device = usable_device(options.device)
     cache_dir = (options.cache_dir or default_cache_dir()).expanduser()
     rows = backbone_rows(space.backbones, options, device, cache_dir)
     precision = "bfloat16" if _in_bfloat16(device) else "float32"

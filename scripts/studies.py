@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 QUICK_SEEDS, SEEDS = 3, 10
 QUICK_EPOCHS, QUICK_IMAGE_SIZE = 4, 48
+CPU_EPOCHS, GPU_EPOCHS = 6, 27
 PLACES = ("--data", "--corrections", "--weights", "--out", "--storage", "--cache-dir")
 """Flags whose values are folders or files of one machine."""
 FEWEST_SEEDS = 2
@@ -163,7 +165,11 @@ def study_all(options: Options, data: DataConfig, command: str, session: RaySess
     from search.terminal import say, warn
 
     session.look_at_nodes(asked, console, math.inf)
-    study = asked.settle(session.cluster.num_cpus, session.cluster.num_gpus, rooms=session.rooms())
+    machine = partial(AskedStudy.settle, num_cpus=session.cluster.num_cpus, num_gpus=session.cluster.num_gpus)
+    study = machine(asked, rooms=session.rooms())
+    if study.epochs_open:
+        asked = asked.replace(epochs=GPU_EPOCHS if study.gpus_per_trial else CPU_EPOCHS)
+        study = machine(asked, rooms=session.rooms())
     check_device(study)
     prepared = prepare_data(
         data, study.split, seed=study.seed, image_size=study.image_size, cache_path=study.cache_path, console=console

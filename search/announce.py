@@ -25,6 +25,9 @@ from trainables.networks.known_costs import ModelFacts
 CURVES_ADDRESS = "http://localhost:6006/?tagFilter=%5E(macro_f1%7Closs)#timeseries"
 """Where TensorBoard shows macro-F1 and losses alone: the F1 of every class fills pages."""
 
+WITH_VALIDATION = "with the validation pictures as well"
+"""How the model is trained further at the end."""
+
 
 def announce(opened: OpenRun, console: Console) -> None:
     """Prints where the run is, what is searched on which pictures, every warning, and the forecast."""
@@ -43,7 +46,10 @@ def describe(opened: OpenRun, console: Console) -> None:
         say(console, f"Corrections changed {data['corrected']} rows")
     say(console, render_split(load_split(folder.split_csv)))
     if data["skipped"]:
-        warn(console, f"{len(data['skipped'])} bad pictures left out, {data['skipped'][0]} first; run.json names them")
+        warn(
+            console,
+            f"Bad pictures left out: {len(data['skipped'])}, all named in run.json; the first: {data['skipped'][0]}",
+        )
     if data.get("decoded"):
         say(console, f"Decoded: {'; '.join(data['decoded'])}")
     for warning in filter(None, [*opened.warnings, run.weights_note]):
@@ -65,9 +71,9 @@ def describe(opened: OpenRun, console: Console) -> None:
     say(console, at_a_time(study))
     say(console, f"Starts from {run.history}")
     if opened.earlier:
-        say(console, f"Goes on after {len(opened.earlier)} trial{'s' * (len(opened.earlier) > 1)} of before")
+        say(console, f"Goes on after {len(opened.earlier)} earlier trial{'s' * (len(opened.earlier) > 1)}")
     if study.fills_its_budget:
-        last = f"; the last {duration(opened.refit_seconds)} train the model on with validation pictures, too"
+        last = f"; the last {duration(opened.refit_seconds)} train the model further, {WITH_VALIDATION}"
         words = f"Forecast: the time budget ends it, after {duration(study.time_budget_seconds)}"
         say(console, words + last * bool(opened.refit_seconds))
         return
@@ -75,7 +81,7 @@ def describe(opened: OpenRun, console: Console) -> None:
     foreseen = forecast_run(run, study, opened.facts.known, opened.num_left, behind)
     say_forecast(foreseen, study.time_budget_seconds, console)
     if behind:
-        say(console, "At its end the model is trained on with validation pictures, too (--no-refit leaves that out)")
+        say(console, f"At its end the model is trained further, {WITH_VALIDATION} (--no-refit leaves that out)")
 
 
 def _metric(task: TaskConfig) -> str:
@@ -89,8 +95,8 @@ def kept_weights(study: SettledStudy, facts: Mapping[str, ModelFacts], num_netwo
     most = 4 * num_networks * max(each.parameters for each in facts.values())
     size = f"up to {study.keep * most / 1e6:,.0f} MB"
     return (
-        f"Weights that stay on disk: of the best {study.keep} trials (--keep), {size}, and of the model made of them, "
-        "as much again at most"
+        f"Weights that stay on disk: {size} for the best {study.keep} trial{'s' * (study.keep > 1)} (--keep), and at "
+        "most as much again for the model made of them"
     )
 
 

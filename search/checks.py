@@ -6,9 +6,12 @@ import importlib.util
 import netrc
 import os
 import shutil
+import socket
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import numpy as np
 
@@ -17,16 +20,20 @@ from search.study import SettledStudy
 from search.track_flags import TrackFlags
 from spaces import Space
 from spaces.sampling import RecordedTrial, at_share
+from trainables.called import install_command
 from trainables.config import TrialConfig
 from trainables.data.manifest import Manifest
 from trainables.errors import UserError
 from trainables.machine.home import can_write
 from trainables.networks.known_costs import ModelFacts, backbone_parameters
 from trainables.networks.weights import ResolvedWeights, WeightsError, resolve_weights
+from trainables.reason import reason_of
 from trainables.sizes import size_in_words
 
 LEAST_BUDGET_SECONDS = 10
 """Before the first step of a search, on two cores: Ray, and the imports of its workers."""
+ANSWER_SECONDS = 5.0
+"""How long a server may take to be reached."""
 WANDB_HOST = "api.wandb.ai"
 """Where `wandb login` logs in."""
 LOG_BYTES = 200_000
@@ -71,13 +78,30 @@ def absent_trackers(flags: TrackFlags) -> dict[str, str]:
     absent = {}
     for name, asked in (("wandb", flags.wandb), ("mlflow", flags.mlflow)):
         if asked is not None and importlib.util.find_spec(name) is None:
-            absent[name] = f'--{name} needs the library: pip install -e ".[{name}]"'
+            absent[name] = f"--{name} needs the library: {install_command(name)}"
+    if "mlflow" not in absent and (silence := _silence(flags.mlflow or "")):
+        absent["mlflow"] = f"--mlflow {flags.mlflow}: nobody answers there ({silence}): start the server"
     if flags.wandb is not None and "wandb" not in absent and not _logged_in():
         absent["wandb"] = (
             "--wandb: nobody is logged in at Weights & Biases: run wandb login, set WANDB_API_KEY, or set "
             "WANDB_MODE=offline to keep everything on this machine"
         )
     return absent
+
+
+def _silence(address: str) -> str:
+    """Why nobody can be reached at the address of a web server; empty if somebody can, or it is none."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or (
+        parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
+    ):
+        return ""
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:
+        return reason_of(error)
+    return ""
 
 
 def _logged_in() -> bool:

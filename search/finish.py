@@ -17,7 +17,7 @@ from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
 from results.records.found import Found, found_before
 from results.records.record import BestTrial
-from results.records.run_folder import RunFolder, address_of
+from results.records.run_folder import RunFolder, storage_flag
 from results.records.shelf import place_of
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials, num_over
 from search.announce import CURVES_ADDRESS
@@ -70,7 +70,10 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     idle(console)
     _say_what_is_to_do(opened, trials, why, console)
     if left.has_forgotten:
-        warn(console, "the model had learned from the validation pictures; the one that answers now has not")
+        warn(
+            console,
+            "the model of before was trained further with the validation pictures; the one that replaces it was not",
+        )
     if left.best is None:
         warn(console, _why_there_is_no_record(opened, trials))
         return stop.exit_code or CRASH
@@ -100,7 +103,7 @@ def _leave(
     picked = found
     with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console, beside_training=has_turn):
         if best is not None:
-            words = f"record and table could not be written, which {way_on(opened)} does again"
+            words = f"record and table could not be written; to try again: {way_on(opened)}"
             with say_if_it_fails(console, words):
                 said = export_best(
                     best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone
@@ -115,7 +118,7 @@ def _leave(
         elif found is not None:  # what has been written stays, whatever ends this
             idle(console)
             words = AS_BEFORE if found.refit_epochs else AS_PICKED
-            with say_if_it_fails(console, f"the model was not trained on, and {words}"):
+            with say_if_it_fails(console, f"the model was not trained further, and {words}"):
                 found = refit(opened, found, trials, session, stop, console)
     if found is not None and has_turn:
         doing(console, "writing the model and the report")
@@ -162,12 +165,12 @@ def _say_what_is_left(
         say_result(console, f"Report: {left.report}")
     if found is not None and found.members and (folder.model / DESCRIPTION).is_file():
         say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
-        say(console, f"To answer pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
-    places = _storage_flag(run_dir)
+        say(console, f"To classify pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
+    places = storage_flag(run_dir.parent)
     if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     retrain = f"python scripts/retrain.py --run {run.name}{places}"
-    say(console, f"How good it really is: {retrain}")
+    say(console, f"To score it on people never seen: {retrain}")
     say_front(run, trials, retrain, console)
 
 
@@ -180,9 +183,9 @@ def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> 
         )
     failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
     return (
-        f"{failed} of {num_over(trials)} trials failed, which says more of what they met with than of what was "
-        f"searched: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. When "
-        f"that is mended: {way_on(opened)} --retry-failed"
+        f"{failed} of {num_over(trials)} trials failed, which points to the machine or the data rather than to the "
+        f"settings: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. Once "
+        f"the cause is mended: {way_on(opened)} --retry-failed"
     )
 
 
@@ -193,14 +196,16 @@ def _say_what_is_to_do(opened: OpenRun, trials: Sequence[TrialHistory], why: str
         return
     if opened.study.fills_its_budget and why == TIME_BUDGET:
         cut, budget = len(trials) - done, opened.study.options["time_budget"]
-        words = f", {cut} of them ended by it" if cut else ""
+        words = f", {cut} of them cut short by it" if cut else ""
         say(
             console,
-            f"The time budget is used: {len(trials)} trial{'s' if len(trials) != 1 else ''}{words}. More of it: "
+            f"The time budget is used up: {len(trials)} trial{'s' if len(trials) != 1 else ''}{words}. To go on: "
             f"{resume_command(opened.folder)} --time-budget {budget}",
         )
         return
-    count = f"{done} trials are" if opened.run.trials_open else f"{done} of {asked} trials are"
+    count = (
+        f"{done} trial{'s are' if done != 1 else ' is'}" if opened.run.trials_open else f"{done} of {asked} trials are"
+    )
     warn(console, f"{count} done ({why or 'interrupted'}). Go on with: {way_on(opened)}")
 
 
@@ -224,18 +229,11 @@ def has_best(folder: RunFolder) -> bool:
 
 def way_on(opened: OpenRun) -> str:
     """What to type to go on with a search that has not done all of its trials."""
-    has_budget = opened.study.fills_its_budget  # without one all trials would be trained that it had room for at most
+    has_budget = opened.study.fills_its_budget  # it would have as long again all the same
     budget = f" --time-budget {opened.study.options['time_budget']}" if has_budget else ""
     return resume_command(opened.folder) + budget
 
 
 def resume_command(folder: RunFolder) -> str:
     """What to type to go on with a run."""
-    return f"python search/run.py --resume {folder.path.name}{_storage_flag(folder.path)}"
-
-
-def _storage_flag(run_dir: Path) -> str:
-    storage = address_of(run_dir.parent)
-    if storage is None and run_dir.parent == Path("runs").resolve():
-        return ""
-    return f" --storage {shlex.quote(storage or str(run_dir.parent))}"
+    return f"python search/run.py --resume {folder.path.name}{storage_flag(folder.path.parent)}"

@@ -62,7 +62,9 @@ class SearchFlags:
     classes are mirror images of each other, as left and right are (auto)."""
     trials: Annotated[int | None, help_default("12 without a GPU, 50 with one; in a time budget as many as fit")] = None
     """Configurations to try."""
-    epochs: Annotated[int | None, help_default("9 to 30 by the pictures; in a time budget by that, up to 60")] = None
+    epochs: Annotated[int | None, help_default("9 to 30 by the pictures; with --time-budget up to 60, by the time")] = (
+        None
+    )
     """Epochs of a trial that is not stopped early. The default configuration, which comes first, never is."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """Longest time of the whole command: seconds, or with s, m or h (15m); the length and the number of the trials
@@ -74,17 +76,20 @@ class SearchFlags:
     compile: bool = False
     """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
     thousand steps. Needs a C++ compiler."""
-    grace_period: Annotated[int | None, help_default("a third of the length; with --epochs, of their root")] = None
+    grace_period: Annotated[int | None, help_default("a third of the epochs; with --epochs, of their square root")] = (
+        None
+    )
     """Epochs that ASHA gives every trial before it may stop it."""
     reduction_factor: Annotated[float | None, help_default("3")] = None
     """ASHA lets one trial in so many go on at each rung."""
     weights: str = "auto"
-    """auto (hub cache, package, hub; else left out), none (random), or a folder: of <timm name>.safetensors, or of a
-    run or model of yours (runs/NAME/retrained), whose network is gone on with, under a new classifier."""
+    """auto (hub cache, package, hub; backbones without weights are left out), none (random), or a folder: of
+    <timm name>.safetensors files, or of a run or model of yours (runs/NAME/retrained), whose network is trained further
+    under a new classifier."""
     history: Annotated[str, help_default("history.jsonl beside the runs")] = "auto"
     """Earlier searches to start from and to add this one to: a file or a folder, or none."""
     seed: int = 0
-    """Seed of the split, of the proposals and of every trial."""
+    """Seed of the split and of the proposals; each trial trains from a seed of its own that is drawn from it."""
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("epochs", 1), ("image_size", 16), ("batch_size", 2), ("grace_period", 1)):
@@ -216,19 +221,19 @@ class RunFlags:
     resume: Annotated[str | None, help_default("a new run")] = None
     """Name of a run under --storage to go on with, after whatever ended it; its settings hold."""
     retry_failed: bool = False
-    """With --resume: offer the trials that failed again, but for those that diverged, which would again."""
+    """With --resume: try failed trials again, except those that diverged, which would diverge again."""
     add_trials: int = 0
     """With --resume: how many more trials than were asked for."""
     keep: int = 5
     """Trials whose best weights stay on disk, of which the model is put together; running ones have their last
     checkpoint as well."""
     single: bool = False
-    """Leave the best trial alone as the model, even where several answer better together."""
+    """Use only the best trial as the model, even where several together answer better."""
     no_mirror: bool = False
-    """Have the model answer to the middle of each picture alone, in half the time, and not to the mirror image of the
-    whole picture as well."""
+    """Show the model only the middle of each picture, which takes half the time; by default it also sees the mirror
+    image of the whole picture."""
     no_refit: bool = False
-    """Leave the model as validation picked it, and do not train it on with the validation pictures at the end."""
+    """Leave the model as validation picked it, and do not train it further with the validation pictures at the end."""
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)
@@ -251,7 +256,7 @@ class LocalFlags:
     cpus_per_trial: Annotated[int | None, help_default("an equal share of the cores")] = None
     """Cores, and threads, of a trial."""
     gpus_per_trial: Annotated[float | Literal["auto"] | None, help_default("1 where there is a GPU, else 0")] = None
-    """GPUs of a trial, from 0; a fraction lets trials share one, and each is kept to its share of the memory. auto:
+    """GPUs of a trial, 0 to 1; a fraction lets trials share one, and each is kept to its share of the memory. auto:
     the fraction that the space's largest trial needs, by what earlier trials took or an estimate, at least 1/4."""
 
     def __post_init__(self) -> None:
@@ -260,8 +265,8 @@ class LocalFlags:
         at_least("cpus_per_trial", self.cpus_per_trial, 1)
         if isinstance(self.gpus_per_trial, (int, float)):
             at_least("gpus_per_trial", self.gpus_per_trial, 0)
-            if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-                raise UserError(f"--gpus-per-trial {self.gpus_per_trial}: more than one GPU must be a whole number")
+            if self.gpus_per_trial > 1:
+                raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: a trial trains on one GPU, or a part of it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +309,7 @@ class PlaceFlags(CacheFlags):
     storage: Path = Path("runs")
     """Folder of the runs; or s3://bucket/folder, gs://... and the like, where a copy of all is kept."""
     readme: Annotated[
-        Path | None, help_default("README.md; of a run that there is, its own; beside runs in a bucket")
+        Path | None, help_default("README.md; for an existing run, the one it has; for runs in a bucket, beside them")
     ] = None
     """Markdown file with the results table; its records live beside it, in results/best."""
     timezone: Annotated[str | None, help_default("local")] = None

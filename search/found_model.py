@@ -295,8 +295,9 @@ def worth_in_words(found: Found) -> str:
     interval, corrected = (Interval.from_json(each) for each in (found.val_interval, found.val_corrected))
     trials = f"{found.trials} trial{'s' * (found.trials > 1)}"
     return (
-        f"What that is worth: 95% interval over {found.people} people {interval}; it is the highest of {found.epochs} "
-        f"epochs of {trials}, and picking on other people than it is scored on gives {corrected}"
+        f"What that score is worth: 95% interval over {found.people} people {interval}. It is the highest of "
+        f"{found.epochs} epochs of {trials}, so it flatters; picked on some people and scored on others, it is "
+        f"{corrected}"
     )
 
 
@@ -310,11 +311,11 @@ def model_in_words(found: Found) -> str:
         words = f"{len(found.members)} trainings of one configuration, which are better together, {names}"
     else:
         words = (
-            f"{chosen['method']}, {names}: {_gain(chosen['gain'])} against the best configuration alone on people who "
-            f"did not choose{_why_all_the_same(chosen)}"
+            f"{chosen['method']}, {names}: {_gain(chosen['gain'])} against the best configuration alone on people not "
+            f"used to choose{_why_all_the_same(chosen)}"
         )
     if chosen is not None and chosen["method"] == SINGLE and len(chosen["crossfit"]) > 1:
-        words += f"; the best ensemble was no better on people who did not choose: {_gain(chosen['gain'])}"
+        words += f"; the best ensemble was no better on people not used to choose: {_gain(chosen['gain'])}"
     words += f". It takes {found.model_bytes / 1e6:.1f} MB"
     if found.takes_longer:
         words += f" and about {found.time_factor:.1f} times the time of one network"
@@ -323,7 +324,7 @@ def model_in_words(found: Found) -> str:
     if found.refit_epochs:
         words += f". {found.refit_in_words} (--no-refit leaves that out)"
     if found.chosen_among:
-        words += f". It could be made of {found.chosen_among}"
+        words += f". It was limited to {found.chosen_among}"
     if found.tau:
         assert found.selection is not None
         words += (
@@ -335,7 +336,9 @@ def model_in_words(found: Found) -> str:
 
 def _why_all_the_same(selection: Mapping[str, Any]) -> str:
     """Why an ensemble is taken that gained nothing on the few people there are; empty where it did."""
-    few = f", of whom there are few; elsewhere trials of that length gained {USUAL_GAIN:.3f}".replace("0.", ".")
+    few = f"; it is taken all the same: they are few, and such trials gained {USUAL_GAIN:.3f} elsewhere".replace(
+        "0.", "."
+    )
     return "" if selection["gain"]["value"] > 0 else few
 
 

@@ -32,7 +32,7 @@ def hold(run_dir: Path, doing: str = "searched") -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"{run_dir} is being {doing} by another process: wait, or end that one") from error
+        raise UserError(f"{run_dir} is in use by another process: wait for it, or end it") from error
     try:
         with _told(folder.presence, doing):
             yield

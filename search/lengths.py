@@ -50,6 +50,8 @@ MOST_LENGTHS = 2
 """Lengths as planned that a trial which goes on may come to, should epochs be much faster than was expected."""
 ANY_NUMBER = 10**9
 """Of trials."""
+LEAST_OF_A_TRIAL = 20.0
+"""Seconds: of a time budget in which nobody knows how long an epoch takes, there are no more trials than of such."""
 LEAST_SECONDS = 1e-3
 """Of an epoch."""
 SETTLED_BY_LENGTHS = ("epochs", "trials", "grace_period", "concurrency", "cpus_per_trial")
@@ -74,8 +76,9 @@ def suit_lengths(
     which several networks together are worth most, or, for score and cost, the one that every network has once. There
     are more trials than fit even if all were stopped at the first look, so that the time is what ends it; how much
     longer a trial is trained, `PacedLength` decides while it runs. A budget that is too short for several at a time
-    gives all cores to one after another. How many epochs a place has room for is noted, too: what is tried in the
-    first round of whole lengths can be trained again in the last.
+    gives all cores to one after another. Where nobody knows how long an epoch takes, as on a cluster of a new kind, the
+    length is what the pictures ask for, and the time ends the search all the same. How many epochs a place has room for
+    is noted, too: what is tried in the first round of whole lengths can be trained again in the last.
 
     Args:
         study: Settled, but for that.
@@ -89,7 +92,11 @@ def suit_lengths(
     room = max(0.0, seconds_left - FIRST_STEP_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
     if seconds is None:
-        return _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))
+        found = _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))
+        if not (study.trials_open and math.isfinite(seconds_left)):
+            return found
+        fitting = max(study.trials, study.concurrency * math.ceil(room / LEAST_OF_A_TRIAL))
+        return _with_open_trials(found, fitting, most_trials)
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     count = (most_trials or ANY_NUMBER) if study.trials_open else study.trials
@@ -108,8 +115,12 @@ def suit_lengths(
     if not study.trials_open:
         return found
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
-    trials = min(fitting, most_trials or fitting)
-    return replace(found, trials=trials, trials_open=True, options={**found.options, "trials": trials})
+    return _with_open_trials(found, fitting, most_trials)
+
+
+def _with_open_trials(study: SettledStudy, trials: int, most: int | None) -> SettledStudy:
+    trials = max(1, min(trials, most or trials))
+    return replace(study, trials=trials, trials_open=True, options={**study.options, "trials": trials})
 
 
 @dataclass

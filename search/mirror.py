@@ -1,4 +1,4 @@
-"""Keeps a copy of the runs in a bucket: the local folder is the truth, and is mirrored there while a run goes on.
+"""A copy of the runs in a bucket: what is copied up and down, and in which order. The local folder is the truth.
 
 Whatever `pyarrow.fs` opens will do: s3://, gs://, abfs://, hdfs://, file://.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from results.records.run_folder import ADDRESS_FILE, RunFolder
-from search.flags import PlaceFlags
+from results.records.presence import who_is_at
+from results.records.run_folder import RunFolder
 from trainables.atomic import replacing, write_whole
 from trainables.checkpoints import LAST, PULSE
 from trainables.errors import UserError
@@ -29,8 +29,6 @@ LISTING_SECONDS = 300.0
 """How long the list of all that is there may take, once it has answered: thousands of files come in pages."""
 MOST_ERRORS = 3
 """Files that cannot be copied before a push is given up: each may take its minutes to fail."""
-PUSH_SECONDS = 60.0
-"""Between two looks for what has changed, beside those after each trial."""
 SHARED = ("README.md", "results", "history.jsonl")
 """What all runs share, beside them."""
 LEFT_OUT = ("*.tmp-*", ".lock", "*.lock", "presence.json", ".seen-*", ".starting-*", PULSE)
@@ -76,16 +74,64 @@ class Mirror:
         Raises:
             MirrorError: The storage does not answer, or that is not allowed.
         """
-        name = f"{self._base}/.seen-{time.time_ns():x}"
+        self.now()
 
-        def write_and_delete() -> None:
-            if self._files.type_name == "local":
-                self._files.create_dir(self._base)
-            with self._files.open_output_stream(name) as stream:
-                stream.write(b"macrotune was here")
-            self._files.delete_file(name)
+    def now(self) -> float:
+        """Seconds since 1970 by the storage's own clock, as a file has them that is written and deleted again.
 
-        self._in_time(write_and_delete, "cannot be written")
+        Raises:
+            MirrorError: The storage does not answer, or that is not allowed.
+        """
+        name = f".seen-{time.time_ns():x}"
+
+        def write_and_delete() -> float:
+            self.write(name, b"macrotune was here")
+            written = self._list(name)
+            self.delete(name)
+            return written[name][1] if name in written else time.time()
+
+        return self._in_time(write_and_delete, "cannot be written")
+
+    def read(self, path: str) -> tuple[bytes, float] | None:
+        """What a small file holds, and when it was written, in seconds since 1970 by the storage's clock.
+
+        Args:
+            path: From the base.
+
+        Returns:
+            None if it is not there.
+
+        Raises:
+            MirrorError: The storage does not answer, or that is not allowed.
+        """
+
+        def find() -> tuple[bytes, float] | None:
+            try:
+                written = self._list(path)[path][1]
+                with self._files.open_input_stream(f"{self._base}/{path}") as stream:
+                    return stream.read(), written
+            except (KeyError, FileNotFoundError):  # not there, or deleted meanwhile
+                return None
+
+        return self._in_time(find, "cannot be read")
+
+    def write(self, path: str, held: bytes) -> None:
+        """Writes a small file.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        with self._open_to_write(path) as stream:
+            stream.write(held)
+
+    def delete(self, path: str) -> None:
+        """Deletes a file that may be gone.
+
+        Raises:
+            OSError: It could not be deleted.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            self._files.delete_file(f"{self._base}/{path}")
 
     def has(self, name: str) -> bool:
         """Whether there is a run of this name."""
@@ -119,6 +165,7 @@ class Mirror:
         for name in [path[: -len("/run.json")] for path in there if path.endswith("/run.json")]:
             if "/" not in name:  # else it is below a run
                 self._pull_run(name, there, to_read=True)
+                self._pull_presence(name, there)
 
     def _pull_run(self, name: str, there: Mapping[str, tuple[int, float]], *, to_read: bool = False) -> None:
         """Copies a run down where its copy knows more; of one that knows as much, what is missing here.
@@ -132,12 +179,33 @@ class Mirror:
         if known > local and not to_read:  # another machine went on: states of here are ahead of its logs
             for path in [path for path in self._local(name) if path.endswith(f"/{LAST}") and path not in there]:
                 (self.folder / path).unlink(missing_ok=True)
-        ours = [path for path in there if path.startswith(f"{name}/") and not (to_read and _is_heavy(path))]
+        ours = [
+            path
+            for path in there
+            if path.startswith(f"{name}/") and not _is_left_out(Path(path).name) and not (to_read and _is_heavy(path))
+        ]
         for path in sorted(ours, key=lambda path: path.endswith("/run.json")):  # last: what has it is a run
             here = self.folder / path
             is_other = not here.exists() or (to_read and here.stat().st_size != there[path][0])
             if known > local or (known == local and is_other):
                 self._get(path)
+
+    def _pull_presence(self, name: str, there: Mapping[str, tuple[int, float]]) -> None:
+        """Copies down who is at a run elsewhere, and since when nothing was heard, unless somebody is at it here."""
+        here = RunFolder(self.folder / name).presence
+        present = who_is_at(here)
+        if present is not None and present.is_here:
+            return
+        path = here.relative_to(self.folder).as_posix()
+        found = self.read(path) if path in there else None
+        present = who_is_at(here)
+        if present is not None and present.is_here:  # which has begun meanwhile
+            return
+        here.unlink(missing_ok=True)
+        if found is not None:
+            held, written = found
+            write_whole(here, held)
+            os.utime(here, (written, written))
 
     def send(self, path: Path) -> None:
         """Copies up one file of the local folder.
@@ -181,8 +249,7 @@ class Mirror:
                 as_then = (path for path in states if before[path] == self._stamp_if_there(path))
                 copied += self._put_all(as_then, errors)
             for path in [sent for sent in self._sent if sent.startswith(f"{name}/") and sent not in set(paths)]:
-                with contextlib.suppress(FileNotFoundError):
-                    self._files.delete_file(f"{self._base}/{path}")
+                self.delete(path)
                 del self._sent[path]
             if errors:
                 raise errors[0]
@@ -213,14 +280,17 @@ class Mirror:
         stamp = _stamp(here)
         if self._sent.get(path) == stamp:
             return False
-        target = f"{self._base}/{path}"
-        if self._files.type_name in ("local", "hdfs"):
-            self._files.create_dir(target.rsplit("/", 1)[0])
-        with here.open("rb") as source, self._files.open_output_stream(target) as stream:
+        with here.open("rb") as source, self._open_to_write(path) as stream:
             while part := source.read(COPY_BYTES):
                 stream.write(part)
         self._sent[path] = stamp
         return True
+
+    def _open_to_write(self, path: str) -> Any:
+        target = f"{self._base}/{path}"
+        if self._files.type_name in ("local", "hdfs"):
+            self._files.create_dir(target.rsplit("/", 1)[0])
+        return self._files.open_output_stream(target)
 
     def _get(self, path: str) -> None:
         here = self.folder / path
@@ -296,102 +366,6 @@ _WAY_OUT = (
     "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, and AWS_ENDPOINT_URL for a server that is not Amazon's), or a folder; "
     "docs/storage.md"
 )
-
-
-def open_mirror(places: PlaceFlags, name: str | None, resume: str | None) -> Mirror | None:
-    """The mirror of a storage that is no folder, asked for what it has; None for a folder.
-
-    Args:
-        places: Where things go.
-        name: That a new run is to have.
-        resume: Name of a run to go on with.
-
-    Raises:
-        UserError: The storage cannot be written, or has a run of the name.
-    """
-    if places.remote is None:
-        return None
-    mirror = Mirror(places.remote, places.runs_dir)
-    mirror.refuse_shut()
-    write_whole(places.runs_dir / ADDRESS_FILE, places.remote.encode())
-    if name is not None and resume is None and mirror.has(name):
-        raise UserError(
-            f"there is a run {name!r} in {places.remote}: give another --name, or go on with it by --resume {name}"
-        )
-    mirror.pull(resume)
-    return mirror
-
-
-def folder_to_read(storage: Path) -> tuple[Path, Mirror | None]:
-    """The folder of the runs, absolute, and where it is copied from, with what its pages show, if it is no folder.
-
-    Raises:
-        MirrorError: The storage cannot be read.
-    """
-    places = PlaceFlags(storage=storage)
-    if places.remote is None:
-        return places.runs_dir, None
-    mirror = Mirror(places.remote, places.runs_dir)
-    mirror.pull_to_read()
-    if places.runs_dir.is_dir():
-        write_whole(places.runs_dir / ADDRESS_FILE, places.remote.encode())
-    return places.runs_dir, mirror
-
-
-@contextmanager
-def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> Iterator[Callable[[], None]]:
-    """While inside, and at the end, copies what a run writes.
-
-    Args:
-        mirror: None for a storage that is a folder: nothing is copied.
-        name: Of the run.
-        tell: Warns.
-
-    Yields:
-        What asks for a copy soon; it does not wait for it.
-    """
-    if mirror is None:
-        yield lambda: None
-        return
-    soon, ended = threading.Event(), threading.Event()
-    failed = threading.Event()
-
-    def push() -> bool:
-        try:
-            mirror.push(name)
-        except Exception as error:  # each file system has its own
-            if not failed.is_set():
-                tell(f"{mirror.address} could not be written, it is tried again: {reason_of(error)}")
-            failed.set()
-            return False
-        failed.clear()
-        return True
-
-    def loop() -> None:
-        while not ended.is_set():
-            soon.wait(PUSH_SECONDS)
-            soon.clear()
-            if not ended.is_set():
-                push()
-
-    thread = threading.Thread(target=loop, name="mirror", daemon=True)
-    thread.start()
-    soon.set()
-    try:
-        yield soon.set
-    finally:
-        ended.set()
-        soon.set()
-        thread.join()
-        if not push() and not push():
-            tell(
-                f"not everything is in {mirror.address}. All of it is in {mirror.folder / name}: a --resume {name} on "
-                "this machine copies it again"
-            )
-
-
-def _why(error: Exception) -> str:
-    return reason_of(error).rstrip(".")
 
 
 def _stamp(path: Path) -> tuple[int, int]:

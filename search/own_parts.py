@@ -17,7 +17,8 @@ from search.flags import ROOT, SearchFlags
 from spaces import Space
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
-from trainables.parts.loading import run_source, use, use_task_parts
+from trainables.machine.hardware import visible_gpus
+from trainables.parts.loading import read_source, run_source, use, use_task_parts
 from trainables.parts.registry import Parts, is_own, is_own_network, part, sha256_of
 
 MISTAKE = 2
@@ -41,7 +42,7 @@ def use_own_parts(flags: SearchFlags, space: Space) -> Parts | None:
         (flag, path), *_ = files.items()
         if not path.is_file():
             raise UserError(f"{flag} {path}: there is no such file. Give the path of a Python file")
-        parts = run_source(path.read_bytes().decode(), str(path), folder=path.parent)
+        parts = run_source(read_source(path), str(path), folder=path.parent)
         if parts.is_empty and flag != "--metric":
             raise UserError(f"{flag} {path}: there is no part in it. Put @parts.loss or the like above a function")
     use(parts)
@@ -70,6 +71,8 @@ def try_parts(task: TaskConfig, space: Space) -> None:
     """
     if not task.parts:
         return
+    if task.device == "cuda" and not visible_gpus():  # of a cluster: here it is tried on a core
+        task = replace(task, device="cpu")
     what = {"task": asdict(task), "configs": [asdict(config) for config in _of_each_part(space)]}
     with TemporaryDirectory(prefix="macrotune-parts-") as aside:  # where nothing lies that a worker would not have
         done = subprocess.run(
@@ -115,7 +118,7 @@ def use_parts_of_run(parts: Mapping[str, str], folder: RunFolder) -> None:
         UserError: The file has changed since, so that the run would go on with something else than it began with.
     """
     file = Path(parts.get("file", ""))
-    if parts and file.is_file() and (now := sha256_of(file.read_bytes().decode())) != parts["sha256"]:
+    if parts and file.is_file() and (now := sha256_of(read_source(file))) != parts["sha256"]:
         raise UserError(
             f"{file} has changed since the run {folder.path.name} began (SHA-256 {now[:12]}, it was "
             f"{parts['sha256'][:12]}): bring it back as it was, a copy is {folder.parts_py}, or start a new run"
@@ -123,26 +126,26 @@ def use_parts_of_run(parts: Mapping[str, str], folder: RunFolder) -> None:
     use_task_parts(parts)
 
 
-def with_source(task: TaskConfig, space: str) -> TaskConfig:
+def with_source(task: TaskConfig, search: SearchFlags) -> TaskConfig:
     """The task of a record, which leaves the text of the user's own parts out, with the text of the file at hand.
 
     Args:
         task: Of a run or of a record.
-        space: As --space names it: a user's own names the file.
+        search: Its --parts names the file, or a --space of the user's own.
 
     Raises:
         UserError: There is no such file, or it has changed.
     """
     if not task.parts or "source" in task.parts:
         return task
-    file, _, _ = space.rpartition(":")
+    file = search.space.rpartition(":")[0] if search.parts is None else str(search.parts)
     name, sha256 = task.parts["file"], task.parts["sha256"]
-    source = Path(file).read_bytes().decode() if file.endswith(".py") and Path(file).is_file() else ""
+    source = read_source(Path(file)) if file.endswith(".py") and Path(file).is_file() else ""
     if sha256_of(source) != sha256:
         what = f"{file} is another file" if source else "it is not here"
         raise UserError(
             f"the search used parts of its author's own, {name} with the SHA-256 {sha256[:12]}, and {what}: name it by "
-            f"--space path/to/{name}:function, as it was"
+            f"--parts path/to/{name}, as it was"
         )
     return replace(task, parts={**task.parts, "file": file, "source": source})
 

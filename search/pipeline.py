@@ -23,8 +23,9 @@ from search.finish import finish, way_on
 from search.lengths import paced_length
 from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
-from search.mirror import Mirror, mirrored, open_mirror
+from search.mirror import Mirror
 from search.open_run import OpenRun
+from search.remote_storage import mirrored, open_mirror, said_there
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import begin_run
@@ -65,6 +66,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
     with ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)  # last of all, when nobody is at the run any more
         mirror = open_mirror(asked.places, asked.run.name, asked.run.resume)
+        stack.enter_context(said_there(mirror, asked.run.resume))  # from when it is held on: opening it takes its time
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
@@ -77,7 +79,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks, stop)
             with stop.on_interrupt(go_on), _told_if_cut_short(go_on):
                 proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher
-                run_trials(workload(opened), proposer, engine.scheduler, session, stop, console)
+                run_trials(workload(opened, console), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return Ended(finish(opened, session, stop, console), opened.folder, stop.crash, go_on)
@@ -135,7 +137,7 @@ def show_all_runs(storage: Path, console: Console) -> None:
             write_run_index(storage, rows)
 
 
-def workload(opened: OpenRun) -> Workload:
+def workload(opened: OpenRun, console: Console) -> Workload:
     """The trials that a run still owes."""
     run, study = opened.run, opened.study
     second = second_of(run)
@@ -149,7 +151,7 @@ def workload(opened: OpenRun) -> Workload:
         keep=study.keep,
         cost_of=None if second is None else second.cost,
         mean_epochs=study_epochs(study, run.trials_asked),
-        trackers=build_trackers(study.track, run.name, opened.folder.path),
+        trackers=build_trackers(study.track, run.name, opened.folder.path, partial(warn, console)),
         length=paced_length(study, run.data["sides"]["train"]["pictures"]) if study.goes_on else None,
         single_core_trials=opened.single_core_trials,
     )

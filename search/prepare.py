@@ -155,13 +155,17 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
     table = prepared.manifest.table
     fixed = table.loc[table["split"] != "", "path"]
     leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root, fixed)
-    lines = prepared.cache.path / SAME_GROUPS
+    if not leaks.exact:
+        return leaks.warnings()
+    lines: Path | None = prepared.cache.path / SAME_GROUPS
+    try:
+        write_whole(prepared.cache.path / SAME_GROUPS, leaks.same_groups())
+    except OSError:  # a shared cache that is read-only
+        lines = None
     error = leaks.error(lines)
-    if error is not None:
-        write_whole(lines, leaks.same_groups())
-    if error is not None and not allowed:
+    if not allowed:
         raise DataError([error])
-    return [*([error] if error else []), *leaks.warnings()]
+    return [error, *leaks.warnings()]
 
 
 def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
@@ -171,7 +175,7 @@ def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
     if not found:
         return ""
     if own_space:
-        what = "Your own space decides whether pictures are mirrored; --flip never has it mirror none."
+        what = "Your own space decides whether pictures are mirrored; to mirror none, give --flip never."
     else:
         what = "No picture is mirrored in training (--flip search mirrors them as the space says)."
     return f"{pairs_in_words(found)} {what}"
@@ -194,9 +198,9 @@ def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
         val, test = int((sides == "val").sum()), int((sides == "test").sum())
         if val or test:
             said.append(
-                f"{val:,} validation and {test:,} test pictures are ones that the model in {split.parent} was trained "
-                "on or picked by: scores on them flatter what starts from it. On the split of its own search, with the "
-                "same pictures and --seed, its test people stay unseen."
+                f"The model in {split.parent} was trained on or picked by {val:,} of the validation and {test:,} of "
+                "the test pictures: scores on them flatter what starts from it. To keep its test people unseen, search "
+                "with the pictures and the --seed of its own search."
             )
     return said
 

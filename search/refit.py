@@ -41,9 +41,9 @@ STILL_GOOD = 0.95
 """Share of a trial's best score that its last epoch must have to be gone on from, which is as good on people never seen
 and has learned for longer; else it is the best."""
 
-AS_PICKED = "answers as validation picked it"
+AS_PICKED = "stays as validation picked it"
 """What is said of a member that was not trained on."""
-AS_BEFORE = "answers as it was trained on before"
+AS_BEFORE = "stays as it was trained further before"
 """What is said of one that was, and of which nothing came this time."""
 
 
@@ -71,7 +71,7 @@ def refit(
     stop: StopRequest,
     console: Console,
 ) -> Found:
-    """Trains the members of a model on with the validation pictures, for the time that there is.
+    """Trains the members of a model further, with the validation pictures as well, for the time that there is.
 
     Their weights are then in `refit` of the run's folder. One of which nothing comes stays as validation picked it. If
     they were trained on before, and not all of these are again, the model stays as it is.
@@ -99,7 +99,7 @@ def refit(
     planned = _planned(run, members, opened.study.concurrency, stop.seconds_left) if has_time else []
     in_turn = {trial.trial_id for trial, _ in planned}
     for name in sorted(names_of(found) - in_turn - set(found.refit_epochs)):
-        say(console, f"trial {name} {AS_PICKED}: there is no time to train it on")
+        say(console, f"trial {name} {AS_PICKED}: there is no time to train it further")
     if not planned or not found.refit_epochs.keys() <= in_turn:
         return found
     shutil.rmtree(folder.path, ignore_errors=True)
@@ -107,7 +107,7 @@ def refit(
     trained = _train_on(jobs, opened, session, stop, console)
     epochs = _epochs_of_those_that_answer(jobs, trained, by_id, found, folder, console)
     if not found.refit_epochs.keys() <= epochs.keys():
-        say(console, "the model stays as it was trained on before")
+        say(console, "the model stays as it was trained further before")
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         return found
     for path in folder.checkpoints.glob("*/*"):
@@ -123,9 +123,9 @@ def _train_on(
 ) -> dict[str, TrialHistory]:
     """What became of each, by name; one that did not start is not in it."""
     folder, study = opened.folder.refit, opened.study
-    now_doing(opened.folder.path, "trained on")
+    now_doing(opened.folder.path, "trained further")
     names = f"trial {jobs[0].name} is" if len(jobs) == 1 else f"{len(jobs)} trials are"
-    say(console, f"The model's turn: {names} trained on, with the validation pictures, too")
+    say(console, f"The model's turn: {names} trained further, with the validation pictures as well")
     task = replace(
         opened.run.task, checkpoint_dir=str(folder.checkpoints), answers_dir="", train_on=SIDES, validate_on=()
     )
@@ -148,7 +148,7 @@ def _epochs_of_those_that_answer(
         if trial is None or (not trial.reports and trial.status != TrialStatus.FAILED):
             say(console, f"trial {job.name} {answers}: its turn did not come")
         elif wrong := _what_is_wrong(trial, before, folder):
-            warn(console, f"trial {job.name} {answers}: trained on, it {wrong}")
+            warn(console, f"trial {job.name} {answers}: trained further, it {wrong}")
         else:
             epochs[job.name] = len(trial.reports)
     return epochs

@@ -66,6 +66,15 @@ def saved_options(places: PlaceFlags, name: str) -> tuple[AskedStudy, DataConfig
     return study, restore(DataConfig, run.options)
 
 
+def budget_again(places: PlaceFlags, name: str) -> str | None:
+    """The time budget of a run, which holds anew for each command that goes on with it; None for none.
+
+    Raises:
+        RunError: There is no such run.
+    """
+    return load_run(places.absolute().runs_dir / name).options.get("time_budget")
+
+
 def refuse_contradictions(saved: Options, asked: Options) -> None:
     """Checks flags given with --resume against the settings of the run.
 

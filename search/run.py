@@ -1,9 +1,9 @@
 """Searches for the best configuration of a space on a folder of pictures.
 
-    python search/run.py --space efficientnet
+    python search/run.py --space efficientnet --time-budget 5m
 
-On the built-in data this takes about five minutes on two cores without a GPU, and ends with a new row in the
-README's table of results, TensorBoard curves and a record under runs/.
+It ends with a model under runs/, a new row in the README's table of results, a report and TensorBoard curves. Without
+--time-budget it says first how long it will take.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trainables.data.manifest import DataConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Search the best configuration of a space on your pictures, by macro-F1."""
+    """Search a space for the configuration that is best on your pictures, by macro-F1."""
 
     study: tyro.conf.OmitArgPrefixes[AskedStudy] = field(default_factory=AskedStudy)
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
@@ -60,11 +60,14 @@ def settled(read: Callable[[Options], Options]) -> Options:
     asked = _absolute(read(Options()))
     if asked.study.run.resume is None:
         return asked
-    from search.mirror import open_mirror
-    from search.resume import refuse_contradictions, saved_options  # with Ray, which a help text does without
+    from search.remote_storage import open_mirror
+    from search.resume import budget_again, refuse_contradictions, saved_options  # with Ray: a help text does without
 
-    open_mirror(asked.study.places, None, asked.study.run.resume)
-    study, data = saved_options(asked.study.places, asked.study.run.resume)
+    places, resume = asked.study.places, asked.study.run.resume
+    open_mirror(places, None, resume)
+    study, data = saved_options(places, resume)
+    if not asked.study.run.add_trials:  # which say themselves when it ends
+        study = study.replace(time_budget=budget_again(places, resume))
     asked = _absolute(read(Options(study=study, data=data)))
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from results.records.front import FrontPoint, answering, front_of, ms_in_words, named, second_objective, short_count
+from results.records.front import (
+    FrontPoint,
+    answering,
+    cost_as_typed,
+    front_of,
+    ms_in_words,
+    named,
+    second_objective,
+    short_count,
+)
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.terminal import say, say_result
@@ -33,7 +42,9 @@ def say_front(run: SearchRun, trials: Sequence[TrialHistory], retrain: str, cons
         f"picture on {costs.where}:",
     )
     console.print(front_table(front, metric))
-    say(console, f"To take a point: {retrain} --pick {front[0].trial_id}, or the best within a cost: --pick ms=10")
+    name = second_objective(run) or "ms"
+    within = cost_as_typed(front[len(front) // 2].cost(name), name)
+    say(console, f"To take a point: {retrain} --pick {front[0].trial_id}, or the best within a cost: --pick {within}")
 
 
 def front_table(front: Sequence[FrontPoint], metric: str) -> Table:

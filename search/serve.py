@@ -26,7 +26,7 @@ import tyro
 
 from search.flags import PlaceFlags, help_default
 from search.terminal import exit_code
-from trainables.called import as_called
+from trainables.called import as_called, install_command
 from trainables.errors import UserError
 
 NEW = "new"
@@ -78,9 +78,10 @@ def serve(options: Options) -> int:
     try:
         import nicegui  # noqa: F401 - looked for here, so that its absence is said in words
     except ImportError as error:
-        raise UserError('the page needs NiceGUI: pip install -e ".[ui]"') from error
+        raise UserError(f"the page needs NiceGUI: {install_command('ui')}") from error
     from results.records.run_folder import address_of
-    from search.mirror import MirrorError, folder_to_read
+    from search.mirror import MirrorError
+    from search.remote_storage import folder_to_read
     from search.service.commands import Places
     from search.service.server import run_server
     from search.service.service import Service
@@ -90,7 +91,7 @@ def serve(options: Options) -> int:
     try:
         folder_to_read(options.places.storage)
     except MirrorError as error:  # nothing may be there yet
-        print(f"Shown is what lies in {storage}: {error}")
+        print(f"Showing only what is in {storage}: {error}")
     bucket = places.remote or address_of(storage)
     token = secrets.token_urlsafe(24) if options.token == NEW else options.token
     service = Service(
@@ -101,6 +102,7 @@ def serve(options: Options) -> int:
             cache_dir=places.cache_path,
             roots=options.allowed,
             timezone=places.timezone,
+            is_readme_named=options.places.readme is not None,
             on_cluster=options.address is not None,
         ),
         options.address,
@@ -111,7 +113,7 @@ def serve(options: Options) -> int:
     if options.address is not None:
         print(f"Commands are jobs of Ray at {options.address}")
     print("Pictures may be read below " + ", ".join(map(str, options.allowed)))
-    print("Ctrl-C ends the page and no search.", flush=True)
+    print("Ctrl-C ends the page, not the searches.", flush=True)
     run_server(service, bound, token)
     return 0
 

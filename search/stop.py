@@ -127,9 +127,12 @@ class StopRequest:
             self._interrupted = True
             self.exit_code = 128 + number
             self.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-            print(f"\n{self.reason}: {self.what_ends}; once more ends at once.", flush=True)
+            print(f"\n{self.reason}: {self.what_ends}; a second one ends at once.", flush=True)
             if way_on:
-                print(f"Should this be killed before it has written table and report: {as_called(way_on)}", flush=True)
+                print(
+                    f"If this is killed before table and report are written, write them by: {as_called(way_on)}",
+                    flush=True,
+                )
 
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

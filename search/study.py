@@ -52,7 +52,13 @@ class AskedStudy:
 
     @classmethod
     def restored(cls, options: Mapping[str, Any]) -> AskedStudy:
-        """From the options of a run's `run.json`; flags that it does not know have their defaults."""
+        """From the options of a run's `run.json`; flags that it does not know have their defaults.
+
+        A trial with several GPUs, which were allowed once, has the one that it trained on.
+        """
+        gpus = options.get("gpus_per_trial")
+        if isinstance(gpus, int | float):
+            options = {**options, "gpus_per_trial": min(1.0, gpus)}
         return cls(**{name: restore(group, options) for name, group in _GROUPS.items()})
 
     def flat(self) -> dict[str, Any]:
@@ -99,6 +105,7 @@ class AskedStudy:
         """
         search = self.search
         gpu = num_gpus > 0 if rooms is None else any(room.num_gpus for room in rooms)
+        gpu = gpu and self.machine.gpus_per_trial != 0
         if rooms is not None:
             share = share_on_nodes(self.machine, rooms, search.trials, trials_that_fit)
         else:
@@ -234,7 +241,7 @@ class SettledStudy:
     mirror: bool
     """Whether the model may answer to a second view of each picture."""
     refit: bool
-    """Whether the model is trained on with the validation pictures, too, at the end."""
+    """Whether the model is trained further, with the validation pictures as well, at the end."""
     concurrency: int
     """Trials at the same time."""
     concurrency_open: bool

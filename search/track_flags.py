@@ -13,6 +13,9 @@ from trainables.errors import UserError
 WANDB_PROJECT = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 """What Weights & Biases takes as the name of a project."""
 
+SERVER = re.compile(r"[\w.-]+:\d+(/.*)?")
+"""An address without http:// before it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackFlags:
@@ -41,6 +44,8 @@ class TrackFlags:
     def _check_mlflow(address: str) -> None:
         if not address.strip():
             raise UserError("--mlflow is empty: give the address of a server, or a folder")
+        if SERVER.fullmatch(address) and not Path(address).exists():
+            raise UserError(f"--mlflow {address} is no folder: for a server, give http://{address}")
         if "@" in address.partition("://")[2].partition("/")[0]:
             raise UserError(
                 "--mlflow holds a name or a password, which would stand in the run's files: leave it out of the "

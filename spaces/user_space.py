@@ -8,6 +8,7 @@ import json
 import pickle
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from optuna.trial import FixedTrial
 
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.parts.loading import run_source
+from trainables.parts.loading import read_source, run_source
 from trainables.parts.registry import Parts, line_of
 
 SAMPLES = 100
@@ -154,7 +155,7 @@ def check_user_space(space: UserSpace) -> Found:
 
 def _run_file(path: str) -> Parts:
     """Runs a file as a module, without an import's cache beside it, which may be out of date."""
-    return run_source(Path(path).read_bytes().decode(), path, folder=Path(path).parent)
+    return run_source(read_source(Path(path)), path, folder=Path(path).parent)
 
 
 def _scratch_study() -> optuna.Study:
@@ -243,6 +244,11 @@ def _difference(again: TrialConfig | Exception, config: TrialConfig) -> str:
 
 def _points(space: UserSpace) -> tuple[TrialConfig, ...]:
     points = getattr(space.module, POINTS, ())
+    if isinstance(points, TrialConfig) or not isinstance(points, Iterable):
+        raise UserError(
+            f"{space.path}: {POINTS} is {type(points).__name__}: it must be a list, as in [TrialConfig(...)]"
+        )
+    points = tuple(points)  # of a generator, there is one look
     for number, point in enumerate(points):
         if not isinstance(point, TrialConfig):
             raise UserError(f"{space.path}: {POINTS}[{number}] is {type(point).__name__}: it must be a TrialConfig")
@@ -251,7 +257,7 @@ def _points(space: UserSpace) -> tuple[TrialConfig, ...]:
                 f"{space.path}: {POINTS}[{number}] does not lie in {space.function} ({_difference(again, point)}): "
                 "take a value of each range, and for what is not suggested the value that the function returns"
             )
-    return tuple(points)
+    return points
 
 
 def _check_pickle(space: UserSpace, config: TrialConfig) -> None:

@@ -299,7 +299,7 @@ def test_everything_wrong_is_listed_at_once(pictures: Path, tmp_path: Path, capf
         (("--space", "toy", "--weights", "nowhere"), "no such folder"),
         (("--space", "toy", "--data", "nowhere"), "nowhere"),
         (("--space", "toy", "--resume", "nowhere"), "nowhere"),
-        (("--space", "toy", "--gpus-per-trial", "64"), "GPUs here"),
+        (("--space", "toy", "--gpus-per-trial", "1", "--concurrency", "64"), " GPUs"),
         (("--space", "toy", "--epochs", "many"), "--epochs"),
         (("--space", "toy", "--timezone", "Europe/Pariss"), "Europe/Paris"),
     ],

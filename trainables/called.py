@@ -5,6 +5,8 @@ Where they were called from Python, it is the call.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import re
 import shlex
@@ -49,6 +51,20 @@ def as_called(text: str) -> str:
         text = _ANSWER.sub(lambda found: f"load({shlex.split(found[1])[0]!r}).predict('DIR')", text)
         text = _CALL.sub(lambda found: f"{_FUNCTIONS[found['file']]}({_keywords(found['flags'])})", text)
     return _FILE.sub(lambda found: _WORDS[found[1]], text)
+
+
+def install_command(extra: str) -> str:
+    """What to type to install an extra: by its name in a checkout, elsewhere by those of its libraries."""
+    needed = []
+    if VARIABLE in os.environ:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            wanted = re.compile(rf"""\bextra == ['"]{re.escape(extra)}['"]""")
+            needed = [
+                each.split(";")[0].strip()
+                for each in importlib.metadata.requires("macrotune") or ()
+                if wanted.search(each)
+            ]
+    return f"pip install {shlex.join(needed)}" if needed else f'pip install -e ".[{extra}]"'
 
 
 @contextmanager

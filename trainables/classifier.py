@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import gc
 import math
+import os
 import socket
 import threading
 import time
@@ -28,6 +29,7 @@ from trainables.machine.allocator import give_back_memory, keep_freed_memory
 from trainables.machine.hardware import hardware_in_words
 from trainables.reason import reason_of, typed_reason
 from trainables.report import METRIC
+from trainables.sizes import size_in_words
 from trainables.supply.files import TrialFiles
 from trainables.supply.line import SupplyLine
 
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
 MICRO_BATCHES = 4
 """Parts of a batch with which a trial that ran out of memory is tried once more; the gradients stay those of the
 whole batch, and batch normalization then sees a quarter of it at a time."""
-
+INFEASIBLE = "infeasible"
+"""How the failure of a configuration begins that has no room in memory."""
+LEAST_TAKEN_BYTES = 2**30
+"""GPU memory that others must have taken since a trial began, for its running out to be their doing."""
 WAKES_SECONDS = 0.2
 """In which a trial that waits in `tune.report` has heard that it ends."""
 WRITING_SECONDS = 60.0
@@ -75,11 +80,11 @@ def train_trial(
 
     Raises:
         NodeFaultError: Files that every trial reads are not here, the disk is lost or full, a library is missing, or
-            CUDA does not start.
+            CUDA does not start, or others have taken the GPU's memory since the trial began.
     """
     import torch
 
-    from trainables.machine.epoch_meter import limit_gpu_memory
+    from trainables.machine.epoch_meter import bytes_missing
     from trainables.parts.loading import use_task_parts
 
     task = replace(task, **params.get("task", {}))
@@ -90,15 +95,15 @@ def train_trial(
     torch.set_num_threads(task.num_threads)
     if task.device == "cpu":
         keep_freed_memory()
-    limit_gpu_memory(gpu_share)
     torch.backends.cudnn.benchmark = True
+    missing = bytes_missing(gpu_share)
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
             use_task_parts(task.parts)
             _train(params, task, micro_batches, gpu_share, line, ends_at if cuts else math.inf)
             failure = None
         except torch.OutOfMemoryError as error:
-            failure = f"infeasible: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
+            failure = f"{INFEASIBLE}: out of memory even in {micro_batches} parts a batch: {reason_of(error)}"
             trace, again = traceback.format_exc(), micro_batches == 1
         except (OSError, ImportError, NodeFaultError) as error:  # which no configuration can bring about
             node_id, name = _this_node()
@@ -107,11 +112,19 @@ def train_trial(
         except Exception as error:
             failure, trace, again = typed_reason(error), traceback.format_exc(), False
         # Only here, where no exception holds the frames of the failed attempt any more, is its memory free.
-        _free_memory()
+        try:
+            _free_memory()
+        except RuntimeError:  # a GPU that this process has lost, which is what the attempt failed of
+            again = False
+            if failure is None:
+                raise
         if failure is None:
             return
         if not again:
             break
+    taken = bytes_missing(gpu_share) - missing
+    if failure is not None and failure.startswith(INFEASIBLE) and taken > LEAST_TAKEN_BYTES:
+        raise NodeFaultError(f"others have taken {size_in_words(taken)} of the GPU's memory", *_this_node())
     tune.report({METRIC: math.nan, "failure": failure, "traceback": trace})
 
 
@@ -136,7 +149,7 @@ def _train_with(
     files: TrialFiles, config: TrialConfig, trial_id: str, micro_batches: int, gpu_share: float, ends_at: float
 ) -> None:
     from trainables.data.batches import load_data
-    from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes
+    from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes, limit_gpu_memory
     from trainables.networks.model import choose_device
     from trainables.training.answers import AnswerKeeper
     from trainables.training.loop import fit, steps_per_epoch
@@ -148,6 +161,7 @@ def _train_with(
     pulse.stage("loading pictures, weights")
     device = choose_device(task.device)
     _start(device)
+    limit_gpu_memory(gpu_share)
     data = load_data(task, device)
     resident_bytes = allocated_bytes(device)
     steps = steps_per_epoch(task, len(data.train))
@@ -215,7 +229,9 @@ def _start(device: torch.device) -> None:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        raise NodeFaultError(f"{device} does not start: {typed_reason(error)}") from error
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        which = f"{device} of CUDA_VISIBLE_DEVICES={seen}" if device.type == "cuda" and seen else str(device)
+        raise NodeFaultError(f"{which} does not start: {typed_reason(error)}") from error
 
 
 @cache

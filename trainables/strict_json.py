@@ -42,12 +42,25 @@ def load_object(path: Path) -> dict[str, Any]:
         RecordError: It holds anything else; names the file.
         OSError: It cannot be read.
     """
+    return parse_object(path.read_bytes(), str(path))
+
+
+def parse_object(held: bytes, where: str) -> dict[str, Any]:
+    """Reads the content of a file that holds one JSON object.
+
+    Args:
+        held: The content.
+        where: What to call it in an error.
+
+    Raises:
+        RecordError: It holds anything else.
+    """
     try:
-        values = parse(path.read_bytes())
+        values = parse(held)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not valid JSON ({error}): restore it, or delete it") from error
+        raise RecordError(f"{where} is not valid JSON ({error}): restore it, or delete it") from error
     if not isinstance(values, dict):
-        raise RecordError(f"{path} must hold one JSON object, not {_kind(values)}: restore it, or delete it")
+        raise RecordError(f"{where} must hold one JSON object, not {_kind(values)}: restore it, or delete it")
     return values
 
 

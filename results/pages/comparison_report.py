@@ -84,7 +84,7 @@ def draw(page: Page) -> Figure:
     left.set_ylim(len(rows) - 0.5, -0.5)
     right.axvline(0, color="black", linewidth=0.8)
     left.set_xlabel(f"{next(iter(page.tables))}\ndots: seeds; mean and 95% interval", fontsize=8)
-    right.set_xlabel(f"less {rows[0].arm}, within a seed\nblue: told apart", fontsize=8)
+    right.set_xlabel(f"minus {rows[0].arm}, within a seed\nblue: told apart", fontsize=8)
     for axes in (left, right):
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(axis="x", labelsize=8)
@@ -102,7 +102,7 @@ def _bar(axes: Any, place: int, interval: Interval, colour: str) -> None:
 
 def _table(name: str, rows: Sequence[Compared], page: Page) -> str:
     first = rows[0].arm
-    head = ["arm", "epochs", "seconds a training", f"{name} [95%]", f"less {first} [95%]", "verdict"]
+    head = ["arm", "epochs", "seconds a training", f"{name} [95%]", f"minus {first} [95%]", "verdict"]
     cells = [
         (
             row.arm,

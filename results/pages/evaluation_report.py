@@ -151,10 +151,10 @@ def _mistakes(evaluation: Evaluation, figures: Mapping[str, str]) -> list[str]:
 def _wrong_groups(evaluation: Evaluation) -> list[str]:
     found = evaluation.wrong_groups
     if not found:
-        return ["None: of every group with at least two pictures, one was answered rightly."]
+        return ["None: in every group with at least two pictures, at least one was classified correctly."]
     blocks = [
-        f"Of {len(found):,} groups with at least two pictures, no picture was answered rightly. Label errors show "
-        "there: look at these first.",
+        f"{len(found):,} group{'s' * (len(found) != 1)} of at least two pictures without a correct answer. Look here "
+        "first for label errors.",
         render_markdown_table(
             ("group", "pictures", "true", "answered"),
             [(one.group, str(one.count), one.labels, one.answers) for one in found[:MAX_GROUPS]],

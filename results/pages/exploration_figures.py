@@ -133,7 +133,7 @@ def flattery_figure(flattery: Flattery) -> Figure:
     axes.set(xlim=(-0.4, 1.4), ylabel="macro-F1 of a linear probe")
     gap = flattery.gap
     axes.set_title(
-        f"By picture less by group: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]\n"
+        f"By picture minus by group: {gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]\n"
         f"95% t interval over {len(flattery.by_group)} seeds of the split",
         fontsize=9,
     )

@@ -112,7 +112,7 @@ def flattery_table(found: Exploration) -> Table | None:
     rows = [
         ("by group", str(t_interval(found.flattery.by_group))),
         ("by picture", str(t_interval(found.flattery.by_picture))),
-        ("by picture less by group", str(found.flattery.gap)),
+        ("by picture minus by group", str(found.flattery.gap)),
     ]
     words = (
         "Macro-F1 of a logistic regression on these embeddings, fitted to the train side and asked about the other "

@@ -70,16 +70,18 @@ def _model(found: Found) -> list[str]:
         sentences = [f"The model in the folder model is made of {len(found.members)} trials, {size}."]
     if found.takes_longer:
         sentences.append(
-            f"It takes about {found.time_factor:.1f} times the time of the best trial alone that is asked once for a "
-            "picture, by their speed in training."
+            f"By their speed in training, it takes about {found.time_factor:.1f} times as long for a picture as the "
+            "best trial alone with one view."
         )
     if found.second_view:
         sentences.append(
-            f"It answers to the middle of each picture and to {IN_WORDS[found.second_view]}, with the mean of both, "
-            "which is counted there; the scores here are of the middles alone."
+            f"It answers with the mean of two views: the middle of each picture and {IN_WORDS[found.second_view]}. The "
+            "time above counts both; the scores here are for the middle alone."
         )
     if found.refit_epochs:
-        sentences.append(f"{found.refit_in_words}: no score here is of that, and none could be.")
+        sentences.append(
+            f"{found.refit_in_words}. The scores here are from before that: no pictures are left to score it on."
+        )
     if found.selection is not None:
         sentences += _judged(found, found.selection)
     return sentences
@@ -89,16 +91,16 @@ def _judged(found: Found, selection: Mapping[str, Any]) -> list[str]:
     sentences = []
     if len(selection["crossfit"]) > 1:
         sentences.append(
-            f"On people who did not choose, the ensemble of which most is expected gains {_signed(selection['gain'])} "
-            "over the best configuration alone, whose trainings answer as one; it is taken where that, drawn towards "
-            "what such ensembles gained elsewhere the more the fewer people there are, is more than "
-            f"{three(LEAST_GAIN)}."
+            f"On people not used to choose it, the most promising ensemble gains {_signed(selection['gain'])} over the "
+            "best configuration alone (several trainings of it count as one). It is used only if this gain, pulled "
+            f"towards what such ensembles gained elsewhere, is more than {three(LEAST_GAIN)}; the fewer people, the "
+            "stronger the pull."
         )
-    rule = f"{_signed(selection['rule_gain'])} on people who did not choose"
+    rule = f"{_signed(selection['rule_gain'])} on people not used to choose"
     if found.tau:
         sentences.append(f"Its answers are divided by the prior to the power of {found.tau:g}: {rule}.")
     else:
-        sentences.append(f"Dividing by the prior to a power is not used, it was not beyond noise: {rule}.")
+        sentences.append(f"Answers are not divided by a power of the prior: the gain was within the noise, {rule}.")
     return sentences
 
 

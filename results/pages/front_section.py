@@ -75,7 +75,7 @@ def _words(
             "favour of trials that are not dearer."
         )
     if chosen_among:
-        sentences.append(f"The model of this run could be made of {chosen_among}.")
+        sentences.append(f"The model of this run was limited to {chosen_among}.")
     return sentences
 
 

@@ -19,8 +19,7 @@ from results.pages.report_sections import cost_part, failures_part, leaders_part
 from results.pages.template import render_template
 from results.records.best import best_trial
 from results.records.record import SearchRun
-from results.records.run_folder import RunFolder, address_of, load_run
-from results.records.summary import RUNS
+from results.records.run_folder import RunFolder, load_run, storage_flag
 from results.records.trials import TrialHistory, load_trials, num_over, used_its_time
 from trainables.atomic import write_whole
 from trainables.metric_names import in_words
@@ -131,7 +130,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         **cost_part(run, trials, best),
         search_command=search_command(run),
         is_pinned=run.epochs_open or run.refits,
-        retrain_command=shlex.join(["python", "scripts/retrain.py", "--run", run.name, *_storage_flag(run_dir)]),
+        retrain_command=f"python scripts/retrain.py --run {run_dir.name}{storage_flag(run_dir.parent)}",
         provenance=[
             ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
             ("commit", run.commit or "not in a repository"),
@@ -145,18 +144,18 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
     done = num_over(trials)
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trials", "resume_command": ""}
-    command = ["python", "search/run.py", "--resume", run.name, *_storage_flag(run_dir)]
+    command = f"python search/run.py --resume {run_dir.name}{storage_flag(run_dir.parent)}"
     has_used_it = any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events())
     if has_used_it or run.trials_open:
-        command += ["--time-budget", str(run.options.get("time_budget") or "15m")]
+        command += f" --time-budget {run.options.get('time_budget') or '15m'}"
     if has_used_it:
         count = f"{len(trials)}" if run.trials_open else f"{done} of {run.trials_asked}"
         return {
-            "status": f"its time budget is used, {count} trial{'s' * (count != '1')}",
-            "resume_command": shlex.join(command),
+            "status": f"its time budget is used up, {count} trial{'s' * (count != '1')}",
+            "resume_command": command,
         }
     status = f"not complete, {done if run.trials_open else f'{done} of {run.trials_asked}'} trials are done"
-    return {"status": status, "resume_command": shlex.join(command)}
+    return {"status": status, "resume_command": command}
 
 
 def _warnings(run: SearchRun) -> list[str]:
@@ -164,7 +163,7 @@ def _warnings(run: SearchRun) -> list[str]:
     if run.options.get("split_by") == "picture":
         warnings.append("Split by picture: the same people may stand on several sides, so all scores are flattered.")
     if skipped := len(run.data.get("skipped") or ()):
-        warnings.append(f"{skipped} bad pictures were left out; run.json names them.")
+        warnings.append(f"Bad pictures left out: {skipped}; run.json names them.")
     return [*warnings, *run.data.get("warnings", ())]
 
 
@@ -187,8 +186,3 @@ def search_command(run: SearchRun) -> str:
         elif value is not True:
             words.append(str(value))
     return shlex.join(words)
-
-
-def _storage_flag(run_dir: Path) -> list[str]:
-    runs_dir = run_dir.parent
-    return [] if runs_dir == RUNS.resolve() else ["--storage", address_of(runs_dir) or str(runs_dir)]

@@ -77,8 +77,8 @@ def _words(record: RetrainedModel) -> list[str]:
         words.append(f"Classes without a test picture, which the score says nothing of: {', '.join(missing)}.")
     if record.times_scored > 1:
         words.append(
-            f"{record.times_scored} different models have been scored on this test side by now: the more, the more "
-            "flattered is the best of them."
+            f"{record.times_scored} different models have been scored on this test side by now: the more there "
+            "are, the more the best of them is flattered."
         )
     return words
 

@@ -161,9 +161,9 @@ def cost_part(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None
         whole = sum(max(run.task.epochs, len(trial.reports)) for trial in ended)
         saved = cost.epochs_saved
         savings.append(
-            f"Early stopping saved {_count(saved)} of the {_count(whole)} epochs ({saved / whole:.0%}) that it "
-            "takes to train to the end every trial that finished or was stopped. What the history of earlier searches "
-            "saved is not known: that takes the same search without it."
+            f"Early stopping saved {_count(saved)} of the {_count(whole)} epochs ({saved / whole:.0%}) that "
+            "training every finished or stopped trial to its end would take. What the history of earlier searches "
+            "saved is not known: to tell, run the same search without it (--history none)."
         )
     if "train" in pictures:
         time.append(("images trained", _count(cost.images_trained)))

@@ -49,7 +49,8 @@ class Found:
     chosen_among: str = ""
     """What the model could be made of, where limits or a second objective narrowed that; else empty."""
     refit_epochs: Mapping[str, int] = field(default_factory=dict)
-    """By trial_id, for how many epochs a member was trained on with the validation pictures, too, after all scores."""
+    """By trial_id, for how many epochs a member was trained further, with the validation pictures as well, after all
+    scores."""
 
     def to_json(self) -> dict[str, Any]:
         """As strict JSON values."""
@@ -76,7 +77,7 @@ class Found:
         were = "was" if trained == 1 else "were"
         several = "Its networks were" if trained == members else f"{trained} of its {members} networks {were}"
         who = several if members > 1 else "It was"
-        return f"{who} then trained on with the validation pictures, too, for {epochs} epoch{plural}"
+        return f"{who} then trained further, with the validation pictures as well, for {epochs} epoch{plural}"
 
     @property
     def tau(self) -> float:

@@ -135,6 +135,11 @@ def cost_in_words(value: float, name: str) -> str:
     return f"{short_count(value)} parameters"
 
 
+def cost_as_typed(value: float, name: str) -> str:
+    """A cost as `--pick` takes it, with the digits that are shown: `ms=6.2` or `parameters=3.37M`."""
+    return f"{name}={cost_in_words(value, name).partition(' ')[0].replace(',', '')}"
+
+
 def short_count(value: float) -> str:
     """A number of parameters in few letters, such as 572k or 3.37M."""
     return f"{value / 1e6:.3g}M" if value >= 1e6 else f"{value / 1e3:.3g}k" if value >= 1e3 else f"{value:.0f}"

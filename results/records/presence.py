@@ -19,7 +19,7 @@ import psutil
 
 from results.records.run_folder import RunFolder
 from trainables.atomic import replacing
-from trainables.strict_json import RecordError, check_fields, load_object
+from trainables.strict_json import RecordError, check_fields, parse_object
 
 BEATS_SECONDS = 2.0
 """How often a process writes its file."""
@@ -71,7 +71,24 @@ class Presence:
     def write(self, path: Path) -> None:
         """Writes the file, whole or not at all; it need not survive a power cut."""
         with replacing(path) as temporary:
-            temporary.write_text(json.dumps(asdict(self), allow_nan=False), encoding="utf-8")
+            temporary.write_bytes(self.as_bytes())
+
+    def as_bytes(self) -> bytes:
+        """What its file holds."""
+        return json.dumps(asdict(self), allow_nan=False).encode()
+
+    @classmethod
+    def of_bytes(cls, held: bytes, where: str) -> Presence:
+        """What a file tells of.
+
+        Args:
+            held: Its content.
+            where: What to call it in an error.
+
+        Raises:
+            RecordError: It is not one of ours.
+        """
+        return cls(**check_fields(cls, parse_object(held, where), where))
 
 
 def is_running(pid: int, began: float) -> bool:
@@ -97,7 +114,7 @@ def who_is_at_run(folder: RunFolder) -> Presence | None:
 def who_is_at(path: Path) -> Presence | None:
     """The live process that a file tells of; None if there is none, or the file is not one of ours."""
     with contextlib.suppress(OSError, RecordError):
-        presence = Presence(**check_fields(Presence, load_object(path), str(path)))
+        presence = Presence.of_bytes(path.read_bytes(), str(path))
         if presence.is_alive(path.stat().st_mtime):
             return presence
     return None

@@ -45,7 +45,8 @@ def default_of(run: SearchRun) -> TrialConfig | None:
 def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tuple[int, float]]:
     """The best validation macro-F1 after each epoch that any trial trained, in the order in which they ended.
 
-    An epoch that was trained again after a restart counts once. Failed trials cost epochs, and do not count.
+    An epoch that was trained again after a restart counts once, with its last numbers. Failed trials cost epochs, and
+    do not count.
 
     Args:
         epochs: The lines of a run.
@@ -54,18 +55,14 @@ def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tu
     Returns:
         Epochs spent and best score by then, one pair an epoch from the first that has a score.
     """
-    seen: set[tuple[str, object]] = set()
+    trained = {(line.trial_id, line.values.get("epoch")): line for line in sorted(epochs, key=lambda line: line.time)}
     best, curve = -math.inf, []
-    for line in sorted(epochs, key=lambda line: line.time):
-        key = (line.trial_id, line.values.get("epoch"))
-        if key in seen:
-            continue
-        seen.add(key)
+    for spent, line in enumerate(trained.values(), 1):
         score = score_in(line.values)
         if isinstance(score, (int, float)) and line.trial_id not in failed:
             best = max(best, float(score))
         if math.isfinite(best):
-            curve.append((len(seen), best))
+            curve.append((spent, best))
     return curve
 
 

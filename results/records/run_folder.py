@@ -12,6 +12,7 @@ import contextlib
 import glob
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class RunFolder:
 
     @property
     def refit(self) -> RunFolder:
-        """Where what the search found is trained on with the pictures of validation, too."""
+        """Where what the search found is trained further, with the pictures of validation as well."""
         return RunFolder(self.path / "refit")
 
     @property
@@ -259,6 +260,8 @@ def load_run(run_dir: Path) -> SearchRun:
     return SearchRun.from_json(load_object(path), str(path))
 
 
+RUNS = Path("runs")
+"""Where runs go unless something else is said."""
 ADDRESS_FILE = "address.txt"
 """In a folder of runs that is mirrored: where to."""
 
@@ -278,6 +281,13 @@ def address_of(runs_dir: Path) -> str | None:
     with contextlib.suppress(OSError):
         return (runs_dir / ADDRESS_FILE).read_text().strip() or None
     return None
+
+
+def storage_flag(runs_dir: Path) -> str:
+    """The flag that a command needs to find the runs of a folder, with a space before it; empty for the usual one."""
+    if runs_dir == RUNS.resolve():
+        return ""
+    return f" --storage {shlex.quote(address_of(runs_dir) or str(runs_dir))}"
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

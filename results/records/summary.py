@@ -9,26 +9,23 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
-from results.records.run_folder import Line, RunFolder, address_of, load_run
+from results.records.run_folder import Line, RunFolder, load_run, storage_flag
 from results.records.trials import statuses_of, used_its_time
 from trainables.errors import UserError
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus, score_in
 from trainables.saved.model_description import DESCRIPTION, WEIGHTS
 from trainables.strict_json import RecordError, load_object
-
-RUNS = Path("runs")
-"""Where runs lie unless a command says otherwise."""
 
 
 class RunState(StrEnum):
@@ -136,7 +133,7 @@ class RunSummary:
 
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
-        flag = "" if storage == RUNS.resolve() else f" --storage {shlex.quote(address_of(storage) or str(storage))}"
+        flag = storage_flag(storage)
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
@@ -155,7 +152,15 @@ def run_names(storage: Path) -> list[str]:
 def summaries(storage: Path) -> list[RunSummary]:
     """All runs in a folder, the one that began last first; one that is deleted meanwhile is left out."""
     rows = [row for name in run_names(storage) if (row := summary(storage / name)) is not None]
-    return sorted(rows, key=lambda row: row.started, reverse=True)
+    return sorted(rows, key=began, reverse=True)
+
+
+def began(row: RunSummary) -> float:
+    """When a run began, in seconds since 1970, whatever zone its machine is in; 0 where that cannot be told."""
+    try:
+        return datetime.fromisoformat(row.started).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def summary(run_dir: Path, lines: tuple[Sequence[Line], Sequence[Line]] | None = None) -> RunSummary | None:
@@ -251,7 +256,8 @@ def size_on_disk(folder: Path) -> int:
 def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float, str]:
     """The highest finite score and its trial, the first of equals; failed trials do not count."""
     best: tuple[float, str] = (math.nan, "")
-    for line in epochs:
+    last = {(line.trial_id, line.values.get("epoch")): line for line in epochs}  # of an epoch that was trained again
+    for line in last.values():
         score = score_in(line.values)
         if isinstance(score, (int, float)) and states.get(line.trial_id) != TrialStatus.FAILED:
             ahead = not score <= best[0] or (score == best[0] and line.trial_id < best[1])

@@ -47,7 +47,7 @@ MEASURES = {
     "rarest": Measure(f"mean F1 of the {RAREST} rarest classes"),
     "claimed": Measure("macro-F1 on the arm's own validation side", "higher", "lower"),
     "flattery": Measure(
-        "own validation side less people never seen", "flatters more,", "flatters less,", is_share=False
+        "own validation side minus people never seen", "flatters more,", "flatters less,", is_share=False
     ),
 }
 """All but `claimed` are taken on the people held out."""

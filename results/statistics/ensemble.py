@@ -53,7 +53,8 @@ class Selection:
     validation: float
     """The score on the people it was chosen on, without the rule: flattered."""
     crossfit: Mapping[str, Interval]
-    """The score of each method on people who did not choose, without the rule."""
+    """The score of each method on people that were not used to choose between them, without the rule. Each trial
+    answers at its best epoch, which all of them were used for, so these flatter; differences much less."""
     rival: str
     """The ensemble of which most is expected; `SINGLE` where there is none."""
     gain: Interval
@@ -103,12 +104,12 @@ def select(
             good, that this may answer; 0 for one that is not. By itself there are none.
         measure: The metric.
     """
-    num_whole = sum(count > 0 for count in whole)
+    is_whole = np.array([count > 0 for count in whole], dtype=bool)
     folds = fold_of_pictures(groups)[: int(np.clip(WORK / 2 / probabilities.size, 1, MOST_BAGS))]
     alone = single or len(probabilities) < 2 or int(folds.max()) < 1
     choices: dict[str, Callable[..., np.ndarray]] = {SINGLE: single_best}
     if not alone:
-        choices |= {MEAN: partial(mean_of, trials=np.asarray(whole, dtype=float))} if num_whole > 1 else {}
+        choices |= {MEAN: partial(mean_of, trials=np.asarray(whole, dtype=float))} if is_whole.sum() > 1 else {}
         choices |= {BEST_K: best_k, GREEDY: greedy}
     methods = {name: partial(choose, measure=measure) for name, choose in choices.items()}
     judge = _Judge(probabilities, labels, groups, prior, folds, measure)
@@ -118,7 +119,7 @@ def select(
     everybody = np.ones(len(labels))
     shares = {name: choose(probabilities, labels, everybody, groups) for name, choose in methods.items()}
     expected = {
-        name: _expected(gain, _usual_gain(shares[name], num_whole)) for name, gain in gains.items() if name != SINGLE
+        name: _expected(gain, _usual_gain(shares[name], is_whole)) for name, gain in gains.items() if name != SINGLE
     }
     rival = max(expected, key=expected.__getitem__, default=SINGLE)  # of equals the first: the simplest
     method = rival if expected.get(rival, 0.0) > LEAST_GAIN else SINGLE
@@ -140,11 +141,18 @@ def select(
     )
 
 
-def _usual_gain(shares: np.ndarray, num_whole: int) -> float:
-    """`USUAL_GAIN` by how evenly trials `(T,)` share in the answer: nothing where one of them answers alone."""
+def _usual_gain(shares: np.ndarray, is_whole: np.ndarray) -> float:
+    """`USUAL_GAIN` by how evenly trials that were trained whole share in the answer: nothing where one answers alone.
+
+    Args:
+        shares: Of each trial `(T,)`.
+        is_whole: Which of them were; of those that were not nothing is known beforehand. Empty if none was.
+    """
+    num_whole = int(is_whole.sum())
     if num_whole < 2:
         return 0.0
-    return USUAL_GAIN * min(1.0, float(1 - np.sum(shares**2)) / (1 - 1 / num_whole))
+    theirs = shares[is_whole]
+    return USUAL_GAIN * min(1.0, float(theirs.sum() ** 2 - np.sum(theirs**2)) / (1 - 1 / num_whole))
 
 
 def _expected(gain: Interval, usual: float) -> float:

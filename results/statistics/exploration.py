@@ -210,7 +210,11 @@ def _on_few_groups(found: Exploration) -> list[str]:
         f"them together. Add {what}s, or merge the class."
         for kind in few[:MOST_NAMED]
     ]
-    return lines + ([f"So have {len(few) - MOST_NAMED} more classes."] if len(few) > MOST_NAMED else [])
+    return lines + (
+        [f"The same goes for {many(len(few) - MOST_NAMED, 'more class', 'more classes')}."]
+        if len(few) > MOST_NAMED
+        else []
+    )
 
 
 def _on_classes(found: Exploration) -> list[str]:

@@ -2,9 +2,10 @@
 
     make gpu-check
 
-First the CUDA tests, then numbers: an epoch of each family against the bare arithmetic, precision, memory format and
-compiling, several trials on one GPU, pictures that lie on it or not, and a trial that runs out of memory and goes on in
-parts. Each part has a process of its own, so one that fails is named in the page and the others are still there.
+First the CUDA tests, then a small search as it is typed, killed, resumed and trained again. Then numbers: an epoch of
+each family against the bare arithmetic, precision, memory format and compiling, several trials on one GPU, pictures
+that lie on it or not, and a trial that runs out of memory and goes on in parts. Each part has a process of its own, so
+one that fails is named in the page and the others are still there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
+from scripts.benchmarks.gpu_commands import run_commands
 from scripts.benchmarks.gpu_report import draw, render
 from search.terminal import exit_code
 from trainables.config import TaskConfig, TrialConfig
@@ -45,6 +47,8 @@ FAMILIES = (
     "convnext_atto",
     "vit_small_patch16_224",
 )
+SHARE = 0.5
+"""Of the GPU, that a trial of the small search has."""
 AT_ONCE = (1, 2, 4)
 """Trials that share the GPU."""
 PART_SECONDS = 150
@@ -98,6 +102,7 @@ def check(
         "compile": NOT_REACHED,
         "pictures": NOT_REACHED,
         "memory": NOT_REACHED,
+        "commands": NOT_REACHED,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -113,6 +118,9 @@ def check(
         Path(f"{out}.md").write_text(render(found, Path(f"{out}.png").name))
 
     with tempfile.TemporaryDirectory() as temporary:
+        print("the commands ...", flush=True)
+        (Path(temporary) / "commands").mkdir()
+        note("commands", run_commands(Path(temporary) / "commands", SHARE))
         task = drawn_task(Path(temporary), image_size, batch_size, people)
         for name in families:
             print(f"{name} ...", flush=True)
@@ -124,7 +132,8 @@ def check(
             print(f"{trials} at a time ...", flush=True)
             note("at_once", together(task, families[0], trials, 2 * seconds), str(trials))
     print(Path(f"{out}.md").read_text())
-    return 0 if found["tests"] is None or found["tests"]["passed"] else 1
+    passed = found["tests"] is None or found["tests"]["passed"]
+    return 0 if passed and "failed" not in found["commands"] else 1
 
 
 def _tests() -> Mapping[str, Any]:

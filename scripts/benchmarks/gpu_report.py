@@ -44,6 +44,9 @@ def render(found: Mapping[str, Any], figure: str) -> str:
         "## The CUDA tests",
         "They were left out." if tests is None else f"`{tests['said'].strip('= ')}`",
         "",
+        "## The commands",
+        _line("A search of two trials at a time on the GPU", found["commands"], _commands) + ".",
+        "",
         "## An epoch of each family",
         "Training with the default augmentation in bfloat16 and channels last, as a trial does it; then the same in "
         "float32, and with channels first. The arithmetic alone is forward, backward and update on pictures that are "
@@ -105,6 +108,14 @@ def _others(found: Mapping[str, Any]) -> list[str]:
         ),
         _line("Out of memory", found["memory"], _memory),
     ]
+
+
+def _commands(n: Mapping[str, Any]) -> str:
+    took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in n["seconds"].items())
+    return (
+        f"{took}. {n['trials']} trials came to their end. {n['repeated']} epochs were trained again after the kill, "
+        f"{n['others']} of them with other numbers"
+    )
 
 
 def _memory(n: Mapping[str, Any]) -> str:

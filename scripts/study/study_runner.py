@@ -133,7 +133,7 @@ def run_study(plan: Plan, setting: Setting, session: RaySession, stop: StopReque
     count = most_networks(formulations, setting.manifest.attributes)
     facts = facts_of(backbones, setting.study).known.values()
     check_disk(replace(setting.study, trials=len(plan.study.arms) * len(setting.held_out)), facts, count)
-    epochs, speeds = _epochs(plan.study, setting)
+    epochs, speeds = _epochs(plan, setting)
     trainings = [
         _training(arm, seed, epochs[arm.name], plan, setting) for seed in setting.held_out for arm in plan.study.arms
     ]
@@ -184,36 +184,40 @@ def claimed_split(manifest: Manifest, held: Split, seed: int, by: Literal["group
     return split_by_group(replace(manifest, table=fixed), seed=seed, val_share=CLAIMED_SHARE, test_share=0, by=by)
 
 
-def _epochs(study: Study, setting: Setting) -> tuple[dict[str, int], dict[str, float]]:
+def _epochs(plan: Plan, setting: Setting) -> tuple[dict[str, int], dict[str, float]]:
     """Epochs of each arm and, where they are to take the same time, images a second measured for each."""
+    study = plan.study
     first = study.times_epochs * setting.study.epochs
     if not study.equal_time:
         return {arm.name: first for arm in study.arms}, {}
-    backbones = {arm.name: study.config_of(arm, setting.base).backbone for arm in study.arms}
-    speeds = _speeds(list(backbones.values()), setting)
-    by_arm = {name: speeds[backbone] for name, backbone in backbones.items()}
+    configs = {arm.name: study.config_of(arm, setting.base) for arm in study.arms}
+    by_arm = dict(zip(configs, _speeds(list(configs.values()), plan, setting), strict=True))
     reference = by_arm[study.arms[0].name]
     return {name: max(1, round(first * speed / reference)) for name, speed in by_arm.items()}, by_arm
 
 
-def _speeds(backbones: Sequence[str], setting: Setting) -> dict[str, float]:
+def _speeds(configs: Sequence[TrialConfig], plan: Plan, setting: Setting) -> list[float]:
     """Images a second of training, the fastest of some rounds, as other work on the machine only slows it down.
 
     Kept in `speeds.json` in the folder of the trainings: measured anew, they would ask for other epochs after a kill.
     """
-    study, path = setting.study, setting.folder / "speeds.json"
-    device = "cuda" if study.gpus_per_trial else "cpu"
-    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {device} of "
+    study, path, task = setting.study, setting.folder / "speeds.json", _task(plan, setting)
+    size = f"{study.image_size} px, batches of {study.batch_size}, {study.cpus_per_trial} threads, {task.device} of "
     size += hardware_in_words()
     known = load_object(path) if path.exists() else {}
-    missing = [backbone for backbone in dict.fromkeys(backbones) if f"{backbone}, {size}" not in known]
+    steps, keys = {}, []
+    for config in configs:
+        frozen = config.stages_frozen(task)
+        keys.append(f"{config.backbone}, {size}" + (f", {frozen} stages frozen" if frozen else ""))
+        steps[keys[-1]] = StepSetting(
+            config.backbone, study.image_size, study.batch_size, task.device, study.cpus_per_trial, frozen
+        )
+    missing = [key for key in steps if key not in known]
     for _ in range(SPEED_ROUNDS):
-        for backbone in missing:
-            steps = StepSetting(backbone, study.image_size, study.batch_size, device, study.cpus_per_trial)
-            found = measure_throughput(steps)
-            known[f"{backbone}, {size}"] = max(found, known.get(f"{backbone}, {size}", 0.0))
+        for key in missing:
+            known[key] = max(measure_throughput(steps[key]), known.get(key, 0.0))
     save_object(path, known)
-    return {backbone: known[f"{backbone}, {size}"] for backbone in backbones}
+    return [known[key] for key in keys]
 
 
 def _training(arm: Arm, seed: int, epochs: int, plan: Plan, setting: Setting) -> Training:

@@ -70,6 +70,11 @@ class CheckpointKeeper(TrialListener):
         if self._cost_of is not None:
             self._costs[trial_id] = self._cost_of(config)
 
+    def repeats(self, trial_id: str, epoch: Epoch) -> None:
+        """Takes in the score that the weights are of."""
+        if epoch.report.class_f1:
+            self._scores[trial_id] = epoch.report.best_val_score
+
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """Makes room; a trial that goes on later keeps what it goes on from."""
         if status.is_over:

@@ -19,7 +19,7 @@ class TrialListener:
         """A trial has trained an epoch, which leaves it in this state unless it has diverged."""
 
     def repeats(self, trial_id: str, epoch: Epoch) -> None:
-        """A trial has trained an epoch again after a restart, with the same numbers."""
+        """A trial has trained an epoch again after a restart: with the same numbers, but perhaps on a GPU."""
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """A trial ends: for good, which is heard once, or because the search does."""

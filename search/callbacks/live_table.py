@@ -127,7 +127,7 @@ class LiveTable:
         if others:
             parts.append(self._still(others[:room]))
         if len(others) > room:
-            parts.append(Text(f"and {len(others) - room} trials more", style="dim"))
+            parts.append(Text(f"and {len(others) - room} more trial{'s' * (len(others) - room > 1)}", style="dim"))
         return Group(*parts)
 
     def _waiting(self, have_begun: bool) -> RenderableType:

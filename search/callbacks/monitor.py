@@ -91,7 +91,7 @@ class Monitor(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: Mapping[str, Any], **info: Any
     ) -> None:
-        """Tells of an epoch; one that was told before is a repetition after a restart, with the same numbers."""
+        """Tells of an epoch; one that was told before is a repetition after a restart."""
         config, trial_id = split_params(trial.config)
         outcome = outcome_of(result)
         if isinstance(outcome, Failure):

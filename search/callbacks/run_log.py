@@ -8,10 +8,10 @@ from typing import Any
 
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
-from results.records.trials import PLACED, REPEATED, STARTED, TrialHistory
+from results.records.trials import PLACED, REPEATED, STARTED, TrialHistory, score_of
 from search.callbacks.listener import TrialListener
 from search.stop import StopRequest
-from trainables.report import Epoch, TrialStatus
+from trainables.report import Epoch, EpochReport, TrialStatus
 
 
 class RunLog(TrialListener):
@@ -32,6 +32,7 @@ class RunLog(TrialListener):
         self._classes = classes
         self._stop = stop
         self._described = {trial.trial_id for trial in earlier}
+        self._logged = {(trial.trial_id, each.epoch): _numbers(each) for trial in earlier for each in trial.reports}
         self._parts: dict[str, int] = {}
 
     def begins(self, trial_id: str, config: Mapping[str, Any]) -> None:
@@ -46,20 +47,31 @@ class RunLog(TrialListener):
         self._described.add(trial_id)
         if status == TrialStatus.INTERRUPTED:  # which is the search's affair: the event says it
             status = TrialStatus.RUNNING
-        with self._stopping():
-            self._folder.append_epoch(trial_id, status, epoch.report, config if first else None)
+        self._append(trial_id, status, epoch.report, config if first else None)
         self._keep_confusion(trial_id, epoch)
 
     def repeats(self, trial_id: str, epoch: Epoch) -> None:
-        """Notes that it happened; the line is there already."""
+        """Notes that it happened; the line is there already, unless the numbers are others, as on a GPU they may be.
+
+        What counts then is what the trial's weights and answers are of.
+        """
         self._note_parts(trial_id, epoch)
         self._note_place(trial_id, epoch)
         self._event(trial_id, REPEATED, epoch=epoch.report.epoch)
+        if self._logged.get((trial_id, epoch.report.epoch)) != _numbers(epoch.report):
+            self._append(trial_id, TrialStatus.RUNNING, epoch.report, None)
         self._keep_confusion(trial_id, epoch)
 
     def ends(self, trial_id: str, status: TrialStatus, reason: str | None, traceback: str | None) -> None:
         """Notes how and why."""
         self._event(trial_id, status, reason, **({} if traceback is None else {"traceback": traceback}))
+
+    def _append(
+        self, trial_id: str, status: TrialStatus, report: EpochReport, config: Mapping[str, Any] | None
+    ) -> None:
+        self._logged[trial_id, report.epoch] = _numbers(report)
+        with self._stopping():
+            self._folder.append_epoch(trial_id, status, report, config)
 
     def _note_parts(self, trial_id: str, epoch: Epoch) -> None:
         """Notes once that the batches of a trial go through its network in parts."""
@@ -91,3 +103,8 @@ class RunLog(TrialListener):
             yield
         except OSError as error:
             self._stop.ask(f"{what}{error}")
+
+
+def _numbers(report: EpochReport) -> tuple[str, ...]:
+    """What a repetition has the same of an epoch: not how long it took. As text, in which NaN equals NaN."""
+    return tuple(map(repr, (report.train_loss, report.val_loss, score_of(report))))

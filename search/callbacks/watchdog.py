@@ -175,7 +175,7 @@ class Watchdog(Callback):
             heard.said_after = 2 * silent
             self._say(
                 f"trial {heard.name} has reported nothing for {_minutes(silent)}{_what_it_does(idle)}. Ctrl-C ends the "
-                "search with what there is, twice at once"
+                "search and keeps what there is; a second one ends it at once"
             )
 
     def _idle_seconds(self, trial: Any, heard: _Heard, now: float) -> float | None:
@@ -207,7 +207,9 @@ def _what_it_does(idle_seconds: float | None) -> str:
     if idle_seconds is None:
         return ""
     return (
-        ", though its process computes" if idle_seconds < 60 else f"; its process rests since {_minutes(idle_seconds)}"
+        ", though its process computes"
+        if idle_seconds < 60
+        else f"; its process has been idle for {_minutes(idle_seconds)}"
     )
 
 

@@ -23,7 +23,7 @@ from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
 
 MOST_SPARED = 4
-"""Trials that are trained to their end whatever they show."""
+"""Trials that begin at once and are trained to their end whatever they show."""
 
 
 def second_of(run: SearchRun) -> SecondObjective | None:
@@ -132,5 +132,8 @@ def spared_trials(run: SearchRun, study: SettledStudy) -> list[str]:
     compared with yet but the default at its first epochs, which says little (docs/recipe.md); together they answer
     better than either. Where score and cost count, it is the first of every network: they are what a front is made of.
     """
-    networks = 1 if second_objective(run) is None else len(run.weights)
-    return [f"{number:05d}" for number in range(min(max(study.concurrency, networks), len(run.points), MOST_SPARED))]
+    spared = set(range(min(max(1, study.concurrency), MOST_SPARED, len(run.points))))
+    if second_objective(run) is not None:
+        backbones = [point["backbone"] for point in run.points]
+        spared |= {backbones.index(backbone) for backbone in backbones}
+    return [f"{number:05d}" for number in sorted(spared)]

@@ -120,7 +120,7 @@ def costs_in_words(costs: AnsweringCosts) -> str:
         f"{short_count(cost.parameters)} parameters"
         for cost in sorted(costs.networks, key=lambda cost: cost.ms)
     ]
-    return f"One picture on {costs.where}, the median (and the middle eight tenths): {'; '.join(each)}"
+    return f"One picture on {costs.where}, the median (10th to 90th percentile): {'; '.join(each)}"
 
 
 def _beyond(cost: AnsweringCost, flags: CostFlags) -> str:

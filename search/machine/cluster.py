@@ -64,6 +64,8 @@ DEFAULTS: Mapping[str, str] = {
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
 }
 """The same, where the user's own word counts."""
+_set_here: set[str] = set()
+"""Those of them that the user has said nothing of. (Ray refuses a name that a job has set for its workers.)"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def prepare_environment() -> None:
     """
     os.environ.update({**WORKER_ENVIRONMENT, **RAY_SETTINGS})
     for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ:
+            os.environ[name] = value
+            _set_here.add(name)
 
 
 def this_machine() -> Cluster:
@@ -129,7 +133,7 @@ def connect(address: str | None, single_core_trials: int | None = None) -> Itera
                 address=address,
                 runtime_env={
                     "py_modules": [str(ROOT / name) for name in SHIPPED],
-                    "env_vars": dict(WORKER_ENVIRONMENT),
+                    "env_vars": {**WORKER_ENVIRONMENT, **{name: DEFAULTS[name] for name in sorted(_set_here)}},
                 },
                 log_to_driver=False,
                 logging_level=logging.ERROR,

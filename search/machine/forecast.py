@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import TrialScheduler
@@ -242,7 +244,8 @@ def images_per_second(
     speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items() if speed is not None}
     if not speeds:
         first = run.points[0]["backbone"]
-        timed_on = measure_throughput if task.device == "cpu" else time_apart  # a GPU's memory is for the trials
+        apart = partial(time_apart, parts=task.parts)
+        timed_on = measure_throughput if task.device == "cpu" else apart  # a GPU's memory is for the trials
         speeds[first] = TRIAL_SHARE * timed_on(_default_steps(run, first), cache)
     return _by_activations(speeds, run.weights, facts), False
 
@@ -284,18 +287,25 @@ def _by_activations(
     return {backbone: speeds.get(backbone) or mean_work / facts[backbone].activations for backbone in backbones}
 
 
-def time_apart(setting: StepSetting, cache_dir: Path) -> float:
+def time_apart(setting: StepSetting, cache_dir: Path, parts: Mapping[str, str]) -> float:
     """`measure_throughput` in a process of its own, which leaves nothing on the device.
+
+    Args:
+        setting: What is timed.
+        cache_dir: Where it is remembered.
+        parts: `TaskConfig.parts`: the network may be one of the user's own.
 
     Raises:
         FactsError: It failed there.
     """
     program = (
         "import sys, json, pathlib; from trainables.networks.known_costs import StepSetting, measure_throughput;"
+        "from trainables.parts.loading import use_task_parts; use_task_parts(json.load(sys.stdin));"
         "print(measure_throughput(StepSetting(**json.loads(sys.argv[1])), pathlib.Path(sys.argv[2])))"
     )
     command = [sys.executable, "-c", program, json.dumps(asdict(setting)), str(cache_dir)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMING_SECONDS, check=False)
+    told: dict[str, Any] = {"cwd": ROOT, "input": json.dumps(dict(parts)), "timeout": TIMING_SECONDS}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **told)
     if done.returncode:
         raise FactsError(f"{setting.backbone} could not be timed: {done.stderr.strip()}")
     return float(done.stdout.split()[-1])

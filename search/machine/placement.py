@@ -135,9 +135,9 @@ def share_of_machine(flags: MachineFlags, num_cpus: int, num_gpus: int, trials_t
     """
     gpus = _gpus_per_trial(flags, num_cpus, num_gpus, trials_that_fit)
     if gpus > num_gpus:
-        raise UserError(f"--gpus-per-trial {gpus:g}: there are {num_gpus} GPUs here")
+        raise UserError(f"--gpus-per-trial {gpus:g}: this machine has {num_gpus} GPUs: give no more")
     if flags.cpus_per_trial is not None and flags.cpus_per_trial > num_cpus:
-        raise UserError(f"--cpus-per-trial {flags.cpus_per_trial}: there are {num_cpus} cores here")
+        raise UserError(f"--cpus-per-trial {flags.cpus_per_trial}: this machine has {_cores(num_cpus)}: give no more")
     if not gpus:
         most = min(MOST_ON_CPU, num_cpus, trials_that_fit or MOST_ON_CPU)
     elif gpus < 1:  # a trial is on one GPU

@@ -62,7 +62,7 @@ def begin_retraining(
     refuse_unwritable(places)
     is_stale(records_dir=places.records_dir, readme=places.readme_path, timezone=places.timezone)  # raises if broken
     source = _source(config, asked, data.data)
-    source = replace(source, task=with_source(_as_long_as_any(source.task, source.trials), asked.search.space))
+    source = replace(source, task=with_source(_as_long_as_any(source.task, source.trials), asked.search))
     use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
     pick = None if config.pick is None else picked(source, config.pick).trial_id
     listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)

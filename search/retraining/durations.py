@@ -243,7 +243,12 @@ class Durations:
         return self.epoch_seconds(candidate) / self._beside
 
     def _share_of_pace(self, trainings: int) -> float:
-        """That so many trainings at a time have of what those of the search made together."""
+        """That so many trainings at a time have of what those of the search made together.
+
+        Where a training has a place of its own, as on a GPU, fewer of them leave the other places empty.
+        """
+        if not self.retraining.study.cores_open:
+            return min(trainings, self._beside) / self._beside
         return share_of_pace(self._beside, trainings)
 
     @property

@@ -56,7 +56,7 @@ def train_everyone(
         f"Model of all people: {target}. It has no score of its own: {score} is that of the model in "
         f"{retraining.folder}, which had not seen the test people",
     )
-    say(console, f"To answer pictures with it: python scripts/predict.py {_short(target)} --data DIR")
+    say(console, f"To classify pictures with it: python scripts/predict.py {_short(target)} --data DIR")
     return True
 
 

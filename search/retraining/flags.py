@@ -21,6 +21,8 @@ class RetrainFlags:
     """Record of a search, such as results/best/efficientnet.json."""
     run: Annotated[str | None, help_default("that of the record")] = None
     """Name of a run under --storage."""
+    parts: Annotated[Path | None, help_default("what the run has kept")] = None
+    """The file of your own parts that the search had, where its run is not here."""
     trial: Annotated[str | None, help_default("the best of them")] = None
     """With a run: this trial alone, beside the default configuration."""
     pick: Annotated[str | None, help_default("what ranks best")] = None
@@ -33,11 +35,11 @@ class RetrainFlags:
     folds: Annotated[int | None, help_default("seeds on the search's split")] = None
     """Rank over so many folds of train and val people instead, for small sets."""
     final_seeds: Annotated[int | None, help_default("as many as in the search's model")] = None
-    """Seeds to train the final model with: of more than one, the networks answer together, with their mean. By default
-    as many as the model of the search has trainings of one configuration, or as --time-budget has room for."""
+    """Seeds to train the final model with; the networks of several answer together, with their mean. By default as many
+    as the search's model has trainings of one configuration, or as fit into --time-budget."""
     no_mirror: bool = False
-    """Have the final model answer to the middle of each picture alone, in half the time, and not to the mirror image of
-    the whole picture as well. This is the default where the search had --no-mirror."""
+    """Show the final model only the middle of each picture, which takes half the time, and not the mirror image of the
+    whole picture as well. This is the default where the search had --no-mirror."""
     time_budget: Annotated[str | None, help_default("no limit")] = None
     """About the longest time of the whole command: seconds, or with s, m or h (15m). What there is no time for is left
     out: seeds first, then the candidates that the search ranked last, then final trainings. Seeds and final trainings

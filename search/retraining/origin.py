@@ -98,8 +98,9 @@ def from_record(path: Path, study: AskedStudy) -> Source:
         source = from_run(study.places.runs_dir, record.run)
         if source.split_hash != record.split_hash:
             raise UserError(
-                f"{source.run_dir} is another run of that name than {path} is of (split {source.split_hash}, not "
-                f"{record.split_hash}): give --run {record.run} for the one, another --storage for the other"
+                f"{source.run_dir} has the name of the run behind {path}, but is another run (split "
+                f"{source.split_hash}, not {record.split_hash}): give --run {record.run} for the run in that folder, "
+                "another --storage for that of the record"
             )
         return source
     asked = study.search.space  # of a user's own: its path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from results.records.front import FrontPoint, cost_in_words, front_of, ms_in_words, short_count
+from results.records.front import FrontPoint, cost_as_typed, cost_in_words, front_of, ms_in_words, short_count
 from results.statistics.ranking import Ranked
 from search.cost_flags import parameter_count
 from search.retraining.origin import Source
@@ -55,10 +55,16 @@ def _best_within(front: Sequence[FrontPoint], name: str, number: str, words: str
             raise UserError(f"--pick {words}: give a number of milliseconds above 0, as in ms=10")
     else:
         raise UserError(f"--pick {words}: give a trial on the front, ms=10 or parameters=3M")
-    within = [point for point in front if point.cost(name) <= most]
+    within = [point for point in front if min(point.cost(name), _as_shown(point.cost(name), name)) <= most]
     if not within:
         raise UserError(f"--pick {words}: no point takes at most {cost_in_words(most, name)}; {_in_words(front)}")
     return max(within, key=lambda point: point.val_score)
+
+
+def _as_shown(cost: float, name: str) -> float:
+    """A cost with the digits that a user sees, who types them."""
+    shown = cost_as_typed(cost, name).partition("=")[2]
+    return float(shown) if name == "ms" else parameter_count(shown, f"--pick {name}=")
 
 
 def _in_words(front: Sequence[FrontPoint]) -> str:

@@ -50,11 +50,11 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
         f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen{second}",
     )
     search = result.ranking[0]["search"]
-    before = "" if search is None else f"; the search had said {search:.3f}"
+    before = "" if search is None else f"; in the search {search:.3f}"
     of_what = (
         " (of single networks, for the middle of each picture)" if result.networks > 1 or result.second_view else ""
     )
-    say(console, f"Validation said {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
+    say(console, f"On validation it was {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
     say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
         warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
@@ -63,8 +63,8 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     if result.times_scored > 1:
         warn(
             console,
-            f"{result.times_scored} models have been scored on this test side by now: the more, the less it is a "
-            "test. Who chooses between them by it needs new people for an honest score",
+            f"{result.times_scored} models have been scored on this test side by now: each more makes it less "
+            "of a test. To choose between them by it, get an honest score on new people",
         )
     say(console, f"{said}\nTable: {retraining.study.readme_path}\nModel: {retraining.folder}")
 

@@ -23,18 +23,25 @@ class Places:
     bucket: str | None = None
     """Where the runs are mirrored to, as in `s3://bucket/folder`; None for a folder alone."""
     readme: Path
+    """Of new searches."""
     cache_dir: Path
     roots: tuple[Path, ...]
     """Pictures may be read below these folders alone."""
     timezone: str | None = None
     """Of the dates in the table."""
+    is_readme_named: bool = False
+    """Whether the user has named the README, so that it is that of all runs; a run has one of its own otherwise."""
     on_cluster: bool = False
     """Whether a Ray cluster runs the commands: what trains then joins the cluster that it runs on."""
 
-    def flags(self) -> list[str]:
-        """As the commands take them."""
+    def flags(self, *, of_run: bool = False) -> list[str]:
+        """As the commands take them.
+
+        Args:
+            of_run: Of a run that there is, which has its README.
+        """
         is_usual = self.bucket is not None and self.readme == self.storage / "README.md"  # which goes there, too
-        readme = [] if is_usual else [f"--readme={self.readme}"]
+        readme = [] if is_usual or (of_run and not self.is_readme_named) else [f"--readme={self.readme}"]
         timezone = [f"--timezone={self.timezone}"] if self.timezone else []
         return [self.storage_flag, *readme, f"--cache-dir={self.cache_dir}", *timezone]
 
@@ -145,13 +152,13 @@ def resume_command(name: str, places: Places, add_trials: int = 0, time_budget: 
     places.run_dir(name)
     more = [f"--add-trials={_number('add_trials', str(add_trials))}"] if add_trials else []
     more += [f"--time-budget={time_budget}"] if time_budget else []
-    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(), *places.cluster_flags]
+    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(of_run=True), *places.cluster_flags]
 
 
 def retrain_command(name: str, places: Places) -> list[str]:
     """Trains the best of a run again, and scores the pick."""
     places.run_dir(name)
-    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags(), *places.cluster_flags]
+    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags(of_run=True), *places.cluster_flags]
 
 
 def remove_command(name: str, places: Places) -> list[str]:

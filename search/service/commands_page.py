@@ -93,6 +93,6 @@ def log_of(job_id: str, service: Service) -> ui.label:
 
 async def _cancel(job: Job, service: Service) -> None:
     async def cancel() -> None:
-        await to_thread(service.queue.cancel, job.job_id)
+        ui.notify(await to_thread(service.cancel, job.job_id))
 
     await attempt(cancel)

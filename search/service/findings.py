@@ -50,14 +50,14 @@ class Importances:
     def __init__(self) -> None:
         """Knows nothing yet."""
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[int, list[tuple[str, float]]]] = {}
+        self._known: dict[tuple[str, str], tuple[int, list[tuple[str, float]]]] = {}
 
     def of(self, view: RunView) -> list[tuple[str, float]]:
         """Knobs and the shares of the differences in score that they explain, the largest first.
 
         Empty where it cannot be told: few trials, no study, nothing that varies.
         """
-        name = view.summary.name
+        name = (view.summary.name, view.run.started)  # another run may get the name of one that was deleted
         with self._lock:
             before = self._known.get(name)
             if before is None or not before[0] <= view.summary.done < max(before[0] + 1, 1.1 * before[0]):

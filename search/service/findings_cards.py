@@ -48,12 +48,12 @@ async def mistakes_card(view: RunView) -> None:
     found = await to_thread(mistakes, view)
     if not found:
         return
-    words = "Validation pictures of the best trial's best epoch, those first in which it believed the truth least."
+    words = "Validation pictures that the best trial got wrong in its best epoch, the least likely true class first."
     with sheet("The worst mistakes", words), ui.row().classes("w-full").style("gap: 12px"):
         for mistake in found:
             with ui.column().style("width: 136px; gap: 2px"):
                 picture = ui.element("img").props('alt="a picture answered wrongly"')
-                picture.props["src"] = f"/mistake/{view.summary.name}/{mistake.place}"
+                picture.props["src"] = f"/mistake/{view.summary.name}/{mistake.place}?split={view.run.split_hash}"
                 picture.style("width: 136px; height: 136px; object-fit: cover; border-radius: 6px")
                 ui.label(f"{mistake.answer} {mistake.share:.0%}").style("overflow-wrap: anywhere")
                 ui.label(f"is {mistake.truth}, {mistake.truth_share:.0%}").classes("words")

@@ -31,15 +31,17 @@ HEADERS = (
 class Guard:
     """ASGI middleware that lets through what may come in."""
 
-    def __init__(self, app: App, *, token: str | None = None) -> None:
+    def __init__(self, app: App, *, token: str | None = None, cookie: str = COOKIE) -> None:
         """Stands before an application.
 
         Args:
             app: What it guards.
             token: What every request must bring, by `?token=` once and by a cookie from then on; None where the page
                 is for this machine alone. Then the name that the browser used must be one of this machine.
+            cookie: Its name: browsers tell cookies by the machine and not by the port, and another page may be there.
         """
         self._app = app
+        self._cookie = cookie
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +53,7 @@ class Guard:
         if (problem := self._problem(scope, headers)) is not None:
             await _refuse(scope, send, *problem)
         elif (way_on := self._without_token(scope)) is not None:
-            cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            cookie = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
             await _answer(send, 303, b"", ((b"location", way_on.encode()), (b"set-cookie", cookie.encode())))
         else:
             await self._app(scope, receive, _with_headers(send))
@@ -83,8 +85,8 @@ class Guard:
             cookies.load(headers.get("cookie", ""))
         except CookieError:
             cookies.clear()
-        if COOKIE in cookies:
-            found.append(cookies[COOKIE].value)
+        if self._cookie in cookies:
+            found.append(cookies[self._cookie].value)
         return any(hmac.compare_digest(value.encode(), (self._token or "").encode()) for value in found)
 
     def _without_token(self, scope: Scope) -> str | None:

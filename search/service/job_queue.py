@@ -86,7 +86,11 @@ class JobQueue:
                 asked=datetime.now().astimezone().isoformat(timespec="seconds"),
             )
             self._jobs.append(job)
-            self._save()
+            try:
+                self._save()
+            except OSError:
+                self._jobs.remove(job)  # or it would be started once there is room, by nobody's wish
+                raise
             self.tick()
             return self.job(job.job_id) or job
 

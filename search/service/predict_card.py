@@ -31,7 +31,7 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF"
 
 def predict_card(service: Service, name: str) -> None:
     """The field to drop a picture on, and the answer below it."""
-    words = "Drop one here. It is answered by the run's model, the re-trained one where there is one, and deleted then."
+    words = "Drop a picture here. The run's model (the re-trained one, if any) classifies it; then it is deleted."
     with sheet("Predict a picture", words):
         answer = ui.column().classes("w-full").style("gap: 6px")
 
@@ -124,7 +124,7 @@ def _shares(path: Path) -> list[tuple[float, str]]:
 def _show(path: Path, log: str) -> None:
     shares = _shares(path)
     if not shares:
-        ui.label("It could not be answered:").classes("text-weight-bold")
+        ui.label("The picture could not be classified:").classes("text-weight-bold")
         ui.label(log.strip()[-2000:]).classes("log")
     for share, name in shares[:ANSWERS_SHOWN]:
         with ui.row().classes("w-full items-center no-wrap").style("gap: 10px"):

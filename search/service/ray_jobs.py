@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from search.flags import ROOT
 from search.service.jobs import Job, JobState, as_asked, shown_command, tail
+from trainables.called import install_command
 from trainables.errors import UserError
 
 Answer = TypeVar("Answer")
@@ -215,7 +216,7 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address)
     except Exception as error:  # ConnectionError, RuntimeError, ValueError, and what Ray's own client raises
         raise UserError(
-            f"{_silence(address, error)}. The head needs ray[default] (pip install -e '.[ui]') and ray start --head, "
+            f"{_silence(address, error)}. The head needs ray[default] ({install_command('ui')}) and ray start --head, "
             "and this machine a way to its port 8265"
         ) from error
 

@@ -110,6 +110,9 @@ class RunButtons:
             return
         with ui.dialog() as dialog, ui.card():
             ui.label(f"Delete {self._name}?").classes("text-weight-bold")
+            if (bucket := self._service.places.bucket) is not None:
+                stays = f"Only what is on this machine is deleted. {bucket}/{self._name} stays: delete it by the"
+                sentences = [*sentences, f"{stays} bucket's own tools, or it is listed again."]
             for sentence in sentences:
                 ui.label(sentence).style("overflow-wrap: anywhere")
             typed = ui.input("Type its name").props("outlined dense autofocus")

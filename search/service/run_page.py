@@ -12,7 +12,8 @@ from typing import Any
 from nicegui import ui
 
 from results.records.cost import duration
-from results.records.summary import RunSummary
+from results.records.summary import RunState, RunSummary
+from search.flags import budget_seconds
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
 from search.service.front_card import FrontCard
@@ -132,7 +133,10 @@ class RunPage:
                     bar.style("width: 90px; flex: none")
                     words = f"{who}: epoch {done + 1} of {epochs}, {_pulse_in_words(pulse)}"
                     ui.label(words).classes("words")
-        share = min(1.0, (row.done + within) / max(1, row.asked))
+        share = (row.done + within) / max(1, row.asked)
+        if row.trials_open:  # there are more trials than the time has room for
+            share = 1.0 if row.state == RunState.TIME_USED else _share_of_time(view)
+        share = min(1.0, share)
         self._bar.set_value(round(share, 3))
         return share
 
@@ -257,15 +261,24 @@ def _pulse_in_words(pulse: dict[str, Any]) -> str:
     return f"batch {pulse['batch']} of {pulse['batches']}{loss}"
 
 
+def _share_of_time(view: RunView) -> float:
+    """How much of its time budget a search has had since its process took the run."""
+    presence = view.summary.presence
+    budget = budget_seconds(view.run.options.get("time_budget"))
+    if presence is None or not math.isfinite(budget):
+        return 0.0
+    return (datetime.now().astimezone() - datetime.fromisoformat(presence.since)).total_seconds() / budget
+
+
 def _state_in_words(row: RunSummary, asked_to_stop: bool, share: float) -> str:
     parts = [f"{row.space} on {row.data}, {row.pictures:,} pictures, {row.classes} classes"]
     parts.append(f"{row.trials_in_words} trials")
     if row.state.is_running and row.presence is not None:
         gone = (datetime.now().astimezone() - datetime.fromisoformat(row.presence.since)).total_seconds()
         where = "" if row.presence.is_here else f" on {row.presence.host}"
-        parts.append(f"is being {row.presence.doing}{where} for {duration(gone)}")
+        parts.append(f"is being {row.presence.doing}{where}, {duration(gone)} so far")
         if row.presence.doing == "searched" and FIRST_SHARE < share < 1:
-            left = row.seconds / share * (1 - share)
+            left = (gone if row.trials_open else row.seconds) / share * (1 - share)
             parts.append(f"about {duration(left)} to go at this pace")
         if asked_to_stop:
             parts.append("was asked to stop: running trials end with their epoch")

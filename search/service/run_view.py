@@ -15,7 +15,7 @@ from results.records.presence import who_is_at
 from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.record import SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
-from results.records.summary import RunSummary, run_names, summary
+from results.records.summary import RunSummary, began, run_names, summary
 from results.records.trials import PLACED, statuses_of
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
@@ -174,7 +174,7 @@ class Watcher:
                 if known is not None:
                     found[name] = known
             self._summaries = found
-        return sorted((row for _, row in found.values()), key=lambda row: row.started, reverse=True)
+        return sorted((row for _, row in found.values()), key=began, reverse=True)
 
     def view(self, name: str) -> RunView:
         """One run in full.
@@ -188,7 +188,8 @@ class Watcher:
             known = self._views.get(name)
             if known is None or known.signature != signature:
                 known = _read(run_dir, signature)
-                self._views = {name: known, **dict(list(self._views.items())[:3])}
+                others = [(other, view) for other, view in self._views.items() if other != name]
+                self._views = {name: known, **dict(others[:3])}
             return known
 
 

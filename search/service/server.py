@@ -16,7 +16,7 @@ from nicegui import ui
 
 from results.records.run_folder import RunFolder
 from search.service.commands_page import commands_page
-from search.service.guard import Guard
+from search.service.guard import COOKIE, Guard
 from search.service.new_page import new_page
 from search.service.run_page import run_page
 from search.service.runs_page import compare_page, runs_page
@@ -47,7 +47,8 @@ def run_server(service: Service, bound: socket.socket, token: str | None) -> Non
     over = threading.Event()
     ticker = threading.Thread(target=_tick, args=(service, over), name="commands", daemon=True)
     ticker.start()
-    config = uvicorn.Config(Guard(build_app(service), token=token), log_level="warning", ws_max_size=2**20)
+    guarded = Guard(build_app(service), token=token, cookie=f"{COOKIE}_{bound.getsockname()[1]}")
+    config = uvicorn.Config(guarded, log_level="warning", ws_max_size=2**20)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all has been closed
         uvicorn.Server(config).run(sockets=[bound])
     over.set()

@@ -82,8 +82,19 @@ class Service:
             if asked_before and not at_once:
                 return f"{name} was asked to stop already: running trials end with their epoch"
             self._asked_to_stop.add(key)
-        job = None if self.cluster is None or asked_before else self.cluster.of_run(name, presence.pid)
-        times = 1 if asked_before or not at_once else 2
+        try:
+            self._interrupt(name, presence, again=asked_before, at_once=at_once)
+        except Exception:
+            if not asked_before:
+                self._asked_to_stop.discard(key)
+            raise
+        return f"{name} ends at once" if at_once else f"{name} was asked to stop: running trials end with their epoch"
+
+    def _interrupt(self, name: str, presence: Presence, *, again: bool, at_once: bool) -> None:
+        """Sends what Ctrl-C sends to the process at a run: twice if it shall end at once and has not heard it yet."""
+        run_dir = self.places.run_dir(name)
+        job = None if self.cluster is None or again else self.cluster.of_run(name, presence.pid)
+        times = 1 if again or not at_once else 2
         if self.cluster is not None and job is not None:
             self.cluster.cancel(job.job_id)
             times -= 1
@@ -91,7 +102,31 @@ class Service:
             interrupt(run_dir, times)
         elif times and self.cluster is not None:
             self.cluster.interrupt(run_dir, times)
-        return f"{name} ends at once" if at_once else f"{name} was asked to stop: running trials end with their epoch"
+
+    def cancel(self, job_id: str) -> str:
+        """Takes a waiting command out of the list, or stops a running one as Ctrl-C does; once, whoever asks.
+
+        Returns:
+            What was done, in words.
+
+        Raises:
+            UserError: It has ended already.
+        """
+        job = self.queue.job(job_id)
+        if job is None or job.pid is None or job.state != JobState.RUNNING:
+            self.queue.cancel(job_id)
+            return "it is taken out of the list" if job is not None and job.pid is None else "it was asked to stop"
+        key = (job.pid, job.process_began or 0.0)
+        with self._lock:
+            if key in self._asked_to_stop:
+                return f"{job.what} was asked to stop already"
+            self._asked_to_stop.add(key)
+        try:
+            self.queue.cancel(job_id)
+        except Exception:
+            self._asked_to_stop.discard(key)
+            raise
+        return f"{job.what} was asked to stop"
 
     def submit(self, what: str, command: Sequence[str], name: str, *, trains: bool = True) -> Job:
         """Has a command of a run started, once what was at the run before has left: it lets go of it seconds earlier.

@@ -17,6 +17,7 @@ from macrotune.keywords import flags_of, options_of
 from macrotune.loaded import _as_image, _paths
 from search import run as searching
 from tests.conftest import Searched
+from tests.runs import a_line, a_run_dir, an_event
 from trainables.called import as_called, calls_from_python
 from trainables.data.decoding import decode_noted
 from trainables.errors import UserError
@@ -186,3 +187,13 @@ def test_an_image_is_answered_upright_as_its_file_is(tmp_path: Path) -> None:
         [path], _ = _paths(lying, tmp_path)
     with Image.open(path) as upright:
         assert upright.size == (5, 9)
+
+
+def test_trials_without_a_score_and_those_that_failed_come_last(tmp_path: Path) -> None:
+    lines = [a_line(0, 1, 0.5), a_line(1, 1, 0.4), a_line(2, 1, 0.9), a_line(3, 1, 0.7)]
+    nothing = {"val_score": None, "val_macro_f1": None}
+    lines[1] |= nothing
+    events = [an_event(2, "failed", after=9, reason="RuntimeError: no")]
+    trials = macrotune.SearchResult(a_run_dir(tmp_path / "a", lines, events)).trials
+    assert list(trials.index[:2]) == ["00003", "00000"]
+    assert set(trials.index[2:]) == {"00001", "00002"}

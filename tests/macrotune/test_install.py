@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from macrotune.command import PURPOSES, main
-from trainables.called import FILES, VARIABLE, as_called
+from trainables.called import FILES, VARIABLE, as_called, install_command
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("macrotune", "scripts", "search", "results", "spaces", "trainables")
@@ -112,8 +112,18 @@ def test_a_search_writes_into_the_folder_one_stands_in_and_nowhere_else(
         installed, "search", *small, "--data", str(pictures), "--name", "mine", "--cache-dir", "cache", folder=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "How good it really is: macrotune retrain --run mine\n" in done.stdout
+    assert "To score it on people never seen: macrotune retrain --run mine\n" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "cache", "results", "runs"]
     assert {path for path in installed.rglob("*") if "__pycache__" not in path.parts} == before
     listed = command(installed, "runs", folder=tmp_path)
     assert "mine" in listed.stdout
+
+
+def test_libraries_are_named_where_there_is_no_checkout_to_install_them_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert install_command("onnx") == 'pip install -e ".[onnx]"'
+    monkeypatch.setenv("MACROTUNE_CALLED", "1")
+    monkeypatch.setattr(
+        "importlib.metadata.requires", lambda name: ["torch>=2", 'onnx>=1.17; extra == "onnx"', "ray; extra == 'onn'"]
+    )
+    assert install_command("onnx") == "pip install 'onnx>=1.17'"
+    assert install_command("nothing") == 'pip install -e ".[nothing]"'

@@ -71,7 +71,7 @@ def test_what_the_scores_cannot_say_is_said(model: Path, tmp_path: Path, capsys:
     said = capsys.readouterr().out
     assert "note: No groups in the data" in said
     assert f"note: No picture of the class {CLASSES[2]}." in said
-    assert "note: 1 bad pictures are left out" in said
+    assert "note: 1 bad picture is left out; the first: " in said
 
 
 def test_mistakes_are_one_message_and_exit_code_2(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.explore import main
+from scripts.explore import Options, _out_dir, main
+from trainables.data.manifest import DataConfig
 
 
 @pytest.mark.slow
@@ -50,3 +51,21 @@ def test_a_mistake_is_one_message(
     assert main(given if "--data" in args else [*given, "--data", str(pictures)]) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_reports_of_two_data_sets_of_one_name_lie_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def out_of(data: Path) -> Path:
+        return _out_dir(Options(data=DataConfig(data=data))).relative_to(tmp_path / "runs")
+
+    for name in ("a/faces.v1", "a/faces.v2", "b/faces.v1"):
+        (tmp_path / name).mkdir(parents=True)
+    report = out_of(tmp_path / "a" / "faces.v1")
+    assert report == Path("explore-faces.v1")
+    (tmp_path / "runs" / report).mkdir(parents=True)
+    facts = {"source": str(tmp_path / "a" / "faces.v1"), "files": []}
+    (tmp_path / "runs" / report / "exploration.json").write_text(json.dumps(facts))
+    assert out_of(tmp_path / "a" / "faces.v1") == Path("explore-faces.v1")
+    assert out_of(tmp_path / "a" / "faces.v2") == Path("explore-faces.v2")
+    assert out_of(tmp_path / "b" / "faces.v1") == Path("explore-faces.v1-2")

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.predict import main
+from scripts.predict import _new_name, main
 from tests.saved_models import CLASSES, save_network
 from trainables.data.competition import CLASSES as EIGHTEEN
+from trainables.data.unlabelled import read_unlabelled
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_folder_is_answered_by_name_with_every_probability(
     model: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     assert run(tmp_path, model, "--data", pictures, "--proba") == 0
-    assert capsys.readouterr().out == f"{model / 'predictions.csv'}: 96 pictures answered, 0 unreadable\n"
+    assert capsys.readouterr().out == f"{model / 'predictions.csv'}: 96 pictures classified, 0 unreadable\n"
     found = rows(model / "predictions.csv")
     assert list(found[0]) == ["path", "answer", "probability", "answer_round", *(f"p_{name}" for name in CLASSES)]
     assert [row["path"] for row in found] == sorted(path.name for path in pictures.glob("*.png"))
@@ -67,7 +68,7 @@ def test_a_csv_keeps_its_columns_and_rows_and_a_bad_picture_has_no_answer(
     (tmp_path / "list.csv").write_text("note,path\n1,b.png\n2,words.png\n3,missing.png\n4,a.png\n5,b.png\n")
     assert run(tmp_path, model, "--data", tmp_path / "list.csv", "--out", "deep/out.csv") == 1
     said = capsys.readouterr()
-    assert said.out == "deep/out.csv: 3 pictures answered, 2 unreadable\n"
+    assert said.out == "deep/out.csv: 3 pictures classified, 2 unreadable\n"
     assert f"{tmp_path / 'words.png'}: not a picture" in said.err
     assert f"{tmp_path / 'missing.png'}: missing" in said.err
     found = rows("deep/out.csv")
@@ -178,7 +179,7 @@ def test_files_that_are_not_answered_are_said(model: Path, tmp_path: Path, capsy
     (tmp_path / "in" / "b.heic").write_bytes(b"ftypheic")
     assert run(tmp_path, model, "--data", tmp_path / "in", "--out", "in.csv") == 0
     said = capsys.readouterr()
-    assert ": 1 pictures answered, 0 unreadable" in said.out
+    assert "1 picture classified, 0 unreadable" in said.out
     assert "left out: 1 .heic (HEIF: convert to JPEG)" in said.err
 
 
@@ -201,3 +202,10 @@ def test_a_place_that_cannot_be_written_is_said_before_any_picture_is_answered(
     assert run(tmp_path, model, "--data", pictures, "--out", tmp_path / "file" / "a.csv") == 2
     assert f"{tmp_path / 'file'} cannot be written; name another file by --out" in capsys.readouterr().err
     assert not (tmp_path / "cache").exists()
+
+
+def test_two_that_answer_at_once_have_a_file_each(tmp_path: Path) -> None:
+    draw(tmp_path / "one.png", 0)
+    pictures = read_unlabelled(tmp_path / "one.png")
+    names = [_new_name(tmp_path, pictures).name for _ in range(3)]
+    assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]

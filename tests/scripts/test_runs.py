@@ -62,6 +62,16 @@ def test_deleting_needs_a_yes_and_says_what_the_table_still_needs(
     assert [path.name for path in storage.iterdir()] == ["b", "index.html"] or (storage / "b").is_dir()
 
 
+def test_no_name_at_the_question_deletes_nothing(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ctrl_d(question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", ctrl_d)
+    assert run(storage, "rm", "a") == 1
+    assert (storage / "a").is_dir()
+
+
 def test_a_run_that_somebody_is_at_is_not_deleted(storage: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with hold(storage / "a"):
         assert run(storage, "rm", "a", "--yes") == 2

@@ -96,3 +96,8 @@ def test_a_space_is_shown_with_costs_and_licences(tmp_path: Path, capsys: pytest
     assert "| sampling | natural, balanced, sqrt | loss is cross_entropy or focal" in said
     assert main(["toys"]) == 2
     assert "did you mean 'toy'" in capsys.readouterr().err
+    assert main(["toy", "--device", "gpu"]) == 2
+    assert "the device 'gpu' cannot be used here" in capsys.readouterr().err
+    (tmp_path / "typo.py").write_text(OWN.replace("test_vit", "test_vitt"))
+    assert main([f"{tmp_path}/typo.py:mine", *flags]) == 2
+    assert "timm has no model 'test_vitt': did you mean" in capsys.readouterr().err

@@ -35,7 +35,7 @@ SMALL = ("--space", "toy", "--trials", "4", "--epochs", "3", "--image-size", "32
         (("--attribute-weights", "age=2"), "--formulation heads"),
         (("--time-budget", "5s"), "some minutes"),
         (("--name", "mine"), "--resume mine"),
-        (("--gpus-per-trial", "7"), "there are"),
+        (("--gpus-per-trial", "1", "--concurrency", "64"), " GPUs"),
         (("--backbones", "resnet18"), "resnet18"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

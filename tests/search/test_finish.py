@@ -73,7 +73,7 @@ def test_a_search_leaves_its_record_its_report_and_the_model_as_it_was_trained_o
     assert [bool(record["refit_epochs"]) for record in saved.records] == [False, True]
     found = load_found(opened.folder.found_json)
     assert found is not None and found.refit_epochs and is_model_of(found, opened.folder)
-    assert "then trained on with the validation pictures" in said and f"Table: {tmp_path / 'README.md'}" in said
+    assert "then trained further, with the validation pictures" in said and f"Table: {tmp_path / 'README.md'}" in said
 
 
 def test_a_table_that_cannot_be_written_costs_neither_the_model_nor_the_report(
@@ -83,7 +83,7 @@ def test_a_table_that_cannot_be_written_costs_neither_the_model_nor_the_report(
     (tmp_path / "README.md").write_text("<!-- macrotune:results:begin -->\n")  # without its end
     code, said, opened = ended(tmp_path, monkeypatch)
     assert code == 1
-    assert "WARNING: record and table could not be written, which python search/run.py --resume run" in said
+    assert "WARNING: record and table could not be written; to try again: python search/run.py --resume run" in said
     assert "Table:" not in said
     assert f"Report: {opened.folder.report_html}" in said and opened.folder.report_html.is_file()
     assert [bool(record["refit_epochs"]) for record in saved.records] == [False, True]
@@ -117,7 +117,7 @@ def test_a_model_that_was_trained_on_when_a_kill_came_is_saved_and_not_trained_a
     assert finish(opened, ANYTHING, StopRequest(), Console(file=said, width=1000)) == 0
     assert [record["refit_epochs"] for record in saved.records] == [dict(found.refit_epochs)]
     assert not opened.folder.refit.checkpoints.exists()
-    assert "then trained on with the validation pictures" in said.getvalue()
+    assert "then trained further, with the validation pictures" in said.getvalue()
 
 
 def test_the_way_on_of_a_search_in_a_time_budget_has_one(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_where_a_second_turn_cannot_be_saved_the_model_is_that_of_the_first(
     assert twice.jobs
     assert load_found(opened.folder.found_json) == first
     assert "the one that answers now" not in said.getvalue()
-    assert "then trained on with the validation pictures" in said.getvalue()
+    assert "then trained further, with the validation pictures" in said.getvalue()
 
 
 def test_a_search_of_failures_has_come_to_nothing(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(fold
     assert found.time_factor == pytest.approx(2 * len(found.members)), "the middle of each picture and a second view"
     assert (found.trials, found.epochs, found.people) == (3, 6, PEOPLE)
     said = model_in_words(found)
-    assert "against the best configuration alone on people who did not choose" in said
+    assert "against the best configuration alone on people not used to choose" in said
     assert f"over {PEOPLE} people" in worth_in_words(found)
 
 
@@ -164,7 +164,7 @@ def test_an_ensemble_that_few_people_see_no_gain_of_says_why_it_is_taken(folder:
     assert "few" not in model_in_words(found)
     assert found.selection is not None
     found.selection["gain"] = {"value": -0.004, "low": -0.03, "high": 0.02}
-    assert "of whom there are few; elsewhere trials of that length gained .010." in model_in_words(found)
+    assert "it is taken all the same: they are few, and such trials gained .010 elsewhere." in model_in_words(found)
 
 
 def test_the_best_answers_alone_if_that_is_asked_for(folder: RunFolder) -> None:

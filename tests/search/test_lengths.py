@@ -221,5 +221,10 @@ def test_no_time_is_left_for_more_trials_than_are_asked_for(tmp_path: Path, tria
 
 
 def test_a_budget_whose_epochs_nobody_knows_is_searched_at_full_length(tmp_path: Path) -> None:
-    found = suit_lengths(study(tmp_path), train_pictures=100, seconds_left=900.0)
-    assert (found.epochs, found.trials) == (MOST_EPOCHS, 12)
+    found = suit_lengths(study(tmp_path, time_budget="15m"), train_pictures=100, seconds_left=900.0)
+    assert found.fills_its_budget
+    assert (found.epochs, found.trials, found.rounds) == (MOST_EPOCHS, 90, 1)
+    asked = suit_lengths(study(tmp_path, trials=5), train_pictures=100, seconds_left=900.0)
+    assert (asked.trials, asked.trials_open) == (5, False)
+    few = suit_lengths(study(tmp_path), train_pictures=100, seconds_left=900.0, most_trials=4)
+    assert few.trials == 4

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +10,14 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from results.records.presence import who_is_at_run
+from results.records.run_folder import RunFolder
 from scripts import report, runs
+from search import remote_storage
 from search.flags import PlaceFlags
-from search.mirror import ANSWER_SECONDS, MOST_ERRORS, Mirror, MirrorError, mirrored, open_mirror
+from search.hold import hold
+from search.mirror import ANSWER_SECONDS, MOST_ERRORS, Mirror, MirrorError
+from search.remote_storage import folder_to_read, mirrored, open_mirror
 from tests.runs import a_line, a_run_dir
 from trainables.errors import UserError
 
@@ -259,3 +266,40 @@ def test_a_push_is_given_up_after_some_files_that_cannot_be_copied(
     with pytest.raises(OSError, match="lost"):
         mirror.push("first")
     assert len(asked) == MOST_ERRORS
+
+
+def test_a_run_that_another_machine_is_at_is_refused_and_goes_on_once_it_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(remote_storage, "BEATS_SECONDS", 0.2)
+    monkeypatch.setattr(remote_storage, "GONE_SECONDS", 4.0)
+    address = f"file://{tmp_path / 'there'}"
+    first = open_mirror(places(address), None, None)
+    assert first is not None
+    run = a_run(first.folder)
+    there = tmp_path / "there" / "first" / "presence.json"
+    with hold(run), mirrored(first, "first", str):
+        wait_for(there)
+        assert open_mirror(places(address), None, "first") is not None  # this machine's own lock says the rest
+        with monkeypatch.context() as another:
+            another.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+            another.setattr(socket, "gethostname", lambda: "elsewhere")
+            text = there.read_text()
+            beats = threading.Thread(target=lambda: [(time.sleep(0.5), there.write_text(text)) for _ in range(8)])
+            beats.start()
+            with pytest.raises(UserError, match=r"first in file://.* is being searched on .*: wait, or end that"):
+                open_mirror(places(address), None, "first")
+            folder, _ = folder_to_read(Path(address))
+            assert who_is_at_run(RunFolder(folder / "first")) is not None  # which lists and pages show
+            beats.join()
+            capsys.readouterr()
+            assert open_mirror(places(address), None, "first") is not None  # nothing was heard any more
+            assert "to see whether it still is" in " ".join(capsys.readouterr().err.split())
+    assert not there.exists()
+
+
+def wait_for(path: Path) -> None:
+    ends = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < ends, f"{path} has not come"
+        time.sleep(0.05)

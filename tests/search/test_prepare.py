@@ -59,6 +59,35 @@ def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
     assert refuse_leaks(found, allowed=True)  # the other way out
 
 
+def test_copies_that_lie_beside_the_table_are_put_into_one_group_as_well(pictures: Path, tmp_path: Path) -> None:
+    copied(pictures, tmp_path, "pictures")
+    (tmp_path / "labels").mkdir()
+    rows = (tmp_path / "train.csv").read_text().splitlines()
+    moved = [row.replace('"copy', '"../copy') if row[0] == '"' else f"../{row}" for row in rows[1:]]
+    (tmp_path / "labels" / "train.csv").write_text("\n".join([rows[0], *moved]))
+    found = prepared(tmp_path / "labels", tmp_path / "cache")
+    with pytest.raises(DataError, match="byte for byte") as error:
+        refuse_leaks(found, allowed=False)
+    said = re.search(r"--corrections (\S+),", str(error.value))
+    assert said is not None
+    refuse_leaks(prepared(tmp_path / "labels", tmp_path / "cache", Path(said[1])), allowed=False)
+
+
+def test_a_cache_that_is_read_alone_costs_the_file_and_not_the_way_out(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied(pictures, tmp_path / "data", "folders")
+    found = prepared(tmp_path / "data", tmp_path / "cache")
+
+    def shut(path: Path, content: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(module, "write_whole", shut)
+    with pytest.raises(DataError, match="by --corrections FILE with lines such as PATH,group,NAME"):
+        refuse_leaks(found, allowed=False)
+    assert refuse_leaks(found, allowed=True)
+
+
 @pytest.mark.parametrize(
     ("pairs", "named"), [(1, "left 0 and right 0."), (4, "left 2 and right 2, and 1 more pair."), (5, "2 more pairs.")]
 )
@@ -110,4 +139,4 @@ def test_weights_that_have_seen_who_they_are_scored_on_are_named(pictures: Path,
     Split(table.assign(split="train"), None, "another").save(weights.with_name("split.csv"))
     counts = table["split"].value_counts()
     [said] = seen_by_weights(files, ready)
-    assert said.startswith(f"{counts['val']} validation and {counts['test']} test pictures are ones that the model in ")
+    assert f"by {counts['val']} of the validation and {counts['test']} of the test pictures" in said

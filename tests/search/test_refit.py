@@ -1,4 +1,4 @@
-"""The last part of a time budget: what answers is trained on with the validation pictures, too."""
+"""The last part of a time budget: what answers is trained further, with the validation pictures as well."""
 
 from __future__ import annotations
 
@@ -332,9 +332,9 @@ def train_on(searched: Search, trained: Trained, monkeypatch: pytest.MonkeyPatch
 def test_members_go_on_from_their_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     searched, trained = a_search(tmp_path), Trained()
     found, said = train_on(searched, trained, monkeypatch)
-    assert "2 trials are trained on" in said
+    assert "2 trials are trained further" in said
     presence = who_is_at(searched[0].folder.presence)
-    assert presence is not None and presence.doing == "trained on"
+    assert presence is not None and presence.doing == "trained further"
     assert [job.name for job in trained.jobs] == ["00001", "00000"]  # the one that counts most first
     assert trained.starts == {"00000": ["last.pt"], "00001": ["last.pt"]}
     assert [job.task["start_epoch"] for job in trained.jobs] == [3, 3]
@@ -346,12 +346,12 @@ def test_members_go_on_from_their_last_state(tmp_path: Path, monkeypatch: pytest
     folder = searched[0].folder
     assert load_found(folder.found_json) == found
     assert [path.name for path in folder.refit.checkpoints.glob("*/*")] == ["best.pt", "best.pt"]
-    said = "then trained on with the validation pictures, too, for {} (--no-refit leaves that out)"
+    said = "then trained further, with the validation pictures as well, for {} (--no-refit leaves that out)"
     assert f"Its networks were {said.format('1 epoch')}" in model_in_words(found)
     one_failed = replace(found, refit_epochs={"00000": 2})
     assert f"1 of its 2 networks was {said.format('2 epochs')}" in model_in_words(one_failed)
     alone = replace(found, members=found.members[:1], refit_epochs={"00001": 2})
-    assert "It was then trained on with" in model_in_words(alone)
+    assert "It was then trained further, with" in model_in_words(alone)
 
 
 def test_from_the_best_epoch_where_the_last_is_much_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,9 +364,15 @@ def test_from_the_best_epoch_where_the_last_is_much_worse(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("trained", "said_of_it"),
     [
-        (Trained(fails=["00001"]), "trial 00001 answers as validation picked it: trained on, it failed: out of memory"),
-        (Trained(loss=20.0), "trial 00000 answers as validation picked it: trained on, it has a training loss of"),
-        (Trained(loss=math.nan), "trial 00000 answers as validation picked it: trained on, it has a training loss of"),
+        (
+            Trained(fails=["00001"]),
+            "trial 00001 stays as validation picked it: trained further, it failed: ",
+        ),
+        (Trained(loss=20.0), "trial 00000 stays as validation picked it: trained further, it has a training"),
+        (
+            Trained(loss=math.nan),
+            "trial 00000 stays as validation picked it: trained further, it has a training loss of",
+        ),
     ],
 )
 def test_one_of_which_nothing_comes_answers_as_it_was_picked(
@@ -432,14 +438,14 @@ def test_what_queues_has_as_many_epochs_as_the_time_has_room_for(
     monkeypatch.setattr(room, "run_jobs", trained)
     refit(opened, found, trials, ANYTHING, stop, Console(file=said, width=200))
     assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == each
-    assert "answers as validation picked it" not in said.getvalue()
+    assert "stays as validation picked it" not in said.getvalue()
 
 
 def test_what_the_time_leaves_out_is_said_and_answers_as_it_was_picked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, said = train_on(a_search(tmp_path), Trained(never=["00000"]), monkeypatch)
-    assert "trial 00000 answers as validation picked it: its turn did not come" in said
+    assert "trial 00000 stays as validation picked it: its turn did not come" in said
 
 
 @pytest.mark.parametrize("trained", [Trained(never=["00000"]), Trained(fails=["00000"])])
@@ -451,9 +457,9 @@ def test_a_model_that_was_trained_on_before_stays_unless_all_of_it_is_again(
     assert train_on((opened, before, stop), Trained(), monkeypatch)[0].refit_epochs == {"00000": 1, "00001": 1}
     kept, said = train_on((opened, before, stop), trained, monkeypatch)
     assert kept is before
-    assert "trial 00000 answers as it was trained on before: " in said
+    assert "trial 00000 stays as it was trained further before: " in said
     assert "as validation picked it" not in said
-    assert "the model stays as it was trained on before" in said
+    assert "the model stays as it was trained further before" in said
     assert not opened.folder.refit.checkpoints.exists()
 
 
@@ -549,7 +555,7 @@ def searched_to_its_end(command: list[str], pictures: Path, folder: Path) -> tup
 @pytest.mark.long
 def test_a_search_in_a_time_budget_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
     folder, said = searched_to_its_end(["-c", KEEPING_BACK, "--time-budget", "170s"], pictures, tmp_path)
-    assert "train the model on with validation pictures, too" in said
+    assert "train the model further, with the validation pictures as well" in said
     assert "(--no-refit leaves that out)" in said
     epochs = {trial.trial_id: [report.epoch for report in trial.reports] for trial in load_trials(folder.refit.path)}
     before = {trial.trial_id: len(trial.reports) for trial in load_trials(folder.path)}
@@ -559,7 +565,7 @@ def test_a_search_in_a_time_budget_ends_with_the_models_turn(pictures: Path, tmp
 @pytest.mark.long
 def test_a_search_as_long_as_suits_the_pictures_ends_with_the_models_turn(pictures: Path, tmp_path: Path) -> None:
     folder, said = searched_to_its_end([str(ROOT / "search" / "run.py")], pictures, tmp_path)
-    assert "At its end the model is trained on with validation pictures, too (--no-refit leaves that out)" in said
+    assert "At its end the model is trained further, with the validation pictures as well (--no-refit" in said
     found = load_found(folder.found_json)
     assert found is not None and set(found.refit_epochs.values()) == {2}
     resumed = [sys.executable, str(ROOT / "search" / "run.py"), "--resume", "a", *places(tmp_path)]

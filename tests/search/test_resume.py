@@ -19,6 +19,7 @@ from search.resume import (
     _without_absent_trackers,
     refuse_other_device,
 )
+from search.run import parse
 from search.study import AskedStudy
 from search.track_flags import TrackFlags
 from search.tuner import trial_ids
@@ -117,3 +118,22 @@ def test_a_tracker_that_is_not_here_any_more_is_left_out(monkeypatch: pytest.Mon
     asked = _without_absent_trackers(AskedStudy.of(mlflow="there", wandb="team"), Console(file=said, width=200))
     assert asked.track == TrackFlags()
     assert said.getvalue().count("The run goes on without it") == 2
+
+
+@pytest.mark.parametrize(
+    ("time_decides", "flags", "budget"),
+    [
+        (True, [], "15m"),
+        (True, ["--time-budget", "5m"], "5m"),
+        (True, ["--add-trials", "2"], None),
+        (False, [], "15m"),
+    ],
+)
+def test_a_search_in_a_time_budget_has_as_long_again(
+    tmp_path: Path, time_decides: bool, flags: list[str], budget: str | None
+) -> None:
+    folder = RunFolder(tmp_path / "a")
+    folder.path.mkdir()
+    a_run(options={"time_budget": "15m"}, trials_open=time_decides).save(folder.run_json)
+    options = parse(["--resume", "a", "--storage", str(tmp_path), *flags])
+    assert options.study.search.time_budget == budget

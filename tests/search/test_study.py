@@ -74,8 +74,8 @@ def test_cores_are_shared_out_between_the_trials_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"gpus_per_trial": 1.0}, "there are 0 GPUs here"),
-        ({"cpus_per_trial": 3}, "there are 2 cores here"),
+        ({"gpus_per_trial": 1.0}, "this machine has 0 GPUs"),
+        ({"cpus_per_trial": 3}, "this machine has 2 cores"),
         ({"concurrency": 3}, "needs more than the 2 cores"),
     ],
 )
@@ -102,6 +102,7 @@ def test_a_time_budget_is_read_in_its_unit(text: str | None, seconds: float) -> 
         ("concurrency", 0),
         ("gpus_per_trial", -1.0),
         ("gpus_per_trial", 1.5),
+        ("gpus_per_trial", 2.0),
         ("time_budget", "soon"),
         ("time_budget", "0"),
         ("val_share", 0.0),
@@ -128,3 +129,8 @@ def test_a_single_trial_has_all_cores() -> None:
     asked = AskedStudy.of(trials=1, concurrency=2).settle(num_cpus=2, num_gpus=0)
     assert (asked.concurrency, asked.cpus_per_trial) == (2, 1)
     assert AskedStudy.of(trials=1).settle(num_cpus=2, num_gpus=0, trials_that_fit=4).concurrency == 1
+
+
+def test_a_run_of_before_that_gave_a_trial_several_gpus_goes_on_with_the_one_it_trained_on() -> None:
+    assert AskedStudy.restored({"gpus_per_trial": 2.0}).machine.gpus_per_trial == 1
+    assert AskedStudy.restored({"gpus_per_trial": "auto"}).machine.gpus_per_trial == "auto"

@@ -100,6 +100,11 @@ def test_points_of_the_file_are_tried_first(tmp_path: Path) -> None:
     outside = points.replace("0.1", "0.8")
     with pytest.raises(ValueError, match=r"my spaces.py: STARTING_POINTS\[0\] does not lie in fixed .*dropout"):
         get_space(write(tmp_path, GOOD + outside) + ":fixed")
+    for wrong in ("TrialConfig(backbone='test_vit', dropout=0.1)", "7"):
+        with pytest.raises(ValueError, match=r"STARTING_POINTS is \w+: it must be a list, as in \[TrialConfig"):
+            get_space(write(tmp_path, f"{GOOD}\nSTARTING_POINTS = {wrong}\n") + ":fixed")
+    drawn = "\nSTARTING_POINTS = (TrialConfig(backbone='test_vit', dropout=each) for each in (0.1, 0.2))\n"
+    assert len(get_space(write(tmp_path, GOOD + drawn) + ":fixed").starting_points) == 2
     with pytest.raises(ValueError, match=r"STARTING_POINTS\[0\] is dict: it must be a TrialConfig"):
         get_space(write(tmp_path, GOOD + "\nSTARTING_POINTS = [{}]\n") + ":fixed")
 
@@ -157,6 +162,11 @@ def test_a_file_or_function_that_is_not_there_or_does_not_run_is_named(tmp_path:
         get_space(f"{path}:mime")
     with pytest.raises(ValueError, match=r"names no function of .*Functions there: mine, fixed\. Give .*:mine"):
         get_space(path)
+    Path(path).write_bytes(b"\xef\xbb\xbf" + GOOD.encode())  # as Windows' editors begin a file
+    assert get_space(f"{path}:mine").own
+    Path(path).write_bytes(f"# caf\u00e9\n{GOOD}".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"is not UTF-8, as Python files are .*save it as UTF-8"):
+        get_space(f"{path}:mine")
     with pytest.raises(ValueError, match=r"does not run: SyntaxError in line 1: "):
         get_space(write(tmp_path, "def mine(trial)\n") + ":mine")
     write(tmp_path, "BACKBONE = 'test_vit'\n", "neighbour.py")

@@ -19,6 +19,7 @@ import torch
 from ray import tune
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from trainables import classifier
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import NodeFaultError
@@ -121,6 +122,38 @@ def test_memory_that_is_never_enough_makes_the_configuration_infeasible(
         train_trial(CONFIG, task)
     [report] = reports
     assert report["failure"].startswith("infeasible: out of memory")
+
+
+@pytest.mark.parametrize("before", [0, 5_000_000_000])
+def test_memory_that_others_take_is_its_machines_fault_and_what_they_had_is_not(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    missing = iter([before, 5_000_000_000])
+    monkeypatch.setattr("trainables.machine.epoch_meter.bytes_missing", lambda share: next(missing))
+    with room_for(0):
+        if before:
+            train_trial(CONFIG, task)
+        else:
+            with pytest.raises(NodeFaultError, match=r"others have taken 5.0 GB of the GPU's memory"):
+                train_trial(CONFIG, task)
+    assert len(reports) == (1 if before else 0)
+
+
+def test_a_failure_is_told_though_the_gpu_is_lost_with_it(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frees = []
+
+    def lost() -> None:
+        frees.append(1)
+        if len(frees) > 1:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(classifier, "_free_memory", lost)
+    train_trial({**CONFIG, "backbone": "no_such_network"}, task)
+    assert len(frees) == 2
+    [report] = reports
+    assert "no_such_network" in report["failure"]
 
 
 @contextmanager

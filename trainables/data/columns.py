@@ -101,7 +101,7 @@ def find_columns(table: CsvTable, flags: ColumnFlags, exists: Callable[[str], bo
             return found, [problem]
         if not found.label:
             found.one_hot = _one_hot(table, taken)
-            others = [name for name in table.columns if name and name not in taken]
+            others = [name for name in table.columns if name and name not in taken and any(values_of(table, name))]
             if not found.one_hot and found.path and len(others) == 1 and table.rows:
                 found.label = others[0]
     return found, problems

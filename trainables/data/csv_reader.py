@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainables.data.columns import ColumnFlags, Columns, find_columns, looks_headless, one_hot_label
@@ -41,7 +41,7 @@ def read_csv(root: Path, table: CsvTable, flags: TableFlags, *, alone: bool = Tr
     first = _read(raw, table, flags, "train" if others else "")
     for side, other in others if first else ():
         if first and _has_labels(other, first):
-            _read(raw, other, flags, side)
+            _read(raw, other, replace(flags, columns=_as_in(first, other, flags.columns.group)), side)
         else:
             raw.said.append(f"{other.name}: without the columns of {table.name}, so it is left out")
     if others and len({row.split for row in raw.rows}) > 1:
@@ -74,6 +74,18 @@ def _has_labels(table: CsvTable, first: Columns) -> bool:
     if not needed <= set(table.columns) or table.problems:
         return False
     return any(values[first.label] for _, values in table.rows) if first.label else bool(table.rows)
+
+
+def _as_in(first: Columns, other: CsvTable, named: str) -> ColumnFlags:
+    """The columns of the first table, for another side's: a person in both must be found, however few there are.
+
+    Args:
+        first: Those of the first table.
+        other: The other.
+        named: The column of groups that the user names, if any.
+    """
+    told = first.group in other.columns and any(values[first.group] for _, values in other.rows)
+    return ColumnFlags(path=first.path, label=first.label, group=first.group if told else named)
 
 
 def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Columns | None:
@@ -114,7 +126,7 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
         return None
     raw.said += columns.said(table.name)
     raw.attributes = tuple(name for name in flags.attributes if name not in unknown)
-    raw.has_groups = flags.by_name or bool(columns.group)
+    raw.has_groups = flags.by_name or (bool(columns.group) and (raw.has_groups or not raw.rows))
     raw.has_split = raw.has_split or bool(columns.split)
     for source, values in table.rows:
         _add(raw, source, values, columns, finder, side, flags.by_name)
@@ -161,7 +173,8 @@ def _name_labels(raw: RawData, table: CsvTable, flags: TableFlags) -> None:
     if problem and flags.names is not None:
         raw.problems.append(problem)
     elif problem:
-        raw.said.append(f"{path.name} does not name all labels, so they stay numbers; --label-names names another file")
+        why = problem.removeprefix(f"--label-names {path}: ").partition(";")[0]
+        raw.said.append(f"labels stay numbers, by {path.name}: {why}; --label-names names another file")
     else:
         raw.said.append(f"labels have the names of {path.name}")
         for row in raw.rows:

@@ -26,6 +26,7 @@ from PIL import Image
 
 from trainables.atomic import replacing
 from trainables.data.cache import ImageCache
+from trainables.data.raw import relative_path
 from trainables.data.thumbnails import FLATTEST, THUMBNAIL, thumbnails
 
 FORMAT_VERSION = 1
@@ -80,19 +81,22 @@ class Leaks:
     root: str
     """The folder that messages leave out of paths."""
 
-    def error(self, lines: Path) -> str | None:
-        """What must not be: the same file on two sides. None if there is none.
+    def error(self, lines: Path | None) -> str:
+        """What must not be: the same file on two sides, where there is such.
 
         Args:
-            lines: Where the lines of `same_groups` are, which are a way out.
+            lines: Where the lines of `same_groups` are, which are a way out; None if they could not be written.
         """
-        if not self.exact:
-            return None
+        how = (
+            "by --corrections FILE with lines such as PATH,group,NAME below key,column,value"
+            if lines is None
+            else f"by --corrections {lines}, which does so (add its lines to a corrections file of your own)"
+        )
         return (
             f"{_count(self.exact, 'picture is', 'pictures are')} a copy, byte for byte, of one on another side of the "
             f"split: the model would be asked about what it has seen.\n{self._examples(self.exact)}\n"
-            f"Give a picture and its copy the same group, by --corrections {lines}, which does so (add its lines to a "
-            "corrections file of your own), or remove the copies, or go on all the same with --allow-leak"
+            f"Give a picture and its copy the same group, {how}, or remove the copies, or go on all the same with "
+            "--allow-leak"
         )
 
     def same_groups(self) -> bytes:
@@ -101,7 +105,7 @@ class Leaks:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("key", "column", "value"))
         for pair in self.apart:
-            key = pair.second.removeprefix(f"{self.root}/")
+            key = relative_path(pair.second, self.root)
             writer.writerow((key, "group", self.groups[pair.first]))
             if pair.second in self.fixed and self.sides[pair.first] != self.sides[pair.second]:
                 writer.writerow((key, "split", self.sides[pair.first]))

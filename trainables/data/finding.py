@@ -32,6 +32,7 @@ class Finder:
         self.ways: Counter[str] = Counter()
         self._side = side_of(table_stem)
         self._index: dict[str, list[str]] | None = None
+        self._found: dict[str, tuple[list[str], str] | None] = {}
 
     def find(self, written: str) -> tuple[str, str]:
         """The absolute path that is meant, and what is wrong; a path that is not found stays as it is written."""
@@ -73,26 +74,30 @@ class Finder:
         foreign = written.startswith(("/", "\\")) or bool(re.match(r"[A-Za-z]:", written))
         tails = range(len(parts)) if foreign else range(1)
         for start in tails:
-            tail = parts[start:]
-            if hits := self._fitting(index, tail):
+            tail = "/".join(parts[start:])
+            if "/" in tail:
+                hits = self._fitting(index, tail)
+            else:  # a video's frames have the names of all other videos' frames
+                hits = self._found[tail] = self._found[tail] if tail in self._found else self._fitting(index, tail)
+            if hits:
                 way = "by the end of the path, which was written on another machine" if foreign else hits[1]
                 return hits[0], way
         return [], ""
 
-    def _fitting(self, index: dict[str, list[str]], tail: list[str]) -> tuple[list[str], str] | None:
-        """Files whose path ends like `tail`, exactly if there are such, and in which way."""
-        name = "/".join(tail)
+    def _fitting(self, index: dict[str, list[str]], name: str) -> tuple[list[str], str] | None:
+        """Files whose path ends like `name`, exactly if there are such, and in which way."""
+        last = _last_two(_fold(name))
         for way, key in (
             ("in a folder below", lambda text: text),
             ("in another spelling of Unicode", lambda text: unicodedata.normalize("NFC", text)),
             ("with other capitals", _fold),
         ):
             wanted = key(name)
-            hits = [path for path in index.get(_fold(tail[-1]), ()) if _ends(key(path), wanted)]
+            hits = [path for path in index.get(last, ()) if _ends(key(path), wanted)]
             if hits:
                 return self._preferred(hits), way
         wanted = _fold(name)
-        hits = [path for path in index.get(f"{_fold(tail[-1])}.", ()) if _ends(_fold(_stem(path)), wanted)]
+        hits = [path for path in index.get(f"{last}.", ()) if _ends(_fold(_stem(path)), wanted)]
         return (self._preferred(hits), "by adding the ending") if hits else None
 
     def _preferred(self, hits: list[str]) -> list[str]:
@@ -103,7 +108,10 @@ class Finder:
         return hits
 
     def _files(self) -> dict[str, list[str]]:
-        """Paths below the root by their folded name, and by their folded name without its ending and with a dot."""
+        """Paths below the root by their folded name, and by the same without its ending and with a dot.
+
+        By the name with its folder's as well, for the sake of thousands of files of one name.
+        """
         if self._index is None:
             self._index = {}
             for number, path in enumerate(walk(self.root, passes_over_shut=True)):
@@ -111,10 +119,11 @@ class Finder:
                     self._index.clear()
                     break
                 relative = path[len(self.root) + 1 :]
-                name = relative.rpartition("/")[2]
-                self._index.setdefault(_fold(name), []).append(relative)
-                if PurePath(name).suffix and is_picture(path):
-                    self._index.setdefault(f"{_fold(_stem(name))}.", []).append(relative)
+                last = _last_two(relative)
+                for name in {last, last.rpartition("/")[2]}:
+                    self._index.setdefault(_fold(name), []).append(relative)
+                    if PurePath(name).suffix and is_picture(path):
+                        self._index.setdefault(f"{_fold(_stem(name))}.", []).append(relative)
         return self._index
 
 
@@ -131,6 +140,11 @@ def _stem(path: str) -> str:
 
 def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
+
+
+def _last_two(path: str) -> str:
+    """A path's name, with its folder's if it has one."""
+    return "/".join(path.split("/")[-2:])
 
 
 def _ends(path: str, tail: str) -> bool:

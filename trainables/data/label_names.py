@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from trainables.data.tables import TABLES, read_table
@@ -38,6 +38,13 @@ def read_label_names(path: Path, ids: Collection[str]) -> tuple[dict[str, str], 
             f"--label-names {path}: no name for the label {missing[0]!r} (it names {', '.join(sorted(names)[:5])}); "
             "add a line id,name"
         )
+    first_with: dict[str, str] = {}
+    for number in sorted({_number(value) for value in ids}):
+        if (other := first_with.setdefault(names[number], number)) != number:
+            return {}, (
+                f"--label-names {path}: the labels {other} and {number} are both called {names[number]!r}, which would "
+                "make them one class; give each a name of its own"
+            )
     return {value: names[_number(value)] for value in ids}, ""
 
 
@@ -49,7 +56,7 @@ def _number(value: str) -> str:
 def _parse(path: Path, ids: set[str]) -> dict[str, str]:
     suffix = path.suffix.lower()
     if suffix == ".json":
-        return _from_json(json.loads(path.read_text(encoding="utf-8-sig")))
+        return _from_json(json.loads(path.read_text(encoding="utf-8-sig")), ids)
     if suffix in TABLES:
         table = read_table(path)
         if table.problems or len(table.columns) < 2:
@@ -59,18 +66,23 @@ def _parse(path: Path, ids: set[str]) -> dict[str, str]:
     numbered = [re.fullmatch(r"(\d+)\s*[\s,;:\t]\s*(.+)", line) for line in lines]
     if lines and all(numbered):
         return _pairs([(match[1], match[2]) for match in numbered if match])
+    return _counted(lines, ids)
+
+
+def _counted(lines: Sequence[str], ids: Collection[str]) -> dict[str, str]:
+    """Names without numbers by the numbers that they have in their order: from 0 or from 1, as the ids say."""
     whole = [int(value) for value in ids if value.isdecimal()]
     if whole and min(whole) > 0 and max(whole) < len(lines):
         raise ValueError(
-            f"its {len(lines)} lines fit the labels {min(whole)} to {max(whole)} counted from 0 as well as from 1"
+            f"its {len(lines)} names fit the labels {min(whole)} to {max(whole)} counted from 0 as well as from 1"
         )
     first = 1 if whole and min(whole) > 0 and max(whole) == len(lines) else 0
     return {str(place): name for place, name in enumerate(lines, first)}
 
 
-def _from_json(values: object) -> dict[str, str]:
+def _from_json(values: object, ids: Collection[str]) -> dict[str, str]:
     if isinstance(values, list):
-        return {str(place): str(name) for place, name in enumerate(values)}
+        return _counted(list(map(str, values)), ids)
     if not isinstance(values, dict):
         raise ValueError("neither a list nor an object")
     pairs = [(str(key), str(value)) for key, value in values.items()]

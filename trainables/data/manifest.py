@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,18 @@ import pandas
 from trainables.data.columns import ColumnFlags
 from trainables.data.corrections import apply_corrections
 from trainables.data.endings import LeftOut
-from trainables.data.raw import RawData, relative_path, sorted_names
+from trainables.data.raw import RawData, Row, relative_path, sorted_names
 from trainables.data.readers import read_layout
 from trainables.data.understood import class_lines, look_alikes, used_line
 from trainables.errors import UserError
 
 MAX_LINES = 50
 """Problems that a `DataError` writes out before it only counts them."""
+
+LOOK_AT = 500
+"""Pictures that are looked at in one go where something else is wrong."""
+LOOK_SECONDS = 15.0
+"""How long they are: what else is wrong shall be said soon."""
 
 WAY_OUT = "replace it, or go on without it: --skip-bad"
 """What a user can do about a bad picture."""
@@ -231,9 +237,7 @@ def load_manifest(
         problems += [f"{line}; {WAY_OUT}" for line in bad]
     if problems:
         if find_unreadable is not None and not config.skip_bad:
-            found = find_unreadable([row.path for row in raw.rows if not row.bad])
-            lines = [picture_line(row.source, row.written, found[row.path]) for row in raw.rows if row.path in found]
-            problems += [f"{line}; {WAY_OUT}" for line in lines]
+            problems += _unreadable([row for row in raw.rows if not row.bad], find_unreadable)
         raise DataError(problems)
     return Manifest(
         table=table,
@@ -270,6 +274,22 @@ def drop_pictures(manifest: Manifest, bad: Mapping[str, str]) -> Manifest:
 def bad_picture_error(manifest: Manifest, bad: Mapping[str, str]) -> DataError:
     """The error for pictures that cannot be decoded: absolute path to what is wrong with it."""
     return DataError([f"{line}; {WAY_OUT}" for line in _bad_lines(manifest, bad)])
+
+
+def _unreadable(rows: Sequence[Row], find_unreadable: Callable[[Sequence[str]], Mapping[str, str]]) -> list[str]:
+    """Problems: files that are no whole pictures, as far as a look of some seconds tells."""
+    ends, problems = time.monotonic() + LOOK_SECONDS, list[str]()
+    for start in range(0, len(rows), LOOK_AT):
+        if start and time.monotonic() > ends:
+            return [
+                *problems,
+                f"{start:,} of {len(rows):,} pictures were looked at; the others are once this is mended",
+            ]
+        some = rows[start : start + LOOK_AT]
+        found = find_unreadable([row.path for row in some])
+        lines = [picture_line(row.source, row.written, found[row.path]) for row in some if row.path in found]
+        problems += [f"{line}; {WAY_OUT}" for line in lines]
+    return problems
 
 
 def groups_on_two_sides(table: pandas.DataFrame) -> list[str]:

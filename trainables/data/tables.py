@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class CsvTable:
 
     name: str
     columns: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
+    """The same as the file writes them: those that have a meaning here may be in capitals there."""
     rows: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     """Where the row stands ("train.csv row 17", the header being row 1) and its values by column."""
     problems: list[str] = field(default_factory=list)
@@ -43,8 +46,8 @@ def read_table(path: Path) -> CsvTable:
             table.said.append(f"{path.name}: values are separated by {separator!r}")
         # The standard library's reader knows the line of each row; pandas skips blank ones without a trace.
         reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
-        header = [name.strip() for name in next(reader, [])]
-        header = [name.lower() if name.lower() in KNOWN_COLUMNS else name for name in header]
+        table.written = _told_apart([name.strip() for name in next(reader, [])])
+        header = _known(table.written)
         line = reader.line_num + 1
         for values in reader:
             source, line = f"{path.name} row {line}", reader.line_num + 1
@@ -63,6 +66,16 @@ def read_table(path: Path) -> CsvTable:
         table.problems.append(f"{path}: cannot be read as CSV ({error}); save it as comma-separated UTF-8")
         return table
     return _with_header(table, header)
+
+
+def _told_apart(header: Sequence[str]) -> tuple[str, ...]:
+    """Column names of which one at most is empty; others that are have their place for a name, as with pandas."""
+    first = next((place for place, name in enumerate(header) if not name), None)
+    return tuple(name if name or place == first else f"Unnamed: {place}" for place, name in enumerate(header))
+
+
+def _known(header: Sequence[str]) -> list[str]:
+    return [name.lower() if name.lower() in KNOWN_COLUMNS else name for name in header]
 
 
 def _with_header(table: CsvTable, header: list[str]) -> CsvTable:
@@ -112,7 +125,8 @@ def _read_parquet(path: Path) -> CsvTable:
                 "a table with the columns path,label"
             )
             return table
-    header = [name.lower() if name.lower() in KNOWN_COLUMNS else name for name in map(str.strip, found.column_names)]
+    table.written = _told_apart([name.strip() for name in found.column_names])
+    header = _known(table.written)
     columns = [[_cell(value) for value in column.to_pylist()] for column in found.columns]
     for number, values in enumerate(zip(*columns, strict=True), 1):
         table.rows.append((f"{path.name} row {number}", dict(zip(header, values, strict=True))))

@@ -80,7 +80,7 @@ def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
         column = found.path
         problems += [problem for problem in unknown if "--path-column" in problem]
     listed = f"(found {','.join(table.columns)!r})" if table.columns else "(the file is empty)"
-    if not problems and column not in table.columns:
+    if not problems and (not column or column not in table.columns):
         problems.append(f"{path}: no column path {listed}; name the pictures there, relative to the CSV")
     elif not problems and not table.rows:
         problems.append(f"{path}: no row below the header; add one row per picture")
@@ -95,7 +95,7 @@ def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
     paths = tuple(finder.find(values[column])[0] for _, values in table.rows)
     named = [] if column in ("path", "ImageID") else [f"{path.name}: column {column!r} as path"]
     return UnlabelledPictures(
-        columns=table.columns,
+        columns=table.written,
         rows=tuple(tuple(values.values()) for _, values in table.rows),
         paths=paths,
         is_eval=is_eval,

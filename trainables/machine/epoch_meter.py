@@ -116,6 +116,22 @@ def limit_gpu_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(allocator_share(share, total))
 
 
+def bytes_missing(share: float) -> int:
+    """GPU memory that this process should have and that others hold; 0 on a CPU, or where nobody can tell.
+
+    Args:
+        share: Of the GPU's memory that is this process's, 0 to 1.
+    """
+    try:
+        if not torch.cuda.is_available():
+            return 0
+        free, total = torch.cuda.mem_get_info(0)
+        ours = allocator_share(min(1.0, share), total) * total
+        return max(0, int(ours - free - torch.cuda.memory_reserved(0)))
+    except RuntimeError:  # a GPU that does not start, or is lost
+        return 0
+
+
 def gpus_work() -> bool:
     """Whether torch can use the GPUs that the driver knows."""
     return torch.cuda.is_available()

@@ -24,6 +24,9 @@ from trainables.networks.model import create_backbone, memory_format, zero_heads
 from trainables.parts.registry import decision_of, in_use
 from trainables.training.loss import Loss, build_loss
 
+LAMB_SPREAD = 0.02
+"""Of a classifier's weights that LAMB trains: its steps are as large as the weights are, so it hardly leaves zero."""
+
 
 class Attributes(nn.Module):
     """Networks that answer for attributes; the logit of a class is the sum of the log-probabilities of its values.
@@ -116,16 +119,19 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
         dropout=config.dropout,
         drop_path=config.drop_path,
         zero_head=task.head == "zeros",
+        head_spread=LAMB_SPREAD if config.optimizer == "lamb" else 0.0,
     )
     model = assemble(config.formulation, len(task.classes), task.attributes, create)
     model = with_decision(model, len(task.classes))
     return model.to(device).to(memory_format=memory_format(config.backbone, device))
 
 
-def _create(num_classes: int, *, backbone: str, image_size: int, zero_head: bool, **options: Any) -> nn.Module:
+def _create(
+    num_classes: int, *, backbone: str, image_size: int, zero_head: bool, head_spread: float, **options: Any
+) -> nn.Module:
     network = create_backbone(backbone, num_classes, image_size, **options)
     if zero_head:
-        zero_heads(network)
+        zero_heads(network, head_spread)
     return network
 
 

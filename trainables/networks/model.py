@@ -9,7 +9,7 @@ import difflib
 import errno
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 from trainables.data.batches import Side
 from trainables.errors import UserError
 from trainables.machine.hardware import gpu_has_bfloat16
-from trainables.parts.registry import is_own_network, where
+from trainables.parts.registry import is_own_network, takes_image_size, where
 from trainables.reason import reason_of
 from trainables.second_view import MIRROR, WHOLE
 
@@ -41,6 +41,20 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
     return torch.device("cuda", 0) if device.type == "cuda" and device.index is None else device
+
+
+def usable_device(name: str) -> torch.device:
+    """The same, of a user's choice, once something could be put there.
+
+    Raises:
+        UserError: It cannot be used here.
+    """
+    try:
+        device = choose_device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each of torch's backends has its own
+        raise UserError(f"the device {name!r} cannot be used here ({reason_of(error)}); use auto or cpu") from error
+    return device
 
 
 def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
@@ -110,16 +124,26 @@ def classifiers(model: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(heads) if isinstance(heads, (tuple, list)) else (heads,)
 
 
-def zero_heads(model: nn.Module) -> None:
+def zero_heads(model: nn.Module, spread: float = 0.0) -> None:
     """Starts a network's classifiers from zero, so that its first answer is that it does not know.
+
+    Of a classifier of several layers that is the last one: what comes before must let gradients through.
 
     timm draws those of EfficientNets and MobileNets for 1,000 classes: with few, the first logits have a standard
     deviation of about 5 and the first loss is twice that of a guess, which costs a short training most (measured:
     docs/recipe.md). Families that start sensibly are as good from zero.
+
+    Args:
+        model: A timm network.
+        spread: Standard deviation of the weights, for an optimizer that does not get away from zero.
     """
     for head in classifiers(model):
-        for parameter in head.parameters():
-            nn.init.zeros_(parameter)
+        layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        last = [layer for layer in layers if layer.weight.shape[0] == model.num_classes]  # two where it is distilled
+        for layer in last or layers[-1:]:
+            nn.init.trunc_normal_(layer.weight, std=spread) if spread else nn.init.zeros_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 _SUITING: set[tuple[str, int]] = set()
@@ -129,8 +153,11 @@ _SUITING: set[tuple[str, int]] = set()
 def size_options(backbone: str, image_size: int) -> dict[str, Any]:
     """What timm must be told to build the backbone for pictures of this size; nothing for most families.
 
-    Transformers with position embeddings are made for one size, which timm marks as `fixed_input_size`.
+    Transformers with position embeddings are made for one size, which timm marks as `fixed_input_size`. A network of
+    the user's own is told the size where its function takes it.
     """
+    if takes_image_size(backbone):
+        return {"image_size": image_size}
     settings = timm.get_pretrained_cfg(backbone)
     fixed = settings is not None and settings.fixed_input_size and settings.input_size[-1] != image_size
     return {"img_size": image_size} if fixed else {}
@@ -158,17 +185,17 @@ def _refuse_size(model: nn.Module, backbone: str, image_size: int) -> None:
         model.train(was_training)
 
 
-def _other_size(backbone: str, image_size: int, error: Exception) -> ValueError:
+def _other_size(backbone: str, image_size: int, error: Exception) -> UserError:
     reason = reason_of(error)
-    return ValueError(
+    return UserError(
         f"{backbone} cannot take pictures of {image_size} px ({reason}): give another --image-size, or leave it out "
         "by --backbones"
     )
 
 
-def _no_drop_path(backbone: str) -> ValueError:
+def _no_drop_path(backbone: str) -> UserError:
     named = where("network", backbone) if is_own_network(backbone) else backbone
-    return ValueError(f"{named} has no drop path: set drop_path to 0")
+    return UserError(f"{named} has no drop path: set drop_path to 0")
 
 
 @functools.cache
@@ -183,11 +210,28 @@ def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
         raise UserError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")
     options: dict[str, Any] = {"drop_path_rate": 0.1} if drop_path else {}
     try:
-        with torch.device("meta"):
-            model = timm.create_model(backbone, num_classes=2, **options)
+        model = without_content(backbone, functools.partial(timm.create_model, backbone, num_classes=2, **options))
     except TypeError as error:
         raise _no_drop_path(backbone) if "drop_path_rate" in str(error) else error from error
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def without_content(backbone: str, create: Callable[[], nn.Module]) -> nn.Module:
+    """A network on torch's meta device, where tensors have shapes and no content.
+
+    One of the user's own that cannot be made there, as it reads a number out of a tensor, is made in earnest.
+
+    Args:
+        backbone: timm name.
+        create: Makes it.
+    """
+    try:
+        with torch.device("meta"):
+            return create()
+    except Exception:
+        if not is_own_network(backbone):
+            raise
+        return create()
 
 
 class Normalizer:

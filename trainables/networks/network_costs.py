@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.errors import UserError
 from trainables.networks.freezing import choose_trained
 from trainables.networks.known_costs import StepSetting
-from trainables.networks.model import autocast, memory_format, size_options
+from trainables.networks.model import autocast, memory_format, size_options, without_content
 from trainables.networks.small_maps import suit_small_maps
 from trainables.reason import reason_of
 
@@ -46,8 +47,7 @@ def compute_facts(backbone: str, image_size: int) -> Mapping[str, int]:
         UserError: The network cannot be built for, or run at, this size; the reason alone.
     """
     try:
-        with torch.device("meta"):
-            model = build(backbone, image_size).train()
+        model = without_content(backbone, partial(build, backbone, image_size)).train().to("meta")
         float32 = _Kept(model, image_size, in_bfloat16=False)
         bfloat16 = _Kept(model, image_size, in_bfloat16=True)
     except Exception as error:  # timm asserts, raises and divides by zero where a size does not suit a network

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from trainables.atomic import replacing
 from trainables.errors import UserError
 from trainables.networks.known_costs import known_fact, library_versions
-from trainables.parts.registry import is_own_network
+from trainables.parts.registry import in_use, is_own_network
 from trainables.reason import reason_of
 from trainables.saved.model_description import DESCRIPTION, WEIGHTS, ModelError, read_description
 
@@ -212,6 +212,9 @@ def _heads(backbone: str) -> tuple[str, ...]:
     """Prefixes of the classifier's tensors, whose shapes follow from the number of classes."""
     import timm
 
+    parts = in_use()
+    if parts is not None and backbone in parts.found["network"]:
+        return ("head.",)  # of `OwnNetwork`
     settings = timm.get_pretrained_cfg(backbone)
     head = settings.classifier if settings is not None else None
     return tuple(f"{name}." for name in ([head] if isinstance(head, str) else head or ()))

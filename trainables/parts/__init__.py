@@ -34,7 +34,8 @@ def network(function: Part) -> Part:
 def loss(function: Part) -> Part:
     """A loss: logits `(B, C) float32` and targets to the mean loss `()`; a configuration asks for it by `own:NAME`.
 
-    Targets are class indices `(B,) int64` or, where pictures are mixed or smoothed, shares `(B, C) float32`. It may
+    Targets are class indices `(B,) int64` or, where pictures are mixed or smoothed, shares `(B, C) float32`; for one
+    attribute of several, by --formulation heads or separate, always shares of its values `(B, V) float32`. It may
     take any field of `TrialConfig` by its name, such as `loss_knob`, and `class_counts`, the training pictures of each
     class `(C,) float32`.
     """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import tokenize
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,21 @@ _loaded: dict[tuple[str, str], Parts] = {}
 """Files that hold parts and have been run, by name and hash."""
 _ours_in_timm: set[str] = set()
 """Names of timm's that files of this process have taken."""
+
+
+def read_source(file: Path) -> str:
+    """The text of a file of Python, in the encoding that Python would read it in.
+
+    Raises:
+        UserError: It is in another.
+        OSError: It cannot be read.
+    """
+    held = file.read_bytes()
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(held).readline)
+        return held.decode(encoding)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not UTF-8, as Python files are ({error}): save it as UTF-8") from error
 
 
 def run_source(source: str, file: str, *, folder: Path | None = None) -> Parts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import timm
@@ -17,17 +17,21 @@ from torch import nn
 from trainables.errors import UserError
 from trainables.parts.registry import Parts, told_apart, where
 
-TRIED_SIZES = (64, 224)
-"""Pictures by which the number of features is found out, in pixels."""
+TRIED_SIZES = (64, 224, 96, 128, 160, 192, 256, 288, 320, 384, 448, 512, 32, 28)
+"""Pictures by which the number of features is found out, in pixels: some networks take one size alone."""
+USUAL_SIZE = 224
+"""Pixels that a network is made for where nobody has said for how many."""
 
 
 class OwnNetwork(nn.Module):
     """A body of the user's with dropout and a linear classifier; answers with features where `num_classes` is 0."""
 
-    def __init__(self, body: nn.Module, num_classes: int, dropout: float, name: str) -> None:
+    def __init__(
+        self, body: nn.Module, num_classes: int, dropout: float, name: str, image_size: int | None = None
+    ) -> None:
         super().__init__()
         self.body = body
-        self.num_features = _num_features(body, name)
+        self.num_features = _num_features(body, name, TRIED_SIZES if image_size is None else (image_size,))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self.num_classes = num_classes
@@ -97,9 +101,12 @@ def _entrypoint(parts: Parts, name: str, function: Callable[..., nn.Module]) -> 
         drop_rate: float = 0.0,
         drop_path_rate: float | None = None,
         pretrained_cfg_overlay: dict[str, Any] | None = None,
+        image_size: int | None = None,
         **_: Any,
     ) -> nn.Module:
         options: dict[str, Any] = {}
+        if "image_size" in taken and (image_size is not None or taken["image_size"].default is inspect.Parameter.empty):
+            options["image_size"] = image_size or USUAL_SIZE
         if drop_path_rate is not None:
             if "drop_path" not in taken and not free:
                 raise UserError(
@@ -111,7 +118,7 @@ def _entrypoint(parts: Parts, name: str, function: Callable[..., nn.Module]) -> 
             body = function(**options)
         if not isinstance(body, nn.Module):
             raise UserError(f"{where('network', name)} returns {type(body).__name__}: it must return a torch.nn.Module")
-        network = OwnNetwork(body, num_classes, drop_rate, name)
+        network = OwnNetwork(body, num_classes, drop_rate, name, options.get("image_size"))
         overlay = {key: value for key, value in (pretrained_cfg_overlay or {}).items() if key in ("mean", "std")}
         network.pretrained_cfg = {**network.pretrained_cfg, **overlay}
         if pretrained:
@@ -133,8 +140,8 @@ def _load(network: OwnNetwork, file: str | None, name: str) -> None:
     network.load_state_dict(held, strict=False)
 
 
-def _num_features(body: nn.Module, name: str) -> int:
-    """Features of a body: what it says, or what it makes of two pictures."""
+def _num_features(body: nn.Module, name: str, sizes: Sequence[int]) -> int:
+    """Features of a body: what it says, or what it makes of two pictures of one of these sizes."""
     said = getattr(body, "num_features", None)
     if isinstance(said, int):
         return said
@@ -143,12 +150,12 @@ def _num_features(body: nn.Module, name: str) -> int:
     body.eval()
     failed: Exception | None = None
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for size in TRIED_SIZES:
+        for size in sizes:
             try:
                 shape = tuple(body(torch.zeros(2, 3, size, size, device=device)).shape)
                 break
             except Exception as error:
-                failed = error
+                failed = failed or error
     body.train(was_training)
     if shape is None:
         assert failed is not None

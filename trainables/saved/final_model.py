@@ -115,6 +115,17 @@ def _network(checkpoint: Path, config: TrialConfig, task: TaskConfig) -> nn.Modu
 
 
 def answer_side(folder: Path, task: TaskConfig, name: str) -> np.ndarray:
-    """Probabilities `(N, C) float32` that a saved model gives the pictures of a side, in the order of the split."""
+    """Probabilities `(N, C) float32` that a saved model gives the pictures of a side, in the order of the split.
+
+    What it took of a GPU is given back: trainings may follow.
+    """
+    try:
+        return _answer_side(folder, task, name)
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def _answer_side(folder: Path, task: TaskConfig, name: str) -> np.ndarray:
     model = load_model(folder, task.device)
     return side_probabilities(model, load_side(task, (name,), model.device), task.batch_size)

@@ -19,10 +19,9 @@ from trainables.atomic import replacing
 from trainables.data.cache import stored_size
 from trainables.networks.decided import Decided
 from trainables.networks.formulation import Attributes, assemble, with_decision
-from trainables.networks.model import choose_device, memory_format, size_options
+from trainables.networks.model import memory_format, size_options, usable_device
 from trainables.parts.loading import run_source, using
 from trainables.parts.registry import Parts, in_use
-from trainables.reason import reason_of
 from trainables.saved.model_description import (
     DESCRIPTION,
     PARTS,
@@ -201,7 +200,7 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
     Raises:
         ModelError: There is no model, it is damaged or does not fit this version of timm, or there is no such device.
     """
-    folder, target = _folder(path), _device(device)
+    folder, target = _folder(path), usable_device(device)
     description = read_description(folder / DESCRIPTION)
     if description.stored_size != stored_size(description.image_size):
         raise ModelError(
@@ -226,16 +225,6 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
         value.copy_(weights[name])
     network = network.eval().to(target).to(memory_format=memory_format(description.backbone, target))
     return SavedModel(description, network, target, folder)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = choose_device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each of torch's backends has its own
-        reason = reason_of(error)
-        raise ModelError(f"the device {name!r} cannot be used here ({reason}); use auto or cpu") from error
-    return device
 
 
 def _folder(path: Path) -> Path:

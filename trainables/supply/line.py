@@ -31,6 +31,8 @@ AHEAD = 2
 """Messages on their way at the same time, for each file that is sent."""
 ANSWER_SECONDS = 300.0
 """How long the driver's node may take for one message, over a slow line."""
+HASHING_SECONDS = 3600.0
+"""How long it may take to read all decoded pictures once, by whose hash a copy is known; then it knows it."""
 GLIMPSE_SECONDS = 5.0
 """Between two files that may be lost."""
 TRIALS = "trials"
@@ -115,7 +117,7 @@ class SupplyLine:
 
     def describe(self, path: str) -> Parcel | None:
         """What the driver has at a path; None if nothing is there."""
-        found: Parcel | None = answer(self.keeper.describe.remote(path))
+        found: Parcel | None = answer(self.keeper.describe.remote(path), HASHING_SECONDS)
         return found
 
     def parts(self, path: str, size: int) -> Iterator[np.ndarray]:
@@ -236,14 +238,18 @@ PLACES = ("checkpoint_dir", "answers_dir", "predictions_dir")
 """Folders that a trial writes into, by the fields of its task."""
 
 
-def answer(reference: Any) -> Any:
+def answer(reference: Any, seconds: float | None = None) -> Any:
     """What the actor on the driver's node has answered.
+
+    Args:
+        reference: Of its answer.
+        seconds: How long it may take; by default `ANSWER_SECONDS`.
 
     Raises:
         OSError: It has not, or could not do it.
     """
     try:
-        return ray.get(reference, timeout=ANSWER_SECONDS)
+        return ray.get(reference, timeout=ANSWER_SECONDS if seconds is None else seconds)
     except ray.exceptions.RayTaskError as error:
         raise OSError(f"on the driver's machine: {error.cause or error}") from error
     except ray.exceptions.RayError as error:

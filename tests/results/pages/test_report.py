@@ -140,7 +140,7 @@ def test_the_page_says_what_won_and_that_its_score_is_flattered(page: str) -> No
     assert "python scripts/retrain.py --run whole" in words
     assert "complete, 10 trials" in words
     assert "no weights for net1" in words
-    assert "1 bad pictures were left out" in words
+    assert "Bad pictures left out: 1" in words
 
 
 def test_the_page_needs_no_network(page: str) -> None:
@@ -245,11 +245,11 @@ def test_a_run_that_used_its_time_budget_says_so_and_how_to_give_it_more(tmp_pat
     end = {**a_failure(0, "time budget"), "event": "interrupted"}
     folder = a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"), [end])
     words = words_of(render_report(folder))
-    assert "its time budget is used, 0 of 10 trials" in words and "10 asked, 1 begun" in words
+    assert "its time budget is used up, 0 of 10 trials" in words and "10 asked, 1 begun" in words
     assert "--trials 10" in words
     replace(load_run(folder), trials_open=True).save(folder / "run.json")
     words = words_of(render_report(folder))
-    assert "its time budget is used, 1 trial" in words and "as many as the time has room for, 1 begun" in words
+    assert "its time budget is used up, 1 trial" in words and "as many as the time has room for, 1 begun" in words
     assert "--trials" not in words
     assert "--resume one" in words and "--time-budget 15m" in words
     assert "not complete" not in words

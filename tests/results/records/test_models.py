@@ -34,5 +34,6 @@ def test_a_folder_of_a_model_is_taken_as_it_is(tmp_path: Path, capsys: pytest.Ca
 def test_a_run_without_a_model_says_how_to_get_one(tmp_path: Path) -> None:
     run = a_run_dir(tmp_path / "run")
     (run / "retrained").mkdir()  # begun, not done
-    with pytest.raises(RunError, match=r"--resume run, or .* --run run"):
+    storage = f"--storage {tmp_path}"
+    with pytest.raises(RunError, match=rf"--resume run {storage}, or .* --run run {storage}"):
         model_folder(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from results.records.progress import best_so_far, knobs
 from results.records.run_folder import RunFolder
+from results.records.summary import summary
 from tests.runs import a_line, a_run_dir
 from trainables.config import TrialConfig
 
@@ -18,6 +19,14 @@ def test_the_best_so_far_never_falls_and_counts_each_epoch_once(tmp_path: Path) 
         a_line(0, 2, 0.5, after=4),
     ]
     assert best_so_far(RunFolder(a_run_dir(tmp_path / "a", lines)).epochs()) == [(1, 0.3), (2, 0.3), (3, 0.5)]
+
+
+def test_an_epoch_that_was_trained_again_counts_with_its_last_numbers(tmp_path: Path) -> None:
+    lines = [a_line(0, 1, 0.3, after=1), a_line(0, 2, 0.6, after=2), a_line(0, 2, 0.4, after=4)]
+    run = a_run_dir(tmp_path / "a", lines)
+    assert best_so_far(RunFolder(run).epochs()) == [(1, 0.3), (2, 0.4)]
+    row = summary(run)
+    assert row is not None and row.best == 0.4
 
 
 def test_a_failed_trial_costs_epochs_and_does_not_count(tmp_path: Path) -> None:

@@ -122,12 +122,19 @@ def test_a_gain_is_believed_as_far_as_it_is_known(gain: Interval, usual: float, 
 
 @pytest.mark.parametrize(
     ("shares", "whole", "gain"),
-    [((1.0, 0.0), 2, 0.0), ((0.5, 0.5), 2, 0.01), ((0.5, 0.5), 0, 0.0), ((0.5, 0.5, 0, 0), 4, 0.01 * 2 / 3)],
+    [
+        ((1.0, 0.0), (1, 1), 0.0),
+        ((0.5, 0.5), (1, 1), 0.01),
+        ((0.5, 0.5), (0, 0), 0.0),
+        ((0.5, 0.5, 0, 0), (1, 1, 1, 1), 0.01 * 2 / 3),
+        ((0, 0, 0.5, 0.5), (1, 1, 0, 0), 0.0),  # short ones, of which nothing is known beforehand
+        ((0.25, 0.25, 0.25, 0.25), (1, 1, 0, 0), 0.0025),
+    ],
 )
-def test_one_that_answers_nearly_alone_is_not_expected_to_gain(
-    shares: tuple[float, ...], whole: int, gain: float
+def test_one_that_answers_nearly_alone_is_not_expected_to_gain_nor_are_short_ones(
+    shares: tuple[float, ...], whole: tuple[int, ...], gain: float
 ) -> None:
-    assert _usual_gain(np.array(shares), whole) == pytest.approx(gain)
+    assert _usual_gain(np.array(shares), np.array(whole, dtype=bool)) == pytest.approx(gain)
 
 
 def test_a_single_model_is_the_best_alone_if_that_is_asked_for() -> None:

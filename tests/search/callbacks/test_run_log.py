@@ -70,6 +70,18 @@ def test_a_resumed_run_draws_on_and_repeats_nothing(
     assert [line["event"] for line in lines(tmp_path / "events.jsonl")].count("repeated") == 1
 
 
+def test_an_epoch_that_is_repeated_with_other_numbers_counts_with_those_of_its_weights(
+    monitor: Monitor, task: TaskConfig, tmp_path: Path, stop: StopRequest
+) -> None:
+    run(monitor, a_trial(), a_result(1, 0.2), a_result(2, 0.6))  # on a GPU, and then a kill
+    again = build_monitor(RunFolder(tmp_path), task, 1, stop, load_trials(tmp_path))
+    run(again, a_trial(), a_result(2, 0.4), a_result(2, 0.4), a_result(3, 0.5, done=True))
+    assert [line["epoch"] for line in lines(tmp_path / "trials.jsonl")] == [1, 2, 2, 3]
+    (trial,) = load_trials(tmp_path)
+    assert [report.val_score for report in trial.reports] == [0.2, 0.4, 0.5]
+    assert trial.best is not None and trial.best.epoch == 3
+
+
 def test_a_full_disk_leaves_whole_lines_and_ends_the_search(
     monitor: Monitor, tmp_path: Path, stop: StopRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

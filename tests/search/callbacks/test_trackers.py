@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 import pytest
 import ray
+from ray.tune import Callback
 
+from search.callbacks import trackers
 from search.callbacks.trackers import build_trackers, shown_name, told
 from search.checks import refuse_absent_trackers
 from search.study import AskedStudy
@@ -58,7 +62,7 @@ def contents(folder: Path) -> bytes:
 
 
 def test_without_a_flag_nobody_is_told() -> None:
-    assert build_trackers(TrackFlags(), "run", Path()) == []
+    assert build_trackers(TrackFlags(), "run", Path(), str) == []
 
 
 def test_trials_are_called_by_what_they_are(tmp_path: Path) -> None:
@@ -106,11 +110,55 @@ def test_nobody_logged_in_is_said_before_a_picture_is_read(tmp_path: Path, monke
     refuse_absent_trackers(TrackFlags(wandb="project"))
 
 
+def test_a_server_that_nobody_answers_at_is_refused_and_one_without_http_is_told_apart_from_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("search.checks.getproxies", dict)
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        refuse_absent_trackers(TrackFlags(mlflow=address))
+    with pytest.raises(UserError, match=f"--mlflow {address}: nobody answers there"):
+        refuse_absent_trackers(TrackFlags(mlflow=address))
+    with pytest.raises(UserError, match=r"--mlflow localhost:5000 is no folder: for a server, give http://localhost"):
+        TrackFlags(mlflow="localhost:5000")
+    (tmp_path / "localhost:5000").mkdir()
+    TrackFlags(mlflow="localhost:5000")
+
+
+def test_a_tracker_that_fails_is_said_once_and_told_no_more() -> None:
+    asked = []
+
+    class Failing(Callback):
+        def on_trial_result(self, **_: Any) -> None:
+            asked.append(1)
+            raise ConnectionError("the server is gone")
+
+    class Lost(trackers.OptionalTracker, Failing):
+        pass
+
+    said, lock = list[str](), threading.Lock()
+
+    def tell(text: str) -> None:
+        with lock:
+            said.append(text)
+
+    lost = Lost().told_by("mlflow", tell)
+    ray.cloudpickle.dumps(lost)  # as Ray does it with the callbacks of a search
+    lost.on_trial_complete(iteration=1, trials=[], trial=None)
+    for _ in range(3):
+        lost.on_trial_result(iteration=1, trials=[], trial=None, result={})
+    assert len(asked) == 1
+    (line,) = said
+    assert "--mlflow is told no more of this search, which goes on" in line and "the server is gone" in line
+
+
 @pytest.mark.filterwarnings("default")  # of libraries that are told nothing of ours
 def test_mlflow_has_a_run_a_trial_with_its_configuration_and_every_epoch(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     folder = tmp_path / "logs"
-    (callback,) = build_trackers(TrackFlags(mlflow=str(folder)), "first", tmp_path)
+    (callback,) = build_trackers(TrackFlags(mlflow=str(folder)), "first", tmp_path, str)
     follow(callback, Trial(tmp_path))
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("first").experiment_id])
@@ -135,7 +183,7 @@ def a_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_wandb_keeps_a_run_a_trial_and_the_key_stands_nowhere(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pytest.importorskip("wandb", reason="the extra wandb is not installed")
     session = request.getfixturevalue("a_ray")
-    (callback,) = build_trackers(TrackFlags(wandb="project"), "first", tmp_path)
+    (callback,) = build_trackers(TrackFlags(wandb="project"), "first", tmp_path, str)
     follow(callback, Trial(tmp_path))
     (log,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     told_there = log.read_bytes()

@@ -141,11 +141,11 @@ def test_on_a_cluster_it_knows_the_kinds_of_nodes_that_trials_have_run_on(task: 
 @pytest.mark.slow
 def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path) -> None:
     setting = StepSetting("test_resnet", 32, 8, "cpu", 1, frozen_stages=1)
-    found = module.time_apart(setting, tmp_path)
+    found = module.time_apart(setting, tmp_path, {})
     assert found == module.known_throughput(setting, tmp_path)
     assert module.known_throughput(replace(setting, frozen_stages=0), tmp_path) is None
     with pytest.raises(module.FactsError, match="could not be timed"):
-        module.time_apart(replace(setting, backbone="no_such_network"), tmp_path)
+        module.time_apart(replace(setting, backbone="no_such_network"), tmp_path, {})
 
 
 def test_a_budget_that_not_even_the_shortest_epoch_fits_into_is_refused(task: TaskConfig, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def a_retraining(
     listed = [Candidate(trial.trial_id, trial.config, 0.5) for trial in trials]
     control = Candidate("default", config(0.5), None)
     sides = ["train"] * 60 + ["val"] * 30 + ["test"] * 30
-    study: Any = AskedStudy.of(concurrency=BESIDE).settle(BESIDE, 0)
+    study: Any = AskedStudy().settle(BESIDE, 0)
     return Retraining(
         source=SimpleNamespace(run=run, trials=trials),  # type: ignore[arg-type]
         candidates=[*listed, control],
@@ -255,6 +255,14 @@ def test_one_training_at_a_time_takes_less_than_two_that_share_the_cores() -> No
     took = one / EPOCHS  # as was told for all cores
     assert alone.pace_of([trained("00000", 1e-3, took)]) == pytest.approx(1.0)
     assert both.pace_of([trained("00000", 1e-3, EPOCH_SECONDS)]) == pytest.approx(1.0)
+
+
+def test_a_training_that_is_alone_does_not_spread_over_places_that_are_not_its_own() -> None:
+    retraining = a_retraining()
+    apart: Any = AskedStudy.of(concurrency=BESIDE).settle(BESIDE, 0)  # as where each has a GPU
+    durations = Durations(replace(retraining, study=apart))
+    one, two = (durations.round_seconds(durations.retraining.candidates[:count]) - ROUND_SECONDS for count in (1, 2))
+    assert one == pytest.approx(two), "one takes as long as two side by side"
 
 
 def test_the_pick_and_the_folds_stay() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from results.records.front import cost_as_typed
 from results.records.run_folder import load_run
 from results.records.trials import load_trials
 from results.statistics.ranking import Candidate, Ranked
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source
-from search.retraining.pick import picked, picked_first
+from search.retraining.pick import _as_shown, picked, picked_first
 from search.study import AskedStudy
 from tests.results.records.test_front import a_priced_run_dir
 from trainables.config import TrialConfig
@@ -37,6 +38,12 @@ def a_source(folder: Path, objective: str = "f1,ms") -> Source:
         weights=run.weights,
         facts={},
     )
+
+
+def test_a_cost_is_typed_with_the_digits_that_are_shown() -> None:
+    assert _as_shown(10.8499, "ms") == 10.8 and _as_shown(1234.4, "ms") == 1234
+    assert _as_shown(4_148_123, "parameters") == 4_150_000
+    assert cost_as_typed(10.8499, "ms") == "ms=10.8" and cost_as_typed(4_148_123, "parameters") == "parameters=4.15M"
 
 
 @pytest.mark.parametrize(

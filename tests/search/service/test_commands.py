@@ -89,13 +89,21 @@ def test_a_run_is_resumed_extended_trained_again_and_deleted_by_the_very_command
     assert remove_command("first", places)[2:5] == ["rm", "first", "--yes"]
 
 
+def test_a_run_has_its_own_readme_unless_one_is_named_for_all(places: Places) -> None:
+    assert f"--readme={places.readme}" in search_command(AskedSearch(space="toy"), places)
+    for build in (resume_command, retrain_command):
+        assert not any(word.startswith("--readme") for word in build("first", places))
+        assert f"--readme={places.readme}" in build("first", replace(places, is_readme_named=True))
+
+
 def test_runs_that_are_mirrored_are_told_by_their_bucket(places: Places) -> None:
     there = replace(places, bucket="s3://bucket/runs")
     assert f"--storage={places.storage}" in remove_command("first", there)
     for build in (resume_command, retrain_command):
         assert "--storage=s3://bucket/runs" in build("first", there)
         assert f"--storage={places.storage}" in build("first", places)
-    assert f"--readme={places.readme}" in retrain_command("first", there)
+    named = replace(there, is_readme_named=True)
+    assert f"--readme={places.readme}" in retrain_command("first", named)
     usual = replace(there, readme=places.storage / "README.md")
     assert not any(word.startswith("--readme") for word in retrain_command("first", usual))
 

@@ -86,6 +86,17 @@ def test_a_wrong_token_in_the_address_is_refused_and_the_right_one_moves_into_a_
     assert status({"host": "gpu", "cookie": f"{COOKIE}={TOKEN}"}, token=TOKEN) == 200
 
 
+def test_pages_on_two_ports_of_a_machine_have_a_cookie_each() -> None:
+    guards = [Guard(_never, token=token, cookie=f"{COOKIE}_{port}") for token, port in (("a", 1), ("b", 2))]
+    headers = {"cookie": f"{COOKIE}_1=a; {COOKIE}_2=b"}
+    assert [guard._has_token({"type": "http", "query_string": b""}, headers) for guard in guards] == [True, True]
+    assert not guards[0]._has_token({"type": "http", "query_string": b""}, {"cookie": f"{COOKIE}_2=a"})
+
+
+async def _never(*_: object) -> None:
+    raise AssertionError
+
+
 def test_a_body_that_does_not_say_its_size_is_refused() -> None:
     assert status({"host": "localhost", "transfer-encoding": "chunked"}, method="POST") == 411
 

@@ -49,6 +49,7 @@ def test_what_has_not_changed_is_not_read_again_and_what_has_is(tmp_path: Path) 
     with (run_dir / "trials.jsonl").open("a") as file:
         file.write(json.dumps(a_line(0, 3, 0.9, after=9)) + "\n")
     assert watcher.view("a").summary.best == 0.9
+    assert watcher.view("a") is watcher.view("a")
     assert watcher.summaries()[0].best == 0.9
 
 

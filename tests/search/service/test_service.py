@@ -95,6 +95,34 @@ def test_a_command_that_is_at_its_run_is_not_started_twice(service: Service) -> 
     all_end(service)
 
 
+def test_stop_on_the_list_and_on_the_run_are_one_ctrl_c(service: Service) -> None:
+    holding = [sys.executable, "-c", HOLDING, str(service.places.storage / "a"), "2"]
+    job = service.submit("resume a", holding, "a")
+    while who_is_at_run(RunFolder(service.places.storage / "a")) is None:
+        time.sleep(0.1)
+    assert [service.cancel(job.job_id) for _ in range(2)] == [
+        "resume a was asked to stop",
+        "resume a was asked to stop already",
+    ]
+    assert service.stop("a") == "a was asked to stop already: running trials end with their epoch"
+    all_end(service)
+    assert service.queue.log(job.job_id).splitlines()[-1] == "1"
+
+
+def test_a_stop_that_could_not_be_sent_can_be_sent_again(
+    service: Service, holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run_dir: Path, times: int) -> None:
+        raise UserError("it cannot be reached just now")
+
+    with monkeypatch.context() as shut:
+        shut.setattr("search.service.service.interrupt", refuse)
+        with pytest.raises(UserError, match="just now"):
+            service.stop("a")
+    assert service.stop("a") == "a was asked to stop: running trials end with their epoch"
+    assert holder.communicate(timeout=30)[0] == "1\n"
+
+
 def test_ctrl_c_is_sent_to_who_is_at_a_run_and_to_nobody_else(
     service: Service, holder: subprocess.Popen[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.cache import CacheError, ImageCache, build_cache, stored_size
+from trainables.data.cache import CacheError, ImageCache, _key, build_cache, stored_size
 from trainables.data.decoding import decode
 
 
@@ -116,3 +116,14 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_cache_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="every node sees"):
         ImageCache.open(tmp_path / "nowhere")
+
+
+def test_a_picture_that_could_not_be_read_is_decoded_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path)
+    with monkeypatch.context() as shut:
+        shut.setattr(os, "access", lambda *_: False)
+        before = _key([str(path)], 32)
+    assert _key([str(path)], 32) != before

@@ -101,7 +101,7 @@ def test_a_copy_on_another_side_is_an_error_with_a_way_out(cache: ImageCache, pe
 
 def test_near_copies_on_another_side_are_a_warning(cache: ImageCache) -> None:
     leaks = check_leaks(split(cache, {"again"}), cache)
-    assert leaks.error(Path("lines.csv")) is None
+    assert not leaks.exact
     assert any("nearly the same picture on two sides" in line and "again.jpg (val" in line for line in leaks.warnings())
 
 

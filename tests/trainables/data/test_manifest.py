@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from trainables.data import manifest as module
 from trainables.data.manifest import (
     DataConfig,
     DataError,
@@ -417,3 +420,24 @@ def test_an_error_writes_fifty_problems_and_counts_the_rest() -> None:
     assert lines[51] == "  ... and 10 more"
     assert len(error.problems) == 60
     assert str(DataError(["one"])) == "1 problem with the data:\n  one"
+
+
+def test_what_is_wrong_is_said_soon_however_many_pictures_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "LOOK_AT", 4)
+    path = write_csv(tmp_path, [*good_lines(), "a0_0.jpg,,p0"])
+    asked: list[str] = []
+
+    def slow(paths: Sequence[str]) -> dict[str, str]:
+        asked.extend(paths)
+        time.sleep(0.01)
+        return {paths[0]: "cut short"}
+
+    with pytest.raises(DataError) as error:
+        load_manifest(DataConfig(data=path), slow)
+    said = "\n".join(error.value.problems)
+    assert len(asked) == 4
+    assert "the label is empty" in said and "cut short" in said
+    assert "4 of 13 pictures were looked at; the others are once this is mended" in said

@@ -228,8 +228,26 @@ def test_names_are_not_counted_where_labels_fit_from_0_as_well_as_from_1(tmp_pat
     assert read_label_names(names, {"2", "4"}) == ({"2": "elm", "4": "ash"}, "")
     found, problem = read_label_names(names, {"1", "3"})  # of a test table that lacks the first class, or the last
     assert not found
-    assert "its 4 lines fit the labels 1 to 3 counted from 0 as well as from 1" in problem
+    assert "its 4 names fit the labels 1 to 3 counted from 0 as well as from 1" in problem
     assert "write a name in each line, or id,name" in problem
+
+
+def test_a_list_in_json_is_counted_as_lines_are(tmp_path: Path) -> None:
+    names = tmp_path / "classes.json"
+    names.write_text('["oak", "elm"]')
+    assert read_label_names(names, {"1", "2"}) == ({"1": "oak", "2": "elm"}, "")
+    assert read_label_names(names, {"0", "1"}) == ({"0": "oak", "1": "elm"}, "")
+
+
+def test_two_labels_of_one_name_stay_two_classes(tmp_path: Path) -> None:
+    root = table(tmp_path, "path,label\n" + PLAIN.replace(",a", ",0").replace(",b", ",1"))
+    (root / "classes.txt").write_text("crane\ncrane\n")
+    manifest = load(root)
+    assert manifest.classes == (
+        "0",
+        "1",
+    ) and "labels stay numbers, by classes.txt: the labels 0 and 1 are both" in "\n".join(manifest.understood)
+    assert "the labels 0 and 1 are both called 'crane'" in problems(root, label_names=root / "classes.txt")
 
 
 def test_a_table_like_the_competitions_is_a_plain_one_where_its_label_is_told(tmp_path: Path) -> None:
@@ -266,6 +284,17 @@ def test_a_table_for_each_side_is_the_given_split(tmp_path: Path) -> None:
     assert sorted(load(root).table["split"]) == ["test"] * 2 + ["train"] * 6
     (root / "test.csv").write_text("image\nx\n")
     assert "test.csv: without the columns of train.csv" in "\n".join(load(root).understood)
+
+
+def test_a_person_in_the_tables_of_two_sides_is_found_though_one_names_each_once(tmp_path: Path) -> None:
+    lines = PLAIN.splitlines()
+    people = ["p0", "p0", "p1", "p1"] * 2
+    rows = [f"{line},{person}" for line, person in zip(lines, people, strict=True)]
+    root = table(tmp_path, "\n".join(["image,label,patient_id", *rows[:3], *rows[4:7]]))
+    (root / "val.csv").write_text("\n".join(["image,label,patient_id", rows[3], rows[7].replace("p1", "p2")]))
+    assert "p1" in problems(root)
+    (root / "val.csv").write_text("\n".join(["image,label", lines[3], lines[7]]))
+    assert not load(root).has_groups
 
 
 def test_a_first_line_that_is_no_header_is_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from results.records.predictions import add_columns
 from trainables.data.manifest import DataError
 from trainables.data.unlabelled import read_unlabelled
 
@@ -30,6 +31,16 @@ def test_a_csv_keeps_its_columns_and_its_order(tmp_path: Path) -> None:
     assert found.paths == (str(tmp_path / "b.png"), "/abs/a.png")
 
 
+def test_a_table_keeps_its_header_as_it_is_written_and_columns_without_a_name(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(",ID,Path,Age,,\n0,2,b.png,30,x,\n")
+    found = read_unlabelled(tmp_path / "list.csv")
+    assert found.columns == ("", "ID", "Path", "Age", "Unnamed: 4", "Unnamed: 5")
+    assert found.rows == (("0", "2", "b.png", "30", "x", ""),)
+    assert found.paths == (str(tmp_path / "b.png"),)
+    text = add_columns(found.columns, found.rows, found.paths, found.paths, {"label": ["cat"]})
+    assert text.splitlines() == [",ID,Path,Age,Unnamed: 4,Unnamed: 5,label", "0,2,b.png,30,x,,cat"]
+
+
 @pytest.mark.parametrize("given", ["eval", ".", "eval/info.csv"])
 def test_an_eval_folder_is_found_from_itself_its_parent_and_its_table(tmp_path: Path, given: str) -> None:
     (tmp_path / "eval" / "images").mkdir(parents=True)
@@ -45,6 +56,7 @@ def test_an_eval_folder_is_found_from_itself_its_parent_and_its_table(tmp_path: 
     [
         ("what,label\na,b\n", "no column path .found 'what,label'."),
         ("", "no column path .the file is empty."),
+        (",what\n0,a\n1,b\n", "no column path .found ',what'."),
         ("path\n", "no row below the header"),
         ("path,x\n,1\n", "row 2: the path is empty"),
         ("path,x\na,1,2\n", "3 values"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainables.machine import hardware
-from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes, limit_gpu_memory
+from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes, bytes_missing, limit_gpu_memory
 from trainables.machine.hardware import CONTEXT_BYTES, allocator_share, visible_gpus
 
 TOTAL = 80 * CONTEXT_BYTES
@@ -40,6 +40,21 @@ def test_a_share_of_a_gpu_is_enforced_and_a_whole_one_is_not(limits: list[float]
     assert limits == []
     limit_gpu_memory(0.25)
     assert limits == [allocator_share(0.25, TOTAL)]
+
+
+def test_memory_that_others_hold_is_told_from_that_of_this_process(
+    limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (TOTAL // 2, TOTAL))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: TOTAL // 8)
+    assert bytes_missing(0.5) == 0
+    assert bytes_missing(1.0) == int(allocator_share(1.0, TOTAL) * TOTAL) - TOTAL // 2 - TOTAL // 8
+
+    def lost(device: int) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
+    assert bytes_missing(1.0) == 0
 
 
 def test_nothing_is_limited_or_measured_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

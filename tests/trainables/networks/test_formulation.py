@@ -198,6 +198,12 @@ def test_a_new_classifier_knows_nothing_yet(backbone: str, task: TaskConfig) -> 
     assert torch.equal(logits, torch.zeros(2, len(task.classes)))
 
 
+def test_a_classifier_that_lamb_trains_starts_beside_zero(task: TaskConfig) -> None:
+    network = build_network(TrialConfig(backbone="test_resnet", optimizer="lamb"), task, CPU)
+    head = network.get_classifier()  # type: ignore[operator]  # timm's own method
+    assert 0.015 < head.weight.std().item() < 0.025 and not head.bias.any()
+
+
 def test_a_run_from_before_keeps_its_classifier_and_its_schedule(task: TaskConfig) -> None:
     written = {name: value for name, value in asdict(task).items() if name not in ("schedule", "head")}
     old = TaskConfig.from_json(written)

@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from trainables.networks.model import create_backbone
+from trainables.networks.model import create_backbone, zero_heads
 
 
 @pytest.mark.parametrize("size", [32, 96])
@@ -45,3 +45,15 @@ def test_drop_path_is_set_where_a_family_has_it_and_refused_elsewhere() -> None:
     assert rates(0.0) == []
     with pytest.raises(ValueError, match="vgg11 has no drop path"):
         create_backbone("vgg11", 3, 64, drop_path=0.1)
+
+
+@pytest.mark.parametrize("backbone", ["repvit_m0_9", "levit_128s"])
+def test_a_classifier_of_several_layers_lets_gradients_through(backbone: str) -> None:
+    size = 224 if backbone == "levit_128s" else 64
+    model = create_backbone(backbone, 3, size)
+    zero_heads(model)
+    logits = model(torch.rand(2, 3, size, size))
+    assert not logits.any()
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1])).backward()
+    last = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features == 3]
+    assert last and all(layer.weight.grad is not None and layer.weight.grad.abs().sum() > 0 for layer in last)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from search.flags import SearchFlags
@@ -16,6 +17,7 @@ from trainables.networks.weights import (
     refuse_changed_files,
     resolve_weights,
 )
+from trainables.parts.loading import run_source, use
 from trainables.saved.model_description import Member
 from trainables.saved.saved_model import save_model, save_together
 
@@ -101,3 +103,20 @@ def test_a_run_stands_for_its_best_model(tmp_path: Path) -> None:
     }
     for given, taken in asked.items():
         assert SearchFlags(weights=str(given)).absolute().weights == str(taken)
+
+
+def test_a_trial_starts_from_a_model_of_an_own_network(tmp_path: Path) -> None:
+    source = (
+        "from torch import nn\nfrom macrotune import parts\n@parts.network\ndef thin():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    try:
+        use(run_source(source, "my.py"))
+        torch.manual_seed(0)
+        save_file(create_backbone("thin", 5, 32).state_dict(), tmp_path / "thin.safetensors")
+        check_weights("thin", str(tmp_path / "thin.safetensors"))
+        save_file({"body.0.weight": torch.zeros(8, 3, 3, 3)}, tmp_path / "half.safetensors")
+        with pytest.raises(WeightsError, match="does not hold the weights of thin"):
+            check_weights("thin", str(tmp_path / "half.safetensors"))
+    finally:
+        use(None)

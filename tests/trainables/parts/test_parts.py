@@ -17,6 +17,8 @@ import torch
 
 from search.machine.cluster import SHIPPED
 from trainables.config import TaskConfig, TrialConfig
+from trainables.networks.model import num_parameters, size_options
+from trainables.networks.network_costs import compute_facts
 from trainables.parts.check import check
 from trainables.parts.loading import run_source, use, use_task_parts
 from trainables.parts.registry import part, sha256_of
@@ -256,3 +258,27 @@ def test_a_name_that_there_is_not_gets_the_nearest() -> None:
         part("loss", "own:double")
     with pytest.raises(ValueError, match=r"it must be one of cross_entropy, .*or own:NAME for one of your own"):
         TrialConfig(backbone="thin", loss="doubled")
+
+
+def test_a_network_that_reads_a_number_out_of_a_tensor_is_made_in_earnest() -> None:
+    source = NETWORK.replace("def mine():", "def mine(drop_path=0.0):") + (
+        "rates = [rate.item() for rate in torch.linspace(0, drop_path, 3)]\n"
+        "    assert len(rates) == 3\n"
+        "    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    use_task_parts(task_of(source).parts)
+    assert num_parameters("mine") == 8 * 3 * 9 + 8 + 8 * 2 + 2
+    assert compute_facts("mine", 32)["parameters"] == num_parameters("mine")
+    check([TrialConfig(backbone="mine", drop_path=0.1)], task_of(source))
+
+
+def test_a_network_of_one_size_is_told_which() -> None:
+    source = NETWORK.replace("def mine():", "def mine(image_size):") + (
+        "return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, 4))\n"
+    )
+    task = task_of(source)
+    check([TrialConfig(backbone="mine")], task)
+    use_task_parts(task.parts)
+    assert size_options("mine", 48) == {"image_size": 48}
+    assert compute_facts("mine", 48)["parameters"] == (3 * 48**2 + 1) * 4 + 5 * 2
+    assert num_parameters("mine") > 0

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from tests.saved_models import CLASSES, save_network
+from trainables.errors import UserError
 from trainables.saved.predict import predict_probabilities
 from trainables.saved.saved_model import ModelError, load_model, refuse_other_classes, save_model
 
@@ -229,5 +230,5 @@ def test_classes_the_model_does_not_know_are_listed_and_those_the_data_lack_retu
 
 def test_a_device_that_is_not_there_is_named(folder: Path) -> None:
     for device in ("nonsense", "cuda:99"):
-        with pytest.raises(ModelError, match=f"the device '{device}' cannot be used here"):
+        with pytest.raises(UserError, match=f"the device '{device}' cannot be used here"):
             load_model(folder, device)

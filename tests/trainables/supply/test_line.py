@@ -33,7 +33,7 @@ class Actor:
 def test_a_trial_goes_on_from_what_lies_on_the_drivers_disk_and_its_weights_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun_from: str, chunk: int
 ) -> None:
-    monkeypatch.setattr(room, "answer", lambda reference: reference)
+    monkeypatch.setattr(room, "answer", lambda reference, seconds=None: reference)
     monkeypatch.setattr(room, "CHUNK_BYTES", chunk)
     driver, node = tmp_path / "driver", tmp_path / "node"
     theirs = driver / "checkpoints" / "00000"
