@@ -104,7 +104,7 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
     from search.pipeline import show_all_runs
-    from search.remote_storage import mirrored, open_mirror, refuse_if_elsewhere, said_there
+    from search.remote_storage import mirrored, open_mirror, refuse_if_elsewhere
     from search.retraining.begin import begin_retraining
     from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
@@ -119,10 +119,9 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)
         mirror = open_mirror(asked.places, None, config.run)
-        stack.enter_context(said_there(mirror, config.run))
         retraining = begin_retraining(config, asked, data, session, stack, console)
         name = retraining.source.name
-        if mirror is not None and config.run is None:
+        if mirror is not None:  # again: to open it may have taken minutes
             refuse_if_elsewhere(mirror, name)
         session.copy_soon = stack.enter_context(mirrored(mirror, name, partial(warn, console)))
         with crashes_noted(RunFolder(retraining.folder), "the same command"):

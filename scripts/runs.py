@@ -183,6 +183,8 @@ def _compare(first: Path, second: Path, console: Console) -> None:
     loaded = [load_run(run_dir) for run_dir in (first, second)]
     if loaded[0].split_hash != loaded[1].split_hash:
         say(console, "Other pictures, or other sides: the two scores cannot be compared.")
+    if rows[0].metric != rows[1].metric:
+        say(console, "Other metrics: the two scores cannot be compared.")
     trials = [load_trials(run_dir) for run_dir in (first, second)]
     curves = []
     for run_dir, ones in zip((first, second), trials, strict=True):
@@ -259,13 +261,13 @@ def _row(run_dir: Path) -> RunSummary:
 def _facts(row: RunSummary) -> list[tuple[str, str]]:
     """What a row of the list says, and some more, as names and values."""
     where = f", process {row.presence.pid} on {row.presence.host}" if row.presence else ""
-    best = f"{_score(row.best)} by {row.best_trial}, {row.backbone}" if math.isfinite(row.best) else "none yet"
+    best = f"{row.best_in_words} by {row.best_trial}, {row.backbone}" if math.isfinite(row.best) else "none yet"
     return [
         ("run", row.name),
         ("state", row.state + (f" ({row.problem})" if row.problem else "") + where),
         ("space", row.space),
         ("data", f"{row.data}, {row.pictures:,} pictures, {row.classes} classes"),
-        (f"best validation {row.metric}", best),
+        ("best validation score", best),
         ("test macro-F1 [95%]", f"{row.test} by {row.test.trial_id}" if row.test else "not re-trained yet"),
         ("trials", f"{row.trials_in_words}: " + ", ".join(f"{number} {end}" for end, number in row.ends)),
         ("time", duration(row.seconds)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,19 +177,21 @@ def said_there(mirror: Mirror | None, name: str | None) -> Iterator[None]:
     if mirror is None or name is None:
         yield
         return
-    folder, over = RunFolder(mirror.folder / name), threading.Event()
+    folder, over, said = RunFolder(mirror.folder / name), threading.Event(), threading.Event()
     there = folder.presence.relative_to(mirror.folder).as_posix()
 
     def beat() -> None:
         while not over.is_set():
             presence = who_is_at_run(folder)
-            is_here = presence is not None and presence.is_here
-            if presence is not None and is_here:
+            is_ours = presence is not None and presence.is_here and presence.pid == os.getpid()
+            if presence is not None and is_ours:
+                said.set()
                 with contextlib.suppress(Exception):  # each file system has its own
                     mirror.write(there, presence.as_bytes())
-            over.wait(BEATS_SECONDS if is_here else LOOK_SECONDS)
+            over.wait(BEATS_SECONDS if is_ours else LOOK_SECONDS)
         with contextlib.suppress(Exception):
-            mirror.delete(there)
+            if said.is_set():
+                mirror.delete(there)
 
     thread = threading.Thread(target=beat, name="presence", daemon=True)
     thread.start()

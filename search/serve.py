@@ -83,6 +83,7 @@ def serve(options: Options) -> int:
     from search.mirror import MirrorError
     from search.remote_storage import folder_to_read
     from search.service.commands import Places
+    from search.service.guard import in_address
     from search.service.server import run_server
     from search.service.service import Service
 
@@ -108,7 +109,7 @@ def serve(options: Options) -> int:
         options.address,
     )
     shown = options.host if _is_own(options.host) else socket.gethostname()
-    address = f"http://{shown}:{bound.getsockname()[1]}/"
+    address = f"http://{in_address(shown)}:{bound.getsockname()[1]}/"
     print(f"Runs of {storage}: {address}" + (f"?token={token}" if token else ""))
     if options.address is not None:
         print(f"Commands are jobs of Ray at {options.address}")

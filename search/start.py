@@ -227,7 +227,8 @@ def start_run(
     backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes, priced)
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
-        check_weights_once(backbone, file, [*space.backbones, *PACKAGES], study.cache_path)
+        others = [*space.backbones, *PACKAGES]
+        check_weights_once(backbone, file, others, study.cache_path, image_size=study.image_size)
     now = datetime.now().astimezone()
     name = study.name or _free_name(study.runs_dir, f"{space.name}-{now:%Y%m%d-%H%M%S}")
     run_dir = study.runs_dir / name

@@ -76,11 +76,11 @@ def _model(found: Found) -> list[str]:
     if found.second_view:
         sentences.append(
             f"It answers with the mean of two views: the middle of each picture and {IN_WORDS[found.second_view]}. The "
-            "time above counts both; the scores here are for the middle alone."
+            f"scores here are for the middle alone{', the time counts both' * found.takes_longer}."
         )
     if found.refit_epochs:
         sentences.append(
-            f"{found.refit_in_words}. The scores here are from before that: no pictures are left to score it on."
+            f"{found.refit_in_words}. The scores here are from before: no validation pictures are left to score it on."
         )
     if found.selection is not None:
         sentences += _judged(found, found.selection)

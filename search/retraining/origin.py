@@ -184,7 +184,7 @@ def weights_to_start_from(source: Source, backbones: Sequence[str], policy: str,
                 f"the search started {backbone} from other weights ({was}) than there are here ({now}): "
                 "give their folder by --weights"
             )
-        check_weights(backbone, found.files[backbone])
+        check_weights(backbone, found.files[backbone], image_size=source.task.image_size)
     return found.files
 
 

@@ -6,9 +6,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from results.records.scorings import readme_of
 from search.flags import ROOT, RUN_NAME, TIME_BUDGET
 from spaces import SPACES
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 
 NUMBERS = ("trials", "epochs", "image_size", "batch_size", "concurrency", "seed")
 """Flags of a search that take a whole number."""
@@ -34,14 +36,16 @@ class Places:
     on_cluster: bool = False
     """Whether a Ray cluster runs the commands: what trains then joins the cluster that it runs on."""
 
-    def flags(self, *, of_run: bool = False) -> list[str]:
+    def flags(self, run: str = "") -> list[str]:
         """As the commands take them.
 
         Args:
-            of_run: Of a run that there is, which has its README.
+            run: Name of a run that there is, which has a README of its own.
         """
         is_usual = self.bucket is not None and self.readme == self.storage / "README.md"  # which goes there, too
-        readme = [] if is_usual or (of_run and not self.is_readme_named) else [f"--readme={self.readme}"]
+        own = readme_of(self.run_dir(run)) if run and not self.is_readme_named else None
+        has_own = own is not None and can_write(own.parent)
+        readme = [] if is_usual or has_own else [f"--readme={self.readme}"]
         timezone = [f"--timezone={self.timezone}"] if self.timezone else []
         return [self.storage_flag, *readme, f"--cache-dir={self.cache_dir}", *timezone]
 
@@ -152,13 +156,13 @@ def resume_command(name: str, places: Places, add_trials: int = 0, time_budget: 
     places.run_dir(name)
     more = [f"--add-trials={_number('add_trials', str(add_trials))}"] if add_trials else []
     more += [f"--time-budget={time_budget}"] if time_budget else []
-    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(of_run=True), *places.cluster_flags]
+    return [*_script("search/run.py"), f"--resume={name}", *more, *places.flags(name), *places.cluster_flags]
 
 
 def retrain_command(name: str, places: Places) -> list[str]:
     """Trains the best of a run again, and scores the pick."""
     places.run_dir(name)
-    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags(of_run=True), *places.cluster_flags]
+    return [*_script("scripts/retrain.py"), f"--run={name}", *places.flags(name), *places.cluster_flags]
 
 
 def remove_command(name: str, places: Places) -> list[str]:

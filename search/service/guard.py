@@ -6,7 +6,7 @@ It stands before everything else, pages, files and sockets alike, and answers in
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -31,17 +31,21 @@ HEADERS = (
 class Guard:
     """ASGI middleware that lets through what may come in."""
 
-    def __init__(self, app: App, *, token: str | None = None, cookie: str = COOKIE) -> None:
+    def __init__(
+        self, app: App, *, token: str | None = None, cookie: str = COOKIE, names: Collection[str] = LOCAL_NAMES
+    ) -> None:
         """Stands before an application.
 
         Args:
             app: What it guards.
             token: What every request must bring, by `?token=` once and by a cookie from then on; None where the page
                 is for this machine alone. Then the name that the browser used must be one of this machine.
+            names: By which a browser of this machine may know it, without a port.
             cookie: Its name: browsers tell cookies by the machine and not by the port, and another page may be there.
         """
         self._app = app
         self._cookie = cookie
+        self._names = names
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +65,7 @@ class Guard:
     def _problem(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Status and words of a refusal; None where there is none."""
         host = headers.get("host", "")
-        if self._token is None and _name_of(host) not in LOCAL_NAMES:
+        if self._token is None and _name_of(host) not in self._names:
             return 421, f"this page is for 127.0.0.1, not for {host[:80]!r}"
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -101,6 +105,11 @@ class Guard:
 
 def _query(scope: Scope) -> list[tuple[str, str]]:
     return parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+
+
+def in_address(host: str) -> str:
+    """A host as it stands in an address: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _name_of(host: str) -> str:

@@ -127,6 +127,6 @@ def _when_over(job_id: str, service: Service, then: Any) -> None:
         job = service.queue.job(job_id)
         if job is None or not job.is_open:
             timer.cancel()
-            then(job is not None and job.state == "done" and not job.exit_code)  # 130: it was stopped
+            then(job is not None and job.exit_code == 0)  # 130: it was stopped
 
     timer = ui.timer(0.5, look)

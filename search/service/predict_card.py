@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from asyncio import to_thread
+from collections.abc import Collection
 from pathlib import Path
 
 from nicegui import events, ui
@@ -22,7 +23,7 @@ from trainables.errors import UserError
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 60_000_000
-LEFT_SECONDS = 3600.0
+LEFT_SECONDS = 600.0
 """A picture this old waits for no answer any more."""
 ANSWERS_SHOWN = 5
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"}
@@ -83,15 +84,24 @@ def _kept(content: bytes, folder: Path) -> Path:
         raise
     except Exception as error:  # Pillow's plugins raise what they like for a broken file
         raise UserError("this file is no picture that can be read") from error
-    uploads = folder / "uploads"
-    for left in uploads.glob("*"):  # by a browser that did not wait for its answer
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > LEFT_SECONDS:
-                shutil.rmtree(left)
-    own = uploads / secrets.token_hex(8)
+    own = folder / "uploads" / secrets.token_hex(8)
     own.mkdir(parents=True)
     (own / f"picture{SUFFIXES[kind]}").write_bytes(content)
     return own
+
+
+def clear_uploads(folder: Path, at_work: Collection[str]) -> None:
+    """Deletes pictures that a browser has dropped and not waited for the answer of.
+
+    Args:
+        folder: Of the page.
+        at_work: The words of the commands that run or wait, in which those stand that are being answered.
+    """
+    for left in (folder / "uploads").glob("*"):
+        with contextlib.suppress(OSError):
+            is_old = time.time() - left.stat().st_mtime > LEFT_SECONDS
+            if is_old and not any(str(left) in word for word in at_work):
+                shutil.rmtree(left)
 
 
 def _wait(service: Service, job: Job, folder: Path, answer: ui.column) -> None:

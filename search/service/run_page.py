@@ -134,8 +134,10 @@ class RunPage:
                     words = f"{who}: epoch {done + 1} of {epochs}, {_pulse_in_words(pulse)}"
                     ui.label(words).classes("words")
         share = (row.done + within) / max(1, row.asked)
-        if row.trials_open:  # there are more trials than the time has room for
-            share = 1.0 if row.state == RunState.TIME_USED else _share_of_time(view)
+        if row.state in (RunState.FINISHED, RunState.TIME_USED):
+            share = 1.0
+        elif row.trials_open and row.presence is not None:  # there are more trials than the time has room for
+            share = _share_of_time(view) if row.presence.doing == "searched" else 1.0
         share = min(1.0, share)
         self._bar.set_value(round(share, 3))
         return share

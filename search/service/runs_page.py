@@ -133,6 +133,8 @@ def compare_page(service: Service, first: str, second: str) -> None:
 def _compared(first: RunView, second: RunView) -> None:
     if first.run.split_hash != second.run.split_hash:
         ui.label("Other pictures, or other sides: the two scores cannot be compared.").classes("text-weight-bold")
+    if first.summary.metric != second.summary.metric:
+        ui.label("Other metrics: the two scores cannot be compared.").classes("text-weight-bold")
     with sheet("Facts"):
         columns = [
             {"name": name, "label": label, "field": name, "align": "left", "classes": "wrap", "headerClasses": "wrap"}
@@ -176,8 +178,8 @@ def _facts(row: RunSummary) -> list[tuple[str, str]]:
         ("space", row.space),
         ("data", f"{row.data}, {row.pictures:,} pictures, {row.classes} classes"),
         (
-            f"best validation {row.metric}",
-            f"{row.best:.4f} by {row.best_trial}, {row.backbone}" if _known(row) else "none yet",
+            "best validation score",
+            f"{row.best_in_words} by {row.best_trial}, {row.backbone}" if _known(row) else "none yet",
         ),
         ("test macro-F1 [95%]", str(row.test) if row.test else "not re-trained yet"),
         ("trials", row.trials_in_words),

@@ -16,8 +16,9 @@ from nicegui import ui
 
 from results.records.run_folder import RunFolder
 from search.service.commands_page import commands_page
-from search.service.guard import COOKIE, Guard
+from search.service.guard import COOKIE, LOCAL_NAMES, Guard, in_address
 from search.service.new_page import new_page
+from search.service.predict_card import clear_uploads
 from search.service.run_page import run_page
 from search.service.runs_page import compare_page, runs_page
 from search.service.service import Service
@@ -47,7 +48,9 @@ def run_server(service: Service, bound: socket.socket, token: str | None) -> Non
     over = threading.Event()
     ticker = threading.Thread(target=_tick, args=(service, over), name="commands", daemon=True)
     ticker.start()
-    guarded = Guard(build_app(service), token=token, cookie=f"{COOKIE}_{bound.getsockname()[1]}")
+    host, port = bound.getsockname()[:2]
+    names = LOCAL_NAMES | {in_address(host)}
+    guarded = Guard(build_app(service), token=token, cookie=f"{COOKIE}_{port}", names=names)
     config = uvicorn.Config(guarded, log_level="warning", ws_max_size=2**20)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all has been closed
         uvicorn.Server(config).run(sockets=[bound])
@@ -134,3 +137,5 @@ def _tick(service: Service, over: threading.Event) -> None:
     while not over.wait(TICK_SECONDS):
         with suppress(OSError):  # a disk that is full now may not be a second later
             service.queue.tick()
+        with suppress(OSError):
+            clear_uploads(service.folder, [word for job in service.queue.jobs() if job.is_open for word in job.command])

@@ -54,7 +54,7 @@ class Service:
         self.cluster = None if address is None else RayJobs(address, places.storage)
         """The cluster that runs the commands; None where this machine does."""
         self.queue: Jobs = self.cluster or JobQueue(self.folder, self._busy_elsewhere)
-        self._asked_to_stop: set[tuple[int, float]] = set()
+        self._asked_to_stop: set[tuple[int | str, float]] = set()
         self._lock = threading.Lock()
 
     def stop(self, name: str, *, at_once: bool = False) -> str:
@@ -113,10 +113,10 @@ class Service:
             UserError: It has ended already.
         """
         job = self.queue.job(job_id)
-        if job is None or job.pid is None or job.state != JobState.RUNNING:
+        if job is None or job.state != JobState.RUNNING:
             self.queue.cancel(job_id)
-            return "it is taken out of the list" if job is not None and job.pid is None else "it was asked to stop"
-        key = (job.pid, job.process_began or 0.0)
+            return "it is taken out of the list"
+        key = (job.pid or 0, job.process_began) if job.process_began is not None else (job_id, 0.0)
         with self._lock:
             if key in self._asked_to_stop:
                 return f"{job.what} was asked to stop already"

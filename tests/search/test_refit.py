@@ -542,7 +542,7 @@ def searched_to_its_end(command: list[str], pictures: Path, folder: Path) -> tup
     )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert "The model's turn: " in said and "with validation pictures, too" in said
+    assert "The model's turn: " in said and "with the validation pictures as well" in said
     run = RunFolder(folder / "runs" / "a")
     found = load_found(run.found_json)
     assert found is not None and set(found.refit_epochs) == {member["trial_id"] for member in found.members}, said

@@ -21,7 +21,7 @@ from torch.nn import functional
 from trainables.data.batches import Side
 from trainables.errors import UserError
 from trainables.machine.hardware import gpu_has_bfloat16
-from trainables.parts.registry import is_own_network, takes_image_size, where
+from trainables.parts.registry import backbone_identity, is_own_network, is_wrapped, where
 from trainables.reason import reason_of
 from trainables.second_view import MIRROR, WHOLE
 
@@ -154,9 +154,9 @@ def size_options(backbone: str, image_size: int) -> dict[str, Any]:
     """What timm must be told to build the backbone for pictures of this size; nothing for most families.
 
     Transformers with position embeddings are made for one size, which timm marks as `fixed_input_size`. A network of
-    the user's own is told the size where its function takes it.
+    the user's own is tried with pictures of the size, and told it where its function takes it.
     """
-    if takes_image_size(backbone):
+    if is_wrapped(backbone):
         return {"image_size": image_size}
     settings = timm.get_pretrained_cfg(backbone)
     fixed = settings is not None and settings.fixed_input_size and settings.input_size[-1] != image_size
@@ -198,13 +198,17 @@ def _no_drop_path(backbone: str) -> UserError:
     return UserError(f"{named} has no drop path: set drop_path to 0")
 
 
-@functools.cache
 def num_parameters(backbone: str, *, drop_path: bool = False) -> int:
     """Parameters of a backbone with a classifier of two classes; nothing is allocated for it.
 
     Raises:
         UserError: timm does not know the backbone; names the nearest. Or it is asked for drop path and has none.
     """
+    return _num_parameters(backbone, backbone_identity(backbone), drop_path)
+
+
+@functools.cache
+def _num_parameters(backbone: str, _identity: str, drop_path: bool) -> int:
     if not timm.is_model(backbone):
         close = difflib.get_close_matches(backbone, timm.list_models(), n=1, cutoff=0.5)
         raise UserError(f"timm has no model {backbone!r}{f': did you mean {close[0]!r}?' if close else ''}")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from trainables.atomic import replacing
 from trainables.errors import UserError
 from trainables.networks.known_costs import known_fact, library_versions
-from trainables.parts.registry import in_use, is_own_network
+from trainables.parts.registry import backbone_identity, is_own_network, is_wrapped
 from trainables.reason import reason_of
 from trainables.saved.model_description import DESCRIPTION, WEIGHTS, ModelError, read_description
 
@@ -163,7 +163,7 @@ def _of_model(folder: Path) -> str:
     return f"own model {folder.name}{f' of run {run}' if run else ''}"
 
 
-def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
+def check_weights(backbone: str, file: str, others: Sequence[str] = (), *, image_size: int | None = None) -> None:
     """Loads the file into the backbone, so that a wrong file is found before the first trial.
 
     timm skips tensors whose names it does not find as soon as the number of classes differs, and says nothing.
@@ -173,6 +173,7 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
         backbone: timm name.
         file: Its weights; the classifier in it may be for any number of classes.
         others: Backbones that the file may be of instead, to name the one it is of.
+        image_size: Pixels, by which a network of the user's own may have other tensors.
 
     Raises:
         WeightsError: The file is not for this backbone; names both.
@@ -181,7 +182,7 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
 
     try:
         with _quiet_timm():
-            first, second = (_build_seeded(backbone, file, seed) for seed in (1, 2))
+            first, second = (_build_seeded(backbone, file, seed, image_size) for seed in (1, 2))
     except Exception as error:  # timm, torch and safetensors raise many types for a file that does not fit
         reason = reason_of(error)
         said = _what_it_holds(backbone, file, others) or reason
@@ -197,14 +198,17 @@ def check_weights(backbone: str, file: str, others: Sequence[str] = ()) -> None:
         raise WeightsError(f"{file} does not hold the weights of {backbone}: {said}")
 
 
-def check_weights_once(backbone: str, file: str, others: Sequence[str], cache_dir: Path) -> None:
+def check_weights_once(
+    backbone: str, file: str, others: Sequence[str], cache_dir: Path, *, image_size: int | None = None
+) -> None:
     """`check_weights`, unless a file of the very same content has passed before, as the facts in `cache_dir` know."""
 
     def fits() -> bool:
-        check_weights(backbone, file, others)
+        check_weights(backbone, file, others, image_size=image_size)
         return True
 
-    key = f"weights of {backbone} {_sha256(Path(file))} {library_versions()}"
+    size = f" {image_size} px" if is_wrapped(backbone) else ""
+    key = f"weights of {backbone_identity(backbone)} {_sha256(Path(file))}{size} {library_versions()}"
     known_fact(cache_dir, key, fits, lambda known: known is True)
 
 
@@ -212,8 +216,7 @@ def _heads(backbone: str) -> tuple[str, ...]:
     """Prefixes of the classifier's tensors, whose shapes follow from the number of classes."""
     import timm
 
-    parts = in_use()
-    if parts is not None and backbone in parts.found["network"]:
+    if is_wrapped(backbone):
         return ("head.",)  # of `OwnNetwork`
     settings = timm.get_pretrained_cfg(backbone)
     head = settings.classifier if settings is not None else None
@@ -284,13 +287,15 @@ def _quiet_timm() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _build_seeded(backbone: str, file: str, seed: int) -> nn.Module:
+def _build_seeded(backbone: str, file: str, seed: int, image_size: int | None) -> nn.Module:
     import timm
     import torch
 
+    size: dict[str, Any] = {"image_size": image_size} if is_wrapped(backbone) else {}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay={"file": file}, num_classes=2)
+        overlay = {"file": file}
+        return timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=2, **size)
 
 
 class Hub:

@@ -17,7 +17,10 @@ from torch import nn
 from trainables.errors import UserError
 from trainables.parts.registry import Parts, told_apart, where
 
-TRIED_SIZES = (64, 224, 96, 128, 160, 192, 256, 288, 320, 384, 448, 512, 32, 28)
+TRIED_SIZES = (
+    *(64, 224, 96, 128, 160, 192, 256, 288, 320, 384, 448, 512, 32, 28),
+    *(40, 48, 56, 72, 80, 100, 112, 120, 144, 150, 176, 200, 240, 299, 300),
+)
 """Pictures by which the number of features is found out, in pixels: some networks take one size alone."""
 USUAL_SIZE = 224
 """Pixels that a network is made for where nobody has said for how many."""
@@ -105,8 +108,11 @@ def _entrypoint(parts: Parts, name: str, function: Callable[..., nn.Module]) -> 
         **_: Any,
     ) -> nn.Module:
         options: dict[str, Any] = {}
-        if "image_size" in taken and (image_size is not None or taken["image_size"].default is inspect.Parameter.empty):
-            options["image_size"] = image_size or USUAL_SIZE
+        size = image_size
+        if "image_size" in taken:
+            default = taken["image_size"].default
+            size = image_size or (default if isinstance(default, int) else USUAL_SIZE)
+            options["image_size"] = size
         if drop_path_rate is not None:
             if "drop_path" not in taken and not free:
                 raise UserError(
@@ -118,7 +124,7 @@ def _entrypoint(parts: Parts, name: str, function: Callable[..., nn.Module]) -> 
             body = function(**options)
         if not isinstance(body, nn.Module):
             raise UserError(f"{where('network', name)} returns {type(body).__name__}: it must return a torch.nn.Module")
-        network = OwnNetwork(body, num_classes, drop_rate, name, options.get("image_size"))
+        network = OwnNetwork(body, num_classes, drop_rate, name, size)
         overlay = {key: value for key, value in (pretrained_cfg_overlay or {}).items() if key in ("mean", "std")}
         network.pretrained_cfg = {**network.pretrained_cfg, **overlay}
         if pretrained:

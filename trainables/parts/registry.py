@@ -110,10 +110,9 @@ def is_own_network(backbone: str) -> bool:
     return _in_use is not None and backbone in _in_use.networks
 
 
-def takes_image_size(backbone: str) -> bool:
-    """Whether a backbone is a network of the file in use that is made for pictures of one size, and told which."""
-    function = _in_use.found["network"].get(backbone) if _in_use is not None else None
-    return function is not None and "image_size" in inspect.signature(function).parameters
+def is_wrapped(backbone: str) -> bool:
+    """Whether a backbone is a network of the file in use that gets its classifier from here (`@parts.network`)."""
+    return _in_use is not None and backbone in _in_use.found["network"]
 
 
 def backbone_identity(backbone: str) -> str:

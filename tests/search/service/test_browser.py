@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -202,7 +202,8 @@ def test_with_a_token_only_who_has_it_comes_in(tmp_path: Path) -> None:
     process, address = start(tmp_path / "runs", "--token", token)
     try:
         with httpx.Client(base_url=address.partition("?")[0], timeout=60) as client:
-            for headers in ({}, {"cookie": "macrotune_token=wrong"}):
+            port = urlsplit(address).port
+            for headers in ({}, {"cookie": f"macrotune_token_{port}=wrong"}):
                 for path in ("", "new", "report/a", "?token=wrong"):
                     assert client.get(path, headers=headers).status_code == 401, path
             assert client.get("", params={"token": token}).status_code == 303

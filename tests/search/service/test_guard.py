@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.service.guard import COOKIE, MOST_BODY_BYTES, Guard
+from search.service.guard import COOKIE, LOCAL_NAMES, MOST_BODY_BYTES, Guard, in_address
 
 TOKEN = "a-token-of-24-characters"
 
@@ -84,6 +84,14 @@ def test_a_wrong_token_in_the_address_is_refused_and_the_right_one_moves_into_a_
     assert headers[b"location"] == b"/run/a?x=1"
     assert b"HttpOnly; SameSite=Strict" in headers[b"set-cookie"]
     assert status({"host": "gpu", "cookie": f"{COOKIE}={TOKEN}"}, token=TOKEN) == 200
+
+
+def test_a_page_of_another_address_of_this_machine_answers_by_it() -> None:
+    guard = Guard(_never, names=LOCAL_NAMES | {in_address("127.0.0.2"), in_address("::1")})
+    scope = {"type": "http", "method": "GET"}
+    assert guard._problem(scope, {"host": "127.0.0.2:8470"}) is None
+    assert guard._problem(scope, {"host": "[::1]:8470"}) is None
+    assert Guard(_never)._problem(scope, {"host": "127.0.0.2:8470"}) is not None
 
 
 def test_pages_on_two_ports_of_a_machine_have_a_cookie_each() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -147,6 +148,16 @@ def test_what_is_no_picture_is_one_message_and_leaves_nothing(content: bytes, tm
     assert not list(tmp_path.rglob("*.*"))
     kept = predict_card._kept(a_picture("PNG"), tmp_path)
     assert [path.name for path in kept.iterdir()] == ["picture.png"]
+
+
+def test_a_picture_that_nobody_waited_for_is_deleted(tmp_path: Path) -> None:
+    predict_card = pytest.importorskip("search.service.predict_card", reason="the page needs the extra ui")
+    old, waiting, new = (predict_card._kept(a_picture("PNG"), tmp_path) for _ in range(3))
+    then = time.time() - predict_card.LEFT_SECONDS - 1
+    for each in (old, waiting):
+        os.utime(each, (then, then))
+    predict_card.clear_uploads(tmp_path, ["python", f"--data={waiting}"])
+    assert not old.exists() and waiting.exists() and new.exists()
 
 
 def test_two_of_ctrl_c_are_heard_as_two(service: Service, holder: subprocess.Popen[str]) -> None:

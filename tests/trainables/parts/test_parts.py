@@ -184,7 +184,7 @@ BAD = [
     ),
     (PICTURES, "return pictures.cpu()", "takes pictures of a GPU to the cpu: it must leave them on their device"),
     (PICTURES, "return None", "augmentation 'mine' returns NoneType: it must return the pictures"),
-    (NETWORK, "return nn.Conv2d(3, 8, 3)", r"network 'mine' makes \(2, 8, 62, 62\) of 2 pictures: .*pooled features"),
+    (NETWORK, "return nn.Conv2d(3, 8, 3)", r"network 'mine' makes \(2, 8, 30, 30\) of 2 pictures: .*pooled features"),
     (NETWORK, "return 5", "network 'mine' returns int: it must return a torch.nn.Module"),
     (
         DECISION,
