@@ -303,13 +303,14 @@ def draw_augmentations(rows: Sequence[SplitRow], image_size: int) -> bytes | Non
 def _out_dir(options: Options) -> Path:
     from results.pages.exploration_report import MARKER, WHAT
     from results.pages.report_folder import refuse_foreign_folder
+    from results.records.run_folder import RUNS
 
     out = options.out
     if out is None:
         whole = None if options.data.data is None else options.data.data.expanduser().resolve()
         name = "demo" if whole is None else (whole.stem if whole.is_file() else whole.name) or "data"
         names = itertools.chain((f"explore-{name}",), (f"explore-{name}-{number}" for number in itertools.count(2)))
-        out = next(found for each in names if _is_of(found := Path("runs") / each, whole))
+        out = next(found for each in names if _is_of(found := RUNS / each, whole))
     out = out.expanduser().absolute()
     refuse_foreign_folder(out, MARKER, WHAT)
     return out

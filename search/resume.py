@@ -46,8 +46,13 @@ FREE = (
 Options = tuple[AskedStudy, DataConfig]
 
 
-def saved_options(places: PlaceFlags, name: str) -> tuple[AskedStudy, DataConfig]:
-    """The settings of a run, ready to go on with: without a time budget.
+def saved_options(places: PlaceFlags, name: str, *, with_budget: bool = False) -> tuple[AskedStudy, DataConfig]:
+    """The settings of a run, ready to go on with.
+
+    Args:
+        places: Where runs are.
+        name: Of the run.
+        with_budget: Whether its time budget holds anew.
 
     Raises:
         RunError: There is no such run.
@@ -58,21 +63,12 @@ def saved_options(places: PlaceFlags, name: str) -> tuple[AskedStudy, DataConfig
         resume=name,
         storage=places.storage,  # where it was found, should the folder of the runs have moved
         trials=run.trials_asked,
-        time_budget=None,
+        time_budget=run.options.get("time_budget") if with_budget else None,
         add_trials=0,
         retry_failed=False,
         address=given_address(None) or run.options.get("address"),  # a head that died has moved
     )
     return study, restore(DataConfig, run.options)
-
-
-def budget_again(places: PlaceFlags, name: str) -> str | None:
-    """The time budget of a run, which holds anew for each command that goes on with it; None for none.
-
-    Raises:
-        RunError: There is no such run.
-    """
-    return load_run(places.absolute().runs_dir / name).options.get("time_budget")
 
 
 def refuse_contradictions(saved: Options, asked: Options) -> None:

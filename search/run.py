@@ -61,13 +61,11 @@ def settled(read: Callable[[Options], Options]) -> Options:
     if asked.study.run.resume is None:
         return asked
     from search.remote_storage import open_mirror
-    from search.resume import budget_again, refuse_contradictions, saved_options  # with Ray: a help text does without
+    from search.resume import refuse_contradictions, saved_options  # with Ray, which a help text does without
 
     places, resume = asked.study.places, asked.study.run.resume
     open_mirror(places, None, resume)
-    study, data = saved_options(places, resume)
-    if not asked.study.run.add_trials:  # which say themselves when it ends
-        study = study.replace(time_budget=budget_again(places, resume))
+    study, data = saved_options(places, resume, with_budget=not asked.study.run.add_trials)  # which say when it ends
     asked = _absolute(read(Options(study=study, data=data)))
     refuse_contradictions((study, data), (asked.study, asked.data))
     return asked

@@ -75,10 +75,9 @@ class Finder:
         tails = range(len(parts)) if foreign else range(1)
         for start in tails:
             tail = "/".join(parts[start:])
-            if "/" in tail:
-                hits = self._fitting(index, tail)
-            else:  # a video's frames have the names of all other videos' frames
-                hits = self._found[tail] = self._found[tail] if tail in self._found else self._fitting(index, tail)
+            hits = self._found[tail] if tail in self._found else self._fitting(index, tail)
+            if "/" not in tail:  # a video's frames have the names of all other videos' frames
+                self._found[tail] = hits
             if hits:
                 way = "by the end of the path, which was written on another machine" if foreign else hits[1]
                 return hits[0], way
