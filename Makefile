@@ -57,7 +57,7 @@ clean:  ## Remove .venv and caches; runs/ stays
 
 $(RUNTIME): setup.cfg constraints.txt pyproject.toml
 	@echo "Setting up $(VENV) with what a search needs: some minutes the first time (TORCH=cpu leaves CUDA out)"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(PIP) --editable ".[weights]"
 	touch $@
 

@@ -149,6 +149,9 @@ def main(
         The exit code: 0, 1 if a page is stale, or 2 if a file is broken.
     """
     pages = f"{readme} and {_page(records)}"
+    if not check and records != RECORDS and not records.is_dir():
+        print(f"error: --records {records}: there is no such folder of records", file=sys.stderr)
+        return 2
     try:
         if check:
             stale = [path for path, *_ in _changed(readme, records, timezone)]

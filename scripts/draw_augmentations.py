@@ -94,17 +94,18 @@ class Sheet:
     height: int
 
 
-def draw_sheet(paths: Sequence[Path], image_size: int) -> Sheet:
+def draw_sheet(paths: Sequence[Path], image_size: int, memory_bytes: int | None = None) -> Sheet:
     """Draws the sheet.
 
     Args:
         paths: Four pictures; empty for some of the built-in data.
         image_size: Side of the square picture the network sees, in pixels.
+        memory_bytes: What decoding one may take; by default `memory_bound()`.
 
     Raises:
         UserError: A file is no picture that can be read.
     """
-    stored = read_pictures(paths, image_size)
+    stored = read_pictures(paths, image_size, memory_bytes)
     rows = [augmented(title, config, stored, image_size) for title, config in augmentations()]
     sheet = compose(rows, image_size)
     content = io.BytesIO()
@@ -112,8 +113,8 @@ def draw_sheet(paths: Sequence[Path], image_size: int) -> Sheet:
     return Sheet(content.getvalue(), len(rows), sheet.width, sheet.height)
 
 
-def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
-    """Pictures as a search stores them, `(4, 3, P, P) uint8`.
+def read_pictures(paths: Sequence[Path], image_size: int, memory_bytes: int | None = None) -> torch.Tensor:
+    """Pictures as a search stores them, `(4, 3, P, P) uint8`; the arguments are those of `draw_sheet`.
 
     Raises:
         UserError: A file is no picture that can be read.
@@ -132,9 +133,9 @@ def read_pictures(paths: Sequence[Path], image_size: int) -> torch.Tensor:
             kinds = ("mask1", "normal", "incorrect_mask", "mask2")
             paths = [next(person.glob(f"{name}.*")) for person, name in zip(people, kinds, strict=False)]
         names = [str(path.expanduser().absolute()) for path in paths]
-        if bad := find_unreadable(names):
+        if bad := find_unreadable(names, memory_bytes):
             raise UserError("; ".join(f"{name}: {reason}" for name, reason in bad.items()))
-        pictures = np.stack([decode(name, stored_size(image_size)) for name in names])
+        pictures = np.stack([decode(name, stored_size(image_size), memory_bytes) for name in names])
     return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 

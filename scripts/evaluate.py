@@ -32,11 +32,14 @@ from scripts.terminal import progress, run_command, voiced
 from search.flags import help_default
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
-from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures
+from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_pictures, real_paths
 from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 from trainables.second_view import IN_WORDS, MIRRORED
+
+TEST = "test"
 
 if TYPE_CHECKING:
     from results.statistics.evaluation import Answers, Evaluation
@@ -61,7 +64,7 @@ class Options:
     """Folder of the report; by default evaluation/ in the first model's folder."""
     split: Path | None = None
     """A run's split.csv: only one side of it is scored; without --data, straight from this file."""
-    side: Literal["train", "val", "test"] = "test"
+    side: Annotated[Literal["train", "val", "test"] | None, help_default("test")] = None
     """The side of --split."""
     device: str = "auto"
     """auto, cpu, cuda or another torch device."""
@@ -77,6 +80,10 @@ class Options:
     """Average over each picture and a mirrored view of it, also where a model would not by itself."""
     data: tyro.conf.OmitArgPrefixes[LabelledData] = field(default_factory=LabelledData)
     voice: tyro.conf.OmitArgPrefixes[VoiceFlags] = field(default_factory=VoiceFlags)
+
+    def __post_init__(self) -> None:
+        if self.side is not None and self.split is None:
+            raise UserError(f"--side {self.side} is one of a split: say of which by --split, as runs/NAME/split.csv")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -102,7 +109,7 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
         All scores, and the folder of the report.
     """
     doing(console, "reading the labels")
-    pictures = read_pictures(options.data.absolute(), options.split, options.side)
+    pictures = read_pictures(options.data.absolute(), options.split, options.side or TEST)
 
     from results.pages.evaluation_report import MARKER, WHAT, save_evaluation
     from results.pages.report_folder import refuse_foreign_folder
@@ -122,8 +129,8 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     refuse_foreign_folder(out, MARKER, WHAT)
     for line in pictures.understood:
         print(line.encode(errors="backslashreplace").decode())
-    seen = _seen(models, pictures.paths)
-    looks = _note_test_sides(options, models, pictures.paths)
+    seen = _seen(models, pictures.known_as)
+    looks = _note_test_sides(options, models, pictures.known_as)
     cache_dir = options.cache_dir or default_cache_dir()
     with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         predictions = predict_probabilities(
@@ -182,7 +189,7 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     if options.data.data is not None:
         facts["data"] = str(options.data.data.expanduser().resolve())
     if options.split is not None:
-        facts["side"] = f"{options.side} of {options.split.expanduser().resolve()}"
+        facts["side"] = f"{options.side or TEST} of {options.split.expanduser().resolve()}"
     second = [model.description.second_view for model in models]
     views = dict.fromkeys(IN_WORDS[MIRRORED[view] if options.tta else view] for view in second)
     facts["asked beside the middle"] = ", ".join(views)
@@ -198,8 +205,11 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
     for model in models:
         split = RunFolder(model.path).split_csv
         if split.exists():
-            sides |= {row.path: row.split for row in read_split(split) if sides.get(row.path, "test") == "test"}
-    return Counter(sides[path] for path in paths if path in sides)
+            rows = read_split(split)
+            for path, row in zip(real_paths(row.path for row in rows), rows, strict=True):
+                if sides.get(path, TEST) == TEST:
+                    sides[path] = row.split
+    return Counter(sides[path] for path in real_paths(paths) if path in sides)
 
 
 def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Collection[str]) -> int:
@@ -211,15 +221,21 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Coll
     from results.records.scorings import ledger_of, note_scoring, side_hash
 
     times: dict[str, int] = {}
-    scored = set(paths)
+    scored = set(real_paths(paths))
     for model in models:
         split = RunFolder(model.path).split_csv
-        rows = [row for row in read_split(split) if row.split == "test"] if split.exists() else []
-        if scored.isdisjoint(row.path for row in rows):
+        rows = [row for row in read_split(split) if row.split == TEST] if split.exists() else []
+        if scored.isdisjoint(real_paths(row.path for row in rows)):
             continue
         side = side_hash((row.path, row.label, row.group) for row in rows)
+        ledger = ledger_of(model.path, options.readme)
+        if not can_write(ledger.parent):
+            raise UserError(
+                f"{ledger} cannot be written, where it is noted that a test side is scored: name a README of yours by "
+                "--readme, beside which it is noted then"
+            )
         times[side] = note_scoring(
-            ledger_of(model.path, options.readme),
+            ledger,
             date=datetime.now().astimezone().isoformat(timespec="seconds"),
             test_side=side,
             weights_sha256=model.description.weights_sha256,

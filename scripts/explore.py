@@ -149,7 +149,7 @@ def explore(options: Options, console: Console) -> int:
     doing(console, "drawing pictures of every class, and augmentations")
     rows = [SplitRow(*values) for values in table[list(COLUMNS)].itertuples(index=False)]
     samples = sample_pictures(manifest.classes, rows, MOST_CLASSES, PER_CLASS)
-    sheet = draw_augmentations(rows, options.image_size)
+    sheet = draw_augmentations(rows, options.image_size, options.data.picture_bytes)
     doing(console, "writing the page and the report")
     save_exploration(out, found, figures, samples, sheet)
     idle(console)
@@ -283,7 +283,7 @@ def draw(found: Exploration, prepared: Prepared, chosen: np.ndarray, positions: 
     return drawn
 
 
-def draw_augmentations(rows: Sequence[SplitRow], image_size: int) -> bytes | None:
+def draw_augmentations(rows: Sequence[SplitRow], image_size: int, memory_bytes: int | None) -> bytes | None:
     """What each augmentation does to a picture of each of the four largest classes, or to four pictures of fewer.
 
     Returns:
@@ -297,7 +297,7 @@ def draw_augmentations(rows: Sequence[SplitRow], image_size: int) -> bytes | Non
     chosen = [*firsts, *(row.path for row in train if row.path not in firsts)][:NUM_PICTURES]
     if len(chosen) < NUM_PICTURES:
         return None
-    return draw_sheet([Path(path) for path in chosen], image_size).png
+    return draw_sheet([Path(path) for path in chosen], image_size, memory_bytes).png
 
 
 def _out_dir(options: Options) -> Path:

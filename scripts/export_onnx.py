@@ -55,8 +55,13 @@ def export(options: Options) -> None:
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise UserError(f"the packages {' and '.join(missing)} are needed for this: {install_command('onnx')}")
-    if options.opset is not None and options.opset < 18:
-        raise UserError(f"opset is {options.opset}: it must be 18 or more")
+    if options.opset is not None:
+        from onnx.defs import onnx_opset_version
+
+        if not 18 <= options.opset <= onnx_opset_version():
+            raise UserError(
+                f"opset is {options.opset}: it must be from 18 to {onnx_opset_version()}, the newest that onnx has here"
+            )
     if options.out is not None and options.out.is_dir():
         raise UserError(f"{options.out} is a folder; name a file by --out")
 

@@ -61,12 +61,20 @@ def fetch(options: Options, console: Console) -> int:
     """Fetches backbone after backbone and says what is there; 1 if something is missing."""
     from spaces import get_space
     from trainables.networks.weights import Hub
+    from trainables.parts.loading import use
+    from trainables.parts.registry import is_own_network
 
     space = get_space(options.space, [name for name in options.backbones.split(",") if name])
     folder = options.to.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
+    use(space.parts)
+    own = [backbone for backbone in space.backbones if is_own_network(backbone)]
+    for backbone in own:
+        words = f"{backbone}: a network of your own, whose weights no hub has"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
     hub, total, missing = Hub(), 0, []
-    for backbone in space.backbones:
+    wanted = [backbone for backbone in space.backbones if backbone not in own]
+    for backbone in wanted:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".converted-") as scratch:
             got = fetch_one(backbone, folder, Path(scratch), hub)
         total += got.num_bytes
@@ -74,8 +82,7 @@ def fetch(options: Options, console: Console) -> int:
         console.print(f"{backbone}: {size}{got.words}", highlight=False, markup=False, soft_wrap=True)
         if not got.num_bytes:
             missing.append(backbone)
-    count = len(space.backbones) - len(missing)
-    said = f"{count} of {len(space.backbones)} backbones, {total / 1e6:.1f} MB in {folder}"
+    said = f"{len(wanted) - len(missing)} of {len(wanted)} backbones, {total / 1e6:.1f} MB in {folder}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)
     if missing:
         say_error(_explain(missing, hub))

@@ -168,7 +168,7 @@ def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
         raise UserError(f"{folder} cannot be written; name a file by --out")
     stem = "submission" if pictures.is_eval else "predictions"
     names = itertools.chain((f"{stem}.csv",), (f"{stem}-{number}.csv" for number in itertools.count(2)))
-    return next(folder / name for name in names if not (folder / name).exists())
+    return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 
 def _new_name(model: Path, pictures: UnlabelledPictures) -> Path:

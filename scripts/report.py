@@ -23,6 +23,7 @@ import tyro
 from results.pages.report import write_report
 from results.records.run_folder import RUNS
 from scripts.terminal import MARKERS, run_command
+from search.flags import refuse_path_as_name
 from search.remote_storage import folder_to_read
 from trainables.errors import UserError
 from trainables.reason import reason_of
@@ -38,6 +39,9 @@ class Options:
     """Folder of the runs; or s3://bucket/folder and the like: the page is then written here, and copied there."""
     no_pictures: bool = False
     """Leave small copies of your pictures out of the page, for who is to see the numbers alone."""
+
+    def __post_init__(self) -> None:
+        refuse_path_as_name(self.name)
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ The list takes a second for a hundred runs, and writes runs/index.html on the wa
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shlex
@@ -37,9 +38,11 @@ from results.pages.run_index import write_run_index
 from results.records.cost import duration
 from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.run_folder import RUNS, RunFolder, load_run
+from results.records.scorings import readme_of
 from results.records.summary import RunState, RunSummary, run_names, summaries, summary
 from results.records.trials import TrialHistory, load_trials, score_of
 from scripts.terminal import run_command
+from search.flags import help_default, refuse_path_as_name
 from search.remote_storage import folder_to_read
 from search.remove_run import remove_run, what_is_lost
 from search.terminal import say, say_if_it_fails
@@ -76,7 +79,7 @@ class Options:
     """The runs to do it with."""
     storage: Path = RUNS
     """Folder of the runs; or s3://bucket/folder and the like, from where what is shown is copied."""
-    readme: Path = Path("README.md")
+    readme: Annotated[Path | None, help_default("that of the run's search; else README.md")] = None
     """The page with the table, whose records rm looks at."""
     yes: bool = False
     """Delete without asking."""
@@ -86,8 +89,7 @@ class Options:
             wanted = {0: "no name", 1: "the name of one run", 2: "the names of two runs"}[NAMES[self.action]]
             raise UserError(f"{self.action} takes {wanted}, not {len(self.names)}: python scripts/runs.py --help")
         for name in self.names:
-            if Path(name).name != name:
-                raise UserError(f"{name!r} is no name of a run: give its folder's name, and where it lies by --storage")
+            refuse_path_as_name(name)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -231,7 +233,11 @@ def _remove(run_dir: Path, options: Options, console: Console) -> int:
     row = _row(run_dir)
     if row.state.is_running:
         raise UserError(f"{row.name} is {row.state}: stop it first")
-    for sentence in what_is_lost(run_dir, options.readme.expanduser().resolve().parent / "results" / "best"):
+    readme = options.readme
+    with contextlib.suppress(UserError, OSError):  # what is broken can be deleted, too
+        readme = readme or readme_of(run_dir)
+    readme = readme or Path("README.md")
+    for sentence in what_is_lost(run_dir, readme.expanduser().resolve().parent / "results" / "best"):
         say(console, sentence)
     if not options.yes:
         if not sys.stdin.isatty():

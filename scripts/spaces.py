@@ -10,6 +10,7 @@ the docstrings of the `suggest_*` functions, where an entry is `name: text` up t
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from results.pages.markdown import render_markdown_table
 from scripts.terminal import progress, run_command
+from trainables.called import as_called
 from trainables.machine.hardware import gpu_has_bfloat16
 
 if TYPE_CHECKING:
@@ -173,7 +175,8 @@ def write_readme(readme: Path, *, check: bool) -> int:
     except TableError as error:
         raise TableError(f"{readme}: {error}") from error
     if check and new != old:
-        print(f"{readme} is stale; run: python scripts/spaces.py --readme {readme}", file=sys.stderr)
+        command = as_called(f"python scripts/spaces.py --readme {shlex.quote(str(readme))}")
+        print(f"{readme} is stale; run: {command}", file=sys.stderr)
         return 1
     if new != old:
         write_whole(readme, new.encode(errors="surrogateescape"))

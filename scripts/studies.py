@@ -13,6 +13,7 @@ again, it goes on where it was; more --seeds add to what is there.
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import sys
 import time
@@ -155,7 +156,7 @@ def study_all(options: Options, data: DataConfig, command: str, session: RaySess
     families = words(config.families) or FAMILIES
     asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
     base = default_config(config.backbone)
-    name = config.name or (data.data.name.removesuffix(".csv") if data.data else "demo")
+    name = config.name or (as_run_name(data.data.name.removesuffix(".csv")) if data.data else "demo")
     asked = options.asked(name).where_told()
 
     from search.checks import check_device
@@ -212,6 +213,11 @@ def study_all(options: Options, data: DataConfig, command: str, session: RaySess
                 return 1
             say(console, f"{page}")
     return 0
+
+
+def as_run_name(text: str) -> str:
+    """The name of a folder of pictures as that of a run, which may not hold all that theirs may."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip("_.-") or "data"
 
 
 def without_places(words: Sequence[str]) -> list[str]:

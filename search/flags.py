@@ -238,6 +238,7 @@ class RunFlags:
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 0)
         at_least("add_trials", self.add_trials, 0)
+        refuse_path_as_name(self.resume)
         if self.add_trials and self.resume is None:
             raise UserError("--add-trials extends a run: say which with --resume NAME")
         if self.retry_failed and self.resume is None:
@@ -389,6 +390,12 @@ def at_least(name: str, value: float | None, low: float) -> None:
     """Raises a `UserError` for a value of a flag that is given and below `low`."""
     if value is not None and value < low:
         raise UserError(f"{flag(name)} is {value}: it must be at least {low}")
+
+
+def refuse_path_as_name(run: str | None) -> None:
+    """Raises a `UserError` for runs/NAME, which other commands take, in the place of NAME."""
+    if run is not None and Path(run).name != run:
+        raise UserError(f"{run!r} is no name of a run: give its folder's name, and where it lies by --storage")
 
 
 def flag(name: str) -> str:

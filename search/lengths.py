@@ -18,6 +18,9 @@ LEAST_EPOCHS, MOST_EPOCHS = 9, 30
 """Epochs of a full length: a network sees a picture so often at least, whatever their number, and at most."""
 MOST_IN_A_BUDGET = 60
 """The same where time is what there is: a small set is then trained for longer."""
+MOST_STEPS_IN_A_BUDGET = 30_000
+"""Steps of a length at most, where time is what there is: a large set in a long budget is trained for longer, too, as
+its default alone would be. Nothing near it was measured."""
 LENGTH_OF_MANY = 3.2
 """Times the root of the epochs that a budget has room for: about the length at which networks that answer together gain
 most, between one long training and many short ones (docs/recipe.md)."""
@@ -46,6 +49,8 @@ PATIENCE = 8
 """Epochs without a better one after which a trial makes room for another, where one fits: of 34 trainings of 20 to 123
 epochs 16 would have ended so, which loses .008 on validation in the mean, where a second network gains .02 and more
 (docs/recipe.md)."""
+PATIENCE_STEPS = 300
+"""That these have at least: 8 epochs of the smallest set that was measured. Epochs of a smaller one are a few steps."""
 MOST_LENGTHS = 2
 """Lengths as planned that a trial which goes on may come to, should epochs be much faster than was expected."""
 ANY_NUMBER = 10**9
@@ -92,7 +97,7 @@ def suit_lengths(
     room = max(0.0, seconds_left - FIRST_STEP_SECONDS)
     seconds = epoch_seconds if math.isfinite(seconds_left) and epoch_seconds else None
     if seconds is None:
-        found = _settled(study, _full_length(study, train_pictures, MOST_EPOCHS))
+        found = _settled(study, _full_length(study, train_pictures))
         if not (study.trials_open and math.isfinite(seconds_left)):
             return found
         fitting = max(study.trials, study.concurrency * math.ceil(room / LEAST_OF_A_TRIAL))
@@ -109,12 +114,13 @@ def suit_lengths(
     if study.cost.second is not None:  # a front wants every network once
         one_each = int(study.concurrency * pace * room / sum(seconds.values()))
         length = min(round(LENGTH_OF_MANY * math.sqrt(room_epochs)), one_each)
-    most = _full_length(study, train_pictures, MOST_IN_A_BUDGET)
+    most = _longest_in_a_budget(study, train_pictures)
     found = _settled(found, max(LEAST_EPOCHS, min(most, length)))
     found = replace(found, epochs_that_fit=in_a_slot)
     if not study.trials_open:
         return found
-    fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / (found.grace_period * mean)))
+    shortest = min(found.grace_period, long_together(found.epochs)) * min(seconds.values())
+    fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / shortest))
     return _with_open_trials(found, fitting, most_trials)
 
 
@@ -132,7 +138,9 @@ class PacedLength:
     slots: int
     """Trials at a time."""
     most: int
-    """Epochs that a trial comes to at most, however fast: what the pictures ask for."""
+    """Epochs that a trial comes to at most, however fast."""
+    patience: int = PATIENCE
+    """Epochs without a better one after which it makes room for another."""
     grown: dict[str, int] = field(default_factory=dict)
     """Epochs of each backbone's trials now, where these are more. They never become less: of the last round, too, a
     training shall be as long as the one that it repeats."""
@@ -176,7 +184,7 @@ class PacedLength:
             seconds_left: As in `goes_on`.
         """
         is_long = epoch >= long_together(self.planned)
-        return is_long and epoch - best_epoch >= PATIENCE and epochs_in(seconds_left, an_epoch) >= self._least_left
+        return is_long and epoch - best_epoch >= self.patience and epochs_in(seconds_left, an_epoch) >= self._least_left
 
     @property
     def _least_left(self) -> float:
@@ -195,8 +203,9 @@ def paced_length(study: SettledStudy, train_pictures: int) -> PacedLength:
     """
     most = study.epochs
     if study.cost.second is None:
-        most = max(most, _full_length(study, train_pictures, MOST_IN_A_BUDGET))
-    return PacedLength(study.epochs, study.concurrency, most)
+        most = max(most, _longest_in_a_budget(study, train_pictures))
+    patience = max(PATIENCE, math.ceil(PATIENCE_STEPS / _steps(study, train_pictures)))
+    return PacedLength(study.epochs, study.concurrency, most, patience)
 
 
 def epochs_in(seconds: float, an_epoch: float) -> float:
@@ -215,10 +224,18 @@ def _rounds_together(in_a_slot: float, slots: int) -> int:
     return max(1, min(rounds, int(in_a_slot / LEAST_TOGETHER)))
 
 
-def _full_length(study: SettledStudy, train_pictures: int, most: int) -> int:
+def _full_length(study: SettledStudy, train_pictures: int) -> int:
     """Epochs that the pictures ask for, by the steps of one."""
-    steps = max(1, num_batches(train_pictures, study.batch_size))
-    return min(most, max(LEAST_EPOCHS, round(FULL_STEPS / steps)))
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(FULL_STEPS / _steps(study, train_pictures))))
+
+
+def _longest_in_a_budget(study: SettledStudy, train_pictures: int) -> int:
+    """Epochs that a trial has at most, where time is what there is."""
+    return min(MOST_IN_A_BUDGET, max(LEAST_EPOCHS, round(MOST_STEPS_IN_A_BUDGET / _steps(study, train_pictures))))
+
+
+def _steps(study: SettledStudy, train_pictures: int) -> int:
+    return max(1, num_batches(train_pictures, study.batch_size))
 
 
 def _settled(study: SettledStudy, epochs: int) -> SettledStudy:

@@ -34,7 +34,11 @@ SPLIT_SETTINGS = ("seed", "val_share", "test_share", "split_by")
 SAME_GROUPS = "same_groups.csv"
 """Corrections that give pictures and their copies one group, beside the decoded pictures."""
 RATE_SECONDS = 2.0
-"""After which it is told from the pictures decoded so far how long the others take."""
+"""After which it is told from the pictures decoded so far how long the others take, if that is far too long."""
+SURE_SECONDS = 10.0
+"""After which it is told by less: the first pictures are of one folder, and may be larger than the others."""
+FAR_TOO_LONG = 1.5
+"""Times what is left of the budget."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ def say_understood(manifest: Manifest, console: Console) -> None:
 def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float) -> None:
     """Raises a `UserError` as soon as it is known that the pictures will not be decoded in the time that is left."""
     to_go = took / done * (total - done)
-    if seconds_left <= 0 or (took >= RATE_SECONDS and to_go > seconds_left):
+    most = seconds_left * (1 if took >= SURE_SECONDS else FAR_TOO_LONG)
+    if seconds_left <= 0 or (took >= RATE_SECONDS and to_go > most):
         raise UserError(
             f"decoding the {total:,} pictures takes about {to_go:.0f} s more, the time budget ends in "
             f"{seconds_left:.0f} s: give a longer --time-budget. It is done once, and later searches do without"

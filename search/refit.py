@@ -24,7 +24,7 @@ from search.hold import now_doing
 from search.lengths import FIRST_STEP_SECONDS, epochs_in
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
-from search.refit_time import EPOCHS_EACH, LEAST_SECONDS, NEXT_ROW, most_epochs, names_of, seconds_of_epoch
+from search.refit_time import LEAST_SECONDS, NEXT_ROW, epochs_each, most_epochs, names_of, seconds_of_epoch
 from search.retraining.trainings import Job, run_jobs
 from search.stop import RUNNING_TRIALS_END, StopRequest
 from search.terminal import say, warn
@@ -163,7 +163,7 @@ def _planned(
     same, but one at least, so that of too many the last do not begin.
     """
     decided_by_time = run.trials_open and math.isfinite(seconds)
-    most = [most_epochs(trial) if decided_by_time else min(EPOCHS_EACH, most_epochs(trial)) for trial in members]
+    most = [most_epochs(trial) if decided_by_time else min(epochs_each(run), most_epochs(trial)) for trial in members]
     if math.isinf(seconds):
         return list(zip(members, most, strict=True))
     able = [each for each in zip(members, most, strict=True) if seconds_of_epoch(each[0], run) <= seconds]

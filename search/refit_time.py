@@ -12,12 +12,15 @@ from results.records.trials import TrialHistory
 from search.flags import budget_seconds
 from search.lengths import LEAST_TOGETHER
 from search.study import SettledStudy
+from trainables.data.whole_batches import num_batches
 
 SHARE = 0.3
 """Of a time budget that has room for one network alone, and of any at most: four or five epochs in the five minutes in
 which a network has a dozen before."""
 EPOCHS_EACH = 2
 """Of each network where there is room for more than one: most of what is gained, further networks gain the rest."""
+STEPS_EACH = 100
+"""That these have at least: two epochs of the sets that were measured have 110 and more, of a small set a dozen."""
 LONGEST = 1 / 2
 """Of the epochs that a network was trained for before: with more, none says that it has gone on for too long."""
 LEAST_SECONDS = 5.0
@@ -31,13 +34,14 @@ NEXT_ROW = 3.0
 """Seconds from one training to the next in the same process."""
 
 
-def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -> float:
+def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float, each: int = EPOCHS_EACH) -> float:
     """Seconds of a time budget that the trials leave for it; 0 where nothing is to come of it.
 
     Args:
         study: Settled, with trials for all of the time.
         seconds_left: Of the time budget.
         longer: An epoch with them, over one without.
+        each: Epochs of each network, of several.
     """
     if not (_is_wanted(study) and study.goes_on) or study.epochs_that_fit < FEWEST_EPOCHS:
         return 0.0
@@ -45,7 +49,14 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float) -
         return _at_most_a_share(seconds_left, seconds_left)
     members = 1 if study.single else min(study.keep, study.networks_that_fit)
     an_epoch = longer * seconds_left / study.epochs_that_fit
-    return _at_most_a_share(_seconds_of_several(members, an_epoch, study), seconds_left)
+    return _at_most_a_share(_seconds_of_several(members, each * an_epoch, study), seconds_left)
+
+
+def epochs_each(run: SearchRun) -> int:
+    """Epochs that each of several networks is trained on for."""
+    sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
+    pictures = sides["train"]["pictures"] + sides["val"]["pictures"]
+    return max(EPOCHS_EACH, math.ceil(STEPS_EACH / max(1, num_batches(pictures, run.task.batch_size))))
 
 
 def refits_without_budget(study: SettledStudy) -> bool:
@@ -71,7 +82,7 @@ def epochs_without_budget(run: SearchRun, study: SettledStudy) -> float:
     if not run.refits or run.trials_open or not study.refit:
         return 0.0
     members = 1 if study.single else min(study.keep, run.trials_asked)
-    return math.ceil(members / study.concurrency) * EPOCHS_EACH * longer_with_validation(run)
+    return math.ceil(members / study.concurrency) * epochs_each(run) * longer_with_validation(run)
 
 
 def _is_wanted(study: SettledStudy) -> bool:
@@ -120,13 +131,14 @@ def seconds_kept_back_again(
         many = 1 if study.single else min(study.keep, study.concurrency)
         if many == 1:
             return _at_most_a_share(LONGEST * run.task.epochs * an_epoch, seconds_left)
-        return _at_most_a_share(_seconds_of_several(many, an_epoch, study), seconds_left)
+        return _at_most_a_share(_seconds_of_several(many, epochs_each(run) * an_epoch, study), seconds_left)
     if not members:
         return 0.0
     an_epoch = max(seconds_of_epoch(trial, run) for trial in members)
     if len(members) == 1:
         return _at_most_a_share(most_epochs(members[0]) * an_epoch, seconds_left)
-    return _at_most_a_share(_seconds_of_several(len(members), an_epoch, study), seconds_left)
+    longest = min(epochs_each(run), max(map(most_epochs, members)))
+    return _at_most_a_share(_seconds_of_several(len(members), longest * an_epoch, study), seconds_left)
 
 
 def longer_with_validation(run: SearchRun) -> float:
@@ -140,10 +152,10 @@ def seconds_of_epoch(trial: TrialHistory, run: SearchRun) -> float:
     return longer_with_validation(run) * median(report.seconds - report.compile_seconds for report in trial.reports)
 
 
-def _seconds_of_several(members: int, an_epoch: float, study: SettledStudy) -> float:
-    """What it takes to train them all on, as many at a time as trials."""
+def _seconds_of_several(members: int, each: float, study: SettledStudy) -> float:
+    """What it takes to train them all on, as many at a time as trials, for so many seconds each."""
     rows = math.ceil(members / study.concurrency)
-    return BEGINS_AFTER + (rows - 1) * NEXT_ROW + rows * EPOCHS_EACH * an_epoch
+    return BEGINS_AFTER + (rows - 1) * NEXT_ROW + rows * each
 
 
 def _at_most_a_share(seconds: float, seconds_left: float) -> float:

@@ -63,7 +63,14 @@ from search.prepare import (
     say_mirror_classes,
     seen_by_weights,
 )
-from search.refit_time import is_worth_it, longer_with_validation, may_refit, refits_without_budget, seconds_kept_back
+from search.refit_time import (
+    epochs_each,
+    is_worth_it,
+    longer_with_validation,
+    may_refit,
+    refits_without_budget,
+    seconds_kept_back,
+)
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, say
@@ -278,7 +285,8 @@ def _with_lengths(
     )
     refits = refits_without_budget(study)
     suited = suit(seconds_left=stop.seconds_left)
-    if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer_with_validation(run)):
+    longer, each = longer_with_validation(run), epochs_each(run)
+    if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer, each):
         shorter = suit(seconds_left=stop.seconds_left - for_the_end)
         if is_worth_it(suited, shorter):
             stop.keep_back(for_the_end)

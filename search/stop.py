@@ -15,7 +15,7 @@ from trainables.called import as_called
 
 LAST_SECONDS = 12.0
 """From a search's last epoch to the prompt: record, table, report, model and Ray's end took 10 to 13 s on two cores."""
-LAST_SHARE = 1 / 20
+LAST_SHARE = 1 / 5
 """Of a time budget, should that be less."""
 RUNNING_TRIALS_END = "running trials end with this epoch"
 """What is said that the first Ctrl-C does, while trials run."""

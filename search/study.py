@@ -142,6 +142,7 @@ class AskedStudy:
                 and self.machine.address is None
                 and not share.gpus
             ),
+            cores=num_cpus,
             compile=search.compile,
             weights=search.weights,
             seed=search.seed,
@@ -225,6 +226,8 @@ class SettledStudy:
     """Whether the grace period follows from the epochs."""
     cores_open: bool
     """Whether a short time budget may give a trial more: on this machine, where trials share nothing but cores."""
+    cores: int
+    """Of this machine, which they share then."""
     compile: bool
     weights: str
     """auto, none, or a folder."""
@@ -272,7 +275,7 @@ class SettledStudy:
         """The same with no more trials than that at a time, which share all cores; as it is where they may not."""
         if not self.cores_open or concurrency >= self.concurrency:
             return self
-        cpus = self.concurrency * self.cpus_per_trial // concurrency
+        cpus = self.cores // concurrency
         options = {**self.options, "concurrency": concurrency, "cpus_per_trial": cpus}
         return replace(self, concurrency=concurrency, cpus_per_trial=cpus, options=options)
 

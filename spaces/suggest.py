@@ -126,10 +126,10 @@ def suggest_frozen_stages(trial: optuna.Trial) -> dict[str, Any]:
 def suggest_ema(trial: optuna.Trial) -> dict[str, Any]:
     """Averaged weights.
 
-    ema: over about the last 100, 500 or 2,000 steps. EfficientNet and ConvNeXt average at .9999 over hundreds of
-    thousands of steps (Tan & Le 2019; Liu et al. 2022); fine-tuning has hundreds to thousands, of which this is the
-    same share. .99 and .998 were equal over 30 epochs of four sets (docs/recipe.md); never off, as the learning
-    rate is constant.
+    ema: over about the last third of the steps so far (Shamir & Zhang 2013), but over no more than 100, 500 or 2,000.
+    EfficientNet and ConvNeXt average at .9999 over hundreds of thousands of steps (Tan & Le 2019; Liu et al. 2022);
+    fine-tuning has hundreds to thousands, of which this is the same share. Longer averages were better from twelve
+    epochs on (docs/recipe.md); never off, as the learning rate is constant.
     """
     return {"ema": trial.suggest_categorical("ema", (0.99, 0.998, 0.9995))}
 

@@ -154,3 +154,8 @@ def test_a_gpus_driver_that_does_not_answer_does_not_hold_up_a_trial(monkeypatch
     with epoch_meter.Watch(torch.device("cuda", 0)):
         time.sleep(0.1)
     assert time.monotonic() - started < 5
+
+
+def test_an_image_says_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(provenance.COMMIT, "0123456789")
+    assert provenance.provenance()["commit"] == "0123456789"

@@ -52,8 +52,9 @@ class TrialConfig:
     frozen_stages: int = 0
     """First stages of a network with pretrained weights that stay as they came, the stem being one, 0 (none) to 6. They
     have found edges and textures on many more pictures; without pretrained weights all stages are trained."""
-    ema: float = 0.998
-    """Decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999; a constant learning rate needs
+    ema: float = 0.9995
+    """Highest decay a step of the averaged weights that are scored and kept, 0 (off) to 0.9999: they are taken over
+    about the latest third of the steps so far, but over no more than 1 / (1 - ema). A constant learning rate needs
     them, they are what its decay is elsewhere."""
     warmup_share: float = 0.1
     """Share of the steps of the task's `horizon` in which the learning rate rises linearly to its peak, 0 to 0.5."""

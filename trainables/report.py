@@ -63,7 +63,7 @@ class EpochReport:
     best_val_macro_f1: float
     """`val_macro_f1` of the best epoch so far; NaN if there is none."""
     best_epoch: int
-    """Epoch of `best_val_score`, the first of equals; 0 if there is none."""
+    """Epoch of `best_val_score`, of equals that of the lowest `val_loss`; 0 if there is none."""
     lr: float
     """Learning rate at the end of the epoch."""
     images_per_second: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 from trainables.atomic import torn_name
 from trainables.errors import UserError
+from trainables.machine.home import can_write
 from trainables.strict_json import RecordError, load_object, save_object
 
 FILES = "files"
@@ -18,7 +20,7 @@ FILES = "files"
 
 
 def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
-    """Makes sure that a folder can be replaced.
+    """Makes sure that a folder can be made or replaced.
 
     Args:
         out: The folder; there need not be one.
@@ -26,8 +28,10 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
         what: What such a report is called, as in "an evaluation".
 
     Raises:
-        UserError: It is a file, or a folder that holds something else than an earlier report.
+        UserError: It is a file, or a folder that holds something else than an earlier report, or one that cannot be
+            replaced: where nothing may be written, or where a disk is mounted.
     """
+    _refuse_fixed(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     ours: set[str] = set()
@@ -40,6 +44,14 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
             f"{out} holds {what}, but {foreign[0]!r} is not a part of it and would be lost: move it away, or name "
             "another folder by --out"
         )
+
+
+def _refuse_fixed(out: Path) -> None:
+    parent = out.absolute().parent
+    if not can_write(parent):
+        raise UserError(f"{out} cannot be made, as {parent} cannot be written: name another folder by --out")
+    if os.path.ismount(out):
+        raise UserError(f"{out} is where a disk is mounted, and a report replaces its folder: name one in it by --out")
 
 
 @contextmanager
@@ -56,6 +68,7 @@ def replace_folder(out: Path, marker: str, what: str, numbers: Mapping[str, Any]
         UserError: `out` holds something else.
         OSError: The folder cannot be written.
     """
+    out = out.resolve()  # a link stays one
     refuse_foreign_folder(out, marker, what)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft, before = (torn_name(out) for _ in range(2))

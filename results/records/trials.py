@@ -51,9 +51,9 @@ class TrialHistory:
 
     @property
     def best(self) -> EpochReport | None:
-        """The report with the highest finite macro-F1, the first of equals; None if there is none."""
+        """The report with the highest finite macro-F1, of equals that of the lowest loss; None if there is none."""
         finite = (report for report in self.reports if math.isfinite(score_of(report)))
-        return max(finite, key=score_of, default=None)
+        return max(finite, key=lambda report: (score_of(report), -report.val_loss), default=None)
 
     @property
     def has_diverged(self) -> bool:

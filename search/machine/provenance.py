@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from trainables.machine.hardware import hardware_in_words
 
 LIBRARIES = ("torch", "torchvision", "timm", "ray", "optuna", "torchmetrics")
 """Whose versions a record keeps."""
+COMMIT = "MACROTUNE_COMMIT"
+"""Environment variable by which an image says it, which has no repository."""
 GIT_SECONDS = 30
 """How long git may take; a checkout on a network's disk that does not answer is a commit that is not known."""
 
@@ -28,6 +31,8 @@ def provenance() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of the code, with +dirty where tracked files differ from it; None outside a repository."""
+    if told := os.environ.get(COMMIT):
+        return told
 
     def git(*words: str) -> Any:
         said = subprocess.run(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from search.flags import at_least, budget_seconds, help_default
+from search.flags import at_least, budget_seconds, help_default, refuse_path_as_name
 from trainables.errors import UserError
 
 
@@ -59,6 +59,7 @@ class RetrainFlags:
     def __post_init__(self) -> None:
         for name, low in (("top_k", 1), ("seeds", 1), ("final_seeds", 1), ("seed", 0)):
             at_least(name, getattr(self, name), low)
+        refuse_path_as_name(self.run)
         if sum(value is not None for value in (self.space, self.record, self.run)) > 1:
             raise UserError("--space, --record and --run each name the search: give one of them")
         if self.seeds is not None and self.folds is not None:

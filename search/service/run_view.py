@@ -49,9 +49,13 @@ class TrialRow:
 
     @property
     def best_epoch(self) -> int:
-        """Where it was reached first; 0 if it never was."""
-        best = self.best
-        return next((epoch for epoch in sorted(self.epochs) if score_in(self.epochs[epoch]) == best), 0)
+        """Where it was reached, of equals with the lowest loss; 0 if it never was."""
+        reached = [epoch for epoch in sorted(self.epochs) if score_in(self.epochs[epoch]) == self.best]
+        return min(reached, key=self._loss, default=0)
+
+    def _loss(self, epoch: int) -> float:
+        loss = number(self.epochs[epoch].get("val_loss"))
+        return math.inf if loss is None else loss
 
     def scores(self) -> list[float]:
         """The finite scores."""

@@ -335,3 +335,14 @@ def test_runs_of_one_name_on_two_data_sets_have_a_section_each(place: dict[str, 
         export_best(a_record(split_hash=split_hash, data={"pictures": 8, "source": source}), **place)
     readme = place["readme"].read_text()
     assert "#record-toy-cats" in readme and "#record-toy-dogs" in readme
+
+
+def test_a_folder_of_records_that_is_not_there_empties_no_table(
+    place: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_best(a_record(), **place)
+    before = place["readme"].read_bytes()
+    mistyped = place["records_dir"].with_name("bst")
+    assert main(readme=place["readme"], records=mistyped) == 2
+    assert "bst: there is no such folder of records" in capsys.readouterr().err
+    assert place["readme"].read_bytes() == before and not mistyped.exists()

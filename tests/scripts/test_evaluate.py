@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,35 @@ def test_a_picture_that_any_of_several_models_has_seen_counts_as_seen(
     assert "16 of these pictures are ones that the model was trained on" in capsys.readouterr().out
     with (tmp_path / "results" / "test_scores.csv").open() as file:
         assert [row["model"] for row in csv.DictReader(file)] == ["honest"]
+
+
+def test_a_side_without_a_split_is_refused(model: Path, pictures: Path) -> None:
+    with pytest.raises(SystemExit):
+        main([str(model), "--data", str(pictures), "--side", "test"])
+
+
+def test_a_look_that_cannot_be_noted_is_refused_with_the_way_out(
+    task: TaskConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    model = save_network(tmp_path / "model")
+    (model / "split.csv").write_text(Path(task.split_path).read_text())
+    monkeypatch.setattr("scripts.evaluate.can_write", lambda folder: folder.parent != tmp_path / "shut")
+    common = ("--split", task.split_path, "--out", tmp_path / "out")
+    assert run(tmp_path, model, *common, "--readme", tmp_path / "shut" / "README.md") == 2
+    assert "by --readme" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert run(tmp_path, model, *common, "--readme", tmp_path / "open" / "README.md") == 0
+    assert (tmp_path / "open" / "results" / "test_scores.csv").is_file()
+
+
+def test_pictures_that_were_moved_are_scored_and_noted_all_the_same(
+    task: TaskConfig, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model, moved = save_network(tmp_path / "model"), tmp_path / "moved"
+    shutil.copytree(pictures, moved)
+    (model / "split.csv").write_text(Path(task.split_path).read_text())
+    asked = (model, "--data", moved, "--split", task.split_path, "--readme", tmp_path / "README.md")
+    assert run(tmp_path, *asked) == 0
+    assert "16 pictures" in capsys.readouterr().out
+    assert (tmp_path / "results" / "test_scores.csv").is_file()
+    assert run(tmp_path, *asked, "--side", "train") == 0
+    assert "64 of these pictures are ones that the model was trained on" in capsys.readouterr().out

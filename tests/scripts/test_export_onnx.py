@@ -46,5 +46,7 @@ def test_a_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "no such file or folder" in capsys.readouterr().err
     assert main([str(tmp_path), "--opset", "5"]) == 2
     assert "opset is 5" in capsys.readouterr().err
+    assert main([str(tmp_path), "--opset", "999"]) == 2
+    assert "the newest that onnx has here" in capsys.readouterr().err
     assert main([str(tmp_path), "--out", str(tmp_path)]) == 2
     assert "is a folder" in capsys.readouterr().err

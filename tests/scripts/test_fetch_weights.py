@@ -8,8 +8,21 @@ import pytest
 
 from scripts.fetch_weights import main
 from trainables.networks.weights import check_weights
+from trainables.parts.loading import use
 
 LITE = "tf_efficientnet_lite0"
+OWN_NETWORK = """
+from torch import nn
+from macrotune import parts
+from trainables.config import TrialConfig
+
+@parts.network
+def small():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+def mine(trial):
+    return TrialConfig(backbone=trial.suggest_categorical("backbone", ["small"]))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +65,15 @@ def test_what_is_there_is_kept_and_what_is_broken_is_fetched_again(
 def test_a_space_that_does_not_exist_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--space", "efficientnets", "--to", str(tmp_path)]) == 2
     assert "did you mean 'efficientnet'" in capsys.readouterr().err
+
+
+def test_a_network_of_ones_own_is_not_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_NETWORK)
+    try:
+        assert main(["--space", f"{file}:mine", "--to", str(tmp_path / "weights")]) == 0
+    finally:
+        use(None)
+    said = capsys.readouterr()
+    assert "small: a network of your own, whose weights no hub has" in said.out and "0 of 0 backbones" in said.out
+    assert not said.err

@@ -209,3 +209,9 @@ def test_two_that_answer_at_once_have_a_file_each(tmp_path: Path) -> None:
     pictures = read_unlabelled(tmp_path / "one.png")
     names = [_new_name(tmp_path, pictures).name for _ in range(3)]
     assert names == ["predictions.csv", "predictions-2.csv", "predictions-3.csv"]
+
+
+def test_a_link_to_nowhere_has_its_name(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "predictions.csv").symlink_to(tmp_path / "gone" / "predictions.csv")
+    assert _new_name(tmp_path, read_unlabelled(tmp_path / "a.png")).name == "predictions-2.csv"

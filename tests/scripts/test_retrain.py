@@ -137,6 +137,7 @@ def mistaken(*flags: str, folder: Path, capfd: pytest.CaptureFixture[str]) -> st
 def test_mistakes_are_one_message_and_leave_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "no such record; search first" in mistaken("--space", "toy", folder=tmp_path, capfd=capfd)
     assert "does not exist: name one of the runs" in mistaken("--run", "gone", folder=tmp_path, capfd=capfd)
+    assert "'runs/a' is no name of a run" in mistaken("--run", "runs/a", folder=tmp_path, capfd=capfd)
     assert "--folds is 1: it must be at least 2" in mistaken("--folds", "1", folder=tmp_path, capfd=capfd)
     assert "--trial names a trial of a run" in mistaken("--trial", "00001", folder=tmp_path, capfd=capfd)
     assert "--device is 'tpu'" in mistaken("--device", "tpu", folder=tmp_path, capfd=capfd)

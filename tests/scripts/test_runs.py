@@ -142,3 +142,19 @@ def test_a_run_without_a_study_is_left_out_and_none_at_all_is_one_message(
     assert run(storage, "studies") == 0
     assert "b is left out" in capsys.readouterr().out
     assert run(storage, "studies", "none") == 2
+
+
+def test_what_goes_with_a_run_is_looked_for_where_its_search_wrote_it(
+    storage: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = storage / "results" / "best"
+    best.mkdir(parents=True)
+    a_record(run="a").save(best / "toy.json")
+    assert main(["rm", "a", "--yes", "--storage", str(storage)]) == 0
+    assert "the table's row for toy" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_read_can_be_deleted(storage: Path) -> None:
+    (storage / "a" / "run.json").write_text("{")
+    assert main(["rm", "a", "--yes", "--storage", str(storage)]) == 0
+    assert not (storage / "a").exists()

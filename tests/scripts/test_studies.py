@@ -14,10 +14,10 @@ import pytest
 
 from results.records.trials import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
-from scripts.studies import PLACES, Options, StudiesConfig, choose, main, unfit, without_places
+from scripts.studies import PLACES, Options, StudiesConfig, as_run_name, choose, main, unfit, without_places
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
 from scripts.study.study_runner import claimed_split, held_out_split
-from search.flags import CacheFlags
+from search.flags import RUN_NAME, CacheFlags
 from spaces import SPACES
 from trainables.config import TrialConfig
 from trainables.data.manifest import DataConfig, load_manifest
@@ -210,3 +210,12 @@ def test_a_study_from_the_command_to_its_page_trains_nothing_twice(pictures: Pat
     assert [row for row in after.splitlines() if row[0:1] == "|"] == [
         row for row in page.splitlines() if row[0:1] == "|"
     ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("my pictures", "my-pictures"), ("Gesichter_übersicht", "Gesichter_-bersicht"), ("写真", "data")],
+)
+def test_folders_of_any_name_have_a_run(folder: str, name: str) -> None:
+    assert as_run_name(folder) == name
+    assert RUN_NAME.fullmatch(name)

@@ -9,8 +9,10 @@ import pytest
 from search.lengths import (
     FIRST_STEP_SECONDS,
     LEAST_EPOCHS,
+    LONG_TOGETHER,
     MOST_EPOCHS,
     MOST_IN_A_BUDGET,
+    PATIENCE,
     PacedLength,
     paced_length,
     suit_lengths,
@@ -132,7 +134,12 @@ def test_at_the_expected_pace_and_at_a_slower_one_a_trial_has_the_length_that_wa
 
 def test_the_pictures_limit_a_length_and_score_and_cost_fix_it(tmp_path: Path) -> None:
     budget = {"epoch_seconds": {"default": 10.0}, "default": "default", "seconds_left": 400.0}
-    for asked, pictures, most in (({}, 64, MOST_IN_A_BUDGET), ({}, 4800, 20), ({"objective": "f1,ms"}, 64, 28)):
+    for asked, pictures, most in (
+        ({}, 64, MOST_IN_A_BUDGET),
+        ({}, 4800, MOST_IN_A_BUDGET),
+        ({}, 32 * 1000, 30),
+        ({"objective": "f1,ms"}, 64, 28),
+    ):
         found = suit_lengths(study(tmp_path, time_budget="9m", **asked), train_pictures=pictures, **budget)
         assert paced_length(found, pictures).most == most
 
@@ -228,3 +235,43 @@ def test_a_budget_whose_epochs_nobody_knows_is_searched_at_full_length(tmp_path:
     assert (asked.trials, asked.trials_open) == (5, False)
     few = suit_lengths(study(tmp_path), train_pictures=100, seconds_left=900.0, most_trials=4)
     assert few.trials == 4
+
+
+def test_a_large_set_in_a_long_budget_is_trained_for_longer_than_the_least(tmp_path: Path) -> None:
+    budget = {"epoch_seconds": {"default": 60.0}, "default": "default"}
+    for seconds, epochs in ((1200.0, 20), (3600.0, 30), (36_000.0, 60)):
+        asked = study(tmp_path, time_budget="10h")
+        found = suit_lengths(asked, train_pictures=16_000, seconds_left=seconds + FIRST_STEP_SECONDS, **budget)
+        assert found.epochs == epochs
+        assert paced_length(found, 16_000).most == 60
+    assert suit_lengths(study(tmp_path), train_pictures=36_000).epochs == LEAST_EPOCHS
+
+
+def test_trials_do_not_run_out_where_the_cheapest_network_wins(tmp_path: Path) -> None:
+    seconds = {"cheap": 1.0, "dear": 40.0}
+    left = 3600.0 + FIRST_STEP_SECONDS
+    found = suit_lengths(
+        study(tmp_path, time_budget="1h"), train_pictures=64, epoch_seconds=seconds, default="cheap", seconds_left=left
+    )
+    of_the_cheapest = found.concurrency * 3600 / (LONG_TOGETHER * seconds["cheap"])
+    assert found.trials >= of_the_cheapest
+
+
+def test_the_patience_of_a_small_set_has_as_many_steps_as_that_of_a_larger_one(tmp_path: Path) -> None:
+    budget = {"epoch_seconds": {"default": 1.0}, "default": "default", "seconds_left": 900.0}
+    for pictures, patience in ((160, 60), (1200, 9), (3200, PATIENCE)):
+        found = suit_lengths(study(tmp_path, time_budget="15m"), train_pictures=pictures, **budget)
+        length = paced_length(found, pictures)
+        assert length.patience == patience
+        assert not length.is_past_its_best(patience + 19, 20, 1.0, 900.0)
+        assert length.is_past_its_best(patience + 20, 20, 1.0, 900.0)
+
+
+@pytest.mark.parametrize(("cores", "cpus"), [(6, 6), (7, 7), (4, 4)])
+def test_one_at_a_time_has_all_cores_also_where_more_would_not_share_them_evenly(
+    tmp_path: Path, cores: int, cpus: int
+) -> None:
+    asked = AskedStudy.of(storage=tmp_path / "runs", readme=tmp_path / "README.md")
+    budget = {"epoch_seconds": SLOW, "default": "default", "seconds_left": 40.0}
+    found = suit_lengths(asked.settle(num_cpus=cores, num_gpus=0), train_pictures=64, **budget)
+    assert (found.concurrency, found.cpus_per_trial) == (1, cpus)

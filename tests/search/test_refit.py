@@ -32,6 +32,7 @@ from search.refit_time import (
     FEWEST_EPOCHS,
     NEXT_ROW,
     SHARE,
+    epochs_each,
     epochs_without_budget,
     is_worth_it,
     refits_without_budget,
@@ -308,7 +309,7 @@ def a_search(tmp_path: Path, *, last: float = 0.5) -> Search:
         (folder.checkpoints / f"{trial:05}" / "best.pt").write_bytes(b"picked")
         (folder.checkpoints / f"{trial:05}" / "last.pt").write_bytes(b"state")
     run, best = load_run(folder.path), best_trial(folder.path)
-    run.data["sides"] = {"train": {"pictures": 3}, "val": {"pictures": 1}, "test": {"pictures": 1}}
+    run.data["sides"] = {"train": {"pictures": 6000}, "val": {"pictures": 2000}, "test": {"pictures": 2000}}
     assert best is not None
     found = find_model(run, folder, best, load_trials(folder.path), single=True)
     members = [
@@ -572,3 +573,11 @@ def test_a_search_as_long_as_suits_the_pictures_ends_with_the_models_turn(pictur
     done = subprocess.run(resumed, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert load_found(folder.found_json) == found, "trained on no further"
+
+
+@pytest.mark.parametrize(("pictures", "epochs"), [(3000, 2), (120, 34), (1600, 2), (1599, 3)])
+def test_epochs_of_a_small_set_are_as_many_as_make_a_hundred_steps(tmp_path: Path, pictures: int, epochs: int) -> None:
+    opened, _, _ = a_search(tmp_path)
+    sides = {"train": {"pictures": pictures * 3 // 4}, "val": {"pictures": pictures - pictures * 3 // 4}}
+    run = replace(opened.run, data={**opened.run.data, "sides": sides}, task=replace(opened.run.task, batch_size=32))
+    assert epochs_each(run) == epochs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.atomic import TORN, replacing
+from trainables.atomic import TORN, replacing, write_whole
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -29,3 +29,10 @@ def test_an_error_leaves_the_old_content_and_no_torn_file(tmp_path: Path) -> Non
         raise RuntimeError("the disk is full")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    write_whole(Path("/dev/null"), b"answers")
+    with pytest.raises(FileExistsError, match="is a device"), replacing(Path("/dev/null")):
+        pass
+    assert Path("/dev/null").is_char_device()

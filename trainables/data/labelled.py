@@ -6,6 +6,9 @@ Unlike a manifest, which has to be divided into train and val, these may lack cl
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +35,15 @@ class LabelledPictures:
     """What was left out because it is bad: row and reason."""
     understood: tuple[str, ...] = ()
     """How the data were read, in a few lines."""
+    in_split: tuple[str, ...] = ()
+    """What each is called in the split that they were chosen by; empty where they lie where that says."""
 
-    def only(self, wanted: set[str]) -> LabelledPictures:
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """The paths by which a split knows them."""
+        return self.in_split or self.paths
+
+    def only(self, wanted: Collection[str]) -> LabelledPictures:
         """Those of the pictures whose paths are wanted."""
         places = [place for place, path in enumerate(self.paths) if path in wanted]
 
@@ -41,13 +51,20 @@ class LabelledPictures:
             return tuple(values[place] for place in places)
 
         groups = None if self.groups is None else chosen(self.groups)
-        return dataclasses.replace(self, paths=chosen(self.paths), labels=chosen(self.labels), groups=groups)
+        return dataclasses.replace(
+            self,
+            paths=chosen(self.paths),
+            labels=chosen(self.labels),
+            groups=groups,
+            in_split=self.in_split and chosen(self.in_split),
+        )
 
 
 def read_pictures(config: DataConfig, split: Path | None = None, side: str = "test") -> LabelledPictures:
     """Reads what `config.data` names, what stands on a side of a split, or what is in both.
 
-    In both, labels and groups are those of `config.data`, so that its corrections count.
+    In both, labels and groups are those of `config.data`, so that its corrections count. Its pictures are those of the
+    split, or lie in another place as they lay in that of the split.
 
     Raises:
         DataError: Anything is wrong with the data; lists all of it.
@@ -64,8 +81,10 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
     if split is None:
         return pictures
     wanted = set(_read_side(split, side).paths)
-    found = pictures.only(wanted)
-    missing = sorted(wanted - set(found.paths))
+    known = _by_split(pictures.paths, [row.path for row in read_split(split)])
+    found = pictures.only({path for path in pictures.paths if known[path] in wanted})
+    found = dataclasses.replace(found, in_split=tuple(known[path] for path in found.paths))
+    missing = sorted(wanted.difference(found.in_split))
     if len(missing) > len(pictures.skipped):
         raise DataError(
             [
@@ -74,6 +93,33 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
             ]
         )
     return found
+
+
+def real_paths(paths: Iterable[str]) -> list[str]:
+    """The same with the folders that links lead to, so that one picture has one path."""
+    real = functools.cache(os.path.realpath)
+    parts = (path.rpartition(os.sep) for path in paths)
+    return [f"{real(folder or os.sep)}{os.sep}{name}" for folder, _, name in parts]
+
+
+def _by_split(paths: Sequence[str], in_split: Sequence[str]) -> dict[str, str]:
+    """What a split calls each picture; empty for one that is not in it.
+
+    Args:
+        paths: Of the pictures as they lie now.
+        in_split: Those of the split. If it knows none of them, they have been moved, or have another name: what they
+            are called in the folder that holds them all says then which is which.
+    """
+    theirs, ours = real_paths(in_split), real_paths(paths)
+    if set(theirs).isdisjoint(ours):
+        theirs, ours = _in_their_folder(theirs), _in_their_folder(ours)
+    known = dict(zip(theirs, in_split, strict=True))
+    return {path: known.get(name, "") for path, name in zip(paths, ours, strict=True)}
+
+
+def _in_their_folder(paths: Sequence[str]) -> list[str]:
+    folder = os.path.commonpath([path.rpartition(os.sep)[0] for path in paths])
+    return [path.removeprefix(folder) for path in paths]
 
 
 def bad_pictures_error(bad: dict[str, str]) -> DataError:

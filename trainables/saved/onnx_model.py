@@ -90,10 +90,20 @@ def export_onnx(model: SavedModel, path: Path, opset: int | None = None) -> None
 
 @torch.inference_mode()
 def largest_difference(model: SavedModel, path: Path) -> float:
-    """How far onnxruntime's logits are from torch's on random pixels, as a share of the largest logit if above 1."""
+    """How far onnxruntime's logits are from torch's on random pixels, as a share of the largest logit if above 1.
+
+    Raises:
+        ModelError: This onnxruntime cannot run the file.
+    """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # a dozen types of its own, for operators that are newer than it
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"onnxruntime {onnxruntime.__version__} cannot run it ({reason}); try another --opset"
+        ) from error
     wrapped = PixelsToLogits(model).eval()
     size, generator = input_size(model), torch.Generator().manual_seed(0)
     worst = 0.0

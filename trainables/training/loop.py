@@ -160,8 +160,7 @@ def train_epoch(
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
         state.optimizer.step()
         state.schedule.step()
-        if state.ema is not None:
-            state.ema.update(state.model, step=state.schedule.last_epoch)  # which counts steps
+        state.update_averages()
         pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
         if seconds_left() < behind:
             break

@@ -17,7 +17,9 @@ MOMENTUM = 0.9
 """Nesterov momentum of SGD (Goyal et al. 2017)."""
 CLIP_GRAD_NORM = 1.0
 """Largest norm of the gradient; the value of timm's and torchvision's fine-tuning recipes."""
-
+MOST_WARMUP_STEPS = 500
+"""A share of the epochs is more than a warm-up needs where one has thousands of steps; the sets that were measured have
+at most 100."""
 
 FUSED = ("adamw", "sgd")
 """Optimizers that torch has fused kernels for; timm's own have none."""
@@ -69,7 +71,7 @@ def build_schedule(
     ASHA compares like with like. The averaged weights of a constant rate are at every epoch about as good as a cosine
     that was laid out to end there (docs/recipe.md), as Hägele et al. (2024) found for language models.
     """
-    warmup_steps = max(1, round(config.warmup_share * task.horizon * steps_per_epoch))
+    warmup_steps = min(MOST_WARMUP_STEPS, max(1, round(config.warmup_share * task.horizon * steps_per_epoch)))
     total_steps = task.epochs * steps_per_epoch
 
     def factor(step: int) -> float:

@@ -30,6 +30,11 @@ from trainables.training.compiling import compiled
 from trainables.training.metrics import NOT_VALIDATED, Evaluation
 from trainables.training.optim import build_optimizer, build_schedule
 
+AVERAGED_SHARE = 1 / 3
+"""Of the steps so far: over about the latest third of them the averaged weights are taken, or over the steps that the
+configuration says if these are fewer. A decay that grows so is Shamir & Zhang's of 2013 (docs/recipe.md)."""
+ANEW_OVER = 150
+"""Steps over which they are taken at first where a training goes on with other pictures, which soon count for most."""
 CHECKPOINT_SHARE = 0.02
 """Largest share of a trial's time that checkpoints may cost."""
 
@@ -61,11 +66,15 @@ class TrainState:
     epoch: int = 0
     best_val_macro_f1: float = math.nan
     best_val_score: float = math.nan
+    best_val_loss: float = math.inf
+    """Of the best epoch."""
     best_epoch: int = 0
     evaluation: Evaluation = NOT_VALIDATED
     """Of the epoch just done."""
     ema: ModelEmaV3 | None = None
     """The averaged weights, where the configuration asks for them."""
+    averaged_from: int = 0
+    """Step from which the averages count them: 0, or later where a training goes on with other pictures."""
     compiled: Any = None
     """The network as torch.compile has it, with the parameters of `model`, where the task asks for that."""
 
@@ -84,10 +93,12 @@ class TrainState:
         if task.compile and micro_batches == 1:
             state.compiled = compiled(model, task.num_threads)
         if config.ema > 0:
-            # Warm-up, decay 1 - (1 + step)^-2/3 until that reaches config.ema: else a short training would be scored
+            # The decay is 1 - 1 / (1 + step / 3) until that reaches config.ema: else a short training would be scored
             # by the weights it began with. Statistics of batch normalization are averaged as well: those of the last
             # weights do not fit the average (docs/recipe.md).
-            state.ema = ModelEmaV3(model, decay=config.ema, use_warmup=True)
+            state.ema = ModelEmaV3(
+                model, decay=config.ema, use_warmup=True, warmup_gamma=1 / AVERAGED_SHARE, warmup_power=1.0
+            )
         return state
 
     @property
@@ -106,16 +117,22 @@ class TrainState:
         return self.model if self.ema is None else self.ema.module
 
     def note(self, evaluation: Evaluation, *, diverged: bool) -> None:
-        """Takes what the epoch just done came to; of equal scores the first is the best.
+        """Takes what the epoch just done came to; of equal scores the one of the lowest loss is the best.
 
-        Where nothing is validated on, the length was settled before: the last epoch is then the best.
+        Scores of few pictures are often equal, as where all are right, while the network still learns. Where nothing
+        is validated on, the length was settled before: the last epoch is then the best.
         """
         self.evaluation = evaluation
         if not diverged and not self.task.validate_on:
             self.best_epoch = self.epoch
-        elif not diverged and not evaluation.score <= self.best_val_score:
+        elif not diverged and self._is_best(evaluation):
             self.best_val_score, self.best_val_macro_f1 = evaluation.score, evaluation.macro_f1
-            self.best_epoch = self.epoch
+            self.best_val_loss, self.best_epoch = evaluation.loss, self.epoch
+
+    def _is_best(self, evaluation: Evaluation) -> bool:
+        if evaluation.score == self.best_val_score:
+            return evaluation.loss < self.best_val_loss
+        return not evaluation.score <= self.best_val_score
 
     def save(self, path: Path) -> None:
         """Writes the state atomically."""
@@ -129,7 +146,9 @@ class TrainState:
                 "epoch": self.epoch,
                 "best_val_macro_f1": self.best_val_macro_f1,
                 "best_val_score": self.best_val_score,
+                "best_val_loss": self.best_val_loss,
                 "best_epoch": self.best_epoch,
+                "averaged_from": self.averaged_from,
                 **({} if self.ema is None else {"ema": self.ema.module.state_dict()}),
             },
             path,
@@ -149,8 +168,11 @@ class TrainState:
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
+            self.averaged_from = saved.get("averaged_from", 0)
+            self._average_anew()
             self.best_val_macro_f1 = saved["best_val_macro_f1"]
             self.best_val_score = saved.get("best_val_score", self.best_val_macro_f1)
+            self.best_val_loss = saved.get("best_val_loss", -math.inf)  # of an earlier version: the first of equals
             self.micro_batches = max(self.micro_batches, saved["micro_batches"])
             if self.micro_batches > 1:
                 self.compiled = None
@@ -162,7 +184,7 @@ class TrainState:
     def begin_with(self, path: Path, steps_per_epoch: int) -> None:
         """Goes on from the weights of an earlier training alone, as if its epochs lay behind it.
 
-        The rate and the pace of the averages are those of the epoch that comes; the optimizer has no memory yet.
+        The rate is that of the epoch that comes; the optimizer has no memory yet, and the averages a short one.
 
         Raises:
             UserError: The file holds no weights of this network.
@@ -180,6 +202,17 @@ class TrainState:
         parts = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
         for group, rate, factor in parts:
             group["lr"] = rate * factor(steps)
+        self._average_anew()
+
+    def update_averages(self) -> None:
+        """Takes the weights after a step into the averaged ones."""
+        if self.ema is not None:
+            self.ema.update(self.model, step=self.schedule.last_epoch - self.averaged_from)  # which counts steps
+
+    def _average_anew(self) -> None:
+        """Shortens the averages where a training goes on with other pictures: `ANEW_OVER` says to what."""
+        if self.task.start_epoch and self.epoch == self.task.start_epoch:
+            self.averaged_from = max(0, self.schedule.last_epoch - round(ANEW_OVER / AVERAGED_SHARE))
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:

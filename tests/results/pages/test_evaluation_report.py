@@ -113,3 +113,22 @@ def test_one_group_alone_has_no_interval_and_its_json_is_strict(folder: Path, tm
     alone = Answers(alone.classes, alone.paths, alone.labels, alone.probabilities, ("p",) * 8)
     save_evaluation(tmp_path / "out", evaluate_answers(alone), {}, [])
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["macro_f1"]["low"] is None
+
+
+def test_where_a_folder_cannot_be_made_or_replaced_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.pages.report_folder.can_write", lambda folder: folder != tmp_path)
+    with pytest.raises(ValueError, match=r"cannot be written: name another folder by --out"):
+        refuse_foreign_folder(tmp_path / "out", MARKER, WHAT)
+    with pytest.raises(ValueError, match="is where a disk is mounted"):
+        refuse_foreign_folder(Path("/proc"), MARKER, WHAT)
+
+
+def test_a_link_to_a_report_stays_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "evaluation")
+    for _ in range(2):
+        save_evaluation(tmp_path / "out", evaluate_answers(answers(folder)), {}, [])
+    assert (tmp_path / "out").is_symlink() and (tmp_path / "disk" / "evaluation" / MARKER).is_file()
+    assert {path.name for path in tmp_path.iterdir() if "tmp-" in path.name} == set()

@@ -24,7 +24,7 @@ def lines(page: str) -> dict[str, str]:
 def test_a_section_says_what_the_table_has_no_room_for() -> None:
     said = lines(render_records([a_record(commit="0123456789abcdef+dirty", seed=11, versions={"timm": "1.0"})]))
     assert said["best trial"] == "00003, at its best in epoch 3 of 4 trained"
-    assert said["other settings"] == "adamw, lr 1e-3, wd .01, smoothing 0, warm-up .1, EMA .998, batch 64, 224 px"
+    assert said["other settings"] == "adamw, lr 1e-3, wd .01, smoothing 0, warm-up .1, EMA .9995, batch 64, 224 px"
     assert said["hardware"].startswith("2 CPU cores")
     assert said["seed"] == "11"
     assert said["commit"] == "01234567+dirty"

@@ -345,6 +345,9 @@ def test_an_unknown_run_is_one_line_that_names_the_runs(tmp_path: Path, capsys: 
     assert error.count("\n") == 1
     assert "does not exist: name one of the runs" in error and "(a)" in error
     assert not (tmp_path / "b").exists()
+    with pytest.raises(SystemExit):
+        main(["runs/a", "--storage", str(tmp_path)])
+    assert "'runs/a' is no name of a run" in capsys.readouterr().err
 
 
 def test_of_many_trials_the_parallel_coordinates_show_some_evenly_by_rank_the_best_among_them() -> None:

@@ -87,3 +87,10 @@ def test_an_old_run_without_events_can_be_read(tmp_path: Path) -> None:
     best = best_trial(a_run_dir(tmp_path, [a_line(0, 1, 0.1, status="finished")]))
     assert best is not None
     assert best.trials["finished"] == best.trials["total"] == 1
+
+
+def test_of_equal_scores_the_one_of_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
+    losses = (0.5, 0.2, 0.3)
+    lines = [{**a_line(0, epoch, 1.0), "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
+    trial = load_trials(a_run_dir(tmp_path, [*lines, {**a_line(0, 4, 0.9), "val_loss": 0.1}]))[0]
+    assert trial.best is not None and trial.best.epoch == 2

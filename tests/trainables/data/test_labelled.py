@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,19 @@ def test_bad_pictures_are_left_out_only_if_asked(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no good picture is left"):
         read_pictures(DataConfig(data=config.data, skip_bad=True))
     assert "/a.png: broken; replace it" in str(bad_pictures_error({"/a.png": "broken"}))
+
+
+def test_pictures_that_lie_elsewhere_now_are_known_by_how_they_lie(
+    task: TaskConfig, pictures: Path, tmp_path: Path
+) -> None:
+    linked = tmp_path / "linked"
+    linked.symlink_to(pictures, target_is_directory=True)
+    moved = tmp_path / "moved"
+    shutil.copytree(pictures, moved)
+    plain = read_pictures(DataConfig(), Path(task.split_path))
+    for place in (linked, moved):
+        found = read_pictures(DataConfig(data=place), Path(task.split_path))
+        assert sorted(found.known_as) == sorted(plain.paths)
+        assert all(path.startswith(str(place)) for path in found.paths)
+        names = {path.rpartition("/")[2] for path in plain.paths}
+        assert {path.rpartition("/")[2] for path in found.paths} == names

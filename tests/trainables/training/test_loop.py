@@ -17,8 +17,9 @@ from trainables.data.batches import load_data
 from trainables.networks.model import create_backbone
 from trainables.report import EpochReport
 from trainables.training.loop import endless, fit, steps_per_epoch, to_training
+from trainables.training.metrics import NOT_VALIDATED
 from trainables.training.optim import peak_lr
-from trainables.training.state import Checkpointer, TrainState
+from trainables.training.state import ANEW_OVER, Checkpointer, TrainState
 
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
 EVERYTHING_ON = TrialConfig(
@@ -143,11 +144,11 @@ def test_the_network_learns_what_can_be_learnt(task: TaskConfig) -> None:
 
 def test_reports_carry_the_best_epoch_so_far(task: TaskConfig) -> None:
     state, data = start(TOY, dataclasses.replace(task, epochs=6))
-    scores = []
+    ranks = []
     for report in fit(state, data):
-        scores.append(report.val_macro_f1)
-        assert report.best_val_macro_f1 == max(scores)
-        assert report.best_epoch == scores.index(max(scores)) + 1
+        ranks.append((report.val_macro_f1, -report.val_loss))
+        assert report.best_val_macro_f1 == max(ranks)[0]
+        assert report.best_epoch == ranks.index(max(ranks)) + 1
         assert len(report.class_f1) == 3
         assert report.peak_memory_bytes > 10e6
 
@@ -372,3 +373,50 @@ def test_training_on_a_gpu_reports_its_memory(config: TrialConfig, task: TaskCon
     reports = list(fit(state, data))
     assert len(reports) == 3
     assert 0 < reports[-1].peak_memory_bytes < 2e9
+
+
+def test_of_equal_scores_the_one_of_the_lowest_loss_is_the_best_after_a_restart_too(
+    task: TaskConfig, tmp_path: Path
+) -> None:
+    state, _ = start(TOY, task)
+    best = []
+    for epoch, loss in enumerate((0.5, 0.5, 0.2, 0.3, 0.1), start=1):
+        state.epoch = epoch
+        state.note(dataclasses.replace(NOT_VALIDATED, loss=loss, macro_f1=1.0), diverged=False)
+        best.append(state.best_epoch)
+        state.save(tmp_path / "last.pt")
+        state, _ = start(TOY, task)
+        state.load(tmp_path / "last.pt")
+    assert best == [1, 1, 3, 3, 5]
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    del saved["best_val_loss"]
+    torch.save(saved, tmp_path / "last.pt")
+    state.load(tmp_path / "last.pt")
+    state.note(dataclasses.replace(NOT_VALIDATED, loss=0.0, macro_f1=1.0), diverged=False)
+    assert state.best_epoch == 5, "a checkpoint of before had the first of equals"
+
+
+def test_averages_are_short_where_a_training_goes_on_with_other_pictures_also_after_a_kill(
+    task: TaskConfig, tmp_path: Path
+) -> None:
+    more = dataclasses.replace(task, epochs=12, start_epoch=10, train_on=("train", "val"), validate_on=())
+    state, _ = start(TOY, task)
+    state.epoch, state.schedule.last_epoch = 10, 10_000
+    state.save(tmp_path / "last.pt")
+    torch.save(state.scored_model.state_dict(), tmp_path / "start.pt")
+    counts = []
+    for begin in (lambda new: new.load(tmp_path / "last.pt"), lambda new: new.begin_with(tmp_path / "start.pt", 1000)):
+        again, _ = start(TOY, more)
+        begin(again)
+        counts.append(again.schedule.last_epoch - again.averaged_from)
+        again.epoch, again.schedule.last_epoch = 11, 10_100
+        again.save(tmp_path / "killed.pt")
+        resumed, _ = start(TOY, more)
+        resumed.load(tmp_path / "killed.pt")
+        counts.append(resumed.schedule.last_epoch - resumed.averaged_from)
+    assert counts == [3 * ANEW_OVER, 3 * ANEW_OVER + 100] * 2
+    state.schedule.last_epoch = 100
+    state.save(tmp_path / "last.pt")
+    again, _ = start(TOY, more)
+    again.load(tmp_path / "last.pt")
+    assert again.averaged_from == 0, "they are no longer than that yet"

@@ -11,7 +11,7 @@ from torch import nn
 from trainables.config import OPTIMIZERS, TaskConfig, TrialConfig
 from trainables.networks.freezing import choose_trained
 from trainables.networks.model import create_backbone
-from trainables.training.optim import build_optimizer, build_schedule, peak_lr
+from trainables.training.optim import MOST_WARMUP_STEPS, build_optimizer, build_schedule, peak_lr
 
 TASK = TaskConfig(cache_path="", split_path="", checkpoint_dir="", classes=("a", "b"), epochs=10)
 FAMILIES = ("test_convnext", "test_vit", "test_efficientnet", "test_resnet")
@@ -114,3 +114,11 @@ def test_the_frozen_share_is_of_all_epochs_or_the_first_of_a_schedule_without_an
     horizons = [dataclasses.replace(TASK, epochs=40, schedule=name).horizon for name in ("cosine", "constant")]
     assert horizons == [40, 10]
     assert [TrialConfig(backbone="x", frozen_share=s).frozen_epochs(10) for s in (0, 0.1, 0.5)] == [0, 1, 5]
+
+
+@pytest.mark.parametrize(("steps", "warm"), [(100, 100), (2000, MOST_WARMUP_STEPS)])
+def test_a_warm_up_of_a_large_set_has_no_more_steps_than_it_needs(steps: int, warm: int) -> None:
+    config = TrialConfig(backbone="test_resnet", lr=0.1, warmup_share=0.1)
+    optimizer = build_optimizer(config, network("test_resnet"))
+    [factor] = set(build_schedule(config, TASK, optimizer, steps).lr_lambdas)
+    assert factor(warm - 2) < factor(warm - 1) == factor(warm) == 1
