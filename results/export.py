@@ -149,9 +149,6 @@ def main(
         The exit code: 0, 1 if a page is stale, or 2 if a file is broken.
     """
     pages = f"{readme} and {_page(records)}"
-    if not check and records != RECORDS and not records.is_dir():
-        print(f"error: --records {records}: there is no such folder of records", file=sys.stderr)
-        return 2
     try:
         if check:
             stale = [path for path, *_ in _changed(readme, records, timezone)]
@@ -162,6 +159,8 @@ def main(
             verb = "is" if len(stale) == 1 else "are"
             print(f"{names} {verb} stale; run: {_command(readme, records, timezone)}", file=sys.stderr)
             return 1
+        if not records.is_dir() and readme.is_file():  # its table would be emptied
+            raise RecordError(f"{records}: there is no such folder of records; name that of {readme} by --records")
         changed = export_all(records_dir=records, readme=readme, timezone=timezone)
     except (RecordError, TableError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

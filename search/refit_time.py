@@ -52,11 +52,12 @@ def seconds_kept_back(study: SettledStudy, seconds_left: float, longer: float, e
     return _at_most_a_share(_seconds_of_several(members, each * an_epoch, study), seconds_left)
 
 
-def epochs_each(run: SearchRun) -> int:
-    """Epochs that each of several networks is trained on for."""
+def epochs_each(run: SearchRun, epochs: float) -> int:
+    """Epochs that each of several networks is trained on for, which were trained for so many before."""
     sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
     pictures = sides["train"]["pictures"] + sides["val"]["pictures"]
-    return max(EPOCHS_EACH, math.ceil(STEPS_EACH / max(1, num_batches(pictures, run.task.batch_size))))
+    wanted = max(EPOCHS_EACH, math.ceil(STEPS_EACH / max(1, num_batches(pictures, run.task.batch_size))))
+    return min(wanted, max(1, round(LONGEST * epochs)))
 
 
 def refits_without_budget(study: SettledStudy) -> bool:
@@ -82,7 +83,7 @@ def epochs_without_budget(run: SearchRun, study: SettledStudy) -> float:
     if not run.refits or run.trials_open or not study.refit:
         return 0.0
     members = 1 if study.single else min(study.keep, run.trials_asked)
-    return math.ceil(members / study.concurrency) * epochs_each(run) * longer_with_validation(run)
+    return math.ceil(members / study.concurrency) * epochs_each(run, run.task.epochs) * longer_with_validation(run)
 
 
 def _is_wanted(study: SettledStudy) -> bool:
@@ -131,13 +132,14 @@ def seconds_kept_back_again(
         many = 1 if study.single else min(study.keep, study.concurrency)
         if many == 1:
             return _at_most_a_share(LONGEST * run.task.epochs * an_epoch, seconds_left)
-        return _at_most_a_share(_seconds_of_several(many, epochs_each(run) * an_epoch, study), seconds_left)
+        each = epochs_each(run, run.task.epochs) * an_epoch
+        return _at_most_a_share(_seconds_of_several(many, each, study), seconds_left)
     if not members:
         return 0.0
     an_epoch = max(seconds_of_epoch(trial, run) for trial in members)
     if len(members) == 1:
         return _at_most_a_share(most_epochs(members[0]) * an_epoch, seconds_left)
-    longest = min(epochs_each(run), max(map(most_epochs, members)))
+    longest = epochs_each(run, max(len(member.reports) for member in members))
     return _at_most_a_share(_seconds_of_several(len(members), longest * an_epoch, study), seconds_left)
 
 
@@ -164,7 +166,7 @@ def _at_most_a_share(seconds: float, seconds_left: float) -> float:
 
 
 def most_epochs(trial: TrialHistory) -> int:
-    """That a trial is trained on for."""
+    """That a trial is trained on for, alone."""
     return max(1, round(LONGEST * len(trial.reports)))
 
 

@@ -285,7 +285,7 @@ def _with_lengths(
     )
     refits = refits_without_budget(study)
     suited = suit(seconds_left=stop.seconds_left)
-    longer, each = longer_with_validation(run), epochs_each(run)
+    longer, each = longer_with_validation(run), epochs_each(run, suited.epochs)
     if for_the_end := seconds_kept_back(suited, stop.seconds_left, longer, each):
         shorter = suit(seconds_left=stop.seconds_left - for_the_end)
         if is_worth_it(suited, shorter):

@@ -41,8 +41,8 @@ def suggest_optimizer(trial: optuna.Trial, lr: Range = (1e-4, 3e-3)) -> dict[str
 
     lr: 1e-4 to 3e-3 holds the fine-tuning rates of timm's and torchvision's AdamW recipes at batches of 32 to
     128 (Wightman et al. 2021 train from scratch at 5e-3 with LAMB; fine-tuning wants less). weight_decay: around
-    the .01 to .05 of AdamW (Loshchilov & Hutter 2019; Liu et al. 2022). warmup_share: none to the first two epochs,
-    the lower end of the 0 to 5 epochs that those recipes use.
+    the .01 to .05 of AdamW (Loshchilov & Hutter 2019; Liu et al. 2022). warmup_share: none to the first two epochs
+    (500 steps at most), the lower end of the 0 to 5 epochs that those recipes use.
     """
     return {
         "lr": trial.suggest_float("lr", *lr, log=True),

@@ -57,7 +57,8 @@ class TrialConfig:
     about the latest third of the steps so far, but over no more than 1 / (1 - ema). A constant learning rate needs
     them, they are what its decay is elsewhere."""
     warmup_share: float = 0.1
-    """Share of the steps of the task's `horizon` in which the learning rate rises linearly to its peak, 0 to 0.5."""
+    """Share of the steps of the task's `horizon` in which the learning rate rises linearly to its peak, 0 to 0.5, in
+    500 steps at most."""
     label_smoothing: float = 0.0
     """Mass taken from the true class and spread over all, 0 to 0.5."""
     loss: str = "cross_entropy"

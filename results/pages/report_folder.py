@@ -31,6 +31,7 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
         UserError: It is a file, or a folder that holds something else than an earlier report, or one that cannot be
             replaced: where nothing may be written, or where a disk is mounted.
     """
+    out = out.resolve()  # a link to a folder stays, and the folder is replaced
     _refuse_fixed(out)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -47,9 +48,8 @@ def refuse_foreign_folder(out: Path, marker: str, what: str) -> None:
 
 
 def _refuse_fixed(out: Path) -> None:
-    parent = out.absolute().parent
-    if not can_write(parent):
-        raise UserError(f"{out} cannot be made, as {parent} cannot be written: name another folder by --out")
+    if not can_write(out.parent):
+        raise UserError(f"{out} cannot be made, as {out.parent} cannot be written: name another folder by --out")
     if os.path.ismount(out):
         raise UserError(f"{out} is where a disk is mounted, and a report replaces its folder: name one in it by --out")
 

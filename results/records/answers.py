@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory, score_of
+from results.records.trials import TrialHistory
 from trainables.data.rows import read_split
 from trainables.report import TrialStatus
 
@@ -82,8 +82,6 @@ def _load(path: Path, trial: TrialHistory, shape: tuple[int, int]) -> TrialAnswe
             probabilities, chosen, epoch = kept["probabilities"], kept["chosen"], int(kept["best_epoch"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    # Earlier versions kept the first of equal epochs.
-    as_good = {report.epoch for report in trial.reports if score_of(report) == score_of(trial.best)}
-    if probabilities.shape != shape or epoch not in as_good or chosen.shape[1:] != shape[:1]:
+    if probabilities.shape != shape or epoch != trial.best.epoch or chosen.shape[1:] != shape[:1]:
         return None
     return TrialAnswers(trial, probabilities.astype(np.float32), chosen[: trial.reports[-1].epoch].astype(np.int64))

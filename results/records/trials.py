@@ -51,9 +51,13 @@ class TrialHistory:
 
     @property
     def best(self) -> EpochReport | None:
-        """The report with the highest finite macro-F1, of equals that of the lowest loss; None if there is none."""
-        finite = (report for report in self.reports if math.isfinite(score_of(report)))
-        return max(finite, key=lambda report: (score_of(report), -report.val_loss), default=None)
+        """The report with the highest finite macro-F1; None if there is none.
+
+        Of equals it is the one whose weights were kept, as the last report says; else that of the lowest loss.
+        """
+        finite = [report for report in self.reports if math.isfinite(score_of(report))]
+        kept = self.reports[-1].best_epoch if self.reports else 0
+        return max(finite, key=lambda report: (score_of(report), report.epoch == kept, -report.val_loss), default=None)
 
     @property
     def has_diverged(self) -> bool:

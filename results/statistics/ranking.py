@@ -33,7 +33,7 @@ class Ranked:
 
     candidate: Candidate
     epoch: int
-    """Where the mean over seeds or folds is highest, the first of equals."""
+    """Where the mean over seeds or folds is highest, of equals where that of the losses is lowest."""
     scores: tuple[float, ...]
     """Validation macro-F1 at that epoch, one a seed or fold."""
 
@@ -126,9 +126,14 @@ def rank(
             continue
         curves = [[float(getattr(report, METRIC)) for report in trial.reports] for trial in runs]
         means = [statistics.fmean(values) for values in zip(*curves, strict=True)]
-        best = max(range(len(means)), key=means.__getitem__)
+        losses = [statistics.fmean(values) for values in zip(*_losses(runs), strict=True)]
+        best = max(range(len(means)), key=lambda number: (means[number], -losses[number]))
         ranking.append(Ranked(candidate, best + 1, tuple(curve[best] for curve in curves)))
     return sorted(ranking, key=lambda ranked: -ranked.mean), failed
+
+
+def _losses(trials: Sequence[TrialHistory]) -> list[list[float]]:
+    return [[report.val_loss for report in trial.reports] for trial in trials]
 
 
 def repeats_in_words(seeds: Sequence[int], folds: int | None) -> str:

@@ -137,7 +137,13 @@ def compare(options: Options) -> None:
             trainings.append(train(path, seed, options.epochs))
             write_whole(file, (json.dumps([asdict(each) for each in trainings], indent=1) + "\n").encode())
             print(f"{path.name}, seed {seed}: trained", file=sys.stderr, flush=True)
-    table = render(trainings)
+    names = {path.name for path in options.runs}
+    asked = [
+        each
+        for each in trainings
+        if each.run in names and each.seed in options.seeds and max(each.scores) == options.epochs
+    ]
+    table = render(asked)
     write_whole(Path(f"{options.out}.md"), f"{table}\n".encode())
     print(table)
 

@@ -171,8 +171,9 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
 def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
     """What a training would have come to, had it ended so early: at its best epoch on validation; and of two views.
 
-    The last epoch is the one that the time ends in, if it was scored then; those that shorter times end in are not
-    counted. Its `curve` says the same of every earlier end at which that changes: seconds and score.
+    Of equal epochs the first is the best. The last epoch is the one that the time ends in, if it was scored then; those
+    that shorter times end in are not counted. Its `curve` says the same of every earlier end at which that changes:
+    seconds and score.
     """
     within = [epoch for epoch in curve if (epoch[4] == 1 and epoch[0] <= seconds) or epoch[0] == seconds]
     better: list[int] = []

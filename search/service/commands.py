@@ -36,6 +36,11 @@ class Places:
     on_cluster: bool = False
     """Whether a Ray cluster runs the commands: what trains then joins the cluster that it runs on."""
 
+    def readme_of(self, run: str) -> Path:
+        """The README that a run's row is in: its own, where it has one that can be written."""
+        own = None if self.is_readme_named else readme_of(self.run_dir(run))
+        return own if own is not None and can_write(own.parent) else self.readme
+
     def flags(self, run: str = "") -> list[str]:
         """As the commands take them.
 
@@ -43,8 +48,7 @@ class Places:
             run: Name of a run that there is, which has a README of its own.
         """
         is_usual = self.bucket is not None and self.readme == self.storage / "README.md"  # which goes there, too
-        own = readme_of(self.run_dir(run)) if run and not self.is_readme_named else None
-        has_own = own is not None and can_write(own.parent)
+        has_own = bool(run) and self.readme_of(run) != self.readme
         readme = [] if is_usual or has_own else [f"--readme={self.readme}"]
         timezone = [f"--timezone={self.timezone}"] if self.timezone else []
         return [self.storage_flag, *readme, f"--cache-dir={self.cache_dir}", *timezone]
@@ -174,7 +178,7 @@ def remove_command(name: str, places: Places) -> list[str]:
         name,
         "--yes",
         f"--storage={places.storage}",  # of runs in a bucket what is here
-        f"--readme={places.readme}",
+        f"--readme={places.readme_of(name)}",
     ]
 
 

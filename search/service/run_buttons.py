@@ -103,8 +103,8 @@ class RunButtons:
     async def _ask_delete(self) -> None:
         async def read() -> list[str]:
             run_dir = self._service.places.run_dir(self._name)
-            records = self._service.places.readme.parent / "results" / "best"
-            return await to_thread(what_is_lost, run_dir, records)
+            readme = await to_thread(self._service.places.readme_of, self._name)
+            return await to_thread(what_is_lost, run_dir, readme.parent / "results" / "best")
 
         if (sentences := await attempt(read)) is None:
             return

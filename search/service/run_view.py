@@ -49,9 +49,10 @@ class TrialRow:
 
     @property
     def best_epoch(self) -> int:
-        """Where it was reached, of equals with the lowest loss; 0 if it never was."""
+        """Where it was reached, of equals where the weights were kept, else with the lowest loss; 0 if it never was."""
         reached = [epoch for epoch in sorted(self.epochs) if score_in(self.epochs[epoch]) == self.best]
-        return min(reached, key=self._loss, default=0)
+        kept = self.epochs[max(self.epochs)].get("best_epoch") if reached else 0
+        return kept if kept in reached else min(reached, key=self._loss, default=0)
 
     def _loss(self, epoch: int) -> float:
         loss = number(self.epochs[epoch].get("val_loss"))

@@ -131,9 +131,10 @@ def test_a_picture_that_any_of_several_models_has_seen_counts_as_seen(
         assert [row["model"] for row in csv.DictReader(file)] == ["honest"]
 
 
-def test_a_side_without_a_split_is_refused(model: Path, pictures: Path) -> None:
+def test_a_side_without_a_split_is_refused(model: Path, pictures: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         main([str(model), "--data", str(pictures), "--side", "test"])
+    assert "--side test is one of a split" in capsys.readouterr().err
 
 
 def test_a_look_that_cannot_be_noted_is_refused_with_the_way_out(

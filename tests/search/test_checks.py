@@ -14,7 +14,7 @@ from rich.console import Console
 from search.checks import LOG_BYTES, check_disk, refuse_unwritable
 from search.flags import PlaceFlags, SplitFlags
 from search.machine.cluster import ClusterError, connect
-from search.prepare import RATE_SECONDS, prepare_data
+from search.prepare import RATE_SECONDS, SURE_SECONDS, _refuse_slow_decoding, prepare_data
 from search.run import main
 from search.study import AskedStudy
 from tests.conftest import places
@@ -82,6 +82,15 @@ def test_pictures_that_take_longer_to_decode_than_there_is_time_are_not_all_deco
         prepared(pictures, tmp_path / "cache", lambda: 0.0)
     prepared(pictures, tmp_path / "cache", lambda: 100.0)
     prepared(pictures, tmp_path / "cache", lambda: 0.0)  # nothing is left to decode
+
+
+def test_large_pictures_first_do_not_end_a_search_whose_pictures_are_decoded_in_time() -> None:
+    _refuse_slow_decoding(1, 100, RATE_SECONDS, 140.0)  # about 198 s
+    _refuse_slow_decoding(1, 100, SURE_SECONDS - 1, 7 * 99.0)
+    with pytest.raises(UserError, match="takes about 198 s more"):
+        _refuse_slow_decoding(1, 100, RATE_SECONDS, 120.0)
+    with pytest.raises(UserError, match="takes about 90 s more"):
+        _refuse_slow_decoding(10, 100, SURE_SECONDS, 89.0)
 
 
 def test_places_that_cannot_be_written_are_said_with_places_that_can(

@@ -575,9 +575,24 @@ def test_a_search_as_long_as_suits_the_pictures_ends_with_the_models_turn(pictur
     assert load_found(folder.found_json) == found, "trained on no further"
 
 
-@pytest.mark.parametrize(("pictures", "epochs"), [(3000, 2), (120, 34), (1600, 2), (1599, 3)])
-def test_epochs_of_a_small_set_are_as_many_as_make_a_hundred_steps(tmp_path: Path, pictures: int, epochs: int) -> None:
-    opened, _, _ = a_search(tmp_path)
+@pytest.mark.parametrize(("pictures", "epochs"), [(3000, 2), (120, 15), (400, 9), (1600, 2), (1599, 3)])
+def test_epochs_of_a_small_set_are_as_many_as_make_a_hundred_steps_or_half_of_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: int, epochs: int
+) -> None:
+    opened, found, _ = a_search(tmp_path)
     sides = {"train": {"pictures": pictures * 3 // 4}, "val": {"pictures": pictures - pictures * 3 // 4}}
-    run = replace(opened.run, data={**opened.run.data, "sides": sides}, task=replace(opened.run.task, batch_size=32))
-    assert epochs_each(run) == epochs
+    task = replace(opened.run.task, batch_size=32, epochs=30)
+    run = replace(opened.run, data={**opened.run.data, "sides": sides}, task=task, trials_open=False)
+    assert epochs_each(run, 30) == epochs
+    trials = [replace(trial, reports=trial.reports[-1:] * 30) for trial in load_trials(opened.folder.path)]
+    monkeypatch.setattr(room, "run_jobs", trained := Trained())
+    refit(replace(opened, run=run), found, trials, ANYTHING, StopRequest(), Console(file=io.StringIO()))
+    assert [job.task["epochs"] - job.task["start_epoch"] for job in trained.jobs] == [epochs, epochs]
+    longer = pictures / sides["train"]["pictures"]
+    run = replace(run, refits=True)
+    forecast = epochs_without_budget(run, replace(opened.study, keep=2))
+    assert forecast == pytest.approx(epochs * longer), "as many as are trained"
+    goes_on = study(tmp_path, time_budget="5m", concurrency=2)
+    kept = seconds_kept_back_again(run, goes_on, 9000.0, None, trials)
+    [seconds] = {report.seconds for trial in trials for report in trial.reports}
+    assert kept == pytest.approx(BEGINS_AFTER + epochs * seconds * longer)

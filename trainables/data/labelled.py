@@ -17,9 +17,13 @@ import pandas
 from trainables.data.corrections import apply_corrections
 from trainables.data.manifest import WAY_OUT, DataConfig, DataError, picture_line
 from trainables.data.raw import RawData, Row, sorted_names
-from trainables.data.rows import read_split
+from trainables.data.rows import SplitRow, read_split
 from trainables.data.understood import class_lines, look_alikes, used_line
 from trainables.errors import UserError
+
+MOST_LABELS = 0.9
+"""Share of pictures whose label is that of a split, for others of the same names not to be taken for its own: some may
+have been corrected since."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,11 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
     if split is None:
         return pictures
     wanted = set(_read_side(split, side).paths)
-    known = _by_split(pictures.paths, [row.path for row in read_split(split)])
-    found = pictures.only({path for path in pictures.paths if known[path] in wanted})
-    found = dataclasses.replace(found, in_split=tuple(known[path] for path in found.paths))
-    missing = sorted(wanted.difference(found.in_split))
+    known, said = _known_by(pictures, read_split(split))
+    found = pictures.only({path for path in pictures.paths if known.get(path) in wanted})
+    in_split = tuple(known[path] for path in found.paths)
+    found = dataclasses.replace(found, in_split=in_split, understood=(*found.understood, *said))
+    missing = sorted(wanted.difference(in_split))
     if len(missing) > len(pictures.skipped):
         raise DataError(
             [
@@ -102,19 +107,23 @@ def real_paths(paths: Iterable[str]) -> list[str]:
     return [f"{real(folder or os.sep)}{os.sep}{name}" for folder, _, name in parts]
 
 
-def _by_split(paths: Sequence[str], in_split: Sequence[str]) -> dict[str, str]:
-    """What a split calls each picture; empty for one that is not in it.
+def _known_by(pictures: LabelledPictures, rows: Sequence[SplitRow]) -> tuple[dict[str, str], list[str]]:
+    """What a split calls each picture that is in it, and what is to be said of that.
 
-    Args:
-        paths: Of the pictures as they lie now.
-        in_split: Those of the split. If it knows none of them, they have been moved, or have another name: what they
-            are called in the folder that holds them all says then which is which.
+    If it knows none by its place, they may have been moved: what they are called in the folder that holds them all says
+    then which is which, where nearly all have the split's label, too.
     """
-    theirs, ours = real_paths(in_split), real_paths(paths)
-    if set(theirs).isdisjoint(ours):
+    theirs, ours = real_paths(row.path for row in rows), real_paths(pictures.paths)
+    said = []
+    if moved := set(theirs).isdisjoint(ours):
         theirs, ours = _in_their_folder(theirs), _in_their_folder(ours)
-    known = dict(zip(theirs, in_split, strict=True))
-    return {path: known.get(name, "") for path, name in zip(paths, ours, strict=True)}
+        said = ["note: the pictures lie elsewhere than the split says, and are known by how they lie in their folder"]
+    rows_by_name = dict(zip(theirs, rows, strict=True))
+    named = zip(pictures.paths, ours, pictures.labels, strict=True)
+    known = [(path, rows_by_name[name], label) for path, name, label in named if name in rows_by_name]
+    if moved and sum(row.label == label for _, row, label in known) < MOST_LABELS * len(known):
+        return {}, []
+    return {path: row.path for path, row, _ in known}, said
 
 
 def _in_their_folder(paths: Sequence[str]) -> list[str]:

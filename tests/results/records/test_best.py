@@ -47,7 +47,7 @@ def test_a_backbone_without_weights_is_said_to_start_at_random(tmp_path: Path) -
 
 
 def test_the_first_of_equals_is_the_best(tmp_path: Path) -> None:
-    lines = [a_line(1, 1, 0.5), a_line(0, 1, 0.4), a_line(0, 2, 0.5), a_line(0, 3, 0.5)]
+    lines = [a_line(1, 1, 0.5), a_line(0, 1, 0.4), a_line(0, 2, 0.5), {**a_line(0, 3, 0.5), "best_epoch": 2}]
     run_dir = a_run_dir(tmp_path, lines)
     best = best_trial(run_dir)
     assert best is not None

@@ -109,3 +109,13 @@ def test_of_several_trainings_of_the_default_the_best_is_its_entry() -> None:
     trials = [a_trial("00000", 0.1), a_trial("00001", 0.6, lr=0.1), a_trial("00002", 0.3), a_trial("00003", 0.2)]
     _, control = candidates(trials, DEFAULT_CONFIG, top_k=1)
     assert control == Candidate("00002", DEFAULT_CONFIG, 0.3)
+
+
+def test_of_equal_means_the_epoch_of_the_lowest_losses_is_taken() -> None:
+    trainings = []
+    for name in ("a", "b"):
+        trial = a_trial(name, 0.5, 1.0, 1.0, 1.0)
+        reports = [replace(each, val_loss=loss) for each, loss in zip(trial.reports, (9.0, 3.0, 1.0, 2.0), strict=True)]
+        trainings.append(replace(trial, reports=tuple(reports)))
+    [ranked], _ = rank([Candidate("one", DEFAULT_CONFIG, None)], {"one": trainings})
+    assert ranked.epoch == 3

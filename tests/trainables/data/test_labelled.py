@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -94,5 +95,18 @@ def test_pictures_that_lie_elsewhere_now_are_known_by_how_they_lie(
         found = read_pictures(DataConfig(data=place), Path(task.split_path))
         assert sorted(found.known_as) == sorted(plain.paths)
         assert all(path.startswith(str(place)) for path in found.paths)
+        assert any("lie elsewhere" in line for line in found.understood) == (place == moved)
         names = {path.rpartition("/")[2] for path in plain.paths}
         assert {path.rpartition("/")[2] for path in found.paths} == names
+
+
+def test_other_pictures_of_the_same_names_are_not_taken_for_those_of_a_split(
+    task: TaskConfig, pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "other")
+    names = {"circle": "stripes", "stripes": "square", "square": "circle"}
+    for table in (tmp_path / "other").rglob("*.csv"):
+        text = re.sub("circle|stripes|square", lambda found: names[found[0]], table.read_text())
+        table.write_text(text)
+    with pytest.raises(DataError, match=r"16 pictures of the side test of .* are not in"):
+        read_pictures(DataConfig(data=tmp_path / "other"), Path(task.split_path))
