@@ -24,7 +24,7 @@ from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search import refit as room
 from search.found_model import find_model, model_in_words
-from search.lengths import FIRST_STEP_SECONDS
+from search.lengths import FIRST_STEP_SECONDS, MOST_EPOCHS
 from search.open_run import OpenRun
 from search.refit import SIDES, as_trained_on_before, is_due, is_model_of, refit
 from search.refit_time import (
@@ -568,7 +568,7 @@ def test_a_search_as_long_as_suits_the_pictures_ends_with_the_models_turn(pictur
     folder, said = searched_to_its_end([str(ROOT / "search" / "run.py")], pictures, tmp_path)
     assert "At its end the model is trained further, with the validation pictures as well (--no-refit" in said
     found = load_found(folder.found_json)
-    assert found is not None and set(found.refit_epochs.values()) == {2}
+    assert found is not None and set(found.refit_epochs.values()) == {MOST_EPOCHS // 2}, "of few pictures"
     resumed = [sys.executable, str(ROOT / "search" / "run.py"), "--resume", "a", *places(tmp_path)]
     done = subprocess.run(resumed, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
