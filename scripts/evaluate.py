@@ -129,8 +129,9 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     refuse_foreign_folder(out, MARKER, WHAT)
     for line in pictures.understood:
         print(line.encode(errors="backslashreplace").decode())
-    seen = _seen(models, pictures.known_as)
-    looks = _note_test_sides(options, models, pictures.known_as)
+    known_as = real_paths(pictures.known_as)
+    seen = _seen(models, known_as)
+    looks = _note_test_sides(options, models, known_as)
     cache_dir = options.cache_dir or default_cache_dir()
     with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
         predictions = predict_probabilities(
@@ -197,7 +198,7 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
 
 
 def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
-    """How many of the pictures stand on which side of the splits that lie beside the models.
+    """How many of the pictures, by `real_paths`, stand on which side of the splits that lie beside the models.
 
     One that any of them has seen counts as seen.
     """
@@ -209,11 +210,11 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
             for path, row in zip(real_paths(row.path for row in rows), rows, strict=True):
                 if sides.get(path, TEST) == TEST:
                     sides[path] = row.split
-    return Counter(sides[path] for path in real_paths(paths) if path in sides)
+    return Counter(sides[path] for path in paths if path in sides)
 
 
 def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Collection[str]) -> int:
-    """Writes down, before it is done, which models are scored on pictures of their test sides.
+    """Writes down, before it is done, which models are scored on pictures, by `real_paths`, of their test sides.
 
     Returns:
         How many models have been scored on a test side by now; where the models have several, on the one of most.
@@ -221,7 +222,7 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Coll
     from results.records.scorings import ledger_of, note_scoring, side_hash
 
     times: dict[str, int] = {}
-    scored = set(real_paths(paths))
+    scored = set(paths)
     for model in models:
         split = RunFolder(model.path).split_csv
         rows = [row for row in read_split(split) if row.split == TEST] if split.exists() else []

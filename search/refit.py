@@ -163,7 +163,8 @@ def _planned(
     same, but one at least, so that of too many the last do not begin.
     """
     decided_by_time = run.trials_open and math.isfinite(seconds)
-    most = [most_epochs(trial) if decided_by_time else epochs_each(run, len(trial.reports)) for trial in members]
+    before = [len(trial.reports) for trial in members]
+    most = [most_epochs(epochs) if decided_by_time else epochs_each(run, epochs) for epochs in before]
     if math.isinf(seconds):
         return list(zip(members, most, strict=True))
     able = [each for each in zip(members, most, strict=True) if seconds_of_epoch(each[0], run) <= seconds]

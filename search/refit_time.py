@@ -57,7 +57,7 @@ def epochs_each(run: SearchRun, epochs: float) -> int:
     sides: Mapping[str, Mapping[str, int]] = run.data["sides"]
     pictures = sides["train"]["pictures"] + sides["val"]["pictures"]
     wanted = max(EPOCHS_EACH, math.ceil(STEPS_EACH / max(1, num_batches(pictures, run.task.batch_size))))
-    return min(wanted, max(1, round(LONGEST * epochs)))
+    return min(wanted, most_epochs(epochs))
 
 
 def refits_without_budget(study: SettledStudy) -> bool:
@@ -138,7 +138,7 @@ def seconds_kept_back_again(
         return 0.0
     an_epoch = max(seconds_of_epoch(trial, run) for trial in members)
     if len(members) == 1:
-        return _at_most_a_share(most_epochs(members[0]) * an_epoch, seconds_left)
+        return _at_most_a_share(most_epochs(len(members[0].reports)) * an_epoch, seconds_left)
     longest = epochs_each(run, max(len(member.reports) for member in members))
     return _at_most_a_share(_seconds_of_several(len(members), longest * an_epoch, study), seconds_left)
 
@@ -165,9 +165,9 @@ def _at_most_a_share(seconds: float, seconds_left: float) -> float:
     return seconds if seconds >= LEAST_SECONDS else 0.0
 
 
-def most_epochs(trial: TrialHistory) -> int:
-    """That a trial is trained on for, alone."""
-    return max(1, round(LONGEST * len(trial.reports)))
+def most_epochs(epochs: float) -> int:
+    """That a network is trained on for which was trained for so many before."""
+    return max(1, round(LONGEST * epochs))
 
 
 def names_of(found: Found) -> set[str]:

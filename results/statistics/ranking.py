@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from results.records.trials import TrialHistory
+from results.records.trials import TrialHistory, score_of
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.report import METRIC, TrialStatus
+from trainables.report import TrialStatus
 
 DEFAULT = "default"
 """Name of the default configuration where no trial of the search had it."""
@@ -124,16 +124,12 @@ def rank(
         if reasons or not runs:
             failed[candidate.name] = reasons[0] if reasons else "it did not start"
             continue
-        curves = [[float(getattr(report, METRIC)) for report in trial.reports] for trial in runs]
-        means = [statistics.fmean(values) for values in zip(*curves, strict=True)]
-        losses = [statistics.fmean(values) for values in zip(*_losses(runs), strict=True)]
-        best = max(range(len(means)), key=lambda number: (means[number], -losses[number]))
-        ranking.append(Ranked(candidate, best + 1, tuple(curve[best] for curve in curves)))
+        by_epoch = list(zip(*(trial.reports for trial in runs), strict=True))
+        means = [statistics.fmean(map(score_of, reports)) for reports in by_epoch]
+        losses = [statistics.fmean(report.val_loss for report in reports) for reports in by_epoch]
+        best = max(range(len(by_epoch)), key=lambda number: (means[number], -losses[number]))
+        ranking.append(Ranked(candidate, best + 1, tuple(map(score_of, by_epoch[best]))))
     return sorted(ranking, key=lambda ranked: -ranked.mean), failed
-
-
-def _losses(trials: Sequence[TrialHistory]) -> list[list[float]]:
-    return [[report.val_loss for report in trial.reports] for trial in trials]
 
 
 def repeats_in_words(seeds: Sequence[int], folds: int | None) -> str:

@@ -80,12 +80,13 @@ def read_pictures(config: DataConfig, split: Path | None = None, side: str = "te
             raise DataError(["no pictures; name labelled ones by --data, or a run's split.csv by --split"])
         if flags := [name for name in ("attributes", "group_regex", "corrections") if getattr(config, name)]:
             raise DataError([f"--{flag.replace('_', '-')} needs --data: a split has these settled" for flag in flags])
-        return _read_side(split, side)
+        return _of_side(read_split(split), split, side)
     pictures = _read_data(config)
     if split is None:
         return pictures
-    wanted = set(_read_side(split, side).paths)
-    known, said = _known_by(pictures, read_split(split))
+    rows = read_split(split)
+    wanted = set(_of_side(rows, split, side).paths)
+    known, said = _known_by(pictures, rows)
     found = pictures.only({path for path in pictures.paths if known.get(path) in wanted})
     in_split = tuple(known[path] for path in found.paths)
     found = dataclasses.replace(found, in_split=in_split, understood=(*found.understood, *said))
@@ -172,8 +173,7 @@ def _understood(raw: RawData, rows: list[Row]) -> list[str]:
     return [*lines, *(f"note: {line}" for line in look_alikes(labels, "class/classes"))]
 
 
-def _read_side(split: Path, side: str) -> LabelledPictures:
-    every = read_split(split)
+def _of_side(every: Sequence[SplitRow], split: Path, side: str) -> LabelledPictures:
     rows = [row for row in every if row.split == side]
     if not rows:
         there = ", ".join(sorted({row.split for row in every})) or "no side"
