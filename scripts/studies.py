@@ -204,15 +204,18 @@ def study_all(options: Options, data: DataConfig, command: str, session: RaySess
         out=config.out.expanduser().resolve(),
     )
     plans = [settle_weights(one, setting, console) for one in chosen]
-    stop = StopRequest()
+    stop, failed = StopRequest(), 0
     with hold(folder, "studied"):
         for plan in plans:
-            page = run_study(plan, setting, session, stop, console)
-            if page is None:
+            studied = run_study(plan, setting, session, stop, console)
+            if studied is None:
                 warn(console, f"{stop.reason}: the same command goes on where this ended")
                 return 1
-            say(console, f"{page}")
-    return 0
+            say(console, f"{studied.page}")
+            failed += studied.failed
+    if failed:
+        warn(console, f"{failed} training{'s' if failed > 1 else ''} failed, as said above")
+    return 1 if failed else 0
 
 
 def as_run_name(text: str) -> str:

@@ -22,7 +22,8 @@ from results.records.shelf import place_of
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials, num_over
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
-from search.found_model import find_model, leaving_model, model_in_words, worth_in_words
+from search.found_model import find_model, leaving_model
+from search.found_words import model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.refit import AS_BEFORE, AS_PICKED, as_trained_on_before, is_due, is_model_of, refit
@@ -154,7 +155,7 @@ def _say_what_is_left(
         f"Best: trial {best.trial_id}, {best.config.backbone}, {_score(best)} "
         f"in epoch {best.report.epoch} of {best.epochs_trained}",
     )
-    if found is not None and (worth := worth_in_words(found)):
+    if found is not None and (worth := worth_in_words(found, run.units)):
         say_result(console, worth)
     say(console, cost_in_words(best))
     if left.said:
@@ -164,13 +165,13 @@ def _say_what_is_left(
     if left.report is not None:
         say_result(console, f"Report: {left.report}")
     if found is not None and found.members and (folder.model / DESCRIPTION).is_file():
-        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found)}")
+        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found, run.units)}")
         say(console, f"To classify pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
     places = storage_flag(run_dir.parent)
     if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     retrain = f"python scripts/retrain.py --run {run.name}{places}"
-    say(console, f"To score it on people never seen: {retrain}")
+    say(console, f"To score it on {run.units} never seen: {retrain}")
     say_front(run, trials, retrain, console)
 
 
@@ -185,7 +186,7 @@ def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> 
     return (
         f"{failed} of {num_over(trials)} trials failed, which points to the machine or the data rather than to the "
         f"settings: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. Once "
-        f"the cause is mended: {way_on(opened)} --retry-failed"
+        f"the cause is fixed: {way_on(opened)} --retry-failed"
     )
 
 
@@ -196,10 +197,13 @@ def _say_what_is_to_do(opened: OpenRun, trials: Sequence[TrialHistory], why: str
         return
     if opened.study.fills_its_budget and why == TIME_BUDGET:
         cut, budget = len(trials) - done, opened.study.options["time_budget"]
+        begun = f"{len(trials)} trial{'s' if len(trials) != 1 else ''}"
         words = f", {cut} of them cut short by it" if cut else ""
-        say(
+        has_epoch = any(report.trained_share == 1 for trial in trials for report in trial.reports)
+        early = "" if has_epoch else " before one epoch was whole"
+        (say if has_epoch else warn)(
             console,
-            f"The time budget is used up: {len(trials)} trial{'s' if len(trials) != 1 else ''}{words}. To go on: "
+            f"The time budget is used up{early}: {begun}{words}. To go on: "
             f"{resume_command(opened.folder)} --time-budget {budget}",
         )
         return

@@ -7,13 +7,12 @@ them answers alone.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from subprocess import Popen
 from threading import Thread
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -23,9 +22,9 @@ from results.records.found import Found
 from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
-from results.statistics.bootstrap import Interval, score_interval
+from results.statistics.bootstrap import score_interval
 from results.statistics.chosen_best import corrected_score
-from results.statistics.ensemble import SINGLE, USUAL_GAIN, Selection, select
+from results.statistics.ensemble import Selection, select
 from results.statistics.measure import Measure
 from search.lengths import long_together
 from search.model_limits import may_answer_together, second_view
@@ -36,7 +35,7 @@ from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
-from trainables.second_view import IN_WORDS, NONE
+from trainables.second_view import NONE
 
 FIT_TO_ANSWER = 0.75
 """Share of the best score that a trial must have to answer with the best: what the time cut off after an epoch or two
@@ -286,62 +285,3 @@ def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.copyfile(folder.split_csv, RunFolder(draft).split_csv)  # which pictures it has seen
     shutil.rmtree(folder.model, ignore_errors=True)
     draft.rename(folder.model)
-
-
-def worth_in_words(found: Found) -> str:
-    """What the best validation score is worth; empty where the answers were not kept."""
-    if found.val_interval is None or found.val_corrected is None:
-        return ""
-    interval, corrected = (Interval.from_json(each) for each in (found.val_interval, found.val_corrected))
-    trials = f"{found.trials} trial{'s' * (found.trials > 1)}"
-    return (
-        f"What that score is worth: 95% interval over {found.people} people {interval}. It is the highest of "
-        f"{found.epochs} epochs of {trials}, so it flatters; picked on some people and scored on others, it is "
-        f"{corrected}"
-    )
-
-
-def model_in_words(found: Found) -> str:
-    """What the model is made of, what that gains and what it costs."""
-    names = ", ".join(f"{member['trial_id']} ({member['share']:.0%})" for member in found.members)
-    chosen = found.selection
-    if len(found.members) == 1:
-        words = f"trial {found.members[0]['trial_id']} alone"
-    elif chosen is None or chosen["method"] == SINGLE:
-        words = f"{len(found.members)} trainings of one configuration, which are better together, {names}"
-    else:
-        words = (
-            f"{chosen['method']}, {names}: {_gain(chosen['gain'])} against the best configuration alone on people not "
-            f"used to choose{_why_all_the_same(chosen)}"
-        )
-    if chosen is not None and chosen["method"] == SINGLE and len(chosen["crossfit"]) > 1:
-        words += f"; the best ensemble was no better on people not used to choose: {_gain(chosen['gain'])}"
-    words += f". It takes {found.model_bytes / 1e6:.1f} MB"
-    if found.takes_longer:
-        words += f" and about {found.time_factor:.1f} times the time of one network"
-    if found.second_view:
-        words += f", each asked for {IN_WORDS[found.second_view]}, too (--no-mirror leaves that out)"
-    if found.refit_epochs:
-        words += f". {found.refit_in_words} (--no-refit leaves that out)"
-    if found.chosen_among:
-        words += f". It was limited to {found.chosen_among}"
-    if found.tau:
-        assert found.selection is not None
-        words += (
-            f". Answers are divided by the prior to the power of {found.tau:g}, which gains "
-            f"{_gain(found.selection['rule_gain'])}"
-        )
-    return words
-
-
-def _why_all_the_same(selection: Mapping[str, Any]) -> str:
-    """Why an ensemble is taken that gained nothing on the few people there are; empty where it did."""
-    few = f"; it is taken all the same: they are few, and such trials gained {USUAL_GAIN:.3f} elsewhere".replace(
-        "0.", "."
-    )
-    return "" if selection["gain"]["value"] > 0 else few
-
-
-def _gain(values: dict[str, float | None]) -> str:
-    interval = Interval.from_json(values)
-    return f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

@@ -87,7 +87,7 @@ def try_parts(task: TaskConfig, space: Space) -> None:
         raise UserError(done.stderr.strip().splitlines()[-1])
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"])[-1]
-        raise UserError(f"{task.parts['file']}: a step with these parts fails: {last}. Mend the file\n{done.stderr}")
+        raise UserError(f"{task.parts['file']}: a step with these parts fails: {last}. Fix the file\n{done.stderr}")
 
 
 def _of_each_part(space: Space) -> list[TrialConfig]:

@@ -28,6 +28,7 @@ from search.refit_time import LEAST_SECONDS, NEXT_ROW, epochs_each, most_epochs,
 from search.retraining.trainings import Job, run_jobs
 from search.stop import RUNNING_TRIALS_END, StopRequest
 from search.terminal import say, warn
+from search.tuner import SHORTEST_EPOCH
 from trainables.atomic import TORN
 from trainables.checkpoints import BEST, LAST, START
 from trainables.report import EpochReport, TrialStatus
@@ -163,11 +164,12 @@ def _planned(
     same, but one at least, so that of too many the last do not begin.
     """
     decided_by_time = run.trials_open and math.isfinite(seconds)
+    least = SHORTEST_EPOCH if decided_by_time else 1.0  # the last one may be cut short then
     before = [len(trial.reports) for trial in members]
     most = [most_epochs(epochs) if decided_by_time else epochs_each(run, epochs) for epochs in before]
     if math.isinf(seconds):
         return list(zip(members, most, strict=True))
-    able = [each for each in zip(members, most, strict=True) if seconds_of_epoch(each[0], run) <= seconds]
+    able = [each for each in zip(members, most, strict=True) if least * seconds_of_epoch(each[0], run) <= seconds]
     rows = [able[first : first + at_a_time] for first in range(0, len(able), at_a_time)]
     one_of_each = sum(max(seconds_of_epoch(trial, run) for trial, _ in row) for row in rows)
     without_starts = seconds - FIRST_STEP_SECONDS - (len(rows) - 1) * NEXT_ROW

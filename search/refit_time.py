@@ -151,7 +151,8 @@ def longer_with_validation(run: SearchRun) -> float:
 
 def seconds_of_epoch(trial: TrialHistory, run: SearchRun) -> float:
     """What an epoch takes with the validation pictures, by those that the trial had without."""
-    return longer_with_validation(run) * median(report.seconds - report.compile_seconds for report in trial.reports)
+    pictures = run.data["sides"]["train"]["pictures"]
+    return longer_with_validation(run) * median(report.whole_seconds(pictures) for report in trial.reports)
 
 
 def _seconds_of_several(members: int, each: float, study: SettledStudy) -> float:

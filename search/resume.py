@@ -98,7 +98,7 @@ def resume_run(
     console: Console,
     stop: StopRequest | None = None,
 ) -> OpenRun:
-    """Reads a run's logs, mends what a kill left torn, and extends the run if asked to.
+    """Reads a run's logs, repairs what a kill left torn, and extends the run if asked to.
 
     What is asked for is written down once all of it has been checked.
 

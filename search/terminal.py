@@ -26,7 +26,7 @@ _REFUSALS = (
     *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG, errno.ELOOP),
 )
-"""What the operating system answers to a path that a user can mend: not there, not allowed, full, no folder."""
+"""What the operating system answers to a path that a user can fix: not there, not allowed, full, no folder."""
 
 
 def exit_code(command: Callable[[], int | None]) -> int:

@@ -247,7 +247,8 @@ class StoppableScheduler(FIFOScheduler):
         is_cut = outcome.report.trained_share < 1  # which was the end: there is no time for another
         latest.append(math.inf if is_cut else outcome.report.seconds - outcome.report.compile_seconds)
         decision = TrialScheduler.CONTINUE
-        if self._inner is not None:
+        is_judged = not is_cut or outcome.report.diverged or self._has_its_length(outcome.report)  # else it goes on
+        if self._inner is not None and is_judged:
             decision = self._inner.on_trial_result(tune_controller, trial, result)
         is_done = self._is_past_its_best(outcome.report, latest)
         if decision == TrialScheduler.STOP and not is_done and self._goes_on(trial, outcome.report, latest):
@@ -260,6 +261,9 @@ class StoppableScheduler(FIFOScheduler):
             self._stop.ended.add(trial_name(trial))
             return TrialScheduler.STOP
         return decision
+
+    def _has_its_length(self, report: EpochReport) -> bool:
+        return self._length is None or report.epoch >= self._length.planned
 
     def _goes_on(self, trial: Any, report: EpochReport, latest: Sequence[float]) -> bool:
         if self._length is None or report.epoch < self._length.planned or report.diverged:

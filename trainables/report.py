@@ -91,6 +91,13 @@ class EpochReport:
     best_val_score: float = math.nan
     """Highest `val_score` of the trial so far; NaN if there is none."""
 
+    def whole_seconds(self, train_pictures: int) -> float:
+        """About what it would have taken on so many pictures, had it not been cut short, and without compiling."""
+        trained = self.seconds - self.compile_seconds
+        if self.trained_share == 1 or not self.images_per_second > 0:
+            return trained
+        return trained + (1 - self.trained_share) * train_pictures / self.images_per_second
+
     def __post_init__(self) -> None:
         if math.isnan(self.val_score):
             object.__setattr__(self, "val_score", self.val_macro_f1)

@@ -34,7 +34,7 @@ _MISSED = re.compile(
 
 
 class TableError(UserError):
-    """A page's markers are broken or a time zone is unknown; says how to mend it."""
+    """A page's markers are broken or a time zone is unknown; says how to fix it."""
 
 
 def clock(timezone: str | None) -> Callable[[datetime], datetime]:

@@ -13,8 +13,13 @@ from trainables.second_view import IN_WORDS
 from trainables.strict_json import RecordError
 
 
-def found_section(folder: RunFolder) -> dict[str, Any]:
-    """What `found.html.j2` shows; nothing for a run that found nothing, or from before this was kept."""
+def found_section(folder: RunFolder, units: str) -> dict[str, Any]:
+    """What `found.html.j2` shows; nothing for a run that found nothing, or from before this was kept.
+
+    Args:
+        folder: Of the run.
+        units: `SearchRun.units`.
+    """
     try:
         found = load_found(folder.found_json)
     except (RecordError, OSError) as error:
@@ -23,13 +28,13 @@ def found_section(folder: RunFolder) -> dict[str, Any]:
         return {"found": None, "found_words": []}
     return {
         "found": found,
-        "found_words": _worth(found),
+        "found_words": _worth(found, units),
         "found_members": [
             (each["trial_id"], each["backbone"], f"{each['share']:.0%}", f"{_own_score(each):.4f}")
             for each in found.members
         ],
         "found_methods": _methods(found),
-        "found_model": _model(found),
+        "found_model": _model(found, units),
     }
 
 
@@ -37,15 +42,15 @@ def _own_score(member: Mapping[str, Any]) -> float:
     return member["val_score"] if "val_score" in member else member["val_macro_f1"]  # of before there were others
 
 
-def _worth(found: Found) -> list[str]:
+def _worth(found: Found, units: str) -> list[str]:
     if found.val_interval is None or found.val_corrected is None:
         return ["The answers of the best trial were not kept, so what its score is worth is not known."]
     return [
-        f"The best validation score is {interval(found.val_interval)} (95% interval over {found.people} groups of the "
-        f"validation side). It was picked for being the highest of {found.epochs} epochs of "
-        f"{found.trials} trial{'s' * (found.trials > 1)}. "
-        f"Picked on other people than those it is scored on, it comes to {interval(found.val_corrected)}: that is what "
-        "to expect of new people.",
+        f"The best validation score is {interval(found.val_interval)} (95% interval over {found.people} {units} of the "
+        f"validation side). It was picked for being the highest of {found.epochs} epoch{'s' * (found.epochs > 1)} "
+        f"of {found.trials} trial{'s' * (found.trials > 1)}. "
+        f"Picked on other {units} than those it is scored on, it comes to {interval(found.val_corrected)}: that is "
+        f"what to expect of new {units}.",
     ]
 
 
@@ -60,7 +65,7 @@ def _methods(found: Found) -> list[tuple[str, str, str]]:
     ]
 
 
-def _model(found: Found) -> list[str]:
+def _model(found: Found, units: str) -> list[str]:
     if not found.members:
         return ["No trial's weights were kept, so there is no model."]
     size = f"{found.model_bytes / 1e6:.1f} MB"
@@ -83,20 +88,20 @@ def _model(found: Found) -> list[str]:
             f"{found.refit_in_words}. The scores here are from before: no validation pictures are left to score it on."
         )
     if found.selection is not None:
-        sentences += _judged(found, found.selection)
+        sentences += _judged(found, found.selection, units)
     return sentences
 
 
-def _judged(found: Found, selection: Mapping[str, Any]) -> list[str]:
+def _judged(found: Found, selection: Mapping[str, Any], units: str) -> list[str]:
     sentences = []
     if len(selection["crossfit"]) > 1:
         sentences.append(
-            f"On people not used to choose it, the most promising ensemble gains {_signed(selection['gain'])} over the "
-            "best configuration alone (several trainings of it count as one). It is used only if this gain, pulled "
-            f"towards what such ensembles gained elsewhere, is more than {three(LEAST_GAIN)}; the fewer people, the "
+            f"On {units} not used to choose it, the most promising ensemble gains {_signed(selection['gain'])} over "
+            "the best configuration alone (several trainings of it count as one). It is used only if this gain, pulled "
+            f"towards what such ensembles gained elsewhere, is more than {three(LEAST_GAIN)}; the fewer {units}, the "
             "stronger the pull."
         )
-    rule = f"{_signed(selection['rule_gain'])} on people not used to choose"
+    rule = f"{_signed(selection['rule_gain'])} on {units} not used to choose"
     if found.tau:
         sentences.append(f"Its answers are divided by the prior to the power of {found.tau:g}: {rule}.")
     else:

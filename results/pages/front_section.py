@@ -71,8 +71,8 @@ def _words(
     if second:
         sentences.append(
             f"{num_front} of {num_points} trials with a score are on the front: no trial that is as cheap scores "
-            "higher. Where intervals overlap, the dearer one may be better by chance. Trials were stopped only in "
-            "favour of trials that are not dearer."
+            "higher. Where intervals overlap, the more expensive one may be better by chance. Trials were stopped only "
+            "in favour of trials that cost no more."
         )
     if chosen_among:
         sentences.append(f"The model of this run was limited to {chosen_among}.")

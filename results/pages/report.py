@@ -116,9 +116,10 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         workers=workers,
         params=params,
         warnings=_warnings(run),
+        units=run.units,
         searched=searched_part(run, trials),
         **retrained_part(run_dir),
-        **found_section(RunFolder(run_dir)),
+        **found_section(RunFolder(run_dir), run.units),
         **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **sides_part(run),
@@ -143,7 +144,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
 def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict[str, Any]:
     done = num_over(trials)
     if done >= run.trials_asked:
-        return {"status": f"complete, {done} trials", "resume_command": ""}
+        return {"status": f"complete, {done} trial{'s' * (done != 1)}", "resume_command": ""}
     command = f"python search/run.py --resume {run_dir.name}{storage_flag(run_dir.parent)}"
     has_used_it = any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events())
     if has_used_it or run.trials_open:
@@ -159,7 +160,8 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
 
 
 def _warnings(run: SearchRun) -> list[str]:
-    warnings = [run.weights_note] if run.weights_note else []
+    note = run.weights_note  # of weights that are missing, or of a network, with its name first
+    warnings = [f"N{note[1:]}" if note.startswith("no ") else note] if note else []
     if run.options.get("split_by") == "picture":
         warnings.append("Split by picture: the same people may stand on several sides, so all scores are flattered.")
     if skipped := len(run.data.get("skipped") or ()):

@@ -154,7 +154,8 @@ def cost_part(run: SearchRun, trials: list[TrialHistory], best: BestTrial | None
         time.insert(0, ("wall time, without long pauses", duration(best.wall_seconds)))
     if cost.compile_seconds:
         time.append(("of the device time, compiling", duration(cost.compile_seconds)))
-    time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
+    if cost.energy_joules is not None:
+        time.append(("energy of the GPUs", energy_in_words(cost.energy_joules)))
     savings = []
     ended = [trial for trial in trials if trial.status in (TrialStatus.FINISHED, TrialStatus.STOPPED)]
     if ended:

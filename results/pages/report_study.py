@@ -44,7 +44,7 @@ def study_figures(run_dir: Path, metric: str = SCORE) -> tuple[list[ReportFigure
         words = f"{path} cannot be read: {str(error).partition(chr(10))[0]}. A resume of the run writes it anew."
         return [ReportFigure(title=title, words=words) for title in titles], []
     trials = study.get_trials(deepcopy=False)
-    counted = f"{len(trials)} trials with a score"
+    counted = f"{len(trials)} trials that ended with a score"
     if num_stopped:
         counted += f", of which the {num_stopped} that were stopped early count with the best score they had by then"
         counted += " (low also for having trained less)"
@@ -194,7 +194,7 @@ def _importance(
 
     trials = study.get_trials(deepcopy=False)
     if len(trials) < FEWEST_FOR_IMPORTANCE:
-        words = f"It takes {FEWEST_FOR_IMPORTANCE} trials with a score to tell, and this run has {len(trials)}."
+        words = f"It takes {FEWEST_FOR_IMPORTANCE} trials that ended with a score to tell; this run has {len(trials)}."
         return ReportFigure(title=title, words=words), []
     if len({trial.value for trial in trials}) == 1:
         return ReportFigure(title=title, words="All trials have the same score, so nothing can be told."), []
@@ -226,7 +226,8 @@ def _of_study(
 ) -> ReportFigure:
     """One of Optuna's figures, drawn if there is something to compare."""
     if num_trials < 2 or not num_params:
-        return ReportFigure(title=title, words=f"There is nothing to compare: trials with a score: {num_trials}.")
+        words = f"There is nothing to compare: trials that ended with a score: {num_trials}."
+        return ReportFigure(title=title, words=words)
     try:
         figure = draw()
     except (ValueError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,17 @@ class TrialAnswers:
 
     trial: TrialHistory
     """Whose they are."""
-    probabilities: np.ndarray
-    """`(N, C) float32` of its best epoch."""
     chosen: np.ndarray
-    """`(E, N)` class indices, a row an epoch from the first."""
+    """`(E, N)` class indices, a row an epoch from the first, of the smallest unsigned integers that hold them."""
+    path: Path
+    """Their file."""
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """`(N, C) float32` of its best epoch, read when it is asked for: those of all trials may be gigabytes."""
+        with np.load(self.path) as kept:
+            probabilities: np.ndarray = kept["probabilities"].astype(np.float32)
+        return probabilities
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,9 @@ def _load(path: Path, trial: TrialHistory, shape: tuple[int, int]) -> TrialAnswe
         return None
     try:
         with np.load(path) as kept:
-            probabilities, chosen, epoch = kept["probabilities"], kept["chosen"], int(kept["best_epoch"])
+            answered, chosen, epoch = kept["probabilities"].shape, kept["chosen"], int(kept["best_epoch"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
-    if probabilities.shape != shape or epoch != trial.best.epoch or chosen.shape[1:] != shape[:1]:
+    if answered != shape or epoch != trial.best.epoch or chosen.shape[1:] != shape[:1]:
         return None
-    return TrialAnswers(trial, probabilities.astype(np.float32), chosen[: trial.reports[-1].epoch].astype(np.int64))
+    return TrialAnswers(trial, chosen[: trial.reports[-1].epoch], path)

@@ -152,7 +152,7 @@ def _parsed(path: Path, lines: list[bytes], index: int) -> dict[str, str]:
     if len(cells) != len(COLUMNS):
         raise RecordError(
             f"{path}, line {index + 1} has {len(cells)} cells instead of {len(COLUMNS)}, so nothing was written: "
-            "mend that line, or delete it"
+            "fix that line, or delete it"
         )
     return dict(zip(COLUMNS, cells, strict=True))
 

@@ -107,6 +107,12 @@ class SearchRun:
         """Writes the run, whole or not at all."""
         save_object(path, self.to_json())
 
+    @property
+    def units(self) -> str:
+        """What intervals are over, in words: people, or pictures where the data do not tell who is in them."""
+        by_picture = self.options.get("split_by") == "picture" or not self.data.get("groups", 1)
+        return "pictures" if by_picture else "people"
+
     def portable(self) -> SearchRun:
         """The run without the folders of the machine it ran on, fit to be committed and shown.
 

@@ -94,6 +94,15 @@ class Training:
     epochs: int
 
 
+@dataclass(frozen=True)
+class Studied:
+    """What a study came to."""
+
+    page: Path
+    failed: int
+    """Trainings that have no score."""
+
+
 def settle_weights(study: Study, setting: Setting, console: Console) -> Plan:
     """Finds the weights of a study's networks: of all of them or, as arms must start alike, of none.
 
@@ -117,17 +126,13 @@ def settle_weights(study: Study, setting: Setting, console: Console) -> Plan:
             "arms must start alike: add them, give other --families or another --backbone, or start at random by "
             "--weights none"
         )
-    note = f"no pretrained weights are to be had here for {', '.join(missing)}, so ALL ARMS START AT RANDOM"
+    note = f"no pretrained weights can be found here for {', '.join(missing)}, so ALL ARMS START AT RANDOM"
     warn(console, f"{study.name}: {note}")
     return Plan(study=study, files={}, sources=random, note=note)
 
 
-def run_study(plan: Plan, setting: Setting, session: RaySession, stop: StopRequest, console: Console) -> Path | None:
-    """Trains what is not trained yet, compares, and writes page and figure.
-
-    Returns:
-        The page; None if it was interrupted.
-    """
+def run_study(plan: Plan, setting: Setting, session: RaySession, stop: StopRequest, console: Console) -> Studied | None:
+    """Trains what is not trained yet, compares, and writes page and figure; None if it was interrupted."""
     backbones = list(plan.sources)
     formulations = {plan.study.config_of(arm, setting.base).formulation for arm in plan.study.arms}
     count = most_networks(formulations, setting.manifest.attributes)
@@ -154,7 +159,8 @@ def run_study(plan: Plan, setting: Setting, session: RaySession, stop: StopReque
         rows[name] = compare(scores, HELD_OUT_SHARE / _trained_share(plan.study), measure_named(name))
     for job in jobs:
         _keep_last_answers(job, setting)
-    return _write(plan, setting, trainings, done, rows, speeds, console)
+    page = _write(plan, setting, trainings, done, rows, speeds, console)
+    return Studied(page, sum(bool(_failure(training, done)) for training in trainings))
 
 
 def _trained_share(study: Study) -> float:

@@ -47,6 +47,7 @@ class Remember(Callback):
             self._hardware[trial_id] = epoch.hardware
         if (
             not isinstance(epoch, Epoch)
+            or epoch.report.trained_share < 1  # a few batches, maybe the first
             or epoch.micro_batches > 1
             or config.get("formulation") == "separate"
             or epoch.report.epoch <= TrialConfig(**config).frozen_epochs(self._task.horizon)  # the classifier alone

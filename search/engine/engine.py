@@ -97,7 +97,7 @@ def build_engine(
             values,
             state=trial.status if trial.status.is_over else TrialStatus.RUNNING,
             reason=trial.reason,
-            seconds=[report.seconds for report in trial.reports],
+            seconds=[report.seconds if report.trained_share == 1 else 0.0 for report in trial.reports],
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
     return Engine(searcher, scheduler)

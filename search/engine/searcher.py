@@ -267,7 +267,8 @@ class StudySearcher(Searcher):
             return None
         epoch, value = int(result["training_iteration"]), result[self._metric]
         trial.values[epoch] = math.nan if value is None else float(value)
-        trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0)
+        is_whole = result.get("trained_share", 1.0) == 1  # one that was cut short says nothing of what it costs
+        trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0) if is_whole else 0.0
         return epoch
 
     def _ending(self, trial: SearchTrial, error: bool, is_done: bool) -> tuple[TrialStatus, str]:

@@ -78,7 +78,7 @@ def _able_nodes(cache_dir: Path, console: Console) -> list[NodeFacts]:
             warn(console, f"node {facts.name} is left out: {why[facts.node_id]}")
     able = [facts for facts in found if not why[facts.node_id]]
     if not able:
-        raise UserError("no node of the cluster can answer. Mend the nodes, or answer here, without --address")
+        raise UserError("no node of the cluster can answer. Fix the nodes, or answer here, without --address")
     return able
 
 

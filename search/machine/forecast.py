@@ -26,6 +26,7 @@ from search.study import SettledStudy
 from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.networks.known_costs import (
+    EVALUATION_SPEED,
     FactsError,
     ModelFacts,
     StepSetting,
@@ -41,9 +42,6 @@ SHUFFLED_TRIALS = 400
 """Trials that ASHA is tried on, in as many searches of their number: a mean to a few percent, in some milliseconds."""
 MANY_TRIALS = 1000
 """More trials than these leave the mean as it is."""
-EVALUATION_SPEED = 6.0
-"""Pictures evaluated in the time of one that is trained on, with its augmentation: 6.5 at 96 px, 8 to 30 at 32 px, in
-17 searches on two cores."""
 TRIAL_SHARE = 0.9
 """What a trial reaches of the speed of bare steps, for augmentation and other trials beside it: with it a first search
 foresaw 171 images/s, of which its epochs had 163 to 186 (tf_efficientnet_lite0, 64 px, two cores)."""

@@ -18,7 +18,6 @@ from results.records.trials import TrialHistory
 from results.statistics.ranking import Candidate, Ranked
 from search.machine.forecast import (
     END_SECONDS,
-    EVALUATION_SPEED,
     KNOWN_SPREAD,
     START_SECONDS,
     Forecast,
@@ -28,6 +27,7 @@ from search.retraining.plan import Retraining, ranking_jobs, trained_at_last
 from search.terminal import say
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words
+from trainables.networks.known_costs import EVALUATION_SPEED
 
 ROUND_SECONDS = 15.0
 """From the end of one round of trainings to the first step of the next: models are saved, workers end and begin."""
@@ -97,14 +97,24 @@ class Durations:
     def epoch_seconds(self, candidate: Candidate) -> float:
         """Seconds of a whole epoch of a candidate in the search, or of its backbone, or of all where it has none."""
         trials = [trial for trial in self.retraining.source.trials if trial.reports]
-        for alike in (
-            [trial for trial in trials if trial.config == candidate.config],
-            [trial for trial in trials if trial.config.backbone == candidate.config.backbone],
-            trials,
+        own = [trial for trial in trials if trial.config == candidate.config]
+        like = [trial for trial in trials if trial.config.backbone == candidate.config.backbone]
+        sides = self.retraining.split.table["split"]
+        train_pictures = int((sides == "train").sum())
+        for alike, are_whole in (
+            (own, True),
+            (like, True),
+            (own, False),
+            (like, False),
+            (trials, True),
+            (trials, False),
         ):
-            reports = [report for trial in alike for report in trial.reports if report.trained_share == 1]
-            if reports:  # else all that they had was an epoch that the time budget cut short
-                return statistics.fmean(report.seconds for report in reports)
+            reports = [report for trial in alike for report in trial.reports]
+            seconds = [report.seconds for report in reports if report.trained_share == 1]
+            if not are_whole:  # all that they had was an epoch that the time budget cut short
+                seconds = [report.whole_seconds(train_pictures) for report in reports]
+            if seconds:
+                return statistics.fmean(seconds)
         return 0.0
 
     def long_first(self, candidates: Sequence[Candidate]) -> list[Candidate]:

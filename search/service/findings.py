@@ -36,6 +36,8 @@ class Mistake:
 
     place: int
     """Of the picture in the validation side."""
+    path: str
+    """The picture."""
     truth: str
     answer: str
     share: float
@@ -88,6 +90,7 @@ def mistakes(view: RunView) -> list[Mistake]:
     return [
         Mistake(
             place=int(place),
+            path=side[place].path,
             truth=classes[labels[place]],
             answer=classes[answers[place]],
             share=float(shares[place, answers[place]]),

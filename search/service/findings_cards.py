@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from asyncio import to_thread
+from collections.abc import Sequence
 from typing import Any
 
 from nicegui import ui
 
-from search.service.findings import FEWEST_FOR_IMPORTANCE, mistakes, retraining
+from search.service.commands import Places
+from search.service.findings import FEWEST_FOR_IMPORTANCE, Mistake, mistakes, retraining
 from search.service.frame import PLAIN, chart_options, half, sheet
 from search.service.run_charts import BEST
 from search.service.run_view import RunView, number
 from search.service.service import Service
+from trainables.errors import UserError
 
 BAR_PX, GREY = 24, "#7d8894"
 
@@ -43,20 +46,35 @@ async def importance_card(service: Service, view: RunView) -> None:
         ui.echart(importance_options(shares)).style(f"height: {70 + BAR_PX * len(shares)}px")
 
 
-async def mistakes_card(view: RunView) -> None:
-    """The pictures that the best trial got wrong, the worst first."""
+async def mistakes_card(service: Service, view: RunView) -> None:
+    """The pictures that the best trial got wrong, the worst first; of those that may not be shown, why."""
     found = await to_thread(mistakes, view)
     if not found:
         return
+    hidden = await to_thread(not_shown, service.places, found)
     words = "Validation pictures that the best trial got wrong in its best epoch, the least likely true class first."
+    if hidden:
+        words += f" {len(hidden)} of them cannot be shown: {next(iter(hidden.values()))}."
     with sheet("The worst mistakes", words), ui.row().classes("w-full").style("gap: 12px"):
         for mistake in found:
             with ui.column().style("width: 136px; gap: 2px"):
-                picture = ui.element("img").props('alt="a picture answered wrongly"')
-                picture.props["src"] = f"/mistake/{view.summary.name}/{mistake.place}?split={view.run.split_hash}"
-                picture.style("width: 136px; height: 136px; object-fit: cover; border-radius: 6px")
+                if mistake.place not in hidden:
+                    picture = ui.element("img").props('alt="a picture answered wrongly"')
+                    picture.props["src"] = f"/mistake/{view.summary.name}/{mistake.place}?split={view.run.split_hash}"
+                    picture.style("width: 136px; height: 136px; object-fit: cover; border-radius: 6px")
                 ui.label(f"{mistake.answer} {mistake.share:.0%}").style("overflow-wrap: anywhere")
                 ui.label(f"is {mistake.truth}, {mistake.truth_share:.0%}").classes("words")
+
+
+def not_shown(places: Places, found: Sequence[Mistake]) -> dict[int, str]:
+    """Why a picture is not shown, by its place in the validation side: it is gone, or lies where none may be read."""
+    hidden = {}
+    for mistake in found:
+        try:
+            places.pictures(mistake.path)
+        except UserError as error:
+            hidden[mistake.place] = str(error)
+    return hidden
 
 
 async def retraining_card(view: RunView) -> None:
@@ -65,7 +83,7 @@ async def retraining_card(view: RunView) -> None:
     ranking = record.get("ranking")
     if test is None or not isinstance(ranking, list):
         return
-    with sheet("What the re-training said", f"Picked {test.trial_id}: macro-F1 {test} on people never seen."):
+    with sheet("What the re-training said", f"Picked {test.trial_id}: macro-F1 {test} on {view.run.units} never seen."):
         if isinstance(record.get("verdict"), str) and record["verdict"]:
             ui.label(f"Against the default configuration: {record['verdict']}.")
         rows = [

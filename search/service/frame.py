@@ -111,6 +111,10 @@ async def attempt(action: Callable[[], Awaitable[Answer]]) -> Answer | None:
         return None
 
 
+PALETTE = ("#2f6fd0", "#d98a1f", "#1b7f5c", "#8e5bb5", "#c0392b", "#7f8c9b")
+"""Colours of lines that have none of their own, in their order."""
+
+
 def chart_options(**more: Any) -> dict[str, Any]:
     """What all charts have in common: readable in the light and in the dark."""
     grey = "#7d8894"
@@ -121,6 +125,7 @@ def chart_options(**more: Any) -> dict[str, Any]:
     }
     base: dict[str, Any] = {
         "animation": False,
+        "color": list(PALETTE),
         "textStyle": {"fontFamily": "system-ui, sans-serif"},
         "grid": {"left": 56, "right": 18, "top": 36, "bottom": 46},
         "tooltip": {"confine": True, "renderMode": "richText"},  # which draws names as text, never as markup

@@ -13,6 +13,7 @@ ROWS_SHOWN = 25
 TRIAL_LINK = """
 <q-td :props="props"><a class="plain" :href="props.row.address">{{ props.value }}</a></q-td>
 """
+FOUR_DIGITS = "value => value === null ? '' : value.toFixed(4)"
 LABELS = {"best": "best val score", "epoch": "epoch best/trained"}
 COLUMNS = ("trial", "state", "best", "epoch", "seconds", "backbone", *KNOBS)
 
@@ -31,7 +32,7 @@ class Leaderboard:
         self._order: dict[str, Any] = {"sortBy": "best", "descending": True, "page": 1, "rowsPerPage": ROWS_SHOWN}
         columns = [
             {"name": column, "label": LABELS.get(column, column), "field": column, "sortable": column != "epoch",
-             "align": "left"}
+             "align": "left", **({":format": FOUR_DIGITS} if column == "best" else {})}
             for column in COLUMNS
         ]  # fmt: skip
         self._wanted = ui.input(placeholder="Filter", on_change=self._seek)

@@ -14,7 +14,7 @@ from search.service.frame import attempt, frame, heading, sheet
 from search.service.service import Service
 from spaces import SPACES
 
-WEIGHTS = {"auto": "pretrained, where there are some", "none": "random"}
+WEIGHTS = {"auto": "pretrained where available", "none": "random"}
 LABELS = (
     ("trials", "Trials", "12 or 50, or what the budget allows"),
     ("epochs", "Epochs of a trial", "by the pictures, or by the budget"),
@@ -113,11 +113,11 @@ def new_page(service: Service) -> None:
 
 
 def _field(label: str, empty: str) -> ui.input:
-    return ui.input(label, placeholder=empty).props("outlined dense stack-label").classes("w-64")
+    return ui.input(label, placeholder=empty).props("outlined dense stack-label").classes("w-72")
 
 
 def _choice(label: str, options: Any, chosen: str) -> ui.select:
-    return ui.select(options, label=label, value=chosen).props("outlined dense").classes("w-64")
+    return ui.select(options, label=label, value=chosen).props("outlined dense").classes("w-72")
 
 
 def _when_over(job_id: str, service: Service, then: Any) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 from nicegui import ui
 
 from results.records.cost import duration
+from results.records.found import found_before
 from results.records.summary import RunState, RunSummary
 from search.flags import budget_seconds
+from search.found_words import model_in_words, worth_in_words
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
 from search.service.front_card import FrontCard
@@ -24,6 +26,7 @@ from search.service.run_charts import best_options, curves_options, loss_options
 from search.service.run_view import RunView, TrialRow
 from search.service.service import Service
 from trainables.report import TrialStatus
+from trainables.saved.model_description import DESCRIPTION
 from trainables.sizes import size_in_words
 
 FIRST_SHARE = 0.02
@@ -72,6 +75,7 @@ class RunPage:
         with sheet():
             self._best = ui.label().classes("text-weight-bold")
             self._test = ui.label()
+            self._model = ui.label().classes("words")
         with ui.row().classes("w-full items-stretch").style("gap: 14px") as self._charts:
             with half("Best so far over the epochs spent"):
                 self._best_chart = _chart()
@@ -149,7 +153,9 @@ class RunPage:
             if has_score
             else "No trial has a score yet."
         )
-        self._test.set_text(_test_in_words(row))
+        worth, model = found_in_words(view)
+        self._test.set_text(_test_in_words(view, worth))
+        self._model.set_text(f"Its model: {model}." if model else "")
         self._front.show(view)
         self._leaderboard.fill(view)
         self._charts.set_visibility(bool(view.best_curve))
@@ -177,7 +183,7 @@ class RunPage:
         best = (view.summary.best_trial, view.winner.best_epoch if view.winner else 0)
         for part, key, draw in (
             (self._importance, view.summary.done, lambda: importance_card(self._service, view)),
-            (self._mistakes, best, lambda: mistakes_card(view)),
+            (self._mistakes, best, lambda: mistakes_card(self._service, view)),
             (self._retrained, view.summary.test, lambda: retraining_card(view)),
         ):
             if self._found.get(part.id) == (key,):
@@ -248,12 +254,27 @@ def _curves_in_words(view: RunView) -> str:
     return words if shown == trained else f"{words} {shown} of {trained} trials, evenly by rank, the best among them."
 
 
-def _test_in_words(row: RunSummary) -> str:
+def found_in_words(view: RunView) -> tuple[str, str]:
+    """What the best score is worth and what the model is made of; empty each where it is not known, or not any more."""
+    found, presence, units = found_before(view.folder), view.summary.presence, view.run.units
+    if found is None or (presence is not None and presence.doing == "searched"):
+        return "", ""
+    has_model = bool(found.members) and (view.folder.model / DESCRIPTION).is_file()
+    try:
+        worth = worth_in_words(found, units) if found.trial_id == view.summary.best_trial else ""
+        return worth, model_in_words(found, units) if has_model else ""
+    except (KeyError, TypeError, ValueError):  # a file that somebody has changed
+        return "", ""
+
+
+def _test_in_words(view: RunView, worth: str) -> str:
+    row, units = view.summary, view.run.units
     if row.test is not None:
-        return f"Re-trained, {row.test.trial_id} has macro-F1 {row.test} on people never seen."
+        return f"Re-trained, {row.test.trial_id} has macro-F1 {row.test} on {units} never seen."
     if math.isnan(row.best):
         return ""
-    return "This score is flattered: the trial was picked for it. Re-train the best to know what it is on new people."
+    flattered = f"{worth}." if worth else "This score is flattered: the trial was picked for it."
+    return f"{flattered} Re-train the best to know what it is on new {units}."
 
 
 def _pulse_in_words(pulse: dict[str, Any]) -> str:
@@ -274,7 +295,7 @@ def _share_of_time(view: RunView) -> float:
 
 def _state_in_words(row: RunSummary, asked_to_stop: bool, share: float) -> str:
     parts = [f"{row.space} on {row.data}, {row.pictures:,} pictures, {row.classes} classes"]
-    parts.append(f"{row.trials_in_words} trials")
+    parts.append(f"{row.trials_in_words} trial{'s' * (row.trials_in_words != '1')}")
     if row.state.is_running and row.presence is not None:
         gone = (datetime.now().astimezone() - datetime.fromisoformat(row.presence.since)).total_seconds()
         where = "" if row.presence.is_here else f" on {row.presence.host}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class RunView:
         """
         rows = [self._row(trial) for trial in self.trials.values()]
         words = wanted.lower().split()
-        rows = [row for row in rows if all(any(word in str(cell).lower() for cell in row.values()) for word in words)]
+        rows = [row for row in rows if all(any(word in cell for cell in _cells(row)) for word in words)]
         known = [row for row in rows if row.get(sort_by) not in (None, "")]
         unknown = [row for row in rows if row.get(sort_by) in (None, "")]
         numbers = all(isinstance(row[sort_by], (int, float)) for row in known)
@@ -196,6 +196,12 @@ class Watcher:
                 others = [(other, view) for other, view in self._views.items() if other != name]
                 self._views = {name: known, **dict(others[:3])}
             return known
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """What a row of the leaderboard shows, in lower case."""
+    shown = row if row["best"] is None else {**row, "best": f"{row['best']:.4f}"}
+    return [str(cell).lower() for cell in shown.values()]
 
 
 def number(value: object, digits: int | None = None) -> float | None:

@@ -72,8 +72,8 @@ CARD = """
 <q-space/><q-badge :color="props.row.colour">{{ props.row.state }}</q-badge></div>
 <div class="words">{{ props.row.more }}</div>
 <div>val {{ props.row.best ?? 'none yet' }} <span v-if="props.row.test">· test {{ props.row.test }}</span></div>
-<div class="words">{{ props.row.space }} · {{ props.row.data }} · {{ props.row.trials }} trials · {{ props.row.time }} ·
-{{ props.row.size }}</div></q-card></div>
+<div class="words">{{ props.row.space }} · {{ props.row.data }} · trials: {{ props.row.trials }} ·
+{{ props.row.time }} · {{ props.row.size }}</div></q-card></div>
 """
 
 

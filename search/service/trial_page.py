@@ -11,6 +11,7 @@ from results.records.cost import duration
 from results.records.progress import shown
 from results.statistics.class_scores import class_scores
 from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet
+from search.service.run_charts import BEST, TRAIN
 from search.service.run_view import RunView, TrialRow, number
 from search.service.service import Service
 from trainables.errors import UserError
@@ -51,9 +52,9 @@ def _trial(view: RunView, trial: TrialRow) -> None:
     ui.label(_ended(view, trial)).classes("words")
     with ui.row().classes("w-full").style("gap: 14px"):
         with half("Loss"):
-            _lines(trial, (("train", "train_loss"), ("validation", "val_loss")))
+            _lines(trial, (("train", "train_loss", TRAIN), ("validation", "val_loss", BEST)))
         with half("Macro-F1"):
-            _lines(trial, (("train, augmented", "train_macro_f1"), ("validation", "val_macro_f1")))
+            _lines(trial, (("train, augmented", "train_macro_f1", TRAIN), ("validation", "val_macro_f1", BEST)))
     found = view.confusion(trial.trial_id)
     if found is not None:
         classes, counts = found
@@ -64,8 +65,8 @@ def _trial(view: RunView, trial: TrialRow) -> None:
                 _confusion(list(classes), counts)
         with sheet("Classes in its best epoch"):
             rows = [
-                {"class": score.name, "precision": round(score.precision, 3), "recall": round(score.recall, 3),
-                 "f1": round(score.f1, 3), "support": score.support}
+                {"class": score.name, "precision": f"{score.precision:.3f}", "recall": f"{score.recall:.3f}",
+                 "f1": f"{score.f1:.3f}", "support": score.support}
                 for score in class_scores(counts, classes)
             ]  # fmt: skip
             columns = [
@@ -98,8 +99,10 @@ def _ended(view: RunView, trial: TrialRow) -> str:
     return words
 
 
-def _lines(trial: TrialRow, names: tuple[tuple[str, str], ...]) -> None:
-    series = [{"type": "line", "name": label, "data": trial.curve(key)} for label, key in names]
+def _lines(trial: TrialRow, names: tuple[tuple[str, str, str], ...]) -> None:
+    series = [
+        {"type": "line", "name": label, "data": trial.curve(key), "color": colour} for label, key, colour in names
+    ]
     ui.echart(chart_options(xAxis={"name": "epoch"}, series=series, tooltip={"trigger": "axis"})).style("height: 260px")
 
 

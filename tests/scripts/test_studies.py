@@ -15,8 +15,9 @@ import pytest
 from results.records.trials import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
 from scripts.studies import PLACES, Options, StudiesConfig, as_run_name, choose, main, unfit, without_places
+from scripts.study import study_runner
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
-from scripts.study.study_runner import claimed_split, held_out_split
+from scripts.study.study_runner import Studied, claimed_split, held_out_split
 from search.flags import RUN_NAME, CacheFlags
 from spaces import SPACES
 from trainables.config import TrialConfig
@@ -148,6 +149,18 @@ def test_mistakes_are_one_message_and_leave_nothing(
     assert "holds no file for tf_efficientnet_lite0" in said
     assert not list((tmp_path / "runs").glob("*/trials.jsonl"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("failed", [0, 2])
+def test_a_study_of_which_trainings_failed_says_so_by_its_exit_code(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], failed: int
+) -> None:
+    monkeypatch.setattr(study_runner, "run_study", lambda *_: Studied(tmp_path / "page.md", failed))
+    what = ("--studies", "split", "--data", str(pictures), "--image-size", "32", "--weights", "none", "--seeds", "2")
+    code = main([*what, "--storage", str(tmp_path / "runs"), "--cache-dir", str(tmp_path / "cache")])
+    assert code == (1 if failed else 0)
+    said = capfd.readouterr()
+    assert ("2 trainings failed" in said.out + said.err) == bool(failed)
 
 
 def test_the_seeds_and_sizes_of_quick_can_be_overruled() -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from results.records.found import load_found
 from results.records.run_folder import RunFolder
+from results.records.trials import TIME_BUDGET
 from search import finish as room
 from search.finish import finish, has_best, way_on
 from search.refit import is_model_of
@@ -126,6 +127,28 @@ def test_the_way_on_of_a_search_in_a_time_budget_has_one(tmp_path: Path) -> None
     of_trials = replace(opened, study=study(tmp_path, trials_open=False))
     assert "--time-budget" not in way_on(of_trials)
     assert math.isinf(of_trials.study.time_budget_seconds)
+
+
+@pytest.mark.parametrize(("share", "says"), [(0.3, True), (1.0, False)])
+def test_a_budget_that_ends_in_the_first_epoch_of_all_is_said_to_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, says: bool
+) -> None:
+    Saved(monkeypatch)
+    opened, _, stop = a_search(tmp_path)
+    lines = [{**a_line(0, 1, 0.4), "trained_share": share}, {**a_line(1, 1, 0.3), "trained_share": 0.1}]
+    opened.folder.trials_jsonl.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    opened.folder.events_jsonl.unlink(missing_ok=True)
+    stop.ask(TIME_BUDGET)
+    said = io.StringIO()
+    run = replace(opened.run, trials_open=True)
+    finish(
+        replace(opened, run=run, study=replace(opened.study, refit=False)),
+        ANYTHING,
+        stop,
+        Console(file=said, width=1000),
+    )
+    assert ("used up before one epoch was whole: 2 trials" in said.getvalue()) == says
+    assert "used up" in said.getvalue()
 
 
 def test_no_weights_are_no_model_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from results.records.answers import TrialAnswers
+from results.records.answers import TrialAnswers, load_answers
 from results.records.best import best_trial
 from results.records.found import Found, load_found
 from results.records.run_folder import RunFolder, load_run
@@ -22,10 +22,9 @@ from search.found_model import (
     find_model,
     is_fit_for_the_mean,
     leaving_model,
-    model_in_words,
     trainings_of_one,
-    worth_in_words,
 )
+from search.found_words import model_in_words, worth_in_words
 from search.model_limits import second_view
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.saved.save_found import FoundMember
@@ -80,6 +79,7 @@ def test_trials_that_err_apart_answer_together_and_one_that_failed_does_not(fold
     said = model_in_words(found)
     assert "against the best configuration alone on people not used to choose" in said
     assert f"over {PEOPLE} people" in worth_in_words(found)
+    assert f"over {PEOPLE} pictures" in worth_in_words(found, "pictures")
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,24 @@ def test_in_a_plain_mean_are_trials_that_trained_long_and_are_nearly_as_good(
     assert is_fit_for_the_mean(trial, 0.5) is fit
 
 
+def test_what_a_trial_found_probable_is_read_when_it_is_asked_for(folder: RunFolder) -> None:
+    first, second, third = load_answers(folder, load_trials(folder.path), "xy").trials  # the fourth failed
+    assert first.chosen.shape == (2, PEOPLE * EACH) and first.chosen.dtype == np.uint8
+    assert second.probabilities.shape == (PEOPLE * EACH, 2) and second.probabilities.dtype == np.float32
+    for each in (second, third):
+        each.path.unlink()
+    np.testing.assert_allclose(second.probabilities.sum(axis=1), 1, atol=1e-3)
+    with pytest.raises(FileNotFoundError):
+        _ = third.probabilities
+
+
 def test_long_trainings_of_one_configuration_answer_as_one(tmp_path: Path) -> None:
     epochs = {0: 10, 1: 10, 2: 9, 3: 20}
     lines = [a_line(trial, epoch, 0.5) for trial, last in epochs.items() for epoch in range(1, last + 1)]
     trials = load_trials(a_run_dir(tmp_path, lines, []))
-    nothing = np.zeros((1, 2))
-    able = [TrialAnswers(replace(trial, config=trials[0].config), nothing, nothing) for trial in trials]
+    able = [
+        TrialAnswers(replace(trial, config=trials[0].config), np.zeros((1, 2)), tmp_path / "none") for trial in trials
+    ]
     able[1] = replace(able[1], trial=replace(trials[1], config=replace(trials[0].config, dropout=0.9)))
     units = [[each.trial.trial_id for each in unit] for unit in trainings_of_one(able, 30)]
     assert units == [["00000", "00003"], ["00001"], ["00002"]]

@@ -23,7 +23,8 @@ from results.records.presence import who_is_at
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import TIME_BUDGET, TrialHistory, load_trials
 from search import refit as room
-from search.found_model import find_model, model_in_words
+from search.found_model import find_model
+from search.found_words import model_in_words
 from search.lengths import FIRST_STEP_SECONDS, MOST_EPOCHS
 from search.open_run import OpenRun
 from search.refit import SIDES, as_trained_on_before, is_due, is_model_of, refit

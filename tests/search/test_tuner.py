@@ -253,6 +253,19 @@ def test_an_epoch_that_was_cut_short_is_a_trials_last() -> None:
     assert stop.why == "time budget"
 
 
+def test_an_epoch_that_was_cut_short_is_not_judged_at_a_rung(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = StopRequest(60)
+    scheduler = that_goes_on(stop)
+    assert scheduler._inner is not None
+    monkeypatch.setattr(scheduler._inner, "on_trial_result", lambda *_: TrialScheduler.STOP)
+    cut = result(1, 0.1, seconds=0.1, trained_share=0.2)
+    assert scheduler.on_trial_result(None, a_trial(0), cut) == TrialScheduler.STOP
+    assert stop.ended == {"00000"}, "it goes on when the search does"
+    whole = result(1, 0.1, seconds=0.1)
+    assert scheduler.on_trial_result(None, a_trial(1), whole) == TrialScheduler.STOP
+    assert stop.ended == {"00000"}, "it was stopped"
+
+
 @pytest.mark.parametrize(("cuts", "least"), [(False, 25.0), (True, 25 * SHORTEST_EPOCH)])
 def test_no_trial_is_begun_whose_first_epoch_would_not_end_in_time(
     inner: StudySearcher, monkeypatch: pytest.MonkeyPatch, cuts: bool, least: float

@@ -283,7 +283,7 @@ def _unreadable(rows: Sequence[Row], find_unreadable: Callable[[Sequence[str]], 
         if start and time.monotonic() > ends:
             return [
                 *problems,
-                f"{start:,} of {len(rows):,} pictures were looked at; the others are once this is mended",
+                f"{start:,} of {len(rows):,} pictures were looked at; the others are once this is fixed",
             ]
         some = rows[start : start + LOOK_AT]
         found = find_unreadable([row.path for row in some])

@@ -204,5 +204,5 @@ def told_apart(kind: str, name: str) -> Iterator[None]:
         line = None if _in_use is None else line_of(error, _in_use.file)
         at = f" in line {line}" if line else ""
         raise UserError(
-            f"{where(kind, name)} fails: {type(error).__name__}{at}: {reason_of(error)}. Mend the function"
+            f"{where(kind, name)} fails: {type(error).__name__}{at}: {reason_of(error)}. Fix the function"
         ) from error

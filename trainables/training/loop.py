@@ -20,6 +20,7 @@ from trainables.machine.epoch_meter import Watch
 from trainables.networks.decided import set_prior
 from trainables.networks.formulation import build_criterion
 from trainables.networks.freezing import choose_trained
+from trainables.networks.known_costs import EVALUATION_SPEED
 from trainables.networks.model import Normalizer, autocast, centre_crops, memory_format
 from trainables.report import EpochReport
 from trainables.scores import score_confusion
@@ -32,6 +33,8 @@ from trainables.training.state import TrainState, seed_everything
 
 EVAL_BATCH_FACTOR = 2
 """Evaluation needs no gradients, so twice the training batch fits in the same memory."""
+LEAST_SECONDS = 1e-6
+"""That an epoch takes beside compiling, which is counted apart and may have been all of one that was cut short."""
 SILENT = Pulse()
 """Tells nobody."""
 
@@ -60,22 +63,25 @@ def fit(
         data: The pictures.
         pulse: Told how far an epoch is.
         seconds_left: How much time there is, whenever it is asked: an epoch is cut short when no more is left than
-            what the last one took from its last batch to the next, to be scored and reported. By default none is, nor
-            is the first epoch of a training that is validated.
+            what the last one took from its last batch to the next, to be scored and reported; the first one, when no
+            more is left than what scoring it will take by its own pace. By default none is.
     """
     augment = Augment(state.config, state.task.image_size, len(state.task.classes))
     normalize = Normalizer(state.model, state.device)
     counts = data.train.class_counts(len(state.task.classes))
     criterion = build_criterion(state.config, state.task, counts, state.device)
     set_prior((state.model, state.scored_model), counts)
-    trained = math.nan
+    behind = NOTHING
+    if data.val is not None:  # an epoch of the classifier alone is hardly slower than to evaluate
+        behind = Behind(pictures=len(data.val) / (1.0 if trains_classifier_alone(state) else EVALUATION_SPEED))
+    trained: float | None = None
     while state.epoch < state.task.num_epochs:
         epoch = state.epoch + 1
         seed_everything(state.task.seed, epoch)
         with Watch(state.device) as watch, CompileWatch(on=state.task.compile) as compiling:
             started = time.perf_counter()
-            # NaN in the first epoch, which no time is less than
-            behind = started - trained if data.val is not None else 0.0
+            if data.val is not None and trained is not None:
+                behind = Behind(seconds=started - trained)
             train = train_epoch(state, data.train, augment, normalize, criterion, pulse, seconds_left, behind)
             trained = time.perf_counter()
             train_seconds = trained - started
@@ -98,7 +104,7 @@ def fit(
             best_val_score=state.best_val_score,
             best_epoch=state.best_epoch,
             lr=peak_lr(state.optimizer),
-            images_per_second=train.num_images / (train_seconds - compiling.seconds),
+            images_per_second=train.num_images / max(train_seconds - compiling.seconds, LEAST_SECONDS),
             seconds=watch.seconds,
             peak_memory_bytes=watch.peak_memory_bytes,
             diverged=diverged,
@@ -108,6 +114,19 @@ def fit(
         )
         if diverged:
             return
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What comes behind the last batch of an epoch: it is scored and reported."""
+
+    pictures: float = 0.0
+    """As long as so many are trained on. A GPU may be behind what is asked of it, so that this is too short for it."""
+    seconds: float = 0.0
+    """And so long, where that is known of the epoch before."""
+
+
+NOTHING = Behind()
 
 
 @dataclass(frozen=True)
@@ -131,7 +150,7 @@ def train_epoch(
     criterion: Loss,
     pulse: Pulse = SILENT,
     seconds_left: Callable[[], float] = endless,
-    behind: float = 0.0,
+    behind: Behind = NOTHING,
 ) -> TrainedEpoch:
     """One pass over the training side, or less of it when no more seconds are left than what is `behind` it takes.
 
@@ -142,6 +161,7 @@ def train_epoch(
     model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
+    warm, first, trained = math.nan, 0, 0
     answers, truths = [], []
     batches = side.batches(state.task.batch_size, shuffled=True, sampling=state.config.sampling)
     num, num_classes = num_batches(len(side), state.task.batch_size), len(state.task.classes)
@@ -162,19 +182,27 @@ def train_epoch(
         state.schedule.step()
         state.update_averages()
         pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
-        if seconds_left() < behind:
+        trained += len(pictures)
+        if number == 1:  # which may have been compiled, or tried kernels, and says nothing of the pace
+            warm, first = time.perf_counter(), trained
+        pace = (time.perf_counter() - warm) / (trained - first) if number > 1 else 0.0
+        if seconds_left() < behind.seconds + behind.pictures * pace:
             break
     truth = torch.cat(truths)
     f1 = macro_f1(torch.cat(answers), truth, num_classes)
-    return TrainedEpoch(loss_sum.item() / len(truth), f1.item(), len(truth), number / num)
+    return TrainedEpoch(loss_sum.item() / trained, f1.item(), trained, number / num)
 
 
 def to_training(state: TrainState) -> None:
     """Puts the network into training mode, but for what is frozen in the epoch that comes."""
     state.model.train()
     if state.frozen_stages or state.config.frozen_share > 0:
-        alone = state.epoch < state.config.frozen_epochs(state.task.horizon)
-        choose_trained(state.model, state.frozen_stages, classifier_alone=alone)
+        choose_trained(state.model, state.frozen_stages, classifier_alone=trains_classifier_alone(state))
+
+
+def trains_classifier_alone(state: TrainState) -> bool:
+    """Whether the epoch that comes trains nothing but the classifier."""
+    return state.epoch < state.config.frozen_epochs(state.task.horizon)
 
 
 @torch.inference_mode()

@@ -139,7 +139,7 @@ def test_the_page_says_what_won_and_that_its_score_is_flattered(page: str) -> No
     assert "epoch 3 of the 4 it trained. This score is flattered" in words
     assert "python scripts/retrain.py --run whole" in words
     assert "complete, 10 trials" in words
-    assert "no weights for net1" in words
+    assert "No weights for net1" in words
     assert "Bad pictures left out: 1" in words
 
 
@@ -173,7 +173,10 @@ def test_the_leaderboard_is_sorted_by_score_and_shows_what_matters(page: str) ->
 def test_stopped_trials_count_with_their_best_score_in_the_figures(tmp_path: Path) -> None:
     figures, names = study_figures(a_study(tmp_path, 10))
     assert all(figure.html for figure in figures)
-    assert all("10 trials with a score, of which the 9 that were stopped early" in figure.words for figure in figures)
+    assert all(
+        "10 trials that ended with a score, of which the 9 that were stopped early" in figure.words
+        for figure in figures
+    )
     assert names[0] == "dropout"
     assert set(names) == {"backbone", "lr", "dropout"}
 
@@ -202,7 +205,7 @@ def test_with_few_trials_the_figures_say_why_they_are_missing(tmp_path: Path, nu
     figures, names = study_figures(a_study(tmp_path, num_trials))
     assert names == []
     assert sum(bool(figure.html) for figure in figures) == drawn
-    assert "It takes 8 trials with a score" in figures[0].words
+    assert "It takes 8 trials that ended with a score" in figures[0].words
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,15 @@ def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     assert SearchRun.from_json(load_object(tmp_path / "run.json")) == a_run()
 
 
+@pytest.mark.parametrize(
+    ("groups", "split_by", "units"),
+    [(12, "group", "people"), (840, "picture", "pictures"), (None, "group", "pictures")],
+)
+def test_intervals_are_over_people_where_the_data_name_them(groups: int | None, split_by: str, units: str) -> None:
+    assert a_run(data={"groups": groups}, options={"split_by": split_by}).units == units
+    assert a_run().units == "people", "of before that was noted"
+
+
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     record = replace(a_record(), report=replace(a_record().report, images_per_second=10.0))
     record.save(tmp_path / "toy.json")

@@ -65,10 +65,11 @@ def test_a_training_with_threads_of_its_own_is_remembered_by_these(task: TaskCon
     [
         ({}, result(GB, micro_batches=4)),
         ({}, result(GB, failure="RuntimeError: no")),
+        ({}, result(GB, trained_share=0.1)),
         ({"formulation": "separate"}, result(GB)),
         ({"frozen_share": 0.4}, result(GB)),  # of three epochs the first trains the classifier alone
     ],
-    ids=["in parts", "failed", "several networks", "frozen"],
+    ids=["in parts", "failed", "cut short", "several networks", "frozen"],
 )
 def test_what_does_not_stand_for_the_others_is_not_kept(
     config: dict[str, Any], epoch: dict[str, Any], task: TaskConfig, tmp_path: Path

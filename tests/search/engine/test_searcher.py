@@ -113,6 +113,16 @@ def facts(study: optuna.Study) -> list[str]:
     ]
 
 
+def test_an_epoch_that_was_cut_short_says_nothing_of_what_one_costs() -> None:
+    searcher = build_searcher(space, **GOAL, seed=0)
+    searcher.suggest("t")
+    searcher.on_trial_result("t", {"training_iteration": 1, "score": 0.1, "seconds": 2.0})
+    cut = {"training_iteration": 2, "score": 0.2, "seconds": 0.5, "trained_share": 0.1}
+    searcher.on_trial_complete("t", cut)
+    [trial] = searcher.study.trials
+    assert trial.user_attrs["seconds"] == 2.0
+
+
 def test_a_finished_trial_is_complete_with_its_best_epoch() -> None:
     searcher = build_searcher(space, **GOAL, seed=0)
     searcher.suggest("t")

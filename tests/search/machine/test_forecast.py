@@ -28,6 +28,7 @@ from tests.results.records.test_record import a_run
 from trainables.config import TaskConfig
 from trainables.errors import UserError
 from trainables.networks.known_costs import (
+    EVALUATION_SPEED,
     StepSetting,
     TrialFacts,
     TrialSetting,
@@ -99,7 +100,7 @@ def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> No
     found = forecast_run(run, study, facts(run, study), 8)
     assert found is not None
     rounds = 8 / 2 * expected_epochs(8, task.epochs, 1, 3.0)
-    assert found.seconds == pytest.approx(BESIDE + rounds * 70 * (1 / 100 + 1 / 50) / 2)
+    assert found.seconds == pytest.approx(BESIDE + rounds * (60 + 60 / EVALUATION_SPEED) * (1 / 100 + 1 / 50) / 2)
 
 
 def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
@@ -151,12 +152,12 @@ def test_a_timing_in_a_process_of_its_own_is_the_same_measurement(tmp_path: Path
 def test_a_budget_that_not_even_the_shortest_epoch_fits_into_is_refused(task: TaskConfig, tmp_path: Path) -> None:
     run, study = run_and_study(task, tmp_path)
     known = facts(run, study)
-    for backbone, speed in (("test_resnet", 1.0), ("test_efficientnet", 0.8)):  # 70 and 88 s an epoch
+    for backbone, speed in (("test_resnet", 1.0), ("test_efficientnet", 0.8)):  # 77 and 96 s an epoch
         setting = TrialSetting(backbone, task.image_size, task.batch_size, "cpu", task.num_threads)
         remember_trial(setting, tmp_path, TrialFacts(speed))
     refuse_long_epochs(run, study, known, StopRequest())
     refuse_long_epochs(run, study, known, StopRequest(60))  # may be, as forecasts go
-    with pytest.raises(UserError, match=r"one epoch of test_resnet, the fastest here, takes about 0:01:10"):
+    with pytest.raises(UserError, match=r"one epoch of test_resnet, the fastest here, takes about 0:01:17"):
         refuse_long_epochs(run, study, known, StopRequest(40))
     with pytest.raises(UserError, match="was over before"):
         refuse_long_epochs(run, study, known, StopRequest(10, time.monotonic() - 11))

@@ -23,6 +23,7 @@ from tests.results.records.test_cost import a_trial
 from tests.results.records.test_record import a_run
 from trainables.config import TrialConfig
 from trainables.errors import UserError
+from trainables.networks.known_costs import EVALUATION_SPEED
 
 EPOCHS, BESIDE, EPOCH_SECONDS = 10, 2, 4.0
 ROUND = ROUND_SECONDS + 4 * EPOCHS * EPOCH_SECONDS / BESIDE
@@ -104,6 +105,11 @@ def test_an_epoch_is_as_long_as_it_was_in_the_search_or_as_those_alike() -> None
     source = SimpleNamespace(run=retraining.source.run, trials=(*retraining.source.trials, cut))
     durations = Durations(replace(retraining, source=source))  # type: ignore[arg-type]
     assert durations.epoch_seconds(Candidate("00004", config(0.7), 0.5)) == EPOCH_SECONDS, "of others like it"
+    other = replace(config(0.7), backbone="resnet50")
+    source = SimpleNamespace(run=retraining.source.run, trials=(*retraining.source.trials, replace(cut, config=other)))
+    durations = Durations(replace(retraining, source=source))  # type: ignore[arg-type]
+    rest = 0.9 * 60 / cut_short.images_per_second
+    assert durations.epoch_seconds(Candidate("00004", other, 0.5)) == pytest.approx(1 + rest), "no other is like it"
 
 
 def test_the_forecast_counts_every_training_once() -> None:
@@ -111,7 +117,7 @@ def test_the_forecast_counts_every_training_once() -> None:
     candidates = durations.retraining.candidates
     assert durations.round_seconds(candidates) == pytest.approx(ROUND)
     finals = finals_of(durations)
-    picture = EPOCH_SECONDS / BESIDE / (60 + 30 / 6)  # an evaluated one takes a sixth
+    picture = EPOCH_SECONDS / BESIDE / (60 + 30 / EVALUATION_SPEED)
     assert finals == pytest.approx(4 + ROUND_SECONDS + 2 * 90 * picture * EPOCHS)
     more = replace(durations.retraining, final_seeds=3)
     assert finals_of(Durations(more)) == pytest.approx(4 + ROUND_SECONDS + 3 * 2 * 90 * picture * EPOCHS)

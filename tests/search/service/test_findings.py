@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from PIL import Image
 
+from results.records.found import Found
 from results.records.run_folder import RunFolder
 from search.service.commands import Places
 from search.service.findings import Importances, mistakes, retraining
+from search.service.findings_cards import not_shown
+from search.service.run_page import found_in_words
 from search.service.run_view import RunView, Watcher
 from search.service.service import Service
 from tests.runs import a_line, a_run_dir, an_event
@@ -79,6 +83,39 @@ def test_only_validation_pictures_below_the_roots_are_shown(run_dir: Path, tmp_p
     split.write_text(split.read_text().replace(str(tmp_path / "pictures" / "1.png"), "/etc/passwd"))
     with pytest.raises(UserError, match="does not lie below"):
         service.picture("a", 1)
+
+
+def test_a_mistake_whose_picture_may_not_be_shown_says_why(run_dir: Path, tmp_path: Path) -> None:
+    places = Places(
+        storage=run_dir.parent, readme=tmp_path / "R", cache_dir=tmp_path / "c", roots=(tmp_path / "pictures",)
+    )
+    found = mistakes(view_of(run_dir))
+    assert not_shown(places, found) == {}
+    elsewhere = replace(places, roots=(tmp_path / "home",))
+    assert set(not_shown(elsewhere, found)) == {1, 2}
+    assert "Start it with --roots to allow more" in not_shown(elsewhere, found)[2]
+    Path(found[0].path).unlink()
+    assert list(not_shown(places, found)) == [found[0].place]
+
+
+def test_a_run_says_what_its_score_is_worth_and_what_its_model_is_made_of(run_dir: Path) -> None:
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    member = {"trial_id": "00000", "backbone": "net0", "share": 1.0, "val_score": 0.2}
+    folder = RunFolder(run_dir)
+    assert found_in_words(view_of(run_dir)) == ("", "")
+    found = Found(
+        trial_id="00000", val_interval=interval, val_corrected=interval, people=4, trials=1, epochs=2, members=[member],
+        selection=None, model_bytes=1000, time_factor=1.0,
+    )  # fmt: skip
+    found.save(folder.found_json)
+    worth, model = found_in_words(view_of(run_dir))
+    assert "over 4 people" in worth and "2 epochs of 1 trial," in worth
+    assert model == "", "its weights are not there"
+    folder.model.mkdir()
+    (folder.model / DESCRIPTION).write_text("{}")
+    assert found_in_words(view_of(run_dir))[1].startswith("trial 00000 alone")
+    replace(found, trial_id="00001", selection={"method": "none"}).save(folder.found_json)
+    assert found_in_words(view_of(run_dir)) == ("", "")
 
 
 def test_a_trial_says_where_it_ran(run_dir: Path) -> None:

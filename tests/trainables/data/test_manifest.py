@@ -440,4 +440,4 @@ def test_what_is_wrong_is_said_soon_however_many_pictures_there_are(
     said = "\n".join(error.value.problems)
     assert len(asked) == 4
     assert "the label is empty" in said and "cut short" in said
-    assert "4 of 13 pictures were looked at; the others are once this is mended" in said
+    assert "4 of 13 pictures were looked at; the others are once this is fixed" in said

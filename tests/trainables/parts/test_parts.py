@@ -175,7 +175,7 @@ BAD = [
     ),
     (LOSS, "return logits.sum() / 0 * 0", "loss 'mine' gives nan on two pictures .*division by 0"),
     (LOSS, "return functional.cross_entropy(logits, targets).detach()", "does not depend on the logits"),
-    (LOSS, "return logits.nothing", "loss 'mine' fails: AttributeError in line 7: .*Mend the function"),
+    (LOSS, "return logits.nothing", "loss 'mine' fails: AttributeError in line 7: .*Fix the function"),
     (PICTURES, "return pictures[:, :, 1:]", r"augmentation 'mine' returns pictures of the shape \(2, 3, 31, 32\)"),
     (
         PICTURES,

@@ -111,15 +111,14 @@ def test_an_epoch_that_the_time_ends_in_is_scored_with_what_it_has_trained(task:
     state, data = start(TOY, task)
     steps = steps_per_epoch(task, len(data.train))
     assert steps > 1
-    reports = list(fit(state, data, seconds_left=lambda: 0.0))
-    # The first is whole, as it is not known what comes behind its last batch.
-    assert [report.trained_share for report in reports] == [1, *[1 / steps] * (task.epochs - 1)]
-    assert state.schedule.last_epoch == steps + task.epochs - 1
+    reports = list(fit(state, data, seconds_left=lambda: -1.0))
+    assert [report.trained_share for report in reports] == [1 / steps] * task.epochs
+    assert state.schedule.last_epoch == task.epochs
     assert all(0 <= report.val_macro_f1 <= 1 for report in reports)
     assert EpochReport.from_json(reports[-1].to_json()).trained_share == 1 / steps
 
 
-def test_where_nothing_comes_behind_it_the_first_epoch_is_cut_short_too(task: TaskConfig) -> None:
+def test_where_nothing_comes_behind_it_an_epoch_is_cut_short_when_the_time_is_over(task: TaskConfig) -> None:
     state, data = start(TOY, dataclasses.replace(task, validate_on=()))
     steps = steps_per_epoch(task, len(data.train))
     assert data.val is None
