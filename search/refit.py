@@ -38,6 +38,8 @@ SIDES = ("train", "val")
 """What a model is trained on at last; the test people stay unseen."""
 LATEST_EPOCHS = 5
 """Before it, by which it is told what losses are usual."""
+SURELY_USUAL = 0.1
+"""A training loss, in nats, that nothing has gone wrong with: of a set that is learned by heart, losses near 0 jump."""
 STILL_GOOD = 0.95
 """Share of a trial's best score that its last epoch must have to be gone on from, which is as good on people never seen
 and has learned for longer; else it is the best."""
@@ -207,7 +209,7 @@ def _what_is_wrong(trial: TrialHistory, before: Sequence[EpochReport], folder: R
     if trial.status == TrialStatus.FAILED:
         return f"failed: {trial.reason}"
     loss = trial.reports[-1].train_loss
-    most = max(report.train_loss + report.val_loss for report in before[-LATEST_EPOCHS:])
+    most = max(SURELY_USUAL, *(report.train_loss + report.val_loss for report in before[-LATEST_EPOCHS:]))
     if not loss <= most:
         return f"has a training loss of {loss:.3f}, which was {before[-1].train_loss:.3f}"
     if not (folder.checkpoints / trial.trial_id / BEST).is_file():

@@ -385,6 +385,21 @@ def test_one_of_which_nothing_comes_answers_as_it_was_picked(
     assert set(found.refit_epochs) <= {"00000"}
 
 
+@pytest.mark.parametrize(("loss", "answers"), [(0.09, True), (0.11, False)])
+def test_a_loss_near_zero_is_not_compared_with_one_nearer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float, answers: bool
+) -> None:
+    opened, found, stop = a_search(tmp_path)
+    trials = [
+        replace(trial, reports=[replace(report, train_loss=0.001, val_loss=0.001) for report in trial.reports])
+        for trial in load_trials(opened.folder.path)
+    ]
+    logged = load_trials(opened.folder.path)[0].reports[0].train_loss
+    monkeypatch.setattr(room, "run_jobs", Trained(loss=loss / logged))
+    found = refit(opened, found, trials, ANYTHING, stop, Console(file=io.StringIO()))
+    assert (set(found.refit_epochs) == {"00000", "00001"}) == answers
+
+
 def test_after_an_interruption_and_without_time_nothing_is_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
