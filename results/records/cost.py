@@ -74,7 +74,8 @@ def cost_in_words(best: BestTrial) -> str:
     if best.images_trained is not None:
         parts.append(f"{best.images_trained:,} pictures trained")
     if best.search_epochs is not None and best.epochs_saved is not None:
-        parts.append(f"{best.search_epochs:,} epochs, {best.epochs_saved:,} more saved by ASHA")
+        epochs = f"{best.search_epochs:,} epoch{'s' * (best.search_epochs != 1)}"
+        parts.append(f"{epochs}, {best.epochs_saved:,} more saved by ASHA")
     parts.append(energy_in_words(best.energy_joules))
     return f"Cost: {', '.join(parts)}"
 
