@@ -266,7 +266,7 @@ class StoppableScheduler(FIFOScheduler):
         return self._length is None or report.epoch >= self._length.planned
 
     def _goes_on(self, trial: Any, report: EpochReport, latest: Sequence[float]) -> bool:
-        if self._length is None or report.epoch < self._length.planned or report.diverged:
+        if self._length is None or not self._has_its_length(report) or report.diverged:
             return False
         backbone, seconds_left = trial.config["backbone"], self._stop.seconds_left
         goes_on = self._length.goes_on(backbone, report.epoch, median(latest), seconds_left)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.service.frame import chart_options
+from search.service.frame import PALETTE, chart_options
 from search.service.run_view import RunView, TrialRow
 from trainables.report import METRIC, TrialStatus
 
-COLOURS = {"finished": "#1b7f5c", "stopped": "#d98a1f", "failed": "#c0392b"}
+BEST, TRAIN, FINISHED, _, FAILED, OTHER = PALETTE
+COLOURS = {"finished": FINISHED, "stopped": TRAIN, "failed": FAILED}
 """State of a trial to the colour of its curve."""
-BEST, TRAIN, OTHER = "#2f6fd0", "#d98a1f", "#7f8c9b"
 POINTS_SHOWN = 400
 
 
