@@ -12,6 +12,7 @@ from macrotune.endings import in_python, raise_unless_done
 from macrotune.keywords import options_of, signature_of
 from macrotune.notebook import console_here
 from macrotune.outcomes import Evaluated, Retrained, SearchResult
+from results.statistics.ranking import best_first
 from scripts import evaluate as evaluating
 from scripts import predict as predicting
 from scripts import retrain as retraining
@@ -82,7 +83,7 @@ def retrain(**flags: Any) -> Retrained:
         def run(console: Terminal) -> Retrained:
             ended = retraining.retrain(options.retrain, options.asked(), options.data.absolute(), console)
             raise_unless_done(ended.exit_code, ended.folder, "the same call")
-            return Retrained(ended.folder, ended.result, tuple(ended.ranking))
+            return Retrained(ended.folder, ended.result, tuple(best_first(ended.ranking)))
 
         return _aloud(options.voice, run)
 

@@ -168,7 +168,7 @@ class Retrained:
         rows = {"ranking": ranked, "folder": str(self.folder)}
         if self.record is None:
             return rows
-        pick = f"{self.record.trial_id}, {self.record.config.backbone}, {self.record.epochs} epochs"
+        pick = f"{self.record.pick_in_words}, {self.record.epochs} epochs"
         return {"pick": pick, "test macro-F1": str(self.score), "verdict": self.record.verdict, **rows}
 
 

@@ -68,13 +68,19 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
     """
     render_table([], timezone)  # an unknown time zone must not be found out half-way
     with _lock(records_dir):
-        path = place_of(records_dir, record)
-        old = load_checked(path) if path.exists() else None
-        keep = old is not None and _outranks(old, record)
-        if not keep:
-            record.save(path)
+        said = _keep(record, records_dir)
         _update(readme, records_dir, timezone)
-    return _sentence(record, old, path, keep)
+    return said
+
+
+def keep_record(record: BestTrial, *, records_dir: Path, timezone: str | None = None) -> str:
+    """Keeps a record if it is the best of its space on its data set, and leaves the pages to `export_all`.
+
+    The arguments, the errors and the sentence are those of `export_best`.
+    """
+    render_table([], timezone)
+    with _lock(records_dir):
+        return _keep(record, records_dir)
 
 
 def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
@@ -157,7 +163,7 @@ def main(
                 return 0
             names = " and ".join(map(str, stale))
             verb = "is" if len(stale) == 1 else "are"
-            print(f"{names} {verb} stale; run: {_command(readme, records, timezone)}", file=sys.stderr)
+            print(f"{names} {verb} stale; run: {export_command(readme, records, timezone)}", file=sys.stderr)
             return 1
         if not records.is_dir() and readme.is_file():  # its table would be emptied
             raise RecordError(f"{records}: there is no such folder of records; name that of {readme} by --records")
@@ -167,6 +173,16 @@ def main(
         return 2
     print(f"{pages} {'are written' if changed else 'were up to date'}")
     return 0
+
+
+def _keep(record: BestTrial, records_dir: Path) -> str:
+    """Saves a record if it is the best of its space on its data set; says in a sentence what became of it."""
+    path = place_of(records_dir, record)
+    old = load_checked(path) if path.exists() else None
+    keep = old is not None and _outranks(old, record)
+    if not keep:
+        record.save(path)
+    return _sentence(record, old, path, keep)
 
 
 def _lock(records_dir: Path) -> filelock.BaseFileLock:
@@ -243,10 +259,11 @@ def _sentence(new: BestTrial, old: BestTrial | None, path: Path, kept: bool) -> 
     return f"{path} now holds {score}; before it was {before} {why}."
 
 
-def _command(readme: Path, records: Path, timezone: str | None) -> str:
+def export_command(readme: Path, records: Path, timezone: str | None) -> str:
+    """What to type in the current folder to have both pages written; flags that have their defaults are left out."""
     command = ["python", os.path.relpath(__file__)]
-    command += [] if readme == README else ["--readme", str(readme)]
-    command += [] if records == RECORDS else ["--records", str(records)]
+    command += [] if readme.resolve() == README.resolve() else ["--readme", str(readme)]
+    command += [] if records.resolve() == RECORDS.resolve() else ["--records", str(records)]
     command += [] if timezone is None else ["--timezone", timezone]
     return shlex.join(command)
 

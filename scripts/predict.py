@@ -147,7 +147,9 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     for warning in found.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     for path, reason in found.bad.items():
-        print(f"{path}: {reason}".encode(errors="backslashreplace").decode(), file=sys.stderr)
+        print(
+            f"{path}: {pictures.problems.get(path, reason)}".encode(errors="backslashreplace").decode(), file=sys.stderr
+        )
     unreadable = len(pictures.paths) - len(found.paths)
     note = ", replaces what was there" if replaced else ""
     classified = f"{len(found.paths):,} picture{'s' * (len(found.paths) != 1)} classified"

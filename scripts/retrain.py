@@ -96,7 +96,7 @@ class Ended:
     result: RetrainedModel | None = None
     """The pick and its score on people never seen; None where it did not come to that."""
     ranking: Sequence[Ranked] = ()
-    """The candidates, best first; empty where it did not come to that."""
+    """The candidates, the pick first, then by their mean; empty where it did not come to that."""
 
 
 def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: Console) -> Ended:

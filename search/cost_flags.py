@@ -27,8 +27,8 @@ class CostFlags:
     max_ms: Annotated[float | None, help_default("no limit")] = None
     """Most milliseconds that the network of a trial, and the model that the search leaves, takes for one picture (batch
     of 1, --image-size, on a CPU one thread), measured before the first trial. Backbones beyond it are left out."""
-    ms_device: Annotated[Literal["cpu", "cuda"] | None, help_default("that of the trials")] = None
-    """Where those milliseconds are measured."""
+    ms_device: Annotated[Literal["cpu", "cuda"] | None, help_default("the kind that trials have")] = None
+    """Device on which this machine measures those milliseconds."""
     objective: str = "f1"
     """f1; or f1,ms or f1,parameters: both count, and the search leaves a Pareto front, of which retrain.py --pick takes
     a point."""

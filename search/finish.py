@@ -10,23 +10,24 @@ from pathlib import Path
 
 from rich.console import Console
 
-from results.export import export_best
+from results.export import export_all, export_command, keep_record
 from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.found import Found, found_before
+from results.records.found import Found, found_before, is_model_of
 from results.records.record import BestTrial
 from results.records.run_folder import RunFolder, storage_flag
 from results.records.shelf import place_of
-from results.records.trials import TIME_BUDGET, TrialHistory, load_trials, num_over
+from results.records.trials import DRIVER, ENDED, TIME_BUDGET, TrialHistory, load_trials, num_over
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model
-from search.found_words import model_in_words, worth_in_words
+from search.found_words import MODEL_OF_BEFORE, model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
-from search.refit import AS_BEFORE, AS_PICKED, as_trained_on_before, is_due, is_model_of, refit
+from search.refit import AS_BEFORE, AS_PICKED, as_trained_on_before, is_due, refit
+from search.refit_time import names_of
 from search.say_front import say_front
 from search.stop import StopRequest
 from search.terminal import CRASH, doing, idle, say, say_if_it_fails, say_result, warn
@@ -52,6 +53,8 @@ class Left:
     """Its page; None where it could not be written."""
     has_forgotten: bool
     """Whether the model of before had learned from the validation pictures, and this one has not."""
+    cut_short: str | None
+    """What an interruption left out, in words; None where that is nothing, but for trials."""
 
 
 def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Console) -> int:
@@ -68,8 +71,10 @@ def finish(opened: OpenRun, session: RaySession, stop: StopRequest, console: Con
     doing(console, "writing the record, the table and the model")
     stop.what_ends = WRITTEN
     left = _leave(opened, trials, session, stop, console)
+    with say_if_it_fails(console, "that the search has ended could not be noted"):
+        opened.folder.append_event(DRIVER, ENDED, left.cut_short)
     idle(console)
-    _say_what_is_to_do(opened, trials, why, console)
+    _say_what_is_to_do(opened, trials, why, left.cut_short, console)
     if left.has_forgotten:
         warn(
             console,
@@ -89,6 +94,7 @@ def _leave(
 ) -> Left:
     """Writes record, table, history, model and report; the model's turn comes when all but the last two are there."""
     run, folder, study = opened.run, opened.folder, opened.study
+    are_over = num_over(trials) >= run.trials_asked or stop.why == TIME_BUDGET
     best = None if most_failed(trials) else best_trial(folder.path)
     said, report = None, None
     found, earlier, is_saved = None, found_before(folder), False
@@ -104,11 +110,7 @@ def _leave(
     picked = found
     with nullcontext() if is_saved else leaving_model(run, folder, found, trials, console, beside_training=has_turn):
         if best is not None:
-            words = f"record and table could not be written; to try again: {way_on(opened)}"
-            with say_if_it_fails(console, words):
-                said = export_best(
-                    best, records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone
-                )
+            said = _exported(best, opened, console)
             with say_if_it_fails(console, "results/experiments.csv could not be written"):
                 append_experiment(study.records_dir.parent / "experiments.csv", best)
         with say_if_it_fails(console, f"the history {study.history_path} could not be written"):
@@ -134,7 +136,33 @@ def _leave(
         report = _report(folder.path, console)
     had_learned = earlier is not None and bool(earlier.refit_epochs)
     has_forgotten = had_learned and found is not None and bool(found.members) and not found.refit_epochs
-    return Left(best, found, said, report, has_forgotten)
+    has_forgotten = has_forgotten and found is not None and is_model_of(found, folder)
+    return Left(best, found, said, report, has_forgotten, _cut_short(opened, found, stop) if are_over else None)
+
+
+def _exported(best: BestTrial, opened: OpenRun, console: Console) -> str | None:
+    """Keeps the record and writes the table; None where one of them could not be written, which is said."""
+    study, kept = opened.study, None
+    with say_if_it_fails(console, f"record and table could not be written; to try again: {way_on(opened)}"):
+        kept = keep_record(best, records_dir=study.records_dir, timezone=study.timezone)
+    if kept is None:
+        return None
+    again = export_command(study.readme_path, study.records_dir, study.timezone)
+    with say_if_it_fails(console, f"the record is kept, but the table could not be written; to try again: {again}"):
+        export_all(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)
+        return kept
+    return None
+
+
+def _cut_short(opened: OpenRun, found: Found | None, stop: StopRequest) -> str | None:
+    """What an interruption left out of the model's turn, in words; None where that was not due, or had its time."""
+    is_interrupted = bool(stop.exit_code) or stop.why not in (None, TIME_BUDGET)
+    if not (is_interrupted and opened.run.refits and opened.study.refit) or found is None:
+        return None
+    if names_of(found) == set(found.refit_epochs):
+        return None
+    what = "not all of the model was" if found.refit_epochs else "the model was not"
+    return f"{what} trained further ({'interrupted' if stop.why in (None, TIME_BUDGET) else stop.why})"
 
 
 def _report(run_dir: Path, console: Console) -> Path | None:
@@ -165,14 +193,24 @@ def _say_what_is_left(
     if left.report is not None:
         say_result(console, f"Report: {left.report}")
     if found is not None and found.members and (folder.model / DESCRIPTION).is_file():
-        say_result(console, f"Model: {folder.model}, picked by validation: {model_in_words(found, run.units)}")
-        say(console, f"To classify pictures: python scripts/predict.py {shlex.quote(str(run_dir))} --data DIR")
+        is_saved = is_model_of(found, folder)
+        words = f"picked by validation: {model_in_words(found, run.units)}" if is_saved else MODEL_OF_BEFORE
+        say_result(console, f"Model: {folder.model}, {words}")
+        say(console, _how_to_classify(folder))
     places = storage_flag(run_dir.parent)
     if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
         places += f" --readme {shlex.quote(str(study.readme_path))}"
     retrain = f"python scripts/retrain.py --run {run.name}{places}"
     say(console, f"To score it on {run.units} never seen: {retrain}")
     say_front(run, trials, retrain, console)
+
+
+def _how_to_classify(folder: RunFolder) -> str:
+    """What to type to have the model of the search answer, and not that of a re-training of before."""
+    if not (folder.retrained.path / DESCRIPTION).is_file():
+        return f"To classify pictures: python scripts/predict.py {shlex.quote(str(folder.path))} --data DIR"
+    command = f"python scripts/predict.py {shlex.quote(str(folder.model))} --data DIR"
+    return f"To classify pictures: {command} ({folder.path} answers with its re-training of before)"
 
 
 def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> str:
@@ -190,9 +228,13 @@ def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> 
     )
 
 
-def _say_what_is_to_do(opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, console: Console) -> None:
-    """Says how to go on with a search that has not done all of its trials."""
+def _say_what_is_to_do(
+    opened: OpenRun, trials: Sequence[TrialHistory], why: str | None, cut_short: str | None, console: Console
+) -> None:
+    """Says how to go on with a search that has not done all of its trials, or whose model's turn was cut short."""
     done, asked = num_over(trials), opened.run.trials_asked
+    if cut_short:
+        warn(console, f"{cut_short}. Go on with: {way_on(opened)}")
     if done >= asked:
         return
     if opened.study.fills_its_budget and why == TIME_BUDGET:

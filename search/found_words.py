@@ -10,6 +10,9 @@ from results.statistics.bootstrap import Interval
 from results.statistics.ensemble import SINGLE, USUAL_GAIN
 from trainables.second_view import IN_WORDS
 
+MODEL_OF_BEFORE = "that of before, as what was found last has not been saved yet"
+"""What is said of a model that is not what was found (`results.records.found.is_model_of`)."""
+
 
 def worth_in_words(found: Found, units: str = "people") -> str:
     """What the best validation score is worth; empty where the answers were not kept.

@@ -59,7 +59,7 @@ def may_answer_together(run: SearchRun, there: Sequence[TrialHistory]) -> tuple[
     return fitting, f"{room}, as {asked} is for the whole model: {taken}"
 
 
-def second_view(run: SearchRun | None, configs: Iterable[TrialConfig]) -> str:
+def second_view(run: SearchRun | None, configs: Iterable[TrialConfig], cost: CostFlags | None = None) -> str:
     """What a model may answer to beside the middle of each picture, which takes twice the time; see `learned_view`.
 
     Nothing where the search looked at milliseconds, or a decision rule of the user's own is in use, which decides on
@@ -68,8 +68,10 @@ def second_view(run: SearchRun | None, configs: Iterable[TrialConfig]) -> str:
     Args:
         run: The search; None where only its record is left.
         configs: What its networks were trained with.
+        cost: What it asked of their costs; by default what its run tells.
     """
-    cost = CostFlags() if run is None else AskedStudy.restored(run.options).cost
+    if cost is None:
+        cost = CostFlags() if run is None else AskedStudy.restored(run.options).cost
     if decision_of(in_use()) is not None or cost.max_ms is not None or cost.second == "ms":
         return NONE
     return learned_view(configs)

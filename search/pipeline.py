@@ -14,6 +14,7 @@ from rich.console import Console
 from results.pages.run_index import write_run_index
 from results.records.run_folder import RunFolder
 from results.records.summary import summaries
+from results.records.trials import BEGUN, DRIVER
 from search.announce import announce, describe
 from search.callbacks.trackers import build_trackers
 from search.checks import refuse_absent_trackers, refuse_taken_name, refuse_unwritable
@@ -79,6 +80,7 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks, stop)
             with stop.on_interrupt(go_on), _told_if_cut_short(go_on):
                 proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher
+                opened.folder.append_event(DRIVER, BEGUN)  # until its end is noted, something is left to do
                 run_trials(workload(opened, console), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")

@@ -148,8 +148,13 @@ def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: floa
         )
 
 
-def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
+def refuse_leaks(prepared: Prepared, *, allowed: bool, by_picture: bool = False) -> list[str]:
     """Looks for the same pictures on two sides of the split, or with two labels.
+
+    Args:
+        prepared: The pictures and their split.
+        allowed: Whether the search goes on all the same.
+        by_picture: Whether the split parts the pictures of a group.
 
     Returns:
         What the user should know.
@@ -158,8 +163,9 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
         DataError: The very same picture stands on two sides, and that is not allowed.
     """
     table = prepared.manifest.table
-    fixed = table.loc[table["split"] != "", "path"]
-    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root, fixed)
+    named = table[table["split"] != ""]
+    given = dict(zip(named["path"], named["split"], strict=True))
+    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root, given)
     if not leaks.exact:
         return leaks.warnings()
     lines: Path | None = prepared.cache.path / SAME_GROUPS
@@ -167,7 +173,7 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool) -> list[str]:
         write_whole(prepared.cache.path / SAME_GROUPS, leaks.same_groups())
     except OSError:  # a shared cache that is read-only
         lines = None
-    error = leaks.error(lines)
+    error = leaks.error(lines, by_picture=by_picture)
     if not allowed:
         raise DataError([error])
     return [error, *leaks.warnings()]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from results.records.found import Found
+from results.records.found import Found, is_model_of
 from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from results.records.trials import TIME_BUDGET, TrialHistory, score_of
@@ -32,7 +32,6 @@ from search.tuner import SHORTEST_EPOCH
 from trainables.atomic import TORN
 from trainables.checkpoints import BEST, LAST, START
 from trainables.report import EpochReport, TrialStatus
-from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 
 SIDES = ("train", "val")
 """What a model is trained on at last; the test people stay unseen."""
@@ -236,11 +235,3 @@ def as_trained_on_before(found: Found, earlier: Found | None, folder: RunFolder)
     if same[0] != same[1] or (found.tau, found.second_view) != (earlier.tau, earlier.second_view):
         return None
     return replace(found, refit_epochs=earlier.refit_epochs)
-
-
-def is_model_of(found: Found, folder: RunFolder) -> bool:
-    """Whether the model in the folder of a run is that of these members as they were trained on."""
-    try:
-        return read_description(folder.model / DESCRIPTION).record.get("refit_epochs") == dict(found.refit_epochs)
-    except ModelError:
-        return False

@@ -52,13 +52,14 @@ def saved_options(places: PlaceFlags, name: str, *, with_budget: bool = False) -
     Args:
         places: Where runs are.
         name: Of the run.
-        with_budget: Whether its time budget holds anew.
+        with_budget: Whether its time budget holds anew, unless trials were added that were to be done without one.
 
     Raises:
         RunError: There is no such run.
     """
     places = places.absolute()
     run = load_run(places.runs_dir / name)
+    with_budget = with_budget and not run.options.get("add_trials")
     study = AskedStudy.restored(run.options).replace(
         resume=name,
         storage=places.storage,  # where it was found, should the folder of the runs have moved
@@ -147,7 +148,8 @@ def resume_run(
     trials = tuple(load_trials(folder.path))
     if asked.run.retry_failed:
         trials = _offer_again(folder, trials)
-    run = replace(_extended(saved, asked.run.add_trials, len(trials)), task=task)
+    run = _extended(saved, asked.run.add_trials, len(trials), asked.search.time_budget)
+    run = replace(run, task=task)
     if run.trials_asked > num_over(trials):
         refuse_spent_budget(stop or StopRequest())
         refuse_changed_files(saved.task.weights, saved.weights)
@@ -178,11 +180,23 @@ def _without_absent_trackers(asked: AskedStudy, console: Console) -> AskedStudy:
     return asked
 
 
-def _extended(run: SearchRun, add: int, begun: int) -> SearchRun:
-    """The run with more trials; where a time budget was to decide, as many more than have begun."""
+def _extended(run: SearchRun, add: int, begun: int, time_budget: str | None = None) -> SearchRun:
+    """The run with more trials; where a time budget was to decide, as many more than have begun.
+
+    Args:
+        run: As it was.
+        add: How many more.
+        begun: Trials that have begun.
+        time_budget: What was given with them; a run that had one has this from now on, or none that ends it.
+    """
     if not add:
         return run
-    return replace(run, trials_asked=(begun if run.trials_open else run.trials_asked) + add, trials_open=False)
+    options = run.options
+    if options.get("time_budget") is not None:  # which stays: proposals are by seconds (`search.engine.engine`)
+        changed = {"add_trials": add} if time_budget is None else {"add_trials": 0, "time_budget": time_budget}
+        options = {**options, **changed}
+    asked = (begun if run.trials_open else run.trials_asked) + add
+    return replace(run, options=options, trials_asked=asked, trials_open=False)
 
 
 def _offer_again(folder: RunFolder, trials: Sequence[TrialHistory]) -> tuple[TrialHistory, ...]:

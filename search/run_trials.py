@@ -15,7 +15,7 @@ from ray.tune.search import ConcurrencyLimiter
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
-from results.records.trials import TrialHistory
+from results.records.trials import CRASHED, DRIVER, TrialHistory
 from search.callbacks.lost_trials import LostTrials
 from search.callbacks.monitor import build_monitor
 from search.callbacks.progress import Progress
@@ -25,6 +25,7 @@ from search.callbacks.trial_facts import Remember
 from search.callbacks.watchdog import Patience, Watchdog
 from search.engine.scheduler import RungScheduler
 from search.lengths import PacedLength
+from search.machine.memory_needs import sharers_of_a_gpu
 from search.machine.places import NodeWatch, Places
 from search.machine.ray_session import RaySession
 from search.machine.roster import Roster
@@ -118,7 +119,8 @@ def run_trials(
     callbacks.append(TrialEnds(session.copy_soon))
     roster = session.roster or Roster(work.folder.path, work.study.cache_path, partial(warn, console))
     places = Places(roster, work.study, stop, searcher.note_lost, work.folder.append_event)
-    callbacks.append(Remember(work.task, work.study.cache_path, one_machine=work.study.one_machine))
+    sharers = sharers_of_a_gpu(work.study)
+    callbacks.append(Remember(work.task, work.study.cache_path, one_machine=work.study.one_machine, sharers=sharers))
     if not work.study.one_machine:
         callbacks.append(NodeWatch(roster, work.study, limited, partial(say, console)))
     if work.waiting and stop.reason is None:  # the preparation may have taken the time budget
@@ -187,4 +189,4 @@ def note_crash(folder: RunFolder, error: BaseException) -> None:
     """Appends the traceback of a driver that crashed to the events of its run."""
     trace = "".join(traceback.format_exception(error))
     with suppress(OSError):  # the disk may be full: what is said next says more
-        folder.append_event("driver", "crashed", f"{type(error).__name__}: {error}", traceback=trace)
+        folder.append_event(DRIVER, CRASHED, f"{type(error).__name__}: {error}", traceback=trace)

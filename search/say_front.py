@@ -44,7 +44,8 @@ def say_front(run: SearchRun, trials: Sequence[TrialHistory], retrain: str, cons
     console.print(front_table(front, metric))
     name = second_objective(run) or "ms"
     within = cost_as_typed(front[len(front) // 2].cost(name), name)
-    say(console, f"To take a point: {retrain} --pick {front[0].trial_id}, or the best within a cost: --pick {within}")
+    point = front[0].trial_id
+    say(console, f"To take a point: {retrain} --pick {point}, or the best within a cost: {retrain} --pick {within}")
 
 
 def front_table(front: Sequence[FrontPoint], metric: str) -> Table:

@@ -34,7 +34,7 @@ from search.checks import (
 from search.engine.portfolio import first_points
 from search.hold import hold
 from search.lengths import SETTLED_BY_LENGTHS, suit_lengths
-from search.machine.answering_limits import Priced, most_kept, price_networks
+from search.machine.answering_limits import Priced, most_kept, price_networks, with_room
 from search.machine.forecast import (
     epoch_seconds,
     is_foreseeable,
@@ -144,7 +144,8 @@ def begin_run(
         beside=None if study.cost.are_asked else session.starting(workers, console),  # whose workers disturb a timing
     )
     doing(console, "looking for the same picture on two sides")
-    leaks = refuse_leaks(prepared, allowed=study.split.allow_leak)
+    by_picture = study.split.split_by == "picture"
+    leaks = refuse_leaks(prepared, allowed=study.split.allow_leak, by_picture=by_picture)
     if flags.flip == "auto" and (not space.own or any(config.flip > 0 for config in proposed)):
         doing(console, "looking for classes that are mirror images of each other")
         said = say_mirror_classes(prepared, space.own)
@@ -228,10 +229,11 @@ def start_run(
         The run, its folder, and the study with the lengths of its trials.
 
     Raises:
-        UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget.
+        UserError: There is a run of this name, no backbone fits into memory, or no epoch into the time budget; or what
+            fits has nothing to weigh.
         WeightsError: Weights are broken, or do not fit their backbone.
     """
-    backbones, too_large = _trainable(space, study, prepared, weights, facts, device_memory_bytes, priced)
+    backbones, too_large, priced = _trainable(space, study, prepared, weights, facts, device_memory_bytes, priced)
     files = {backbone: file for backbone, file in weights.files.items() if backbone in backbones}
     for backbone, file in files.items():
         others = [*space.backbones, *PACKAGES]
@@ -320,11 +322,11 @@ def _trainable(
     facts: BackboneFacts,
     device_memory_bytes: int | None,
     priced: Priced | None,
-) -> tuple[tuple[str, ...], str]:
-    """The backbones that memory and disk have room for, and a sentence about the others.
+) -> tuple[tuple[str, ...], str, Priced | None]:
+    """The backbones that memory and disk have room for, a sentence about the others, and what they cost to answer.
 
     Raises:
-        UserError: None has, or one of a user's own space has not.
+        UserError: None has, or one of a user's own space has not; or those that have cost the same.
     """
     count = most_networks(space.formulations, prepared.manifest.attributes)
     wanted = priced.backbones if priced else weights.backbones
@@ -334,10 +336,11 @@ def _trainable(
             f"{study.space} proposes what cannot be trained here: {too_large.removesuffix(LEFT_OUT)}. Take it out of "
             "the file, or give another --image-size, --batch-size or --concurrency"
         )
+    priced = priced and with_room(priced, backbones, too_large, study.cost)
     keep = most_kept(study, priced.costs if priced else None)
     known = [facts.known[backbone] for backbone in backbones]
     check_disk(replace(study, keep=keep), known, count, trains_on=may_refit(study))
-    return backbones, too_large
+    return backbones, too_large, priced
 
 
 def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Mapping[str, str]) -> TaskConfig:

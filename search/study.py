@@ -54,8 +54,10 @@ class AskedStudy:
     def restored(cls, options: Mapping[str, Any]) -> AskedStudy:
         """From the options of a run's `run.json`; flags that it does not know have their defaults.
 
-        A trial with several GPUs, which were allowed once, has the one that it trained on.
+        A trial with several GPUs, which were allowed once, has the one that it trained on. What a resume has added is
+        not asked for again.
         """
+        options = {**options, "add_trials": 0}
         gpus = options.get("gpus_per_trial")
         if isinstance(gpus, int | float):
             options = {**options, "gpus_per_trial": min(1.0, gpus)}

@@ -23,6 +23,7 @@ from results.records.trials import TIME_BUDGET, TrialHistory
 from search.callbacks.watchdog import StuckError
 from search.engine.scheduler import RungScheduler, trial_name
 from search.lengths import PacedLength
+from search.machine.free_memory import device_memory
 from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
 from search.stop import StopRequest
@@ -316,7 +317,9 @@ def build_tuner(
     decides = StoppableScheduler(scheduler, stop, places, length, cuts=cuts)
     if decides.cuts:
         more["cuts"] = True
-    shared = {"task": task, "gpu_share": study.gpus_per_trial or 1.0, "ends_at": stop.ends_at, **more}
+    if study.gpus_per_trial:
+        more["free_before"] = device_memory(study)
+    shared = {"task": task, "gpu_share": study.gpus_per_trial, "ends_at": stop.ends_at, **more}
     given = tune.with_parameters(trainable, **shared)
     sized = tune.with_resources(given, {"cpu": study.cpus_per_trial, "gpu": study.gpus_per_trial})
     return tune.Tuner(

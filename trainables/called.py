@@ -82,11 +82,11 @@ def calls_from_python() -> Iterator[None]:
 
 
 def _keywords(flags: str) -> str:
-    """Flags of a command line as keyword arguments; a flag without a value is True."""
+    """Flags of a command line as keyword arguments; a flag without a value is True, and 00003 is a text."""
     words: list[list[str]] = []
     for word in shlex.split(flags):
         if word.startswith("--"):
             words.append([word[2:].replace("-", "_"), "True"])
         else:
-            words[-1][1] = word if word.isdigit() else repr(word)
+            words[-1][1] = word if word.isdecimal() and str(int(word)) == word else repr(word)
     return ", ".join("=".join(each) for each in words)

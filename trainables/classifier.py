@@ -60,6 +60,7 @@ def train_trial(
     line: SupplyLine | None = None,
     *,
     cuts: bool = False,
+    free_before: int | None = None,
 ) -> None:
     """Trains one trial and reports each epoch to Ray Tune.
 
@@ -72,15 +73,18 @@ def train_trial(
         params: The fields of `TrialConfig`; `trial_id`, the name of the trial in its search; and, where a
             training differs from the others in more than that, `task`, fields of the task that it has of its own.
         task: What all trials of the study share.
-        gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that.
+        gpu_share: Share of a GPU that the trial has, 0 to 1; it cannot take more of its memory than that. With 0, GPUs
+            that there are stay untouched.
         ends_at: When the time budget ends, by `time.time`. A trial that is not ready to train by then reports
             `not_begun` alone: to start a worker may take longer than many an epoch.
         line: The way to the driver's disk, for a node that does not see it.
         cuts: Whether an epoch is cut short where the time budget ends in it.
+        free_before: Bytes of a GPU's memory that were free when the search began, by which its backbones were chosen;
+            None where that is not known, then what is free when the trial begins takes its place.
 
     Raises:
         NodeFaultError: Files that every trial reads are not here, the disk is lost or full, a library is missing, or
-            CUDA does not start, or others have taken the GPU's memory since the trial began.
+            CUDA does not start, or others have taken the GPU's memory meanwhile.
     """
     import torch
 
@@ -96,7 +100,7 @@ def train_trial(
     if task.device == "cpu":
         keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    missing = bytes_missing(gpu_share)
+    missing = bytes_missing(gpu_share, free_before)
     for micro_batches in (1, min(MICRO_BATCHES, task.batch_size // 2)):
         try:
             use_task_parts(task.parts)

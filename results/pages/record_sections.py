@@ -128,11 +128,11 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
     together = f": {final.networks} networks of as many seeds together{asked}" if final.networks > 1 else asked
     lines = [
         ("re-training", f"{_date(final.date, shifted)}, over {how}"),
-        *((f"re-ranked, {place}", _candidate(entry)) for place, entry in enumerate(final.ranking, start=1)),
+        *((f"re-ranked, {place}", _candidate(entry)) for place, entry in enumerate(final.best_first, start=1)),
         (
             "picked",
-            f"{final.trial_id}, {final.config.backbone}, trained on train and val for {final.epochs} of "
-            f"{final.task.epochs} epochs{together}",
+            f"{final.pick_in_words}, trained on train and val for {final.epochs} of {final.task.epochs} "
+            f"epochs{together}",
         ),
     ]
     if final.config != record.config:

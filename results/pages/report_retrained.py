@@ -29,7 +29,8 @@ class Candidate:
     std: str
     scores: str
     epoch: str
-    picked: bool
+    picked: str
+    """Words for the pick; empty for any other."""
 
 
 def retrained_part(run_dir: Path) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
         return {
             "retrained": record,
             "retrained_words": _words(record),
-            "candidates": [_candidate(entry, record) for entry in record.ranking],
+            "candidates": [_candidate(entry, record) for entry in record.best_first],
             "retrained_problem": "",
         }
     except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -93,7 +94,7 @@ def _candidate(entry: Mapping[str, Any], record: RetrainedModel) -> Candidate:
         std=three(entry["std"]),
         scores=", ".join(map(three, entry["scores"])),
         epoch=str(entry["epoch"]),
-        picked=entry["trial_id"] == record.trial_id,
+        picked=f"picked{' for its cost' * record.picked_for_cost}" if entry["trial_id"] == record.trial_id else "",
     )
 
 

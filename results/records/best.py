@@ -12,7 +12,7 @@ from results.records.cost import search_cost
 from results.records.front import answering_record
 from results.records.record import TRIAL_ENDS, BestTrial
 from results.records.run_folder import Line, RunFolder, load_run
-from results.records.trials import TrialHistory, score_of, statuses_of, trials_of, used_its_time
+from results.records.trials import TrialHistory, is_mark, score_of, statuses_of, trials_of, used_its_time
 from trainables.report import TrialStatus
 
 PAUSE_SECONDS = 600.0
@@ -123,4 +123,5 @@ def _moments(epochs: Sequence[Line], events: Sequence[Line]) -> Iterator[tuple[f
     for line in epochs:
         yield line.time.timestamp(), float(line.values["seconds"] or 0)
     for event in events:
-        yield event.time.timestamp(), 0.0
+        if not is_mark(event):
+            yield event.time.timestamp(), 0.0

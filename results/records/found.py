@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from results.records.run_folder import RunFolder
+from trainables.saved.model_description import DESCRIPTION
 from trainables.second_view import NONE, with_second_view
 from trainables.strict_json import RecordError, load_object, save_object
 
@@ -106,3 +107,22 @@ def found_before(folder: RunFolder) -> Found | None:
         return load_found(folder.found_json)
     except (RecordError, OSError):
         return None
+
+
+def is_model_of(found: Found, folder: RunFolder) -> bool:
+    """Whether the model in the folder of a run is what was found: these members, trained on for as long, asked so.
+
+    It is not where a kill came before it was saved, or where it could not be saved: then it is that of before, or none.
+    """
+    try:
+        record = load_object(folder.model / DESCRIPTION)["record"]
+        return _what_answers(with_second_view(record)) == _what_answers(found.to_json())
+    except (RecordError, OSError, KeyError, TypeError, ValueError, AttributeError):  # a file that somebody has changed
+        return False
+
+
+def _what_answers(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Of what was found that which a model follows from, and not what else its trials were judged to be worth."""
+    selection, refit_epochs = values["selection"] or {}, values.get("refit_epochs") or {}
+    members = [dict(member) for member in values["members"]]
+    return members, selection.get("tau") or 0.0, values.get("second_view") or NONE, dict(refit_epochs)

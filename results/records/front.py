@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from results.records.record import SearchRun
@@ -130,9 +131,7 @@ def answering_record(run: SearchRun, trials: Sequence[TrialHistory], trial_id: s
 
 def cost_in_words(value: float, name: str) -> str:
     """A cost with its unit, such as `6.2 ms` or `3.37M parameters`."""
-    if name == "ms":
-        return f"{value:.3g} ms" if value < 100 else f"{value:,.0f} ms"
-    return f"{short_count(value)} parameters"
+    return f"{_short_ms(value)} ms" if name == "ms" else f"{short_count(value)} parameters"
 
 
 def cost_as_typed(value: float, name: str) -> str:
@@ -141,13 +140,27 @@ def cost_as_typed(value: float, name: str) -> str:
 
 
 def short_count(value: float) -> str:
-    """A number of parameters in few letters, such as 572k or 3.37M."""
-    return f"{value / 1e6:.3g}M" if value >= 1e6 else f"{value / 1e3:.3g}k" if value >= 1e3 else f"{value:.0f}"
+    """A number of parameters in few letters, such as 572k or 3.37M; the unit is that of what is shown."""
+    shown = Decimal(f"{value:.3g}")
+    for unit, letter in ((Decimal(10**6), "M"), (Decimal(1000), "k")):
+        if shown >= unit:
+            return f"{_digits(shown / unit)}{letter}"
+    return f"{value:.0f}"
 
 
 def ms_in_words(point: Any) -> str:
     """The milliseconds of a picture with their spread, such as `6.2 ms (5.9 to 6.8)`."""
-    return f"{point.ms:.3g} ms ({point.ms_low:.3g} to {point.ms_high:.3g})"
+    return f"{_short_ms(point.ms)} ms ({_short_ms(point.ms_low)} to {_short_ms(point.ms_high)})"
+
+
+def _short_ms(value: float) -> str:
+    """Milliseconds with three digits, or all of those before the point."""
+    return _digits(Decimal(f"{value:.3g}")) if value < 100 else f"{value:,.0f}"
+
+
+def _digits(value: Decimal) -> str:
+    """A number without an exponent, and without zeros at its end behind the point."""
+    return f"{value.normalize():f}"
 
 
 def named(point: FrontPoint) -> str:

@@ -140,6 +140,23 @@ class RetrainedModel:
         """Writes the record, whole or not at all."""
         save_object(path, self.to_json())
 
+    @property
+    def best_first(self) -> list[dict[str, Any]]:
+        """The ranking by its means, wherever the pick stands in it."""
+        return sorted(self.ranking, key=lambda entry: -entry["mean"])
+
+    @property
+    def picked_for_cost(self) -> bool:
+        """Whether another candidate ranks above the pick: a point of a front, or what alone is within a limit."""
+        own = [entry["mean"] for entry in self.ranking if entry["trial_id"] == self.trial_id]
+        return any(entry["mean"] > mean for entry in self.ranking for mean in own)
+
+    @property
+    def pick_in_words(self) -> str:
+        """Trial and backbone of the pick, and that it was picked for its cost where another ranks above it."""
+        words = f"{self.trial_id}, {self.config.backbone}"
+        return f"{words} (for its cost, not its rank)" if self.picked_for_cost else words
+
     def is_of(self, record: BestTrial) -> bool:
         """Whether that search was re-trained, not one of the same name on another split, or begun later."""
         same = (self.space, self.run, self.split_hash) == (record.space, record.run, record.split_hash)

@@ -20,7 +20,7 @@ from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
 from results.records.run_folder import Line, RunFolder, load_run, storage_flag
-from results.records.trials import statuses_of, used_its_time
+from results.records.trials import BEGUN, CRASHED, DRIVER, statuses_of, used_its_time, what_is_missing
 from trainables.errors import UserError
 from trainables.metric_names import in_words
 from trainables.report import TrialStatus, score_in
@@ -36,11 +36,11 @@ class RunState(StrEnum):
     ELSEWHERE = "running elsewhere"
     """A process of another machine that sees the folder is at it."""
     FINISHED = "finished"
-    """All its trials have ended, and there is a best one."""
+    """All its trials have ended, there is a best one, and nothing that comes behind them is missing."""
     TIME_USED = "time used"
     """Its time budget is over, and there is a best trial; more time would train more."""
     INTERRUPTED = "interrupted"
-    """Trials are left, and nobody is at it."""
+    """Trials are left, or some of what comes behind them, and nobody is at it."""
     FAILED = "failed"
     """All its trials have ended and none has a score, or its driver crashed."""
     UNREADABLE = "cannot be read"
@@ -116,6 +116,13 @@ class RunSummary:
     """The time budget to go on with, where one decides how many trials there are, or its own is used; else empty."""
     trials_open: bool = False
     """Whether a time budget decides how many trials there are."""
+    lacks_its_end: bool = False
+    """Whether its trials were over when something ended it before its last part was done."""
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is something left for a resume to do, and nobody is at it."""
+        return not self.state.is_running and (self.done < self.asked or self.lacks_its_end)
 
     @property
     def best_in_words(self) -> str:
@@ -138,7 +145,7 @@ class RunSummary:
             return ""
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
             return f"python scripts/retrain.py --run {self.name}{flag}"
-        if self.done < self.asked:
+        if self.can_resume:
             budget = f" --time-budget {self.more_time}" if self.more_time else ""
             return f"python search/run.py --resume {self.name}{budget}{flag}"
         return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
@@ -196,7 +203,8 @@ def _summary(
     counts = Counter(states.values())
     best, trial_id = _best(epochs, states)
     done = sum(counts[end] for end in TRIAL_ENDS)
-    state, problem = _state(run, events, presence, done, math.isfinite(best))
+    missing = "" if presence is not None else _missing_end(run, events, done, math.isfinite(best))
+    state, problem = _state(run, events, presence, done, math.isfinite(best), missing)
     is_timed = run.trials_open or state == RunState.TIME_USED
     return RunSummary(
         name=folder.path.name,
@@ -222,6 +230,7 @@ def _summary(
         has_report=folder.report_html.is_file(),
         more_time=str(run.options.get("time_budget") or "15m") if is_timed and done < run.trials_asked else "",
         trials_open=run.trials_open,
+        lacks_its_end=bool(missing),
         has_model=any((path / WEIGHTS).is_file() for path in (folder.model, folder.retrained.path)),
     )
 
@@ -272,19 +281,34 @@ def _backbone(epochs: Sequence[Line], events: Sequence[Line], trial_id: str) -> 
     return ""
 
 
+def _missing_end(run: SearchRun, events: Sequence[Line], done: int, has_score: bool) -> str:
+    """What is missing behind its trials, in words; empty where nothing is, or where trials are left, or no score."""
+    are_over = done >= run.trials_asked or used_its_time(run, events)
+    return what_is_missing(events) if has_score and are_over else ""
+
+
 def _state(
-    run: SearchRun, events: Sequence[Line], presence: Presence | None, done: int, has_score: bool
+    run: SearchRun, events: Sequence[Line], presence: Presence | None, done: int, has_score: bool, missing: str
 ) -> tuple[RunState, str]:
     """The state, and in words why it failed or ended early."""
     if presence is not None:
         return (RunState.HERE if presence.is_here else RunState.ELSEWHERE), ""
-    crash = next((event for event in reversed(events) if event.trial_id == "driver"), None)
-    later = crash is not None and any(event.time > crash.time for event in events if event.trial_id != "driver")
-    if done >= run.trials_asked:
+    if done >= run.trials_asked and not missing:
         return (RunState.FINISHED, "") if has_score else (RunState.FAILED, "no trial has a score")
-    if crash is not None and not later:
+    if (crash := _last_crash(events)) is not None:
         return RunState.FAILED, str(crash.values.get("reason") or "its driver crashed")
+    if missing:
+        return RunState.INTERRUPTED, missing
     if has_score and used_its_time(run, events):
         return RunState.TIME_USED, ""
     reasons = [event.values.get("reason") for event in events if event.values.get("event") == TrialStatus.INTERRUPTED]
     return RunState.INTERRUPTED, str(reasons[-1]) if reasons and reasons[-1] else "ended early"
+
+
+def _last_crash(events: Sequence[Line]) -> Line | None:
+    """The crash of the driver that the run has not gone on from; None without one."""
+    of_the_driver = {each.values.get("event"): each for each in events if each.trial_id == DRIVER}
+    if (crash := of_the_driver.get(CRASHED)) is None:
+        return None
+    goes_on = (each for each in events if each.trial_id != DRIVER or each is of_the_driver.get(BEGUN))
+    return None if any(each.time > crash.time for each in goes_on) else crash

@@ -23,6 +23,17 @@ REPEATED = "repeated"
 PLACED = "placed"
 """Event of a trial that has trained its first epoch on a machine, with its `node`, `hardware` and process `pid`."""
 
+DRIVER = "driver"
+"""Stands for a trial_id in the events of the search itself."""
+CRASHED = "crashed"
+"""Event of a driver that crashed, with its reason and `traceback`."""
+BEGUN = "begun"
+"""Event of a process that goes about the trials of a run, or about what comes after them."""
+ENDED = "ended"
+"""Event of one that has written all that there is to write; its reason says what an interruption left out."""
+CUT_SHORT = "ended before its model, record and report were all written"
+"""What is said of a search whose process ended before that."""
+
 LAST_WORDS = (*TRIAL_ENDS, TrialStatus.INTERRUPTED)
 """Events after which a trial does not run."""
 
@@ -169,9 +180,26 @@ def used_its_time(run: SearchRun, events: Sequence[Line]) -> bool:
     if STARTED in states:  # and nobody is at it
         return False
     if TrialStatus.INTERRUPTED not in states:
-        return bool(run.options.get("time_budget"))
+        return bool(run.options.get("time_budget")) and not run.options.get("add_trials")
     cut = [values for values in last.values() if values["event"] == TrialStatus.INTERRUPTED]
     return all(values.get("reason") == TIME_BUDGET for values in cut)
+
+
+def is_mark(event: Line) -> bool:
+    """Whether an event only says that a process was at the run: it is no part of what the trials took."""
+    return event.trial_id == DRIVER and _turn(event) in (BEGUN, ENDED)
+
+
+def what_is_missing(events: Sequence[Line]) -> str:
+    """What the last process left undone behind the trials, of a run at which nobody is.
+
+    Returns:
+        It in words; empty where nothing is missing, and for a run from before this was noted.
+    """
+    last = next((event.values for event in reversed(events) if is_mark(event)), None)
+    if last is None:
+        return ""
+    return CUT_SHORT if last["event"] == BEGUN else str(last.get("reason") or "")
 
 
 def _report(line: Line) -> EpochReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +129,12 @@ def rank(
         losses = [statistics.fmean(report.val_loss for report in reports) for reports in by_epoch]
         best = max(range(len(by_epoch)), key=lambda number: (means[number], -losses[number]))
         ranking.append(Ranked(candidate, best + 1, tuple(map(score_of, by_epoch[best]))))
-    return sorted(ranking, key=lambda ranked: -ranked.mean), failed
+    return best_first(ranking), failed
+
+
+def best_first(ranking: Iterable[Ranked]) -> list[Ranked]:
+    """Candidates by their mean, the best first; of equals the first stays first."""
+    return sorted(ranking, key=lambda ranked: -ranked.mean)
 
 
 def repeats_in_words(seeds: Sequence[int], folds: int | None) -> str:

@@ -37,6 +37,7 @@ from trainables.data.cache import build_cache
 from trainables.data.demo.draw import make_demo_data
 from trainables.data.manifest import DataConfig, load_manifest
 from trainables.data.split import split_by_group
+from trainables.machine.cores import usable_cores
 from trainables.machine.hardware import hardware_in_words
 
 FAMILIES = (
@@ -160,6 +161,7 @@ def drawn_task(folder: Path, image_size: int, batch_size: int, people: int) -> T
         batch_size=batch_size,
         epochs=100_000,
         device="cuda",
+        num_threads=usable_cores(),
     )
 
 
@@ -208,8 +210,6 @@ def family(task: TaskConfig, backbone: str, seconds: float) -> dict[str, float |
 
     from scripts.benchmarks.epoch_costs import floor_training
     from trainables.machine.epoch_meter import Watch
-    from trainables.networks import model as networks
-    from trainables.training import loop
 
     train, num_images = _training(task, backbone)
     torch.cuda.reset_peak_memory_stats()
@@ -220,10 +220,19 @@ def family(task: TaskConfig, backbone: str, seconds: float) -> dict[str, float |
     found["floor"] = images_per_second(floor, num_images, seconds)
     exact = replace(task, precision="float32")
     found["float32"] = images_per_second(_training(exact, backbone)[0], num_images, seconds)
-    loop.memory_format = lambda *_: torch.contiguous_format  # type: ignore[assignment]  # in this process alone
-    networks.memory_format = loop.memory_format
+    use_channels_first()
     found["contiguous"] = images_per_second(_training(task, backbone)[0], num_images, seconds)
     return found
+
+
+def use_channels_first() -> None:
+    """Has weights and pictures lie channel by channel from now on, in this process alone."""
+    import torch
+
+    from trainables.networks import formulation
+    from trainables.training import loop
+
+    loop.memory_format = formulation.memory_format = lambda *_: torch.contiguous_format  # type: ignore[assignment]
 
 
 def compiled(task: TaskConfig, backbone: str, seconds: float) -> dict[str, float]:

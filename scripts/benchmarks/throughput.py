@@ -33,7 +33,7 @@ import tyro
 
 from results.pages.figures import save_png
 from results.records.run_folder import RunFolder, load_run
-from results.records.trials import load_trials
+from results.records.trials import is_mark, load_trials
 from scripts.benchmarks.epoch_costs import measure_epochs
 from scripts.benchmarks.throughput_report import draw, plain_name, render
 from scripts.terminal import run_command
@@ -187,7 +187,7 @@ def run_search(config: ThroughputConfig, data: Path, out: Path, name: str) -> Se
     _refuse_other_work(config, sum(len(trial.reports) for trial in trials), "a search of ours")
     folder = RunFolder(run_dir)
     reported = [(line.time.timestamp(), line.values) for line in folder.epochs()]
-    first_started = min(event.time.timestamp() for event in folder.events())
+    first_started = min(event.time.timestamp() for event in folder.events() if not is_mark(event))
     first_step = min(moment - line["seconds"] for moment, line in reported)
     last_report = max(moment for moment, _ in reported)
     slots = _concurrency(config)

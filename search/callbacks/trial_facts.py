@@ -19,14 +19,16 @@ from trainables.report import Epoch, outcome_of
 class Remember(Callback):
     """Ray Tune's callback that keeps speed and peak memory by backbone, image size, batch, precision and compiling."""
 
-    def __init__(self, task: TaskConfig, cache_dir: Path, *, one_machine: bool = True) -> None:
+    def __init__(self, task: TaskConfig, cache_dir: Path, *, one_machine: bool = True, sharers: int = 1) -> None:
         """Writes into the facts of this cache folder.
 
         Args:
             task: What the trials share.
             cache_dir: Folder of the cache.
             one_machine: Whether trials are on this machine; else each is remembered by the kind of its node.
+            sharers: Trials at a time on one GPU.
         """
+        self._sharers = sharers
         self._one_machine = one_machine
         self._task = task
         self._cache_dir = cache_dir
@@ -67,5 +69,6 @@ class Remember(Callback):
         if took is not None and took.images_per_second > 0:
             task = replace(self._task, **trial.config.get("task", {}))
             with suppress(OSError):  # what is not remembered is estimated
-                setting = TrialSetting.of(config["backbone"], task, self._hardware.pop(trial_id, ""))
+                hardware = self._hardware.pop(trial_id, "")
+                setting = TrialSetting.of(config["backbone"], task, hardware, self._sharers)
                 remember_trial(setting, self._cache_dir, took)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from results.records.front import answering
 from results.records.record import SearchRun
 from results.records.trials import TrialHistory
 from search.engine.history import HistoryTrial, append_trials, build_portfolio, load_history
@@ -27,8 +28,9 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     with each earlier search it is one configuration less. The space's own points follow where nothing was. Where a time
     budget has room for no more than what begins at once, or than the trainings that the best is to have
     (`search.engine.repeats`), the default comes twice: two trainings of it are equally good, so that they answer better
-    together on any data, which is not known of another beside it. With more room, others are tried first. A search for
-    score and cost tries the default's settings on every network first.
+    together on any data, which is not known of another beside it. Not so where limits keep two of it from answering
+    together. With more room, others are tried first. A search for score and cost tries the default's settings on every
+    network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -60,8 +62,8 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
         more = [name for name in space.backbones if name != own[0]["backbone"]]
         networks = [{**own[0], "backbone": name} for name in more[: study.trials // 2]]
     others = study.rounds > 1 and study.networks_that_fit > MOST_TOGETHER  # have room beside the best's
-    answers = study.cost.second is None and not study.single
-    again = own[:1] if study.fills_its_budget and answers and not others else []
+    twice = study.fills_its_budget and not others and _two_may_answer(run, study, own[0])
+    again = own[:1] if twice else []
     rest = [] if learned else [point for point in own[1:] if point not in shipped]
     words = [
         "the same from another seed" if again else "",
@@ -73,6 +75,16 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
     points = [*own[:1], *again, *networks]
     points += [point for point in (*learned, *shipped, *rest) if point not in points]
     return points, ", ".join(["the default", *filter(None, words)])
+
+
+def _two_may_answer(run: SearchRun, study: SettledStudy, config: Mapping[str, Any]) -> bool:
+    """Whether two trainings of a configuration may answer together: within limits, if there are any."""
+    if study.single or study.cost.second is not None:
+        return False
+    costs = answering(run)
+    cost = None if costs is None else costs.of(config)
+    most = {"ms": study.cost.max_ms, "parameters": study.cost.most_parameters}
+    return cost is None or all(limit is None or 2 * cost.named(name) <= limit for name, limit in most.items())
 
 
 def _counted(number: int, name: str, words: str, plural: str = "s") -> str:

@@ -92,9 +92,26 @@ def within_limits(costs: AnsweringCosts, problems: Mapping[str, str], flags: Cos
             f"{own} proposes what is not within {limits_in_words(flags)}: {said}. Take it out of the file, or give a "
             "higher limit"
         )
-    costs = AnsweringCosts(costs.where, tuple(cost for cost in costs.networks if cost.backbone in kept))
-    _refuse_nothing_to_weigh(costs, flags)
-    return Priced(costs, tuple(kept), said + LEFT_OUT if said else "")
+    costs, left_out = _only(kept, costs), said + LEFT_OUT if said else ""
+    _refuse_nothing_to_weigh(costs, left_out, flags)
+    return Priced(costs, tuple(kept), left_out)
+
+
+def with_room(priced: Priced, backbones: Sequence[str], too_large: str, flags: CostFlags) -> Priced:
+    """Leaves out the backbones that memory has no room for, so that only what is searched has a price.
+
+    Args:
+        priced: What is within the limits.
+        backbones: Those of them that there is room for.
+        too_large: A sentence about the others; empty if there are none.
+        flags: The limits.
+
+    Raises:
+        UserError: The search has nothing to weigh; says why.
+    """
+    costs = _only(backbones, priced.costs)
+    _refuse_nothing_to_weigh(costs, "; ".join(filter(None, (priced.left_out, too_large))), flags)
+    return Priced(costs, tuple(backbones), priced.left_out)
 
 
 def limits_in_words(flags: CostFlags) -> str:
@@ -145,11 +162,25 @@ def _device(study: SettledStudy) -> str:
     raise UserError("there is no GPU here to measure milliseconds on: give --ms-device cpu")
 
 
-def _refuse_nothing_to_weigh(costs: AnsweringCosts, flags: CostFlags) -> None:
-    """Raises a `UserError` if all networks cost the same, so that one objective decides nothing."""
-    if flags.second is not None and len({cost.named(flags.second) for cost in costs.networks}) < 2:
-        names = ", ".join(dict.fromkeys(cost.backbone for cost in costs.networks))
-        raise UserError(
-            f"--objective {flags.objective} weighs score against cost, but there is one network to search ({names}): "
-            "give several --backbones, another --space or a higher limit, or leave --objective out"
-        )
+def _only(backbones: Sequence[str], costs: AnsweringCosts) -> AnsweringCosts:
+    """The costs of these backbones."""
+    return AnsweringCosts(costs.where, tuple(cost for cost in costs.networks if cost.backbone in backbones))
+
+
+def _refuse_nothing_to_weigh(costs: AnsweringCosts, left_out: str, flags: CostFlags) -> None:
+    """Raises a `UserError`, with the sentence about what is left out, if all networks cost the same.
+
+    One of the objectives would decide nothing then.
+    """
+    second = flags.second
+    if second is None or len({cost.named(second) for cost in costs.networks}) > 1:
+        return
+    names = ", ".join(dict.fromkeys(cost.backbone for cost in costs.networks))
+    there_is = f"there is one network to search ({names})"
+    if len(costs.networks) > 1:
+        each = cost_in_words(costs.networks[0].named(second), second)
+        there_is = f"the networks to search all cost the same ({names}: {each} each)"
+    raise UserError(
+        f"--objective {flags.objective} weighs score against cost, but {there_is}: give several --backbones, another "
+        f"--space or a higher limit, or leave --objective out{f'. {left_out}' if left_out else ''}"
+    )

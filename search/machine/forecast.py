@@ -21,6 +21,7 @@ from results.records.record import SearchRun
 from search.engine.rungs import rung_epochs
 from search.engine.scheduler import RungScheduler
 from search.flags import ROOT
+from search.machine.memory_needs import sharers_of_a_gpu
 from search.stop import StopRequest
 from search.study import SettledStudy
 from trainables.config import TrialConfig
@@ -198,7 +199,8 @@ def refuse_spent_budget(stop: StopRequest) -> None:
 def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, ModelFacts], stop: StopRequest) -> None:
     """Raises a `UserError` if not even the shortest epoch fits into what is left of the time budget.
 
-    Said before a trial begins, and only where it is sure: with the forecast's spread in favour of the search.
+    Said before a trial begins, and only where it is sure: with the forecast's spread in favour of the search, and of a
+    trial that has all cores where it may have them (`suit_lengths`).
     """
     if math.isinf(stop.seconds_left) or not is_foreseeable(run, study):
         return
@@ -206,11 +208,14 @@ def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, 
     refuse_spent_budget(stop)
     if known is None:
         return
-    seconds, spread = known
-    backbone = min(seconds, key=seconds.__getitem__)
-    if seconds[backbone] / spread > stop.seconds_left:
+    by_backbone, spread = known
+    backbone = min(by_backbone, key=by_backbone.__getitem__)
+    fewest = study.with_fewer_at_a_time(1).concurrency
+    shares_of_one = study.concurrency / fewest * share_of_pace(study.concurrency, fewest)
+    seconds = by_backbone[backbone] / shares_of_one
+    if seconds / spread > stop.seconds_left:
         raise UserError(
-            f"one epoch of {backbone}, the fastest here, takes about {duration(seconds[backbone])}, the time budget "
+            f"one epoch of {backbone}, the fastest here, takes about {duration(seconds)}, the time budget "
             f"ends in {duration(stop.seconds_left)}: give a longer --time-budget, a smaller --image-size or smaller "
             "--backbones"
         )
@@ -233,18 +238,20 @@ def images_per_second(
     if not study.one_machine:
         return _speeds_on_nodes(run, study, facts)
     task, cache = run.task, study.cache_path
-    known = {backbone: recall_trial(TrialSetting.of(backbone, task), cache) for backbone in run.weights}
+    sharers = sharers_of_a_gpu(study)
+    known = {backbone: recall_trial(TrialSetting.of(backbone, task, "", sharers), cache) for backbone in run.weights}
     speeds = {backbone: took.images_per_second for backbone, took in known.items() if took is not None}
     missing = [backbone for backbone in run.weights if backbone not in speeds]
     if not missing:
         return speeds, True
     timed = {backbone: known_throughput(_default_steps(run, backbone), cache) for backbone in missing}
-    speeds |= {backbone: TRIAL_SHARE * speed for backbone, speed in timed.items() if speed is not None}
+    share = TRIAL_SHARE / sharers  # at worst: a network that leaves the GPU idle loses less by others beside it
+    speeds |= {backbone: share * speed for backbone, speed in timed.items() if speed is not None}
     if not speeds:
         first = run.points[0]["backbone"]
         apart = partial(time_apart, parts=task.parts)
         timed_on = measure_throughput if task.device == "cpu" else apart  # a GPU's memory is for the trials
-        speeds[first] = TRIAL_SHARE * timed_on(_default_steps(run, first), cache)
+        speeds[first] = share * timed_on(_default_steps(run, first), cache)
     return _by_activations(speeds, run.weights, facts), False
 
 
@@ -265,7 +272,8 @@ def _speeds_on_nodes(
     """
     total, mean, remembered = sum(study.kinds.values()), dict.fromkeys(run.weights, 0.0), True
     for hardware, count in study.kinds.items():
-        settings = {backbone: TrialSetting.of(backbone, run.task, hardware) for backbone in run.weights}
+        sharers = sharers_of_a_gpu(study)
+        settings = {backbone: TrialSetting.of(backbone, run.task, hardware, sharers) for backbone in run.weights}
         took = {backbone: recall_trial(setting, study.cache_path) for backbone, setting in settings.items()}
         speeds = {backbone: each.images_per_second for backbone, each in took.items() if each is not None}
         if not speeds:

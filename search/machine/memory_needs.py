@@ -12,7 +12,7 @@ from search.study import SettledStudy
 from trainables.data.cache import stored_size
 from trainables.errors import UserError
 from trainables.machine.hardware import CONTEXT_BYTES, gpu_has_bfloat16
-from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_trial
+from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_memory
 
 CPU_PROCESS_BYTES = 750_000_000
 """What a worker holds beside its network: torch, timm and Ray (610 MB), pictures, what kernels work with. Libraries'
@@ -74,7 +74,7 @@ def leave_out_too_large(
     Raises:
         UserError: None can be trained; names the ways out.
     """
-    share = None if device_memory_bytes is None else device_memory_bytes // _trials_on_a_device(study)
+    share = None if device_memory_bytes is None else device_memory_bytes // trials_on_a_device(study)
     batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
     kept, reasons = [], []
     for backbone in backbones:
@@ -132,10 +132,10 @@ def trials_that_fit(
         setting = TrialSetting(
             backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial, compiled=study.compile
         )
-        known = recall_trial(setting, study.cache_path)
         pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
-        took = known.memory_bytes if known is not None else None
-        network = took or costs.training_bytes(study.batch_size, bfloat16=gpu_has_bfloat16())
+        network = recall_memory(setting, study.cache_path) or costs.training_bytes(
+            study.batch_size, bfloat16=gpu_has_bfloat16()
+        )
         needed.append(sharing_bytes(num_networks * network, pictures))
     return room_for(needed, device_memory_bytes)
 
@@ -197,8 +197,14 @@ def largest_trial(run: SearchRun, facts: Mapping[str, ModelFacts]) -> str:
     )
 
 
-def _trials_on_a_device(study: SettledStudy) -> int:
+def trials_on_a_device(study: SettledStudy) -> int:
+    """Trials at a time that share the memory of a GPU, or of this machine where they have none."""
     concurrency = study.concurrency
     if not study.gpus_per_trial:
         return concurrency
     return max(1, min(concurrency, int(1 / study.gpus_per_trial)))
+
+
+def sharers_of_a_gpu(study: SettledStudy) -> int:
+    """Trials at a time on one GPU; 1 on a CPU, where each has threads of its own."""
+    return trials_on_a_device(study) if study.gpus_per_trial else 1

@@ -26,7 +26,7 @@ from search.machine.ray_session import RaySession
 from search.own_parts import use_parts_of_run, with_source
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source, from_record, from_run, open_pictures, weights_to_start_from
-from search.retraining.pick import picked
+from search.retraining.pick import settled_pick
 from search.retraining.plan import Retraining
 from search.study import AskedStudy
 from search.terminal import doing
@@ -64,8 +64,8 @@ def begin_retraining(
     source = _source(config, asked, data.data)
     source = replace(source, task=with_source(_as_long_as_any(source.task, source.trials), asked.search))
     use_parts_of_run(source.task.parts, RunFolder(source.run_dir))
-    pick = None if config.pick is None else picked(source, config.pick).trial_id
-    listed, control = candidates(source.trials, source.default, config.top_k, pick or config.trial)
+    pick = settled_pick(source, config.pick, console)
+    listed, control = candidates(source.trials, source.default, config.top_k, config.trial or pick)
     seeds = _seeds(config, source.task.seed)
     final_seeds = config.final_seeds or _trainings_in_model(source)
     doing(console, "opening the decoded pictures")

@@ -19,12 +19,10 @@ from results.statistics.bootstrap import Interval
 from results.statistics.ranking import Ranked
 from search.retraining.finals import save_final, train_jobs
 from search.retraining.plan import Retraining, final_jobs
+from search.retraining.replaced import EVERYONE
 from search.stop import StopRequest
 from search.terminal import say, say_result
 from trainables.data.rows import SIDES
-
-EVERYONE = "everyone"
-"""Folder of the model that was trained on all people, beside the honest one."""
 
 
 def train_everyone(

@@ -21,10 +21,11 @@ from results.records.trials import TrialHistory, load_trials
 from results.statistics.bootstrap import Interval, score_interval
 from results.statistics.held_out import TestScore, score_test
 from results.statistics.measure import Measure
-from results.statistics.ranking import Ranked
+from results.statistics.ranking import Ranked, best_first
 from search.machine.provenance import provenance
 from search.model_limits import second_view
 from search.retraining.plan import Retraining, final_jobs, fold_path, ranking_jobs, run
+from search.retraining.replaced import EVERYONE, model_in, trial_of
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.terminal import say, warn
@@ -34,13 +35,13 @@ from trainables.csv_text import csv_text
 from trainables.data.split import load_split
 from trainables.data.whole_batches import images_per_epoch
 from trainables.report import TrialStatus
-from trainables.saved.model_description import DESCRIPTION, ModelDescription, ModelError, read_description
+from trainables.saved.model_description import DESCRIPTION, ModelDescription
 from trainables.second_view import NONE
 
 CONTROL = "control"
 """Folder of the default configuration's final model, beside the pick's."""
 DERIVED = ("model.onnx", "evaluation", "out_of_fold.csv", "test_predictions.csv")
-"""What lies beside a model and was made with it."""
+"""What lies beside a model and was made with it; so was the model of all people, unless it is of the same trial."""
 
 
 def train_finals(
@@ -101,7 +102,9 @@ def save_final(
     from trainables.saved.final_model import save_trained, save_trained_together
     from trainables.saved.save_found import FoundMember
 
-    second = second_view(retraining.source.run, [job.config for job in jobs]) if retraining.mirror else NONE
+    source, second = retraining.source, NONE
+    if retraining.mirror:
+        second = second_view(source.run, [job.config for job in jobs], source.study.cost)
     task, checkpoints = replace(retraining.task, **jobs[0].task), RunFolder(retraining.folder).checkpoints
     if len(jobs) == 1:
         return save_trained(checkpoints / jobs[0].name, jobs[0].config, task, folder, record, second_view=second)
@@ -126,11 +129,10 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     answers, models = [], []
     shutil.rmtree(retraining.folder / CONTROL, ignore_errors=True)
-    before = _known_sha256(retraining.folder)
+    before = model_in(retraining.folder)
     for each, target in zip(jobs, (retraining.folder, retraining.folder / CONTROL), strict=False):
         models.append(save_final(retraining, each, target, {"run": retraining.source.name}))
-    if models[0].weights_sha256 != before:
-        _clear_derived(retraining.folder)
+    _clear_derived(retraining.folder, before, models[0], ranking[0].candidate.name)
     is_default = ranking[0].candidate.config == retraining.source.default
     test_side = side_hash(zip(rows["path"], rows["label"], rows["group"], strict=True))
     times = note_scoring(  # before it is scored: a kill in between must not hide it
@@ -158,14 +160,6 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
     described = replace(models[0], record=record.to_json())
     write_whole(retraining.folder / DESCRIPTION, described.to_json().encode())
     return record
-
-
-def _known_sha256(folder: Path) -> str:
-    """Hash of the weights that lie in the folder; empty where there are none."""
-    try:
-        return read_description(folder / DESCRIPTION).weights_sha256
-    except (ModelError, OSError):
-        return ""
 
 
 def _record(
@@ -199,7 +193,7 @@ def _record(
         task=replace(retraining.task, **job.task),
         seeds=retraining.seeds,
         folds=retraining.folds,
-        ranking=[ranked.to_json() for ranked in ranking],
+        ranking=[ranked.to_json() for ranked in best_first(ranking)],
         val_macro_f1=pick.mean,
         out_of_fold=out_of_fold,
         test=score.to_json(),
@@ -259,8 +253,19 @@ def _save_answers(retraining: Retraining, rows: pandas.DataFrame, probabilities:
     write_whole(path, csv_text(rows).encode(errors="surrogateescape"))
 
 
-def _clear_derived(folder: Path) -> None:
-    """Takes away what was made from the model that lay in the folder before."""
-    for name in DERIVED:
+def _clear_derived(folder: Path, before: ModelDescription | None, model: ModelDescription, pick: str) -> None:
+    """Takes away what was made from the model that lay in the folder before.
+
+    Args:
+        folder: Of the model.
+        before: What described the one before; None where there was none.
+        model: The one that lies there now.
+        pick: Its trial; the model of all people stays where it is of the same one.
+    """
+    is_same = before is not None and before.weights_sha256 == model.weights_sha256
+    names = () if is_same else DERIVED
+    if trial_of(model_in(folder / EVERYONE)) not in (None, pick):
+        names = (*names, EVERYONE)
+    for name in names:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

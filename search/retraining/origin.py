@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from trainables.errors import UserError
 from trainables.networks.weights import WeightsError, check_weights, resolve_weights
 from trainables.report import TrialStatus
 
+LIMITS = ("max_ms", "max_parameters")
+"""Flags, and keys of a record, that limit what a network may cost to answer."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -43,7 +46,7 @@ class Source:
     default: TrialConfig
     """The default configuration of its space."""
     study: AskedStudy
-    """The settings of the search that matter to its data and split."""
+    """The settings of the search that matter to its data and split, and to what its networks may cost."""
     data: DataConfig
     """Its pictures, as they were asked for."""
     task: TaskConfig
@@ -53,6 +56,8 @@ class Source:
     """Backbone to words about the weights that its trials started from."""
     facts: dict[str, Any]
     """The pictures, as in `SearchRun.data`."""
+    default_fits: bool = True
+    """Whether the default configuration is known to be within the limits of the search; where there are none it is."""
 
 
 def from_run(storage: Path, name: str) -> Source:
@@ -122,12 +127,15 @@ def from_record(path: Path, study: AskedStudy) -> Source:
             ),
         ),
         default=default,
-        study=study.replace(space=space, image_size=record.task.image_size, **_split_settings(record)),
+        study=study.replace(
+            space=space, image_size=record.task.image_size, **_split_settings(record), **_cost_settings(record)
+        ),
         data=DataConfig(),
         task=record.task,
         split_hash=record.split_hash,
         weights={default.backbone: weights, record.config.backbone: record.weights},
         facts=record.data,
+        default_fits=_is_within_limits(default, record),
     )
 
 
@@ -213,3 +221,26 @@ def _split_settings(record: BestTrial) -> dict[str, Any]:
             f"the record of run {record.run} does not say how its pictures were split: search again, or give --run"
         )
     return settings
+
+
+def _cost_settings(record: BestTrial) -> dict[str, Any]:
+    """The limits and the objectives of the search, as flags; none where nobody asked what its networks cost."""
+    known = record.answering or {}
+    return {name: known[name] for name in ("objective", *LIMITS) if known.get(name) is not None}
+
+
+def _is_within_limits(config: TrialConfig, record: BestTrial) -> bool:
+    """Whether a configuration's network is known to be within the limits of a search, as all are that it trained.
+
+    A record tells of the networks of the best trial and of the front alone.
+    """
+    known = record.answering or {}
+    if all(known.get(name) is None for name in LIMITS):
+        return True
+    trained = [vars(record.config), *(known.get("front") or ())]
+    return any(_network(each) == _network(vars(config)) for each in trained)
+
+
+def _network(values: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What the costs of a configuration depend on."""
+    return values.get("backbone"), values.get("formulation")

@@ -1,15 +1,43 @@
-"""Which point of a search's Pareto front is trained again."""
+"""Which trial becomes the model however it ranks, such as a point of a search's Pareto front."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from rich.console import Console
+
 from results.records.front import FrontPoint, cost_as_typed, cost_in_words, front_of, ms_in_words, short_count
 from results.statistics.ranking import Ranked
 from search.cost_flags import parameter_count
+from search.machine.answering_limits import limits_in_words
 from search.retraining.origin import Source
+from search.terminal import say
 from trainables.errors import UserError
+
+
+def settled_pick(source: Source, words: str | None, console: Console) -> str | None:
+    """The trial that becomes the model however it ranks; None where that is what ranks best.
+
+    Args:
+        source: The search.
+        words: What --pick says, if anything.
+        console: To say why the default configuration cannot be picked, where it may be beyond the limits of a search of
+            which the record alone is left.
+
+    Raises:
+        UserError: As `picked`.
+    """
+    if words is not None:
+        return picked(source, words).trial_id
+    if source.default_fits:
+        return None
+    say(
+        console,
+        f"The default configuration, {source.default.backbone}, is compared, but cannot be picked: the record of "
+        f"{source.name} does not tell whether it is within {limits_in_words(source.study.cost)}",
+    )
+    return source.trials[0].trial_id
 
 
 def picked(source: Source, words: str) -> FrontPoint:

@@ -14,6 +14,7 @@ from results.statistics.ranking import Ranked, rank, repeats_in_words
 from search.retraining.durations import Durations, Plan
 from search.retraining.pick import picked_first
 from search.retraining.plan import Retraining, fold_path, ranking_jobs, run
+from search.retraining.replaced import say_replaced
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.terminal import is_quiet, say, warn
@@ -38,6 +39,8 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     if planned.num_rounds < len(retraining.seeds):
         how = f"{planned.num_rounds} of {asked}"
     say(console, f"Ranks {names} over {how}, {retraining.task.epochs} epochs each, in {retraining.folder}")
+    picks = [retraining.pick] if retraining.pick is not None else [candidate.name for candidate in listed]
+    is_said = durations.ranks_only or say_replaced(retraining.folder, picks, console)
     if folds is not None:
         for number, fold in enumerate(split_into_folds(retraining.split, folds, retraining.seeds[0])):
             fold.save(fold_path(retraining, number))
@@ -61,6 +64,8 @@ def rank_again(durations: Durations, stop: StopRequest, console: Console) -> tup
     ranking = _picked_first(retraining, ranking)
     if not ranking:
         return None
+    if not is_said:
+        say_replaced(retraining.folder, [ranking[0].candidate.name], console)
     fitting = durations.final_seeds_in_time(done.values(), ranking)
     if fitting != planned.final_seeds and not durations.ranks_only:
         say(console, _room(fitting, planned.final_seeds, f"{retraining.final_seeds} final trainings"))

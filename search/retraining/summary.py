@@ -46,10 +46,10 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     whose = "" if alone else f" of {result.test['groups']} groups"
     say_result(
         console,
-        f"Pick: {result.trial_id}, {result.config.backbone}, {result.epochs} epochs on train and val{together}. "
-        f"Test macro-F1 {score}{other} on {result.test['pictures']} pictures{whose} never seen{second}",
+        f"Pick: {result.pick_in_words}, {result.epochs} epochs on train and val{together}. Test macro-F1 "
+        f"{score}{other} on {result.test['pictures']} pictures{whose} never seen{second}",
     )
-    search = result.ranking[0]["search"]
+    search = next((entry["search"] for entry in result.ranking if entry["trial_id"] == result.trial_id), None)
     before = "" if search is None else f"; in the search {search:.3f}"
     of_what = (
         " (of single networks, for the middle of each picture)" if result.networks > 1 or result.second_view else ""

@@ -46,7 +46,7 @@ class RunButtons:
         here = running and row.presence is not None and self._service.can_stop(row.presence)
         self._stop.set_visibility(here)
         self._stop_now.set_visibility(here)
-        self._resume.set_visibility(not running and row.done < row.asked)
+        self._resume.set_visibility(row.can_resume)
         self._extend.set_visibility(not running and row.done >= row.asked)
         self._retrain.set_visibility(not running and math.isfinite(row.best))
         self._delete.set_visibility(not running)

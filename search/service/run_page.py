@@ -12,10 +12,10 @@ from typing import Any
 from nicegui import ui
 
 from results.records.cost import duration
-from results.records.found import found_before
+from results.records.found import found_before, is_model_of
 from results.records.summary import RunState, RunSummary
 from search.flags import budget_seconds
-from search.found_words import model_in_words, worth_in_words
+from search.found_words import MODEL_OF_BEFORE, model_in_words, worth_in_words
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
 from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
 from search.service.front_card import FrontCard
@@ -262,7 +262,8 @@ def found_in_words(view: RunView) -> tuple[str, str]:
     has_model = bool(found.members) and (view.folder.model / DESCRIPTION).is_file()
     try:
         worth = worth_in_words(found, units) if found.trial_id == view.summary.best_trial else ""
-        return worth, model_in_words(found, units) if has_model else ""
+        made_of = model_in_words(found, units)
+        return worth, (made_of if is_model_of(found, view.folder) else MODEL_OF_BEFORE) if has_model else ""
     except (KeyError, TypeError, ValueError):  # a file that somebody has changed
         return "", ""
 

@@ -10,15 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import macrotune
 from macrotune.endings import Interrupted, in_python, raise_unless_done
 from macrotune.keywords import flags_of, options_of
 from macrotune.loaded import _as_image, _paths
+from results.records.run_folder import load_run
+from results.records.trials import load_trials
+from results.statistics.ranking import Candidate, Ranked
+from scripts import retrain as retraining
 from search import run as searching
+from search.say_front import say_front
 from tests.conftest import Searched
+from tests.final_models import a_final
+from tests.results.records.test_front import a_priced_run_dir
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.called import as_called, calls_from_python
+from trainables.config import TrialConfig
 from trainables.data.decoding import decode_noted
 from trainables.errors import UserError
 
@@ -105,6 +114,32 @@ def test_messages_speak_of_calls_while_one_runs() -> None:
     assert as_called(said) == said
 
 
+@pytest.mark.parametrize(
+    ("flags", "keywords"),
+    [
+        ("--trials 3", "trials=3"),
+        ("--seed 0", "seed=0"),
+        ("--run a --pick 00003", "run='a', pick='00003'"),
+        ("--run a --pick ms=7.6", "run='a', pick='ms=7.6'"),
+        ("--run 2², now", "run='2²'"),
+    ],
+)
+def test_values_in_a_call_are_what_python_reads(flags: str, keywords: str) -> None:
+    with calls_from_python():
+        said = as_called(f"python scripts/retrain.py {flags}")
+    assert said.startswith(f"retrain({keywords})")
+    compile(said.removesuffix(", now"), "said", "eval")
+
+
+def test_both_ways_to_take_a_point_are_calls(tmp_path: Path) -> None:
+    run_dir = a_priced_run_dir(tmp_path / "r", [0.8, 0.6, 0.5, 0.9], [8, 2, 4, 1], objective="f1,ms")
+    console = Console(width=400, quiet=False)
+    with calls_from_python(), console.capture() as said:
+        say_front(load_run(run_dir), load_trials(run_dir), "python scripts/retrain.py --run a-1", console)
+    ways = "retrain(run='a-1', pick='00001'), or the best within a cost: retrain(run='a-1', pick='ms=8')"
+    assert f"To take a point: {ways}" in said.get()
+
+
 def test_ends_are_exceptions(tmp_path: Path) -> None:
     again = "python search/run.py --resume a"
     with pytest.raises(Interrupted, match=r"is whole, nothing is lost. Go on with: search\(resume='a'\)"), in_python():
@@ -187,6 +222,19 @@ def test_an_image_is_answered_upright_as_its_file_is(tmp_path: Path) -> None:
         [path], _ = _paths(lying, tmp_path)
     with Image.open(path) as upright:
         assert upright.size == (5, 9)
+
+
+def test_a_ranking_is_the_best_first_whatever_was_picked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"cheap": 0.7, "default": 0.85, "dear": 0.8}
+    ranking = [Ranked(Candidate(name, TrialConfig(backbone=name), None), 1, (score,)) for name, score in names.items()]
+    [entry] = a_final().ranking
+    entries = [{**entry, "trial_id": name, "mean": score} for name, score in names.items()]
+    final = a_final(trial_id="cheap", ranking=entries)
+    monkeypatch.setattr(retraining, "retrain", lambda *_: retraining.Ended(0, tmp_path, final, ranking))
+    retrained = macrotune.retrain(run="a")
+    assert [ranked.candidate.name for ranked in retrained.ranking] == ["default", "dear", "cheap"]
+    assert "ranking: default 0.8500, dear 0.8000, cheap 0.7000" in repr(retrained)
+    assert "pick: cheap, resnet18 (for its cost, not its rank), 3 epochs" in repr(retrained)
 
 
 def test_trials_without_a_score_and_those_that_failed_come_last(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import filelock
 import pytest
 
 from results import export
-from results.export import export_all, export_best, export_retrained, is_stale, main
+from results.export import (
+    export_all,
+    export_best,
+    export_command,
+    export_retrained,
+    is_stale,
+    keep_record,
+    main,
+)
 from results.pages.cells import TableError
 from results.pages.table import BEGIN, END
 from results.records.record import load_record
@@ -60,6 +68,21 @@ def test_an_export_writes_the_record_and_a_readme_that_was_missing(place: dict[s
     assert load_record(place["records_dir"] / "toy.json").report.val_macro_f1 == 0.8
     assert "| toy | pictures | resnet18 |" in place["readme"].read_text()
     assert not is_stale(**place)
+
+
+def test_a_record_is_kept_where_its_page_cannot_be_written_and_the_command_names_what_is_not_usual(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place["readme"].write_text(f"words\n{END}\n{BEGIN}\n")
+    said = keep_record(a_record(), records_dir=place["records_dir"])
+    assert "toy.json is new: macro-F1 0.8000 of run a." in said
+    assert (place["records_dir"] / "toy.json").exists() and place["readme"].read_text().startswith("words")
+    words = export_command(place["readme"], place["records_dir"], "Asia/Seoul").split()
+    assert words[2:] == [
+        *("--readme", str(place["readme"]), "--records", str(place["records_dir"]), "--timezone", "Asia/Seoul")
+    ]
+    monkeypatch.chdir(place["readme"].parent)
+    assert "--" not in export_command(place["readme"], place["records_dir"], None)
 
 
 def test_the_row_links_to_the_section_of_a_page_beside_the_records(place: dict[str, Any]) -> None:

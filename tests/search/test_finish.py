@@ -8,22 +8,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from results.records.found import load_found
-from results.records.run_folder import RunFolder
+from results.records.run_folder import RunFolder, load_run
+from results.records.summary import RunState, summary
 from results.records.trials import TIME_BUDGET
 from search import finish as room
 from search.finish import finish, has_best, way_on
+from search.found_words import MODEL_OF_BEFORE
+from search.hold import hold
+from search.open_run import OpenRun
 from search.refit import is_model_of
 from search.stop import StopRequest
 from tests.runs import a_line, a_run_dir, an_event
-from tests.search.test_refit import ANYTHING, Trained, a_search, study
-from trainables.saved.model_description import ModelError
+from tests.search.test_refit import ANYTHING, Trained, a_search, no_refit, study
 
 
 class Saved:
@@ -34,20 +36,14 @@ class Saved:
         self._fails = fails
         monkeypatch.setattr("search.found_model.begin_saving", self)
         monkeypatch.setattr("search.found_model.end_saving", lambda process: None)
-        monkeypatch.setattr("search.refit.read_description", self.describe)
 
     def __call__(self, draft: Path, members: object, task: object, record: dict[str, Any], **_: object) -> Any:
         self.records.append(record)
         if len(self.records) - 1 in self._fails:
             raise OSError("the disk is full")
         draft.mkdir(parents=True)
-        (draft / "model.json").write_text(json.dumps(record))
+        (draft / "model.json").write_text(json.dumps({"record": record}))
         return Process()
-
-    def describe(self, path: Path) -> Any:
-        if not path.is_file():
-            raise ModelError("none")
-        return SimpleNamespace(record=json.loads(path.read_text()))
 
 
 class Process:
@@ -84,10 +80,114 @@ def test_a_table_that_cannot_be_written_costs_neither_the_model_nor_the_report(
     (tmp_path / "README.md").write_text("<!-- macrotune:results:begin -->\n")  # without its end
     code, said, opened = ended(tmp_path, monkeypatch)
     assert code == 1
-    assert "WARNING: record and table could not be written; to try again: python search/run.py --resume run" in said
-    assert "Table:" not in said
+    assert (
+        "WARNING: the record is kept, but the table could not be written; to try again: python results/export.py"
+        in said
+    )
+    assert f" --readme {tmp_path / 'README.md'} --records {tmp_path / 'results' / 'best'}: " in said
+    assert "Table:" not in said and (tmp_path / "results" / "best" / "toy.json").is_file()
     assert f"Report: {opened.folder.report_html}" in said and opened.folder.report_html.is_file()
     assert [bool(record["refit_epochs"]) for record in saved.records] == [False, True]
+
+
+def test_where_not_even_the_record_can_be_written_the_way_on_is_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch)
+    (tmp_path / "results").write_text("no folder")
+    code, said, _ = ended(tmp_path, monkeypatch)
+    assert code == 1
+    assert "WARNING: record and table could not be written; to try again: python search/run.py --resume run" in said
+    assert "results/export.py" not in said
+
+
+def of_open_length(tmp_path: Path) -> OpenRun:
+    """A search that no time budget ends, whose two trials have finished, and whose model's turn is due."""
+    opened, _, _ = a_search(tmp_path)
+    events = [an_event(trial, "finished", after=9) for trial in range(2)]
+    opened.folder.events_jsonl.write_text("".join(json.dumps(event) + "\n" for event in events))
+    replace(load_run(opened.folder.path), refits=True, trials_asked=2).save(opened.folder.run_json)
+    run = replace(opened.run, refits=True, trials_asked=2)
+    return replace(opened, run=run, study=replace(opened.study, trials_open=False, single=True))
+
+
+def end(opened: OpenRun, stop: StopRequest) -> str:
+    """What the end of a search says."""
+    said = io.StringIO()
+    with hold(opened.folder.path):
+        finish(opened, ANYTHING, stop, Console(file=said, width=1000))
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_a_models_turn_that_was_interrupted_is_said_and_a_resume_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    Saved(monkeypatch)
+    opened, stop = of_open_length(tmp_path), StopRequest()
+    monkeypatch.setattr("search.refit.run_jobs", Trained(interrupted=True, never=["00000"]))
+    if not meanwhile:
+        stop.exit_code = 130
+        stop.ask("Ctrl-C")
+    said = end(opened, stop)
+    way = f"python search/run.py --resume run --storage {tmp_path}\n"
+    assert f"WARNING: the model was not trained further (Ctrl-C). Go on with: {way}" in said
+    row = summary(opened.folder.path)
+    assert row is not None and row.can_resume
+    assert (row.state, row.problem) == (RunState.INTERRUPTED, "the model was not trained further (Ctrl-C)")
+    monkeypatch.setattr("search.refit.run_jobs", Trained())
+    said = end(opened, StopRequest())
+    assert "was not trained further" not in said and "then trained further, with the validation pictures" in said
+    row = summary(opened.folder.path)
+    assert row is not None and (row.state, row.can_resume) == (RunState.FINISHED, False)
+
+
+def test_half_of_a_models_turn_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, found, _ = a_search(tmp_path)
+    opened = replace(opened, run=replace(opened.run, refits=True))
+    interrupted = StopRequest()
+    interrupted.ask("Ctrl-C")
+    half = replace(found, refit_epochs={"00000": 2})
+    whole = replace(found, refit_epochs={"00000": 2, "00001": 2})
+    assert room._cut_short(opened, half, interrupted) == "not all of the model was trained further (Ctrl-C)"
+    for what, stop in ((whole, interrupted), (None, interrupted), (half, StopRequest()), (half, StopRequest(0.0))):
+        assert room._cut_short(opened, what, stop) is None
+    without = replace(opened, study=replace(opened.study, refit=False))
+    assert room._cut_short(without, half, interrupted) is None
+
+
+def test_where_a_re_training_answers_for_the_run_its_new_model_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch)
+    opened = no_refit(of_open_length(tmp_path))
+    assert f"To classify pictures: python scripts/predict.py {opened.folder.path} --data DIR\n" in end(
+        opened, StopRequest()
+    )
+    opened.folder.retrained.path.mkdir()
+    (opened.folder.retrained.path / "model.json").write_text("{}")
+    said = end(opened, StopRequest())
+    assert f"To classify pictures: python scripts/predict.py {opened.folder.model} --data DIR (" in said
+    assert f"({opened.folder.path} answers with its re-training of before)" in said
+
+
+def test_a_model_that_could_not_be_replaced_is_not_called_what_was_found_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch)
+    opened = no_refit(of_open_length(tmp_path))
+    assert f"Model: {opened.folder.model}, picked by validation: trial 00000 alone" in end(opened, StopRequest())
+    monkeypatch.undo()
+    Saved(monkeypatch, fails=[0])
+    with opened.folder.trials_jsonl.open("a") as file:
+        file.write(json.dumps(a_line(2, 1, 0.9)) + "\n")
+    with opened.folder.events_jsonl.open("a") as file:
+        file.write(json.dumps(an_event(2, "finished", after=9)) + "\n")
+    (opened.folder.checkpoints / "00002").mkdir()
+    (opened.folder.checkpoints / "00002" / "best.pt").write_bytes(b"picked")
+    said = end(opened, StopRequest())
+    assert "could not be written: the disk is full" in said and "Best: trial 00002" in said
+    assert f"Model: {opened.folder.model}, {MODEL_OF_BEFORE}" in said and "trial 00002 alone" not in said
 
 
 def test_where_the_model_as_trained_on_cannot_be_saved_nothing_says_that_it_was(

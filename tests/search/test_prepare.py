@@ -43,11 +43,23 @@ def copied(pictures: Path, data: Path, kind: str) -> None:
         (data / "train.csv").write_text("\n".join(["path,label", *(line.rpartition(",")[0] for line in lines)]))
 
 
-@pytest.mark.parametrize("kind", ["folders", "pictures", "groups"])
+def with_given_test(data: Path) -> None:
+    """The folders of classes below a train side, and some of each class below a test side."""
+    for folder in list(data.iterdir()):
+        for number, path in enumerate(sorted(folder.iterdir())):
+            side = data / ("Testing" if number % 5 == 0 and "copy" not in path.name else "Training") / folder.name
+            side.mkdir(parents=True, exist_ok=True)
+            path.rename(side / path.name)
+        folder.rmdir()
+
+
+@pytest.mark.parametrize("kind", ["folders", "sides", "pictures", "groups"])
 def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
     kind: str, pictures: Path, tmp_path: Path
 ) -> None:
-    copied(pictures, tmp_path / "data", kind)
+    copied(pictures, tmp_path / "data", "folders" if kind == "sides" else kind)
+    if kind == "sides":
+        with_given_test(tmp_path / "data")
     found = prepared(tmp_path / "data", tmp_path / "cache")
     with pytest.raises(DataError, match="byte for byte") as error:
         refuse_leaks(found, allowed=False)
@@ -57,6 +69,8 @@ def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
     refuse_leaks(mended, allowed=False)
     assert mended.manifest.corrected_rows >= 30
     assert refuse_leaks(found, allowed=True)  # the other way out
+    with pytest.raises(DataError, match="Leave out --split-by picture and give a picture and its copy the same group"):
+        refuse_leaks(found, allowed=False, by_picture=True)
 
 
 def test_copies_that_lie_beside_the_table_are_put_into_one_group_as_well(pictures: Path, tmp_path: Path) -> None:

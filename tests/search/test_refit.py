@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +46,7 @@ from spaces import get_space
 from tests.conftest import ROOT, places
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.report import TrialStatus
+from trainables.second_view import MIRROR, NONE
 
 ANYTHING: Any = None
 
@@ -521,18 +521,40 @@ def test_another_end_of_the_search_keeps_a_model_of_the_same_members(
     assert not is_model_of(learned, opened.folder)
     weights[-1].unlink()
     assert as_trained_on_before(picked, learned, opened.folder) is None, "its model is gone, and so are weights"
-    described = {"picked": picked, "learned": learned}
     opened.folder.model.mkdir()
-    monkeypatch.setattr(
-        room, "read_description", lambda path: SimpleNamespace(record=described[path.read_text()].to_json())
-    )
-    (opened.folder.model / "model.json").write_text("picked")
+    describe(picked, opened.folder)
     assert as_trained_on_before(picked, learned, opened.folder) is None, "the model is of before"
-    (opened.folder.model / "model.json").write_text("learned")
+    describe(learned, opened.folder)
     assert as_trained_on_before(picked, load_found(opened.folder.found_json), opened.folder) == learned
     assert as_trained_on_before(replace(picked, members=picked.members[:1]), learned, opened.folder) is None
     assert as_trained_on_before(picked, picked, opened.folder) is None
     assert as_trained_on_before(picked, None, opened.folder) is None
+
+
+def describe(found: Found, folder: RunFolder) -> None:
+    """Has the model of a run say that it is what was found."""
+    (folder.model / "model.json").write_text(json.dumps({"record": {"run": "a", **found.to_json()}}))
+
+
+def test_a_model_is_what_was_found_where_its_members_its_views_and_its_rule_are(tmp_path: Path) -> None:
+    opened, found, _ = a_search(tmp_path)
+    selection: dict[str, Any] = {"method": "single best", "tau": 0.0, "gain": {"value": 0.1}}
+    found = replace(found, selection=selection)
+    assert not is_model_of(found, opened.folder)
+    opened.folder.model.mkdir()
+    describe(found, opened.folder)
+    assert is_model_of(found, opened.folder)
+    assert is_model_of(replace(found, selection={**selection, "gain": {"value": 0.2}}), opened.folder), "the same one"
+    for other in (
+        replace(found, members=found.members[:1]),
+        replace(found, members=[{**member, "share": 0.5} for member in found.members]),
+        replace(found, selection={**selection, "tau": 0.5}),
+        replace(found, second_view=MIRROR if found.second_view != MIRROR else NONE),
+        replace(found, refit_epochs={"00000": 1}),
+    ):
+        assert not is_model_of(other, opened.folder)
+    (opened.folder.model / "model.json").write_text("[]")
+    assert not is_model_of(found, opened.folder)
 
 
 KEEPING_BACK = """

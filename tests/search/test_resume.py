@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from results.records.run_folder import RunFolder
-from results.records.trials import load_trials
+from results.records.trials import load_trials, used_its_time
+from search.engine.engine import counts_seconds
 from search.finish import most_failed
 from search.resume import (
     _ended_beyond_their_length,
@@ -58,6 +59,26 @@ def test_failed_trials_are_offered_again_and_those_that_diverged_are_not(tmp_pat
     assert "RuntimeError: no" in (after[1].reason or "")
     assert trial_ids(after, 1) == ["00001"]
     assert [trial.config for trial in after] == [trial.config for trial in before]
+
+
+def test_trials_that_are_added_end_a_run_from_then_on_and_its_time_budget_does_not(tmp_path: Path) -> None:
+    run = a_run(options={"time_budget": "15m"}, trials_open=True)
+    folder = RunFolder(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [an_event(0, "finished", after=9)]))
+    longer = _extended(run, 4, begun=3)
+    assert (longer.trials_asked, longer.trials_open) == (7, False)
+    longer.save(folder.run_json)
+
+    def budget(*flags: str) -> str | None:
+        return parse(["--resume", "a", "--storage", str(tmp_path), *flags]).study.search.time_budget
+
+    assert budget() is None, "after a kill, too"
+    assert budget("--time-budget", "5m") == "5m" and budget("--add-trials", "2") is None
+    assert counts_seconds(longer), "its proposals stay what they would have been"
+    assert AskedStudy.restored(longer.options).run.add_trials == 0
+    assert used_its_time(run, folder.events()) and not used_its_time(longer, folder.events())
+    within = _extended(longer, 2, 7, "1h")
+    within.save(folder.run_json)
+    assert (within.trials_asked, budget()) == (9, "1h")
 
 
 def test_trials_are_added_to_those_asked_for_or_where_the_time_decided_to_those_begun() -> None:

@@ -129,7 +129,7 @@ def test_memory_that_others_take_is_its_machines_fault_and_what_they_had_is_not(
     task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     missing = iter([before, 5_000_000_000])
-    monkeypatch.setattr("trainables.machine.epoch_meter.bytes_missing", lambda share: next(missing))
+    monkeypatch.setattr("trainables.machine.epoch_meter.bytes_missing", lambda *_: next(missing))
     with room_for(0):
         if before:
             train_trial(CONFIG, task)
@@ -137,6 +137,20 @@ def test_memory_that_others_take_is_its_machines_fault_and_what_they_had_is_not(
             with pytest.raises(NodeFaultError, match=r"others have taken 5.0 GB of the GPU's memory"):
                 train_trial(CONFIG, task)
     assert len(reports) == (1 if before else 0)
+
+
+def test_memory_that_others_took_before_a_trial_began_is_its_machines_fault_too(
+    task: TaskConfig, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(share: float, free_before: int | None = None) -> int:
+        return 5_000_000_000 if free_before is None else 80_000_000_000 - free_before
+
+    monkeypatch.setattr("trainables.machine.epoch_meter.bytes_missing", missing)
+    with room_for(0):
+        with pytest.raises(NodeFaultError, match=r"others have taken 5.0 GB of the GPU's memory"):
+            train_trial(CONFIG, task, free_before=80_000_000_000)
+        train_trial(CONFIG, task, free_before=75_000_000_000)
+    assert len(reports) == 1
 
 
 def test_a_failure_is_told_though_the_gpu_is_lost_with_it(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainables.data.rows import SIDES
@@ -28,6 +28,8 @@ GROUP_NAMES = (
 )
 SPLIT_NAMES = ("split", "side", "set", "subset", "partition", "phase", "usage", "dataset", "datasplit", "stage")
 _SAMPLE = 200
+MOSTLY = 0.5
+"""Share of its rows in which a column says a side to be taken for the split, or a group to be taken for the groups."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Columns:
     split: str = ""
     one_hot: tuple[str, ...] = ()
     """In place of `label`: columns of 0 and 1, one per class."""
+    passed_over: list[str] = field(default_factory=list)
+    """Why a column whose name might mean the split or the groups is not taken for it."""
 
     def said(self, name: str) -> list[str]:
         """A sentence on what was taken for what, unless the table has our own names."""
@@ -60,7 +64,8 @@ class Columns:
         if self.one_hot:
             some = ", ".join(self.one_hot[:3]) + (", ..." if len(self.one_hot) > 3 else "")
             parts.append(f"the {len(self.one_hot)} columns {some} of 0 and 1 as label")
-        return [f"{name}: column {', '.join(parts)}"] if parts else []
+        taken = [f"{name}: column {', '.join(parts)}"] if parts else []
+        return [*taken, *(f"{name}: {line}" for line in self.passed_over)]
 
 
 def find_columns(table: CsvTable, flags: ColumnFlags, exists: Callable[[str], bool]) -> tuple[Columns, list[str]]:
@@ -90,10 +95,12 @@ def find_columns(table: CsvTable, flags: ColumnFlags, exists: Callable[[str], bo
         return found, problems
     found.path = found.path or _path_column(table, exists, taken=(found.label, found.group))
     taken = {found.path, found.label, found.group} - {""}
-    found.split = _split_column(table, taken)
+    found.split, problem = _split_column(table, taken, found.passed_over)
+    if problem:
+        return found, [problem]
     taken.add(found.split)
     if not found.group:
-        found.group = _group_column(table, taken)
+        found.group = _group_column(table, taken, found.passed_over)
     taken.add(found.group)
     if not found.label:
         found.label, problem = _label_column(table, taken)
@@ -151,25 +158,47 @@ def _path_column(table: CsvTable, exists: Callable[[str], bool], taken: Sequence
     return best or (named[0] if named else "")
 
 
-def _split_column(table: CsvTable, taken: set[str]) -> str:
+def _split_column(table: CsvTable, taken: set[str], passed_over: list[str]) -> tuple[str, str]:
+    """The column of sides, or nothing; and a problem where a column says a side in most rows, and not in all."""
     if "split" in table.columns and "split" not in taken:
-        return "split"
+        return "split", ""
     for column in _candidates(table, SPLIT_NAMES, taken):
-        values = set(values_of(table, column))
-        if values and all(side_word(value) in SIDES for value in values):
-            return column
-    return ""
+        odd = [(source, values[column]) for source, values in table.rows if side_word(values[column]) not in SIDES]
+        if table.rows and not odd:
+            return column, ""
+        if len(odd) < MOSTLY * len(table.rows):
+            source, value = odd[0]
+            return "", (
+                f"{table.name}: the column {column!r} says train, val or test in {len(table.rows) - len(odd):,} of "
+                f"{len(table.rows):,} rows, and not in {len(odd):,}, first in {source}, where it says {value!r}; write "
+                "a side there, or delete these rows, or rename the column if it is not the split"
+            )
+        if some := _some_of(values for _, values in odd):
+            passed_over.append(f"column {column!r} is not taken for the split, as its values {some} name no sides")
+    return "", ""
 
 
-def _group_column(table: CsvTable, taken: set[str]) -> str:
-    """`group`, or a column of another common name that puts at least two pictures together and is never empty."""
+def _group_column(table: CsvTable, taken: set[str], passed_over: list[str]) -> str:
+    """`group`, or a column of another common name that puts at least two pictures together and is mostly filled in."""
     if "group" in table.columns and "group" not in taken:
         return "group"
     for column in _candidates(table, GROUP_NAMES, taken):
-        values = values_of(table, column)
-        if values and all(values) and 1 < len(set(values)) < len(values):
+        values = [value for value in values_of(table, column) if value]
+        if not 1 < len(set(values)) < len(values):
+            continue
+        if len(values) >= MOSTLY * len(table.rows):
             return column
+        passed_over.append(
+            f"column {column!r} is not taken for the groups, as it is empty in {len(table.rows) - len(values):,} of "
+            f"{len(table.rows):,} rows; --group-column {column} takes it all the same"
+        )
     return ""
+
+
+def _some_of(values: Iterable[str]) -> str:
+    """The first few different ones; empty where all are."""
+    different = [repr(value) for value in dict.fromkeys(values) if value]
+    return ", ".join(different[:3]) + (", ..." if len(different) > 3 else "")
 
 
 def _label_column(table: CsvTable, taken: set[str]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainables.data.columns import ColumnFlags, Columns, find_columns, looks_headless, one_hot_label
+from trainables.data.columns import ColumnFlags, Columns, find_columns, looks_headless, one_hot_label, values_of
 from trainables.data.endings import UNNAMED, is_picture
 from trainables.data.finding import Finder
 from trainables.data.label_names import find_names_file, read_label_names
@@ -131,6 +131,13 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
     for source, values in table.rows:
         _add(raw, source, values, columns, finder, side, flags.by_name)
     raw.said += [f"{table.name}: {line}" for line in finder.said()]
+    if columns.group not in ("", "group") and not flags.by_name:
+        alone = sum(not value for value in values_of(table, columns.group))
+        if alone:
+            raw.said.append(
+                f"{table.name}: {alone:,} row{'s' * (alone > 1)} without a {columns.group}: each such picture is a "
+                "group of its own"
+            )
     return columns
 
 
@@ -141,12 +148,13 @@ def _add(
     path, problem = finder.find(written)
     label = one_hot_label(values, columns.one_hot) if columns.one_hot else values[columns.label]
     row = Row(path, relative_path(path, finder.root), written, source, label, "", bad=problem)
-    row.group = values[columns.group] if columns.group else "" if by_name else row.relative
+    named = values[columns.group] if columns.group else ""
+    row.group = named or ("" if by_name or columns.group == "group" else row.relative)
     row.attributes = {name: values[name] for name in raw.attributes}
     said = values[columns.split] if columns.split else side
     row.split = said if said in SIDES or not said else side_word(said) or said.lower()
     needed = {columns.path: "path", columns.label: "label", **{name: name for name in raw.attributes}}
-    if columns.group and not by_name:
+    if columns.group == "group" and not by_name:
         needed[columns.group] = "group"
     raw.problems += [
         f"{source}: the {meaning} is empty ({written!r}); write it, or delete the row"

@@ -36,10 +36,13 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "alpha": "transparent in places, laid over white",
         "deep": "of more than 8 bits, scaled by the bits used",
         "profile": "with a colour profile or gamma, turned into sRGB",
+        "cut": "more than 1.7 times as long as wide or as high, of which only the square in the middle is used",
     }
 )
 """What `decode` may have to say of a picture, as it is said of several."""
 
+CUT = 1.7
+"""Times a picture's shorter side that the longer one is at least for its cut to be said: 41% of it and more."""
 FLAT_LEVELS = 6
 """Grey levels that 99 % of a picture's pixels lie within, in each channel, for it to count as one colour."""
 FLAT_TAIL = 0.005
@@ -94,7 +97,8 @@ def decode_noted(path: str, side: int, memory_bytes: int | None = None) -> tuple
     left, top = (width - short) / 2, (height - short) / 2
     square = rgb.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, left + short, top + short))
     pixels = np.asarray(square)
-    return pixels, notes | ({"flat"} if _is_flat(square, pixels) else frozenset())
+    found = {"flat": _is_flat(square, pixels), "cut": max(width, height) > CUT * short}
+    return pixels, notes | {kind for kind, is_so in found.items() if is_so}
 
 
 def read_upright(path: str, side: int, memory_bytes: int | None = None) -> tuple[Image.Image, frozenset[str]]:

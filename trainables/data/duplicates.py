@@ -70,8 +70,8 @@ class Leaks:
     """The same file under two labels, on whichever sides."""
     apart: tuple[Duplicate, ...]
     """The same file in two groups, on whichever sides: another split may part them."""
-    fixed: frozenset[str]
-    """Paths whose side the data say themselves."""
+    given: Mapping[str, str]
+    """Path of a picture to the side that the data give it themselves; without those that they give none."""
     sides: Mapping[str, str]
     """Path of a picture to its side."""
     groups: Mapping[str, str]
@@ -81,21 +81,23 @@ class Leaks:
     root: str
     """The folder that messages leave out of paths."""
 
-    def error(self, lines: Path | None) -> str:
+    def error(self, lines: Path | None, *, by_picture: bool = False) -> str:
         """What must not be: the same file on two sides, where there is such.
 
         Args:
             lines: Where the lines of `same_groups` are, which are a way out; None if they could not be written.
+            by_picture: Whether the split parts the pictures of a group, so that a group alone is no way out.
         """
         how = (
             "by --corrections FILE with lines such as PATH,group,NAME below key,column,value"
             if lines is None
             else f"by --corrections {lines}, which does so (add its lines to a corrections file of your own)"
         )
+        first = "Leave out --split-by picture and give" if by_picture else "Give"
         return (
             f"{_count(self.exact, 'picture is', 'pictures are')} a copy, byte for byte, of one on another side of the "
             f"split: the model would be asked about what it has seen.\n{self._examples(self.exact)}\n"
-            f"Give a picture and its copy the same group, {how}, or remove the copies, or go on all the same with "
+            f"{first} a picture and its copy the same group, {how}, or remove the copies, or go on all the same with "
             "--allow-leak"
         )
 
@@ -107,8 +109,9 @@ class Leaks:
         for pair in self.apart:
             key = relative_path(pair.second, self.root)
             writer.writerow((key, "group", self.groups[pair.first]))
-            if pair.second in self.fixed and self.sides[pair.first] != self.sides[pair.second]:
-                writer.writerow((key, "split", self.sides[pair.first]))
+            first, second = self.given.get(pair.first), self.given.get(pair.second)
+            if first and second and first != second:
+                writer.writerow((key, "split", first))
         return text.getvalue().encode(errors="surrogateescape")
 
     def warnings(self) -> list[str]:
@@ -141,7 +144,7 @@ class Leaks:
 
 
 def check_leaks(
-    table: pandas.DataFrame, cache: ImageCache, root: Path | None = None, fixed: Iterable[str] = ()
+    table: pandas.DataFrame, cache: ImageCache, root: Path | None = None, given: Mapping[str, str] | None = None
 ) -> Leaks:
     """Finds pictures that a split puts on two sides, or the data under two labels.
 
@@ -150,7 +153,7 @@ def check_leaks(
         cache: Their decoded pictures; what is found is kept beside them, so a second call costs nothing.
         root: Folder that paths in messages start from, as keys of a corrections file do; by default the deepest
             that holds all pictures.
-        fixed: Paths whose side the data say themselves.
+        given: Path of a picture to the side that the data give it themselves, before another is cut out of it.
     """
     paths = table["path"].to_list()
     sides = dict(zip(paths, table["split"], strict=True))
@@ -163,7 +166,7 @@ def check_leaks(
         near=tuple(pair for pair in apart if not pair.exact),
         two_labels=tuple(pair for pair in across(duplicates, labels) if pair.exact),
         apart=tuple(pair for pair in across(duplicates, groups) if pair.exact),
-        fixed=frozenset(fixed),
+        given=given or {},
         sides=sides,
         groups=groups,
         labels=labels,

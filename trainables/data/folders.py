@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trainables.data.endings import BESIDE, ENDINGS, is_picture, is_shown_picture
-from trainables.data.raw import OF_SYSTEMS, RawData, Row, relative_path, walk
+from trainables.data.raw import OF_SYSTEMS, RawData, Row, relative_path, sorted_names, walk
 from trainables.data.rows import SIDES
 from trainables.data.side_names import side_of, sides_of
 
 _DEEPEST = 4
 """Folders that may stand around the sides of a split, such as `archive/dataset/`."""
+FEWEST_ALIKE = 3
+"""Folders with the same folders in each from which on these may be the classes, and those the people."""
+MOST_BELOW = 20
+"""Of such classes."""
 _WRAPPERS = ("images", "image", "imgs", "img", "pictures", "data", "jpg", "jpeg", "png", "classes")
 """Folders that may stand between a side and its classes."""
 
@@ -40,11 +46,12 @@ def holds_classes(root: Path) -> bool:
     """Whether at least two of the sub-folders hold pictures, and not as the flat sides of a split."""
     base, sides = _find_sides(root)
     if sides:
-        return any(_folders(f"{base}/{name}") for name, side in sides.items() if side == "train")
-    return sum(any(is_picture(path) for path in walk(f"{root}/{name}")) for name in _folders(str(root))) > 1
+        return any(sub_folders(f"{base}/{name}") for name, side in sides.items() if side == "train")
+    return sum(any(is_picture(path) for path in walk(f"{root}/{name}")) for name in sub_folders(str(root))) > 1
 
 
-def _folders(path: str) -> list[str]:
+def sub_folders(path: str) -> list[str]:
+    """The names of the folders in a folder, but for hidden ones and those that systems make."""
     with os.scandir(path) as entries:
         return sorted(e.name for e in entries if not e.name.startswith(".") and e.name not in OF_SYSTEMS and e.is_dir())
 
@@ -62,15 +69,15 @@ def _find_sides(root: Path) -> tuple[Path, dict[str, str]]:
     """
     base = root
     for _ in range(_DEEPEST):
-        folders = _folders(str(base))
+        folders = sub_folders(str(base))
         if sides := sides_of(folders):
             return base, sides
-        inside = [name for name in folders if sides_of(_folders(f"{base}/{name}"))]
+        inside = [name for name in folders if sides_of(sub_folders(f"{base}/{name}"))]
         if len(inside) == 1 and not any(
             is_picture(path) for name in folders if name != inside[0] for path in walk(f"{base}/{name}")
         ):
             base = base / inside[0]
-        elif len(folders) == 1 and (side_of(folders[0]) or len(_folders(f"{base}/{folders[0]}")) == 1):
+        elif len(folders) == 1 and (side_of(folders[0]) or len(sub_folders(f"{base}/{folders[0]}")) == 1):
             base = base / folders[0]
         else:
             break
@@ -80,8 +87,8 @@ def _find_sides(root: Path) -> tuple[Path, dict[str, str]]:
 def _sides_below_classes(root: Path) -> dict[str, dict[str, str]]:
     """Class to its sub-folders that are sides, where every class has such and no other; else nothing."""
     found = {}
-    for name in _folders(str(root)):
-        inside = _folders(f"{root}/{name}")
+    for name in sub_folders(str(root)):
+        inside = sub_folders(f"{root}/{name}")
         found[name] = sides_of(inside)
         if not found[name] or len(found[name]) < len(inside):
             return {}
@@ -118,7 +125,7 @@ def _leave_around(raw: RawData, base: Path) -> None:
         _leave(raw, _files(str(folder)), BESIDE)
         if folder == raw.root:
             return
-        for name in _folders(str(folder.parent)):
+        for name in sub_folders(str(folder.parent)):
             if name != folder.name:
                 _leave(
                     raw,
@@ -134,7 +141,7 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
         + ", ".join(f"{name}/ as {side}" for name, side in sides.items())
         + (f" in {relative_path(str(base), str(raw.root))}/" if base != raw.root else "")
     )
-    for name in (name for name in _folders(str(base)) if name not in sides):
+    for name in (name for name in sub_folders(str(base)) if name not in sides):
         count = _leave(
             raw,
             walk(f"{base}/{name}", hidden=True, passes_over_shut=True),
@@ -144,10 +151,10 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
             raw.said.append(f"{name}/ is no side of the split: its {count:,} pictures are left out")
     _leave_around(raw, base)
     empty: dict[str, str] = {}
-    several = {label for name in sides if len(found := _folders(f"{base}/{name}")) > 1 for label in found}
+    several = {label for name in sides if len(found := sub_folders(f"{base}/{name}")) > 1 for label in found}
     for name, side in sides.items():
         folder = _class_folder(raw, f"{base}/{name}", several)
-        inner = _folders(folder)
+        inner = sub_folders(folder)
         for label in inner:
             if not _take(raw, walk(f"{folder}/{label}", hidden=True), label, side):
                 empty.setdefault(label, f"{folder}/{label}")
@@ -159,12 +166,37 @@ def _read_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
                 f"{folder}: no class folders with pictures in it; make a sub-folder for each class, or write a CSV "
                 "with the columns path,label"
             )
+    _leave_unlabelled_sides(raw, base, sides)
     labels = {row.label for row in raw.rows}
     raw.problems += [
         f"{path}: no picture ({ENDINGS}) in this class on any side; add some or remove the folder"
         for label, path in empty.items()
         if label not in labels
     ]
+
+
+def _leave_unlabelled_sides(raw: RawData, base: Path, sides: dict[str, str]) -> None:
+    """Leaves out sides whose only folder is no class of train, as `test/images/`; several such are a problem."""
+    known = {row.label for row in raw.rows if row.split == "train"}
+    for name in (name for name, side in sides.items() if side != "train"):
+        inside = f"{base}/{name}/"
+        rows = [row for row in raw.rows if row.path.startswith(inside)]
+        labels = list(dict.fromkeys(row.label for row in rows))
+        if not (known and labels) or known & set(labels):
+            continue
+        if len(labels) > 1:
+            raw.problems.append(
+                f"{base / name}: its folders {_some(labels)} are no classes of the train side "
+                f"({_some(sorted_names(known))}); rename them, or move {name}/ elsewhere"
+            )
+            continue
+        for row in rows:
+            raw.left_out.add(row.path, f"in {name}/{labels[0]}/, which is no class of the train side")
+        raw.rows = [row for row in raw.rows if not row.path.startswith(inside)]
+        raw.said.append(
+            f"{len(rows):,} pictures in {name}/ lie in {labels[0]}/, which is no class of the train side, so they have "
+            "no label: left out"
+        )
 
 
 def _class_folder(raw: RawData, folder: str, classes: set[str]) -> str:
@@ -176,11 +208,11 @@ def _class_folder(raw: RawData, folder: str, classes: set[str]) -> str:
         classes: Folders that sides with more than one have; one of these is a class wherever it stands alone.
     """
     for _ in range(_DEEPEST):
-        inner = _folders(folder)
+        inner = sub_folders(folder)
         if len(inner) != 1 or inner[0] in classes:
             break
         below = f"{folder}/{inner[0]}"
-        if not _folders(below):
+        if not sub_folders(below):
             break
         named = inner[0].lower() in _WRAPPERS or side_of(inner[0]) or inner[0] == os.path.basename(folder)  # noqa: PTH119
         if not named and any(is_picture(path) for path in _files(below)):
@@ -197,7 +229,7 @@ def _side_or_class(base: Path, folders: Iterable[str]) -> str:
     flat, nested = [], []
     for name in folders:
         path = f"{base}/{name}"
-        inner = [label for label in _folders(path) if any(map(is_picture, walk(f"{path}/{label}")))]
+        inner = [label for label in sub_folders(path) if any(map(is_picture, walk(f"{path}/{label}")))]
         if any(map(is_picture, _files(path))):
             flat.append(name)
         elif side_of(name) and len(inner) > 1:
@@ -226,11 +258,34 @@ def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[
             raw.problems.append(f"{base / label}: no picture ({ENDINGS}) in this class; add some or remove the folder")
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+
+
+def only_differ_by_number(names: Iterable[str]) -> bool:
+    """Whether names are the same but for their digits, as `images_part1` and `images_part2` are, or 1 and 2."""
+    return len({re.sub(r"\d+", "", name) for name in names}) == 1
+
+
+def _same_folders_below(base: Path, folders: Sequence[str]) -> list[str]:
+    """The folders in which the pictures of nearly all folders lie, if these are the same few everywhere; else none."""
+    if len(folders) < FEWEST_ALIKE:
+        return []
+    found: Counter[str] = Counter()
+    for name in folders:
+        if any(map(is_picture, _files(f"{base}/{name}"))):
+            return []
+        found.update(sub_folders(f"{base}/{name}"))
+    common = sorted_names(found)
+    usual = all(count > len(folders) / 2 for count in found.values())
+    return list(common) if usual and 1 < len(common) <= min(MOST_BELOW, len(folders)) else []
+
+
 def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
     base, _ = _find_sides(root)
     if base != root:
         raw.said.append(f"the folder {relative_path(str(base), str(root))}/ alone, which names no other side")
-    folders = _folders(str(base))
+    folders = sub_folders(str(base))
     tables = sorted(path for path in _files(str(base)) if path.lower().endswith((".csv", ".tsv", ".parquet")))
     if len(folders) > 1 and {side_of(name) for name in folders} <= {*SIDES, "eval"}:
         raw.problems.append(
@@ -241,6 +296,17 @@ def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
     if problem := _side_or_class(base, folders):
         raw.problems.append(problem)
         return
+    if alike := _same_folders_below(base, folders):
+        shown, some = ", ".join(f"{name}/" for name in alike), f"{folders[0]}, {folders[1]}, ..."
+        seen = f"in each of the {len(folders):,} folders ({some}) lie the same folders, {shown}"
+        if_people = "If these are the classes, and each of the others is a person, write a CSV with path,label,group"
+        if only_differ_by_number(folders):
+            raw.problems.append(
+                f"{base}: {seen}. {if_people}; if the {len(folders):,} folders are the classes, take the pictures out "
+                f"of {shown} first"
+            )
+            return
+        raw.said.append(f"{seen}, which are taken for parts of {len(folders):,} classes. {if_people}")
     empty = []
     for name in folders:
         if not _take(raw, walk(f"{base}/{name}", hidden=True), name):

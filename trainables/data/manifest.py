@@ -27,6 +27,9 @@ LOOK_AT = 500
 LOOK_SECONDS = 15.0
 """How long they are: what else is wrong shall be said soon."""
 
+FOLDERS_BELOW = 3
+"""Folders below a class from which on these may be people or films, for whom a group is asked."""
+
 WAY_OUT = "replace it, or go on without it: --skip-bad"
 """What a user can do about a bad picture."""
 
@@ -41,7 +44,8 @@ class DataConfig:
     attributes: tuple[str, ...] = ()
     """Columns of the CSV whose values together make the class, such as: mask gender age."""
     group_regex: str | None = None
-    """Searched in file names: its first capture group, or the match, is the group (person) of a picture."""
+    """Searched in file names: its first capture group, or the match, is the group (person) of a picture. One that fits
+    none of them is searched in the paths below the data folder."""
     corrections: Path | None = None
     """CSV with the columns key,column,value that corrects labels, groups, sides or attributes."""
     skip_bad: bool = False
@@ -170,11 +174,30 @@ class Manifest:
         """What it costs that the data name no groups; None if they do."""
         if self.has_groups:
             return None
-        return (
+        said = (
             "No groups: every picture is its own group, so pictures of one person can stand on both sides of "
             "the split, and the score flatters the model (by .15 macro-F1 on a set of clothing pictures). "
             "Name groups in a column group of the CSV, or by --group-regex."
         )
+        if (below := self._below_its_class()) is None:
+            return said
+        return (
+            f"{said} Most pictures lie in folders below their class, such as {below}: if each of these is a person, "
+            "a film or the like, --group-regex '([^/]+)/[^/]+$' takes it for the group."
+        )
+
+    def _below_its_class(self) -> str | None:
+        """The first picture in a folder below that of its class, where most are in such, several a class; else None."""
+        if not self.layout.startswith("folder"):
+            return None
+        found, folders = [], set()
+        for path, label in zip(self.table["path"], self.table["label"], strict=True):
+            folder = path.rpartition("/")[0]
+            if not folder.endswith(f"/{label}"):
+                found.append(path)
+                folders.add(folder)
+        are_many = FOLDERS_BELOW * len(self.classes) <= len(folders) < len(found)
+        return relative_path(found[0], str(self.root)) if are_many and len(found) > len(self.table) / 2 else None
 
 
 def load_manifest(

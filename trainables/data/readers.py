@@ -10,10 +10,11 @@ import re
 import stat
 from pathlib import Path
 
-from trainables.data.columns import ColumnFlags, label_columns
+from trainables.data.columns import ColumnFlags, find_columns, label_columns
 from trainables.data.competition import COLUMNS, read_competition
 from trainables.data.csv_reader import RESERVED, TableFlags, read_csv
-from trainables.data.folders import holds_classes, read_folder
+from trainables.data.finding import Finder
+from trainables.data.folders import holds_classes, only_differ_by_number, read_folder, sub_folders
 from trainables.data.raw import RawData, Row
 from trainables.data.side_names import side_of
 from trainables.data.tables import TABLES, CsvTable, read_table
@@ -26,6 +27,8 @@ _LOOKED_FOR = (
     "above them"
 )
 
+_LOOKED_AT = 20
+"""First rows of a table by which it is told whether it names pictures."""
 _USUAL = ("labels", "train_labels", "metadata", "annotations", "data", "index", "dataset", "images")
 """Names of the table of pictures, among others in its folder."""
 
@@ -68,13 +71,8 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
             raw = read_csv(csv_path.parent, table, flags, alone=path.is_file())
     elif path.is_file():
         raw = RawData("", path, problems=[f"{path}: neither a folder nor a .csv file, .tsv or .parquet; {_LOOKED_FOR}"])
-    elif len(tables := _tables(path)) > 1 and not holds_classes(path):
-        names = ", ".join(table.name for table in tables[:4]) + (", ..." if len(tables) > 4 else "")
-        raw = RawData(
-            "",
-            path,
-            problems=[f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {tables[0]}"],
-        )
+    elif problem := _table_or_folders(path):
+        raw = RawData("", path, problems=[problem])
     else:
         raw = read_folder(path, pattern is not None, _LOOKED_FOR)
         problems += _refused_for_folders(flags)
@@ -136,11 +134,32 @@ def _find_csv(path: Path) -> Path | None:
         if (candidate := folder / f"train{suffix}").is_file():
             return candidate
     tables = _tables(path)
+    if holds_classes(path):
+        read = [p for p in tables if _lists_pictures(p)] if _are_parts(path) else []
+        return read[0] if len(read) == 1 else None
     if len(tables) > 1:
         tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
-    if len(tables) != 1 or (holds_classes(path) and not (_are_parts(path) and _lists_pictures(tables[0]))):
-        return None
-    return tables[0]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _table_or_folders(path: Path) -> str:
+    """The problem of a folder of which it cannot be told whether a table or the sub-folders say the classes."""
+    tables = _tables(path)
+    names = ", ".join(table.name for table in tables[:4]) + (", ..." if len(tables) > 4 else "")
+    if not holds_classes(path):
+        few = f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {{}}"
+        return few.format(tables[0]) if len(tables) > 1 else ""
+    named = [p for p in tables if _names_pictures(p)] if _are_parts(path) else []
+    if not named:
+        return ""
+    parts = sub_folders(str(path))
+    return (
+        f"{path}: its folders {parts[0]}, {parts[1]}{', ...' * (len(parts) > 2)} differ by a number alone, and "
+        f"{' and '.join(table.name for table in named[:3])} beside them "
+        f"{'names' if len(named) == 1 else 'name'} their pictures; if that says the classes, give the table itself, "
+        f"--data {named[0]} (its columns by --path-column and --label-column); if the folders are the classes, move it "
+        "elsewhere"
+    )
 
 
 def _tables(root: Path) -> list[Path]:
@@ -151,34 +170,58 @@ def _tables(root: Path) -> list[Path]:
 
 def _are_parts(root: Path) -> bool:
     """Whether the sub-folders differ by a number alone, as `images_part1` and `images_part2` do."""
-    names = {re.sub(r"\d+", "", folder.name) for folder in root.iterdir() if folder.is_dir()}
-    return len(names) == 1 and names != {""}
+    names = sub_folders(str(root))
+    return only_differ_by_number(names) and not all(name.isdigit() for name in names)
 
 
 def _lists_pictures(table: Path) -> bool:
     """Whether a table beside folders of parts can be read as it stands, and its pictures are there."""
+    if not _names_pictures(table):
+        return False
     raw = read_csv(table.parent, read_table(table), TableFlags(ColumnFlags(), None, (), False), alone=False)
     return bool(raw.rows) and not raw.problems and all(Path(row.path).is_file() for row in raw.rows)
 
 
+def _names_pictures(table: Path) -> bool:
+    """Whether a table has a column of the pictures beside it, by its first rows."""
+    first = read_table(table, _LOOKED_AT)
+    finder = Finder(str(table.parent), table.stem)
+    column = find_columns(first, ColumnFlags(), finder.exists)[0].path
+    return any(finder.exists(values[column]) for _, values in first.rows) if column else False
+
+
 def _group_by_name(raw: RawData, pattern: re.Pattern[str]) -> None:
-    """Takes each row's group from its file name."""
-    unmatched = []
-    for row in raw.rows:
-        name = row.path.rpartition("/")[2]
-        match = pattern.search(name)
-        row.group = (match and match[1 if pattern.groups else 0]) or ""
-        if not row.group:
-            unmatched.append((row.source, name))
+    """Takes each row's group from its file name, or from its path below the data folder.
+
+    From the path where it fits no file name, as one with a slash in it.
+    """
     flag = f"--group-regex {pattern.pattern!r}"
-    if unmatched and len(unmatched) == len(raw.rows):
-        some = ", ".join(repr(name) for _, name in unmatched[:3])
-        raw.problems.append(f"{flag}: finds a group in no file name, for example not in {some}; correct it")
-    else:
-        raw.problems += [
-            f"{source}: {flag} finds no group in the file name {name!r}; widen it or rename the file"
-            for source, name in unmatched
-        ]
+    names, where = [row.path.rpartition("/")[2] for row in raw.rows], "the file name"
+    groups = [_group_in(name, pattern) for name in names]
+    if not any(groups):
+        some = ", ".join(map(repr, names[:3]))
+        names, where = [row.relative for row in raw.rows], "the path"
+        groups = [_group_in(name, pattern) for name in names]
+    if raw.rows and not any(groups):
+        raw.problems.append(
+            f"{flag}: finds a group in no file name, for example not in {some}, and in no path below {raw.root}, "
+            f"such as {names[0]!r}; correct it"
+        )
+        return
+    for row, group in zip(raw.rows, groups, strict=True):
+        row.group = group
+    raw.problems += [
+        f"{row.source}: {flag} finds no group in {where} {name!r}; widen it or rename the file"
+        for row, name in zip(raw.rows, names, strict=True)
+        if not row.group
+    ]
+    if raw.rows and groups[0]:
+        raw.said.append(f"groups by --group-regex in {where}, such as {groups[0]!r} in {names[0]!r}")
+
+
+def _group_in(name: str, pattern: re.Pattern[str]) -> str:
+    match = pattern.search(name)
+    return (match and match[1 if pattern.groups else 0]) or ""
 
 
 def _leave_out_unreadable_names(raw: RawData) -> None:

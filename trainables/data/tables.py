@@ -34,8 +34,13 @@ class CsvTable:
     """What had to be guessed: the separator, the encoding."""
 
 
-def read_table(path: Path) -> CsvTable:
-    """Reads a table; tolerates a byte order mark, spaces around values, blank lines, and another separator."""
+def read_table(path: Path, most: int | None = None) -> CsvTable:
+    """Reads a table; tolerates a byte order mark, spaces around values, blank lines, and another separator.
+
+    Args:
+        path: Of the file.
+        most: Rows that are wanted, the first ones; None for all of them. Parquet is read whole.
+    """
     if path.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(path)
     table = CsvTable(path.name)
@@ -50,6 +55,8 @@ def read_table(path: Path) -> CsvTable:
         header = _known(table.written)
         line = reader.line_num + 1
         for values in reader:
+            if len(table.rows) == most:
+                break
             source, line = f"{path.name} row {line}", reader.line_num + 1
             values = [value.strip() for value in values]
             while len(values) > len(header) and not values[-1]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class UnlabelledPictures:
     """The values of the columns, as they were read."""
     paths: tuple[str, ...]
     """Absolute path of each row's picture; whether it exists is not looked at here."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Of these, which were not found, and why, where there is more to say than that they are missing."""
     is_eval: bool = False
     """Whether it is the competition's info.csv, of which the column ans is to be filled."""
     file: Path | None = None
@@ -92,12 +95,13 @@ def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
         ]
     if problems:
         raise DataError(problems)
-    paths = tuple(finder.find(values[column])[0] for _, values in table.rows)
+    found_paths = [finder.find(values[column]) for _, values in table.rows]
     named = [] if column in ("path", "ImageID") else [f"{path.name}: column {column!r} as path"]
     return UnlabelledPictures(
         columns=table.written,
         rows=tuple(tuple(values.values()) for _, values in table.rows),
-        paths=paths,
+        paths=tuple(path for path, _ in found_paths),
+        problems={path: problem for path, problem in found_paths if problem},
         is_eval=is_eval,
         file=path,
         said=(*table.said, *named, *finder.said()),

@@ -116,18 +116,21 @@ def limit_gpu_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(allocator_share(share, total))
 
 
-def bytes_missing(share: float) -> int:
-    """GPU memory that this process should have and that others hold; 0 on a CPU, or where nobody can tell.
+def bytes_missing(share: float, free_before: int | None = None) -> int:
+    """GPU memory that this process should have and that others hold; 0 without CUDA, or where nobody can tell.
 
     Args:
-        share: Of the GPU's memory that is this process's, 0 to 1.
+        share: Of the GPU's memory that is this process's, 0 to 1; with 0 CUDA is not started, which takes of it.
+        free_before: What of the GPU's memory was free when the search began, for what others held then; by default
+            what they hold now.
     """
     try:
-        if not torch.cuda.is_available():
+        if not share or not torch.cuda.is_available():
             return 0
         free, total = torch.cuda.mem_get_info(0)
         ours = allocator_share(min(1.0, share), total) * total
-        return max(0, int(ours - free - torch.cuda.memory_reserved(0)))
+        free = free + torch.cuda.memory_reserved(0) if free_before is None else free_before
+        return max(0, int(ours - free))
     except RuntimeError:  # a GPU that does not start, or is lost
         return 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -158,9 +158,11 @@ class TrialSetting(_Setting):
     compiled: bool = False
     hardware: str = ""
     """The machine in the words of `hardware_in_words`; empty for this one."""
+    sharers: int = 1
+    """Trials at a time on its GPU, itself among them; of no matter on a CPU, where each has threads of its own."""
 
     @classmethod
-    def of(cls, backbone: str, task: TaskConfig, hardware: str = "") -> TrialSetting:
+    def of(cls, backbone: str, task: TaskConfig, hardware: str = "", sharers: int = 1) -> TrialSetting:
         """That of a trial of this task, on this machine or on that of a kind."""
         return cls(
             backbone=backbone,
@@ -171,6 +173,7 @@ class TrialSetting(_Setting):
             precision=task.precision,
             compiled=task.compile,
             hardware=hardware,
+            sharers=sharers,
         )
 
 
@@ -187,6 +190,14 @@ class TrialFacts:
 def recall_trial(setting: TrialSetting, cache_dir: Path) -> TrialFacts | None:
     """What earlier trials like this took on this machine; None if there were none."""
     return _trial_facts(_load(cache_dir / FACTS_FILE).get(_trial_key(setting)))
+
+
+def recall_memory(setting: TrialSetting, cache_dir: Path) -> int | None:
+    """The largest peak of a GPU's memory that earlier trials like this took, however many shared it; else None."""
+    key = _trial_key(replace(setting, sharers=1))
+    known = _load(cache_dir / FACTS_FILE)
+    found = [_trial_facts(fact) for name, fact in known.items() if name == key or name.startswith(f"{key}{_SHARED}")]
+    return max((facts.memory_bytes for facts in found if facts is not None and facts.memory_bytes), default=None)
 
 
 def remember_trial(setting: TrialSetting, cache_dir: Path, took: TrialFacts) -> None:
@@ -231,7 +242,11 @@ def _trial_key(setting: TrialSetting) -> str:
         low = setting.device != "cpu" and gpu_has_bfloat16()  # autocast's choice, see networks.model
         precision = "bfloat16" if low else "float32"
     compiled = " compiled" if setting.compiled else ""
-    return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}"
+    shared = f"{_SHARED}{setting.sharers}" if setting.sharers > 1 and setting.device != "cpu" else ""
+    return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}{shared}"
+
+
+_SHARED = ", trials on the GPU: "
 
 
 def _kind(hardware: str, device: str, num_threads: int) -> str:

@@ -120,7 +120,8 @@ def _measure(what: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
     except subprocess.TimeoutExpired as error:
         raise UserError(
-            f"the time of one picture could not be measured within {timeout} s: is the machine busy?"
+            f"the time of one picture could not be measured within {timeout} s: is the machine busy? If not, give a "
+            "smaller --image-size, or --backbones without the slowest"
         ) from error
     if done.returncode:
         said = done.stderr.strip().splitlines()

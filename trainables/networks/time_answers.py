@@ -26,8 +26,10 @@ from trainables.reason import reason_of
 
 AT_A_TIME = 10
 """Networks that are in memory together and take turns, so that a busy minute of the machine slows all of them alike."""
-WARM_UP_PASSES = 5
-ROUNDS = 10
+WARM_UP_PASSES, WARM_UP_SECONDS = 5, 2.0
+"""Of each network: whichever comes first, and one pass at least."""
+ROUNDS, ENOUGH_SECONDS = 10, 10.0
+"""Of each network: one that took so long has no more rounds, so that slow ones are measured in their time, too."""
 ROUND_SECONDS = 0.1
 """Of each network in each round."""
 FEWEST_PASSES, MOST_PASSES = 3, 50
@@ -88,12 +90,19 @@ class _Turns:
         self._seconds: list[float] = []
         # One thread's own time does not count what other processes take of the core; a GPU's is only seen from outside.
         self._clock = time.thread_time if device.type == "cpu" else time.perf_counter
+        self._taken = 0.0
+        begun = time.perf_counter()
         for _ in range(WARM_UP_PASSES):
             self._answer()
+            if time.perf_counter() - begun >= WARM_UP_SECONDS:
+                break
 
     def take(self) -> None:
-        """Answers for a tenth of a second."""
-        until = time.perf_counter() + ROUND_SECONDS
+        """Answers for a tenth of a second, and three times at least; not at all once that has taken long enough."""
+        if self._taken >= ENOUGH_SECONDS:
+            return
+        begun = time.perf_counter()
+        until = begun + ROUND_SECONDS
         self._answer()  # what the networks before it left in the caches is not its own
         for passes in range(MOST_PASSES):
             if passes >= FEWEST_PASSES and time.perf_counter() >= until:
@@ -101,6 +110,7 @@ class _Turns:
             before = self._clock()
             self._answer()
             self._seconds.append(self._clock() - before)
+        self._taken += time.perf_counter() - begun
 
     def numbers(self) -> dict[str, Any]:
         """What was found out."""

@@ -17,6 +17,7 @@ from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
 from trainables.errors import UserError
 from trainables.networks.model import Normalizer, autocast, memory_format, views
+from trainables.reason import reason_of
 from trainables.saved.model_description import ModelError
 from trainables.saved.saved_model import SavedModel, load_model
 from trainables.second_view import MIRRORED
@@ -161,8 +162,28 @@ def side_probabilities(
 ) -> np.ndarray:
     """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score.
 
-    A model that answers to a second view does so with `flip` and without; with `flip` that view is mirrored.
+    A model that answers to a second view does so with `flip` and without; with `flip` that view is mirrored. Where a
+    GPU has no memory for a batch, all pictures are answered anew in batches of half as many.
+
+    Raises:
+        ModelError: There is no memory for a single picture.
     """
+    while True:
+        try:
+            return _side_probabilities(model, side, batch_size, flip=flip, on_progress=on_progress)
+        except torch.OutOfMemoryError as error:
+            if batch_size == 1:
+                raise ModelError(
+                    f"{model.path}: {model.device} has no memory to answer a single picture ({reason_of(error)}): free "
+                    "some, or give --device cpu"
+                ) from error
+        torch.cuda.empty_cache()  # only here, where no exception holds the batch any more
+        batch_size //= 2
+
+
+def _side_probabilities(
+    model: SavedModel, side: Side, batch_size: int, *, flip: bool, on_progress: Callable[[int], None]
+) -> np.ndarray:
     described = model.description
     second_view = MIRRORED[described.second_view] if flip else described.second_view
     normalize = Normalizer(model.network, model.device)

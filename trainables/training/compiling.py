@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 import time
 from importlib.util import find_spec
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -35,6 +37,12 @@ def refuse_without_compiler(device_type: str) -> None:
             raise UserError("--compile needs triton on a GPU: pip install triton, or leave --compile out")
         if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
             raise UserError("--compile needs a C compiler for triton: install gcc or clang, or leave --compile out")
+        header = Path(sysconfig.get_paths()["include"], "Python.h")
+        if not header.is_file():
+            raise UserError(
+                f"--compile needs Python's headers for triton, and there is no {header}: install python3-dev, or leave "
+                "--compile out"
+            )
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
 

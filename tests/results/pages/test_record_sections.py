@@ -54,6 +54,19 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     )
 
 
+def test_what_was_picked_for_its_cost_stands_where_it_ranks() -> None:
+    picked = a_final()
+    [entry] = picked.ranking
+    better = {**entry, "trial_id": "default", "mean": 0.85}
+    said = lines(render_records([a_record()], retrained=[replace(picked, ranking=[entry, better])]))
+    assert said["re-ranked, 1"].startswith("default, resnet18: mean .850")
+    assert said["re-ranked, 2"].startswith("00003, resnet18: mean .700")
+    assert said["picked"].startswith("00003, resnet18 (for its cost, not its rank), trained on train and val")
+    worse = {**entry, "trial_id": "default", "mean": 0.7}
+    said = lines(render_records([a_record()], retrained=[replace(picked, ranking=[entry, worse])]))
+    assert said["picked"].startswith("00003, resnet18, trained"), "nothing is above it"
+
+
 def test_every_row_of_the_table_leads_to_a_section() -> None:
     records = [a_record(space="b"), a_record(space="a.b_C")]
     links = re.findall(r"\(results/README\.md#(\S+?)\)", render_table(records))

@@ -22,6 +22,7 @@ from results.records.confusion import load_confusion
 from results.records.run_folder import load_run
 from scripts.report import main
 from tests.conftest import ROOT
+from tests.final_models import a_final
 from tests.records import a_report, a_run, a_task
 from trainables.config import TrialConfig
 from trainables.strict_json import load_object
@@ -327,6 +328,17 @@ def test_what_re_training_found_is_shown(tmp_path: Path) -> None:
     assert all(f"{entry['trial_id']} " in words for entry in record["ranking"])
     path.write_text("{}")
     assert "model.json cannot be read" in words_of(render_report(run_dir))
+
+
+def test_what_was_picked_for_its_cost_stands_where_it_ranks(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "again", a_trial(0, (0.5,)))
+    (run_dir / "retrained").mkdir()
+    [entry] = a_final().ranking
+    entry = {**entry, "scores": [0.7]}
+    final = a_final(ranking=[entry, {**entry, "trial_id": "default", "mean": 0.85}])
+    (run_dir / "retrained" / "model.json").write_text(json.dumps({"record": final.to_json()}))
+    words = words_of(render_report(run_dir))
+    assert words.index("default resnet18") < words.index("00003 (picked for its cost) resnet18")
 
 
 def test_a_split_by_picture_is_said_to_flatter(tmp_path: Path) -> None:

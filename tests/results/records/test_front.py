@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from results.records.best import best_trial
-from results.records.front import cost_in_words, front_of, priced, short_count, undominated
+from results.records.front import cost_in_words, front_of, ms_in_words, priced, short_count, undominated
 from results.records.record import BestTrial, SearchRun
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
@@ -96,3 +97,11 @@ def test_costs_that_are_none_are_named() -> None:
 def test_numbers_are_short() -> None:
     assert [short_count(value) for value in (586_000, 3_390_417, 999)] == ["586k", "3.39M", "999"]
     assert [cost_in_words(value, "ms") for value in (7.594, 1234)] == ["7.59 ms", "1,234 ms"]
+
+
+def test_the_unit_of_a_number_is_that_of_what_is_shown_and_none_has_an_exponent() -> None:
+    counts = {999_499: "999k", 999_500: "1M", 999_999: "1M", 999: "999", 12_000_000: "12M", 1_234_567_890: "1230M"}
+    assert {count: short_count(count) for count in counts} == counts
+    point = SimpleNamespace(ms=1234.4, ms_low=99.96, ms_high=12345.0)
+    assert ms_in_words(point) == "1,234 ms (100 to 12,345)"
+    assert cost_in_words(0.00001, "ms") == "0.00001 ms"

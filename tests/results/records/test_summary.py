@@ -7,14 +7,17 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from results.records.presence import STALE_SECONDS, Presence, who_is_at
 from results.records.run_folder import RunFolder, load_run
-from results.records.summary import RunState, size_on_disk, summaries, summary
+from results.records.summary import RunState, RunSummary, size_on_disk, summaries, summary
+from results.records.trials import BEGUN, CRASHED, CUT_SHORT, DRIVER, ENDED
 from tests.runs import a_line, a_run_dir, an_event
 
 
@@ -77,6 +80,72 @@ def test_a_driver_that_crashed_last_is_a_failure_until_the_run_goes_on(tmp_path:
     row = summary(a_run_dir(tmp_path / "b", [a_line(0, 1, 0.5)], [crash, an_event(0, "started", after=9)]))
     assert row is not None
     assert row.state == RunState.INTERRUPTED
+
+
+def of_the_driver(event: str, *, after: float, reason: str | None = None) -> dict[str, Any]:
+    return an_event(0, event, after=after) | {"trial_id": DRIVER, "reason": reason}
+
+
+def whose_trials_are_over(
+    folder: Path, *marks: dict[str, Any], ends: Sequence[str | None] = (None, None)
+) -> RunSummary:
+    """The row of a run of two trials, each finished or ended for a reason, with these events of its driver."""
+    begun = [of_the_driver(BEGUN, after=0), *(an_event(trial, "started", after=1) for trial in (0, 1))]
+    over = [
+        an_event(trial, "finished" if reason is None else "interrupted", after=4) | {"reason": reason}
+        for trial, reason in enumerate(ends)
+    ]
+    run_dir = a_run_dir(folder, [a_line(trial, 1, 0.5, after=2) for trial in (0, 1)], [*begun, *over, *marks])
+    replace(load_run(run_dir), trials_asked=2, options={"time_budget": "5m"}).save(run_dir / "run.json")
+    row = summary(run_dir)
+    assert row is not None
+    return row
+
+
+def test_a_run_that_was_killed_behind_its_trials_is_interrupted_and_a_resume_is_offered(tmp_path: Path) -> None:
+    row = whose_trials_are_over(tmp_path / "a")
+    assert (row.state, row.problem, row.can_resume) == (RunState.INTERRUPTED, CUT_SHORT, True)
+    assert row.next_command(tmp_path) == f"python search/run.py --resume a --storage {tmp_path}"
+    row = whose_trials_are_over(tmp_path / "b", of_the_driver(ENDED, after=5))
+    assert (row.state, row.problem, row.can_resume) == (RunState.FINISHED, "", False)
+    assert "retrain.py" in row.next_command(tmp_path)
+    again = of_the_driver(BEGUN, after=9)
+    row = whose_trials_are_over(tmp_path / "c", of_the_driver(ENDED, after=5), again)
+    assert (row.state, row.can_resume) == (RunState.INTERRUPTED, True)
+    Presence.of_this_process("searched").write(RunFolder(tmp_path / "c").presence)
+    row = summary(tmp_path / "c") or row
+    assert (row.state, row.can_resume, row.lacks_its_end) == (RunState.HERE, False, False)
+
+
+def test_a_run_whose_last_part_was_interrupted_says_what_it_lacks(tmp_path: Path) -> None:
+    lacks = of_the_driver(ENDED, after=5, reason="the model was not trained further (Ctrl-C)")
+    row = whose_trials_are_over(tmp_path / "a", lacks)
+    assert (row.state, row.problem) == (RunState.INTERRUPTED, "the model was not trained further (Ctrl-C)")
+    assert "--resume a" in row.next_command(tmp_path) and "--add-trials" not in row.next_command(tmp_path)
+
+
+@pytest.mark.parametrize(("has_ended", "state"), [(True, RunState.TIME_USED), (False, RunState.INTERRUPTED)])
+def test_a_run_that_was_killed_when_its_time_was_used_goes_on_for_more(
+    tmp_path: Path, has_ended: bool, state: RunState
+) -> None:
+    marks = [of_the_driver(ENDED, after=5)] if has_ended else []
+    row = whose_trials_are_over(tmp_path / "a", *marks, ends=(None, "time budget"))
+    assert (row.state, row.lacks_its_end) == (state, not has_ended)
+    assert ("--resume a" in row.next_command(tmp_path)) != has_ended
+
+
+def test_a_driver_that_crashed_behind_the_trials_is_a_failure_that_a_resume_mends(tmp_path: Path) -> None:
+    crash = of_the_driver(CRASHED, after=5, reason="OSError: disk")
+    row = whose_trials_are_over(tmp_path / "a", crash)
+    assert (row.state, row.problem, row.can_resume) == (RunState.FAILED, "OSError: disk", True)
+    assert "--resume a" in row.next_command(tmp_path) and "--add-trials" not in row.next_command(tmp_path)
+    row = whose_trials_are_over(tmp_path / "b", crash, of_the_driver(BEGUN, after=6), of_the_driver(ENDED, after=7))
+    assert row.state == RunState.FINISHED
+
+
+def test_what_is_noted_of_processes_takes_no_time(tmp_path: Path) -> None:
+    row = whose_trials_are_over(tmp_path / "a", of_the_driver(ENDED, after=100), of_the_driver(BEGUN, after=200))
+    assert row.seconds == 4.0
 
 
 def test_a_run_at_which_a_live_process_is_runs_here(tmp_path: Path) -> None:

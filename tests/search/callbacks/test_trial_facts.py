@@ -77,6 +77,15 @@ def test_what_does_not_stand_for_the_others_is_not_kept(
     assert run(task, tmp_path, a_trial(**config), epoch) is None
 
 
+def test_trials_that_share_a_gpu_are_remembered_as_such(task: TaskConfig, tmp_path: Path) -> None:
+    on_a_gpu = replace(task, device="cuda")
+    remember = Remember(on_a_gpu, tmp_path, sharers=2)
+    remember.on_trial_result(0, [], a_trial(), result(GB))
+    remember.on_trial_complete(0, [], a_trial())
+    assert recalled(on_a_gpu, tmp_path) is None
+    assert recall_trial(TrialSetting.of("test_resnet", on_a_gpu, sharers=2), tmp_path) is not None
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing(task: TaskConfig, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     remember = Remember(task, tmp_path / "file")

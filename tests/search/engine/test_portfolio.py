@@ -91,6 +91,15 @@ def test_where_time_has_room_for_what_begins_at_once_alone_the_default_comes_twi
     assert first_points(TOY, front.settle(2, 0), RUN)[0].count(own[0]) == 1
 
 
+@pytest.mark.parametrize(("most", "times"), [("500k", 2), ("300k", 1)])
+def test_a_default_of_which_two_are_beyond_a_limit_does_not_come_twice(tmp_path: Path, most: str, times: int) -> None:
+    asked = AskedStudy.of(space="toy", storage=tmp_path, time_budget="5m", max_parameters=most)
+    cost = {"formulation": "joint", "parameters": 200_000, "ms": 1.0, "ms_low": 0.9, "ms_high": 1.1}
+    networks = [{"backbone": name, **cost} for name in TOY.backbones]
+    run = replace(RUN, costs={"where": "here", "networks": networks})
+    assert first_points(TOY, asked.settle(2, 0), run)[0].count(asdict(TOY.starting_points[0])) == times
+
+
 @pytest.mark.parametrize("flips", [True, False])
 def test_what_was_learned_where_no_picture_is_mirrored_says_nothing_of_that_elsewhere(
     flips: bool, study: SettledStudy, tmp_path: Path

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import timm
+import torch
 
 from search.cost_flags import CostFlags
-from search.machine.answering_limits import most_kept, within_limits
+from search.machine.answering_limits import most_kept, with_room, within_limits
+from search.machine.memory_needs import BackboneFacts
+from search.start import _trainable
 from search.study import AskedStudy
 from trainables.errors import UserError
+from trainables.networks import time_answers
 from trainables.networks.answering_costs import AnsweringCost, AnsweringCosts
-from trainables.networks.measure_answers import measure_answering
+from trainables.networks.known_costs import ModelFacts
+from trainables.networks.measure_answers import NETWORK_SECONDS, measure_answering
 
 
 def a_cost(backbone: str, ms: float, parameters: int, formulation: str = "joint") -> AnsweringCost:
@@ -66,6 +72,36 @@ def test_one_network_is_nothing_to_weigh() -> None:
         within_limits(COSTS, {}, CostFlags(objective="f1,ms", max_ms=2.0))
 
 
+def test_networks_of_one_size_are_nothing_to_weigh_either() -> None:
+    alike = AnsweringCosts("1 thread", (a_cost("one", 2, 500_000), a_cost("other", 3, 500_000)))
+    with pytest.raises(UserError, match=r"all cost the same \(one, other: 500k parameters each\): give several"):
+        within_limits(alike, {}, CostFlags(objective="f1,parameters"))
+    assert within_limits(alike, {}, CostFlags(objective="f1,ms")).backbones == ("one", "other")
+
+
+def test_what_memory_has_no_room_for_has_no_price_and_is_nothing_to_weigh() -> None:
+    flags = CostFlags(objective="f1,ms", max_ms=10.0)
+    priced = within_limits(COSTS, {}, flags)
+    narrowed = with_room(priced, ("small",), "wide needs 9 GB: left out of the search", CostFlags(max_ms=10.0))
+    assert narrowed.backbones == ("small",) and [cost.backbone for cost in narrowed.costs.networks] == ["small"]
+    assert narrowed.left_out == priced.left_out
+    with pytest.raises(UserError, match=r"one network to search \(small\).*deep takes 20 ms.*; wide needs 9 GB: left"):
+        with_room(priced, ("small",), "wide needs 9 GB: left out of the search", flags)
+
+
+def test_a_run_begins_with_the_costs_of_what_memory_has_room_for() -> None:
+    kept_bytes = {"small": 1, "wide": 10**9, "deep": 1}
+    facts = BackboneFacts({name: ModelFacts(1, 1, 1, kept, kept) for name, kept in kept_bytes.items()}, {})
+    space: Any = SimpleNamespace(formulations=("joint",), own=False)
+    nothing: Any = SimpleNamespace(manifest=SimpleNamespace(attributes={}))
+    study = AskedStudy.of(objective="f1,ms").settle(2, 0)
+    priced = within_limits(COSTS, {}, study.cost)
+    backbones, too_large, left = _trainable(space, study, nothing, nothing, facts, 8 * 10**9, priced)
+    assert left is not None and too_large.startswith("wide needs")
+    assert backbones == left.backbones == ("small", "deep")
+    assert {cost.backbone for cost in left.costs.networks} == {"small", "deep"}
+
+
 def test_what_cannot_be_measured_is_left_out_and_named() -> None:
     priced = within_limits(COSTS, {"odd": "it has no 64 px"}, CostFlags(objective="f1,parameters"))
     assert priced.left_out.startswith("odd cannot be measured: it has no 64 px")
@@ -95,3 +131,37 @@ def test_networks_are_measured_as_they_answer_and_what_cannot_be_is_said(tmp_pat
     assert separate.ms > joint.ms
     assert costs == AnsweringCosts.from_json(costs.to_json())
     assert costs.of({"backbone": "test_resnet", "formulation": "separate"}) == separate
+
+
+class Clock:
+    """Time that passes where a network answers, and nowhere else."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    thread_time = perf_counter
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passes"), [(0.001, 5 + 10 * 51), (0.2, 5 + 10 * 4), (1.0, 2 + 3 * 4), (3.0, 1 + 4), (11.0, 1 + 4)]
+)
+def test_a_slow_network_is_measured_in_its_time_by_three_passes_or_more(
+    seconds: float, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of each round, and those before all rounds, are not counted."""
+    clock, size = Clock(), {"num_classes": 3, "attributes": {}, "image_size": 32}
+    answered: list[float] = []
+
+    def answer(_: object) -> None:
+        clock.now += seconds
+        answered.append(clock.now)
+
+    monkeypatch.setattr(time_answers, "time", clock)
+    monkeypatch.setattr(time_answers._Turns, "_answer", answer)
+    [found] = time_answers.costs([("test_resnet", "joint")], size, torch.device("cpu"))
+    assert found["ms"] == pytest.approx(1000 * seconds)
+    assert len(answered) == passes
+    assert answered[-1] < NETWORK_SECONDS

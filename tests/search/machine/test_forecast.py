@@ -117,6 +117,25 @@ def test_else_the_default_is_timed_and_the_others_follow_by_their_activations(
     assert speeds["test_efficientnet"] * work[1] == pytest.approx(speeds["test_resnet"] * work[0])
 
 
+def test_trials_that_share_a_gpu_are_timed_apart_and_share_its_speed(
+    task: TaskConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "time_apart", lambda setting, cache_dir, parts: 100.0)
+    run, study = run_and_study(replace(task, device="cuda"), tmp_path)
+    known = facts(run, study)
+    speeds = []
+    for share in (1.0, 0.5):
+        sharing = replace(study, gpus_per_trial=share)
+        speeds.append(images_per_second(run, sharing, known)[0]["test_resnet"])
+    assert speeds == pytest.approx([TRIAL_SHARE * 100, TRIAL_SHARE * 50])
+    setting = TrialSetting("test_resnet", task.image_size, task.batch_size, "cuda", task.num_threads, sharers=2)
+    remember_trial(setting, tmp_path, TrialFacts(70.0))
+    speeds = [
+        images_per_second(run, replace(study, gpus_per_trial=share), known)[0]["test_resnet"] for share in (1.0, 0.5)
+    ]
+    assert speeds == pytest.approx([TRIAL_SHARE * 100, 70])
+
+
 def test_nothing_is_forecast_of_what_cannot_be_known(task: TaskConfig, tmp_path: Path) -> None:
     run, study = run_and_study(task, tmp_path)
     assert forecast_run(run, study, facts(run, study), 0) is None
@@ -161,3 +180,7 @@ def test_a_budget_that_not_even_the_shortest_epoch_fits_into_is_refused(task: Ta
         refuse_long_epochs(run, study, known, StopRequest(40))
     with pytest.raises(UserError, match="was over before"):
         refuse_long_epochs(run, study, known, StopRequest(10, time.monotonic() - 11))
+    one_alone = replace(study, cores_open=True)  # and has both cores then: 1.4 times as fast as one of two
+    refuse_long_epochs(run, one_alone, known, StopRequest(40))
+    with pytest.raises(UserError, match=r"one epoch of test_resnet, the fastest here, takes about 0:00:5[45]"):
+        refuse_long_epochs(run, one_alone, known, StopRequest(20))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from search.cost_flags import CostFlags
+from search.model_limits import second_view
 from search.retraining.origin import from_record
 from search.study import AskedStudy
 from tests.records import a_record
 from trainables.config import FORMULATIONS, TrialConfig
+from trainables.second_view import MIRRORED_WHOLE, NONE
 
 SETTINGS = {"seed": 0, "val_share": 0.2, "test_share": 0.2, "split_by": "group"}
 OWN = """
@@ -51,3 +55,43 @@ def test_a_space_that_proposes_the_formulation_itself_keeps_its_own_default(tmp_
     study = AskedStudy.of(space=f"{tmp_path}/own.py:mine", storage=tmp_path / "runs")
     source = from_record(tmp_path / "own-mine.json", study)
     assert source.default == TrialConfig(backbone="test_vit", dropout=0.1)
+
+
+def answering(**asked: Any) -> dict[str, Any]:
+    """What the record of a search says of its costs, whose best network is a test_vit, and its front too."""
+    point = {"backbone": "test_vit", "formulation": "joint", "ms": 2.0, "parameters": 400_000}
+    nothing = dict.fromkeys(("objective", "max_ms", "max_parameters"))
+    return {"where": "1 thread", **nothing, "best": point, "front": [point] if "objective" in asked else [], **asked}
+
+
+@pytest.mark.parametrize(
+    ("asked", "second_view_is", "fits"),
+    [
+        ({"max_ms": 9.0}, NONE, False),
+        ({"max_parameters": "1M"}, MIRRORED_WHOLE, False),
+        ({"objective": "f1,ms"}, NONE, True),
+        ({"objective": "f1,ms", "max_ms": 9}, NONE, False),
+        ({"objective": "f1"}, MIRRORED_WHOLE, True),
+        (None, MIRRORED_WHOLE, True),
+    ],
+)
+def test_a_record_alone_tells_the_limits_and_what_a_model_may_answer_to(
+    asked: dict[str, Any] | None, second_view_is: str, fits: bool, tmp_path: Path
+) -> None:
+    config = TrialConfig(backbone="test_vit", flip=0.5, crop=0.2)
+    known = None if asked is None else answering(**asked)
+    a_record(config=config, data={"split": SETTINGS}, answering=known).save(tmp_path / "toy.json")
+    source = from_record(tmp_path / "toy.json", AskedStudy.of(storage=tmp_path / "runs"))
+    assert source.study.cost == CostFlags(**asked or {})
+    assert second_view(source.run, [config], source.study.cost) == second_view_is
+    assert source.default.backbone == "test_efficientnet" and source.default_fits is fits
+
+
+@pytest.mark.parametrize(("backbone", "fits"), [("test_efficientnet", True), ("test_resnet", False)])
+def test_the_control_of_a_record_alone_is_within_limits_where_its_network_was_trained(
+    backbone: str, fits: bool, tmp_path: Path
+) -> None:
+    config = TrialConfig(backbone=backbone, lr=0.01)
+    known = answering(max_ms=9.0)
+    a_record(config=config, data={"split": SETTINGS}, answering=known).save(tmp_path / "toy.json")
+    assert from_record(tmp_path / "toy.json", AskedStudy.of(storage=tmp_path / "runs")).default_fits is fits

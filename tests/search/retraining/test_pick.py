@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from results.records.front import cost_as_typed
 from results.records.run_folder import load_run
@@ -12,7 +14,7 @@ from results.records.trials import load_trials
 from results.statistics.ranking import Candidate, Ranked
 from search.retraining.flags import RetrainFlags
 from search.retraining.origin import Source
-from search.retraining.pick import _as_shown, picked, picked_first
+from search.retraining.pick import _as_shown, picked, picked_first, settled_pick
 from search.study import AskedStudy
 from tests.results.records.test_front import a_priced_run_dir
 from trainables.config import TrialConfig
@@ -44,6 +46,7 @@ def test_a_cost_is_typed_with_the_digits_that_are_shown() -> None:
     assert _as_shown(10.8499, "ms") == 10.8 and _as_shown(1234.4, "ms") == 1234
     assert _as_shown(4_148_123, "parameters") == 4_150_000
     assert cost_as_typed(10.8499, "ms") == "ms=10.8" and cost_as_typed(4_148_123, "parameters") == "parameters=4.15M"
+    assert [_as_shown(count, "parameters") for count in (999_700, 1_234_567_890)] == [1_000_000, 1_230_000_000]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,19 @@ def test_what_is_not_on_the_front_is_told_with_the_points_there_are(words: str, 
 def test_a_search_for_the_score_alone_has_no_point_to_pick(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no Pareto front here.*--trial"):
         picked(a_source(tmp_path, "f1"), "00001")
+
+
+def test_a_default_that_may_be_beyond_a_limit_is_not_picked_and_that_is_said(tmp_path: Path) -> None:
+    source = replace(a_source(tmp_path), study=AskedStudy.of(max_ms=9.0))
+    console = Console(width=300, quiet=False)
+    with console.capture() as said:
+        assert settled_pick(source, None, console) is None
+        assert settled_pick(source, "ms=7.9", console) == "00001"
+    assert not said.get()
+    with console.capture() as said:
+        assert settled_pick(replace(source, default_fits=False), None, console) == "00000"
+    words = "net0, is compared, but cannot be picked: the record of a does not tell whether it is within --max-ms 9"
+    assert words in said.get()
 
 
 def test_a_picked_point_goes_before_what_ranks_above_it() -> None:

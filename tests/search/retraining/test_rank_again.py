@@ -18,10 +18,12 @@ from search.retraining import rank_again as module
 from search.retraining.durations import Durations, Plan
 from search.retraining.plan import Retraining
 from search.retraining.rank_again import rank_again
+from search.retraining.replaced import EVERYONE
 from search.retraining.settled import SETTLED, recall, remember
 from search.retraining.summary import clear
 from search.retraining.trainings import Job
 from search.stop import StopRequest
+from tests.saved_models import save_network
 from tests.search.retraining.test_durations import EPOCHS, a_retraining, finals_of, trained
 from trainables.report import TrialStatus
 
@@ -111,6 +113,41 @@ def test_what_was_picked_comes_first_and_one_that_failed_is_left_out(monkeypatch
     assert found is not None and "00001" not in [one.candidate.name for one in found[1]]
     assert "00001 is left out" in said
     assert ranked(monkeypatch, picked, Trainer(best_epoch=3, failing="00002"))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("pick", "there", "said_of"),
+    [
+        ("00002", "00001", "by that of 00002, and deletes"),
+        ("00002", "00002", ""),
+        (None, "00007", "by that of 00000 or 00001 or 00002 or default, and deletes"),
+        (None, "00001", "by that of 00000, and deletes"),
+        (None, "00000", ""),
+        ("00002", None, ""),
+    ],
+)
+def test_a_model_of_another_trial_is_named_once_before_it_is_replaced(
+    pick: str | None, there: str | None, said_of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes on with the trial whose model is there, or with none there yet, has nothing to say."""
+    if there is not None:
+        save_network(tmp_path, record={"trial_id": there})
+        save_network(tmp_path / EVERYONE, record={"trial_id": there})
+    durations = Durations(replace(a_retraining(pick=pick), folder=tmp_path))
+    _, said = ranked(monkeypatch, durations, Trainer(best_epoch=2))
+    assert said.count("copy or rename the folder first") == bool(said_of)
+    assert f"holds the model of {there}, test_efficientnet" in said if said_of else "holds the model" not in said
+    assert said_of in said
+    assert "holds the model" not in ranked(monkeypatch, replace(durations, ranks_only=True), Trainer(best_epoch=2))[1]
+
+
+def test_a_pick_replaces_a_model_with_a_word_before_its_first_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_network(tmp_path, record={"trial_id": "00001"})
+    durations = Durations(replace(a_retraining(pick="00002"), folder=tmp_path))
+    found, said = ranked(monkeypatch, durations, Trainer(best_epoch=2, failing="00002"))
+    assert found is None and "by that of 00002" in said
 
 
 def test_the_same_command_goes_on_with_what_the_ranking_came_to(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from results.records.found import Found
 from results.records.run_folder import RunFolder
+from search.found_words import MODEL_OF_BEFORE
 from search.service.commands import Places
 from search.service.findings import Importances, mistakes, retraining
 from search.service.findings_cards import not_shown
@@ -112,7 +113,9 @@ def test_a_run_says_what_its_score_is_worth_and_what_its_model_is_made_of(run_di
     assert "over 4 people" in worth and "2 epochs of 1 trial," in worth
     assert model == "", "its weights are not there"
     folder.model.mkdir()
-    (folder.model / DESCRIPTION).write_text("{}")
+    (folder.model / DESCRIPTION).write_text(json.dumps({"record": {**found.to_json(), "members": []}}))
+    assert found_in_words(view_of(run_dir))[1] == MODEL_OF_BEFORE
+    (folder.model / DESCRIPTION).write_text(json.dumps({"record": found.to_json()}))
     assert found_in_words(view_of(run_dir))[1].startswith("trial 00000 alone")
     replace(found, trial_id="00001", selection={"method": "none"}).save(folder.found_json)
     assert found_in_words(view_of(run_dir)) == ("", "")

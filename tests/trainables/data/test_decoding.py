@@ -50,6 +50,13 @@ def test_an_opaque_alpha_channel_is_no_transparency(tmp_path: Path) -> None:
     assert not notes
 
 
+@pytest.mark.parametrize(("size", "cut"), [((40, 60), False), ((90, 50), True), ((20, 400), True)])
+def test_a_picture_of_which_much_is_cut_off_is_noted(size: tuple[int, int], cut: bool, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (*size, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    assert decode_noted(str(tmp_path / "a.png"), HEIGHT)[1] == ({"cut"} if cut else set())
+
+
 @pytest.mark.parametrize(
     ("pixels", "flat"),
     [

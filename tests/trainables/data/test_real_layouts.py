@@ -360,3 +360,99 @@ def test_several_tables_over_one_folder_of_pictures_are_named(tmp_path: Path) ->
         f"{tmp_path}: 2 tables (one.csv, two.csv), no class folders; give the CSV itself, {tmp_path}/one.csv"
     ]
     assert len(read_layout(tmp_path / "two.csv").rows) == 2  # which is the way out
+
+
+def test_several_tables_beside_folders_of_parts_are_told_apart_by_their_pictures(tmp_path: Path) -> None:
+    lines = ["image_id,dx,lesion_id"]
+    for number in range(12):
+        picture(tmp_path / f"images_part_{1 + number % 2}" / f"ISIC_{number:04d}.png")
+        lines.append(f"ISIC_{number:04d},{'nv' if number < 6 else 'mel'},{f'L{number // 2}' if number else ''}")
+    picture(tmp_path / "__MACOSX" / "images_part_1" / "._x.png")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "pixels.csv").write_text("pixel0000,pixel0001,label\n1,2,0\n3,4,1\n")
+    (tmp_path / "HAM_metadata.csv").write_text("\n".join(lines) + "\n")
+    manifest = load(tmp_path)
+    assert manifest.classes == ("mel", "nv") and manifest.has_groups
+    lines = ["image_id,findings,lesion_id,age", *(f"{line},50" for line in lines[1:])]
+    (tmp_path / "HAM_metadata.csv").write_text("\n".join(lines) + "\n")
+    said = problems(tmp_path)
+    assert "its folders images_part_1, images_part_2 differ by a number alone, and HAM_metadata.csv" in said
+    table_of_it = tmp_path / "HAM_metadata.csv"
+    assert f"--data {table_of_it} " in said
+    assert load(table_of_it, label_column="findings").classes == ("mel", "nv")  # which is the way out
+
+
+def test_numbered_classes_beside_tables_that_name_no_picture_stay_classes(tmp_path: Path) -> None:
+    pictures(tmp_path, "class_1", "class_2")
+    for name in ("notes.csv", "log.csv"):
+        (tmp_path / name).write_text("author,date\nnobody,never\n")
+    assert load(tmp_path).classes == ("class_1", "class_2")
+
+
+def test_a_column_that_says_a_side_in_most_rows_is_not_passed_over(tmp_path: Path) -> None:
+    rows = [f"{line},{'test' if number % 4 == 3 else 'train'}" for number, line in enumerate(PLAIN.splitlines())]
+    root = table(tmp_path, "\n".join(["image,label,subset", *rows[:-1], rows[-1].removesuffix("test")]))
+    said = problems(root)
+    assert "the column 'subset' says train, val or test in 7 of 8 rows, and not in 1, first in train.csv row 9" in said
+    assert "it says ''; write a side there" in said
+    root = table(tmp_path, "\n".join(["image,label,subset", *(row.replace("train", "1") for row in rows[:7])]))
+    said = "\n".join(load(root).said)
+    assert "column 'subset' is not taken for the split, as its values '1' name no sides" in said
+
+
+def test_a_picture_whose_person_is_not_known_is_a_group_of_its_own(tmp_path: Path) -> None:
+    people = ["p0", "p0", "p1", "", "p2", "p2", "p3", "p3"]
+    rows = [f"{line},{person}" for line, person in zip(PLAIN.splitlines(), people, strict=True)]
+    manifest = load(table(tmp_path, "\n".join(["image,label,patient_id", *rows])))
+    assert manifest.has_groups and manifest.table["group"].nunique() == 5
+    assert "1 row without a patient_id: each such picture is a group of its own" in "\n".join(manifest.said)
+    rows = [row if number < 2 else row.rpartition(",")[0] + "," for number, row in enumerate(rows)]
+    root = table(tmp_path, "\n".join(["image,label,patient_id", *rows, f"{rows[0].partition(',')[0]}x,a,p9"]))
+    (root / f"{rows[0].partition(',')[0]}x").write_bytes((root / rows[0].partition(",")[0]).read_bytes())
+    manifest = load(root)
+    assert not manifest.has_groups
+    assert "empty in 6 of 9 rows; --group-column patient_id takes it all the same" in "\n".join(manifest.said)
+    assert load(root, group_column="patient_id").has_groups  # which is the way out
+
+
+@pytest.mark.parametrize("folder", ["images", "test", "unknown"])
+def test_a_test_side_whose_only_folder_is_no_class_has_no_labels(folder: str, tmp_path: Path) -> None:
+    pictures(tmp_path, "train/ok", "train/defect", count=8)
+    pictures(tmp_path, f"test/{folder}")
+    manifest = load(tmp_path)
+    assert manifest.classes == ("defect", "ok")
+    assert f"4 pictures in test/ lie in {folder}/, which is no class of the train side" in "\n".join(manifest.said)
+    assert set(split_by_group(manifest, seed=0).table["split"]) == {"train", "val", "test"}
+    pictures(tmp_path, "test/ok")
+    assert load(tmp_path).classes == tuple(sorted(("defect", "ok", folder)))
+
+
+def test_sides_with_other_classes_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/ok", "train/defect", "test/good", "test/bad")
+    assert "test: its folders bad, good are no classes of the train side (defect, ok); rename them" in problems(
+        tmp_path
+    )
+
+
+def test_the_same_folders_in_each_folder_may_be_the_classes(tmp_path: Path) -> None:
+    pictures(tmp_path / "people", *(f"{person}/{label}" for person in (8863, 8864, 8865) for label in (0, 1)))
+    said = problems(tmp_path / "people")
+    assert "in each of the 3 folders (8863, 8864, ...) lie the same folders, 0/, 1/" in said
+    assert "write a CSV with path,label,group" in said
+    pictures(tmp_path / "things", *(f"{thing}/{place}" for thing in ("cat", "dog", "cow") for place in ("in", "out")))
+    manifest = load(tmp_path / "things")
+    assert manifest.classes == ("cat", "cow", "dog")
+    assert "which are taken for parts of 3 classes" in "\n".join(manifest.said)
+
+
+def test_a_group_can_be_in_the_name_of_a_folder(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{label}/clip_{number}{label}" for label in "ab" for number in range(3)))
+    plain = load(tmp_path)
+    assert plain.group_warning is not None
+    assert "such as a/clip_0a/clip_0a0.png" in plain.group_warning
+    assert "--group-regex '([^/]+)/[^/]+$'" in plain.group_warning
+    manifest = load(tmp_path, group_regex="([^/]+)/[^/]+$")
+    assert set(manifest.table["group"]) == {f"clip_{number}{label}" for label in "ab" for number in range(3)}
+    assert "groups by --group-regex in the path, such as 'clip_0a' in 'a/clip_0a/clip_0a0.png'" in manifest.said
+    pictures(tmp_path / "flat", "a", "b")
+    assert "folders below" not in str(load(tmp_path / "flat").group_warning)

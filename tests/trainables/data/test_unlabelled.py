@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from results.records.predictions import add_columns
 from trainables.data.manifest import DataError
@@ -94,3 +95,12 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_passed_over(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises((DataError, OSError), match="shut"):
         read_unlabelled(tmp_path)
+
+
+def test_a_path_that_fits_two_files_says_so(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / folder / "img.jpg")
+    (tmp_path / "list.csv").write_text("path\nimg.jpg\na/img.jpg\n")
+    found = read_unlabelled(tmp_path / "list.csv")
+    assert found.problems == {str(tmp_path / "img.jpg"): "'img.jpg' fits a/img.jpg and b/img.jpg; write the folder too"}

@@ -50,11 +50,15 @@ def test_memory_that_others_hold_is_told_from_that_of_this_process(
     assert bytes_missing(0.5) == 0
     assert bytes_missing(1.0) == int(allocator_share(1.0, TOTAL) * TOTAL) - TOTAL // 2 - TOTAL // 8
 
+    ours = int(allocator_share(1.0, TOTAL) * TOTAL)
+    assert bytes_missing(1.0, free_before=TOTAL // 4) == ours - TOTAL // 4
+    assert bytes_missing(1.0, free_before=TOTAL) == 0
+
     def lost(device: int) -> None:
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
-    assert bytes_missing(1.0) == 0
+    assert bytes_missing(0.0) == bytes_missing(1.0) == 0
 
 
 def test_nothing_is_limited_or_measured_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from trainables.networks.known_costs import (
     known_throughput,
     measure_throughput,
     model_facts,
+    recall_memory,
     recall_trial,
     remember_trial,
 )
@@ -122,6 +123,19 @@ def test_the_latest_speed_and_the_largest_memory_are_remembered(tmp_path: Path) 
     for took in (TrialFacts(90.0, 3000), TrialFacts(80.0, 2000), TrialFacts(85.0)):
         remember_trial(SETTING, tmp_path, took)
     assert recall_trial(SETTING, tmp_path) == TrialFacts(85.0, 3000)
+
+
+def test_the_speed_of_trials_that_share_a_gpu_is_none_of_one_that_has_it_alone(tmp_path: Path) -> None:
+    alone = replace(SETTING, device="cuda")
+    assert recall_memory(alone, tmp_path) is None
+    remember_trial(replace(alone, sharers=2), tmp_path, TrialFacts(40.0, 3000))
+    assert recall_trial(alone, tmp_path) is None
+    remember_trial(alone, tmp_path, TrialFacts(90.0, 2000))
+    assert recall_trial(alone, tmp_path) == TrialFacts(90.0, 2000)
+    assert recall_trial(replace(alone, sharers=2), tmp_path) == TrialFacts(40.0, 3000)
+    assert {recall_memory(replace(alone, sharers=number), tmp_path) for number in (1, 2, 4)} == {3000}
+    remember_trial(replace(SETTING, sharers=2), tmp_path, TrialFacts(7.0))
+    assert recall_trial(SETTING, tmp_path) == TrialFacts(7.0)  # on a CPU each has threads of its own
 
 
 def test_a_broken_memory_of_a_trial_is_none(tmp_path: Path) -> None:

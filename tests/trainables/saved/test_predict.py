@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from tests.saved_models import CLASSES, save_network
 from trainables.data.batches import Side
@@ -126,6 +130,33 @@ def test_no_picture_and_no_readable_picture_give_no_answer(model: SavedModel, tm
 def test_a_batch_of_no_picture_is_refused(model: SavedModel, paths: list[str], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch_size is 0: it must be at least 1"):
         predict_probabilities([model], paths, cache_dir=tmp_path, batch_size=0)
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_a_batch_that_does_not_fit_into_the_memory_is_halved(
+    model: SavedModel, paths: list[str], tmp_path: Path, room: int
+) -> None:
+    whole = predict_probabilities([model], paths, cache_dir=tmp_path)
+    with room_for(room):
+        parts = predict_probabilities([model], paths, cache_dir=tmp_path, batch_size=8)
+    np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-6)
+    with room_for(0), pytest.raises(ModelError, match=r"no memory to answer a single picture .*--device cpu"):
+        predict_probabilities([model], paths, cache_dir=tmp_path)
+
+
+@contextmanager
+def room_for(pictures: int) -> Iterator[None]:
+    """A device whose memory holds so many pictures."""
+
+    def take(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], torch.Tensor) and len(inputs[0]) > pictures:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    hook = register_module_forward_pre_hook(take)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 @pytest.mark.gpu

@@ -109,6 +109,10 @@ def test_without_a_compiler_it_is_refused_before_the_first_trial(monkeypatch: py
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ValueError, match="--compile needs a C compiler for triton: install gcc or clang"):
         refuse_without_compiler("cuda")
+    monkeypatch.setenv("CC", "gcc")
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": "/nowhere"})
+    with pytest.raises(ValueError, match=r"there is no /nowhere/Python.h: install python3-dev, or leave --compile out"):
+        refuse_without_compiler("cuda")
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "no-such-compiler"))
     with pytest.raises(ValueError, match=r"--compile needs a C\+\+ compiler .*install g\+\+, or leave --compile out"):
         refuse_without_compiler("cpu")

@@ -14,7 +14,7 @@ import torch
 
 from trainables.config import SCHEDULES, TaskConfig, TrialConfig
 from trainables.data.batches import load_data
-from trainables.networks.model import create_backbone
+from trainables.networks.model import choose_device, create_backbone
 from trainables.report import EpochReport
 from trainables.training.loop import endless, fit, steps_per_epoch, to_training
 from trainables.training.metrics import NOT_VALIDATED
@@ -63,7 +63,7 @@ EVERY_WAY = {"plain": TOY, "everything on": EVERYTHING_ON, "all knobs": ALL_KNOB
 
 
 def start(config: TrialConfig, task: TaskConfig) -> tuple[TrainState, object]:
-    data = load_data(task, torch.device(task.device))
+    data = load_data(task, choose_device(task.device))
     return TrainState.start(config, task, steps_per_epoch(task, len(data.train))), data
 
 

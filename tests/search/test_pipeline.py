@@ -1,0 +1,50 @@
+"""A search from its flags to its row: what is noted of a process that ends before all is written."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from results.records.summary import RunState, summary
+from search import pipeline
+from search.study import AskedStudy
+from tests.runs import an_event
+from tests.search.test_refit import a_search
+from trainables.data.manifest import DataConfig
+
+
+@pytest.mark.parametrize("where", ["run_trials", "finish"])
+def test_a_second_ctrl_c_behind_the_last_trial_leaves_a_run_that_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    opened, _, _ = a_search(tmp_path)
+    no_facts: Any = SimpleNamespace(known={})
+    opened = replace(opened, facts=no_facts, run=replace(opened.run, trials_asked=2))
+    opened.run.save(opened.folder.run_json)
+    events = [an_event(trial, "finished", after=9) for trial in range(2)]
+    opened.folder.events_jsonl.write_text("".join(json.dumps(event) + "\n" for event in events))
+    row = summary(opened.folder.path)
+    assert row is not None and row.state == RunState.FINISHED
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    engine = SimpleNamespace(searcher=SimpleNamespace(close=lambda _: None), scheduler=None)
+    nothing = dict.fromkeys(("announce", "workload", "run_trials"), lambda *_: None)
+    instead = {**nothing, "begin_run": lambda *_: opened, "build_engine": lambda *_: engine, where: interrupt}
+    for name, function in instead.items():
+        monkeypatch.setattr(pipeline, name, function)
+    asked = AskedStudy.of(storage=tmp_path, readme=tmp_path / "README.md")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.search(asked, DataConfig(), Console(file=io.StringIO()), time.monotonic())
+    row = summary(opened.folder.path)
+    assert row is not None and (row.state, row.can_resume) == (RunState.INTERRUPTED, True)
+    assert "interrupted" in (tmp_path / "index.html").read_text()
