@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from macrotune.endings import in_python, raise_unless_done
+from macrotune.endings import NOT_BEGUN, in_python, raise_unless_done
 from macrotune.keywords import options_of, signature_of
 from macrotune.notebook import console_here
 from macrotune.outcomes import Evaluated, Retrained, SearchResult
@@ -18,6 +19,7 @@ from scripts import predict as predicting
 from scripts import retrain as retraining
 from search import run as searching
 from search.terminal import CRASH, Terminal, VoiceFlags
+from trainables.errors import UserError
 
 Outcome = TypeVar("Outcome")
 
@@ -42,7 +44,7 @@ def search(**flags: Any) -> SearchResult | None:
             message says how to go on.
         RunFailedError: No trial has a score.
     """
-    with in_python():
+    with in_python(NOT_BEGUN):
         options = searching.settled(lambda default: options_of(default, flags, "search"))
         return _aloud(options.voice, partial(_search, options))
 
@@ -77,7 +79,7 @@ def retrain(**flags: Any) -> Retrained:
         Interrupted: Ctrl-C; the same call goes on.
         RunFailedError: A training failed.
     """
-    with in_python():
+    with in_python(NOT_BEGUN):
         options = options_of(retraining.Options(), flags, "retrain")
 
         def run(console: Terminal) -> Retrained:
@@ -127,6 +129,8 @@ def predict(*models: str | Path, data: str | Path, **flags: Any) -> Path:
         UserError: What the command refuses, in the same words.
     """
     with in_python():
+        if not isinstance(data, (str, os.PathLike)):
+            raise UserError(f"data is {data!r}: give one path. For a list, or pixels: load({models[0]!r}).predict(...)")
         default = predicting.Options(models=tuple(map(Path, models)), data=Path(data))
         options = options_of(default, flags, "predict")
         return _aloud(options.voice, lambda console: predicting.predict(options, console)[0])

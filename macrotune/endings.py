@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search.machine.home import ensure_home
-from search.terminal import CRASH, INTERRUPTED, warn
+from search.terminal import CRASH, INTERRUPTED, is_refusal, warn
 from trainables.called import as_called, calls_from_python
 from trainables.errors import UserError
 
@@ -32,9 +32,17 @@ class RunFailedError(RuntimeError):
     """What was asked for was tried and came to nothing; the message says where its story is."""
 
 
+NOT_BEGUN = "before the first trial could begin: the same call starts it again"
+NOTHING_WRITTEN = "no answer was written: the same call begins again"
+
+
 @contextmanager
-def in_python() -> Iterator[None]:
-    """While inside, messages speak of calls and not of commands; a user's mistake says them likewise."""
+def in_python(stopped: str = NOTHING_WRITTEN) -> Iterator[None]:
+    """While inside, messages speak of calls and not of commands; a user's mistake says them likewise.
+
+    Args:
+        stopped: What is said of Ctrl-C where nobody inside says more.
+    """
     with calls_from_python():
         if note := ensure_home():
             from rich.console import Console
@@ -46,10 +54,14 @@ def in_python() -> Iterator[None]:
             if len(error.args) == 1 and isinstance(error.args[0], str):
                 error.args = (as_called(error.args[0]),)
             raise
+        except OSError as error:
+            if not is_refusal(error):
+                raise
+            raise UserError(as_called(str(error))) from error
         except Interrupted:
             raise
         except KeyboardInterrupt as error:
-            raise Interrupted("before the first trial could begin: the same call starts it again") from error
+            raise Interrupted(stopped) from error
 
 
 def raise_unless_done(exit_code: int, folder: Path, again: str, *, crash: BaseException | None = None) -> None:

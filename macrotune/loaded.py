@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +133,8 @@ class Model:
         from trainables.saved.predict import predict_probabilities
 
         with in_python(), tempfile.TemporaryDirectory(prefix="macrotune-") as aside:
-            paths, names = _paths(pictures, Path(aside))
+            read = _paths(pictures, Path(aside))
+            paths = read.paths
             are_files = not paths or Path(paths[0]).parent != Path(aside)
             found = predict_probabilities(
                 self._models,
@@ -138,12 +142,11 @@ class Model:
                 cache_dir=Path(cache_dir or default_cache_dir()).expanduser() if are_files else Path(aside) / "cache",
                 batch_size=batch_size,
                 flip=tta,
+                on_bad=partial(_refuse_bad, read.problems, skip_bad),
             )
-        if found.bad and not skip_bad:
-            lines = [f"{path}: {reason}" for path, reason in found.bad.items()]
-            more = f" and {len(lines) - 10} more" if len(lines) > 10 else ""
-            raise UserError(f"cannot be read: {'; '.join(lines[:10])}{more}. Leave them out, or give skip_bad=True")
-        return names, found, paths
+        for line in (*read.said, *found.warnings):
+            warnings.warn(line.encode(errors="backslashreplace").decode(), stacklevel=3)
+        return read.names, found, paths
 
     def _table(
         self, columns: dict[str, Any], names: list[Any], asked: list[str], found: Predictions
@@ -179,13 +182,37 @@ def load(*folders: str | os.PathLike[str], device: str = "auto") -> Model:
         return Model([model_folder(Path(folder).expanduser())[0] for folder in folders], device)
 
 
-def _paths(pictures: Any, aside: Path) -> tuple[list[str], list[Any]]:
-    """The files to answer, and what their rows are called; pixels become files, so that they go the very same way."""
+@dataclass(frozen=True)
+class _Asked:
+    """The files to answer."""
+
+    paths: list[str]
+    names: list[Any]
+    """What their rows are called."""
+    said: tuple[str, ...] = ()
+    """How they were found, and what was left out, where its owner should know."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """Why some were not found."""
+
+
+def _refuse_bad(problems: Mapping[str, str], skip_bad: bool, bad: Mapping[str, str]) -> None:
+    """Raises a `UserError` for pictures that cannot be read, before those that can are answered."""
+    if skip_bad:
+        return
+    lines = [f"{path}: {problems.get(path, reason)}" for path, reason in bad.items()]
+    more = f" and {len(lines) - 10} more" if len(lines) > 10 else ""
+    raise UserError(f"cannot be read: {'; '.join(lines[:10])}{more}. Leave them out, or give skip_bad=True")
+
+
+def _paths(pictures: Any, aside: Path) -> _Asked:
+    """What is asked about; pixels become files, so that they go the very same way."""
     if isinstance(pictures, (str, os.PathLike)):
         read = read_unlabelled(Path(pictures))
         base = Path(pictures).expanduser()
         is_folder = base.is_dir() and read.file is None
-        return list(read.paths), [os.path.relpath(path, base) if is_folder else path for path in read.paths]
+        names = [os.path.relpath(path, base) if is_folder else path for path in read.paths]
+        missed = [f"left out: {line}" for line in read.left_out.lines()] if read.left_out.is_missed else []
+        return _Asked(list(read.paths), names, (*read.said, *missed), read.problems)
     if isinstance(pictures, Image.Image) or (isinstance(pictures, np.ndarray) and pictures.ndim < 4):
         pictures = [pictures]
     listed = list(pictures)
@@ -193,13 +220,13 @@ def _paths(pictures: Any, aside: Path) -> tuple[list[str], list[Any]]:
         raise UserError("there is no picture to answer: the list is empty")
     if all(isinstance(each, (str, os.PathLike)) for each in listed):
         paths = [os.path.abspath(os.path.expanduser(os.fspath(each))) for each in listed]  # noqa: PTH100, PTH111
-        return paths, [os.fspath(each) for each in listed]
+        return _Asked(paths, [os.fspath(each) for each in listed])
     files = []
     for place, pixels in enumerate(listed):
         image = _as_image(pixels, place)
         files.append(str(aside / f"{place}{'.png' if image.mode in AS_PNG else '.tif'}"))
         image.save(files[-1], compress_level=1, compression=None)  # that of the file it comes from may lose some
-    return files, list(range(len(listed)))
+    return _Asked(files, list(range(len(listed))))
 
 
 def _as_image(pixels: Any, place: int) -> Image.Image:

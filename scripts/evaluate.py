@@ -28,7 +28,7 @@ import numpy as np
 import tyro
 
 from results.records.run_folder import RunFolder
-from scripts.terminal import progress, run_command, voiced
+from scripts.terminal import at_home, progress, run_command, voiced
 from search.flags import help_default
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
@@ -108,6 +108,7 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     Returns:
         All scores, and the folder of the report.
     """
+    options = at_home(options)
     doing(console, "reading the labels")
     pictures = read_pictures(options.data.absolute(), options.split, options.side or TEST)
 
@@ -143,11 +144,8 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
             on_progress=show,
             memory_bytes=options.data.picture_bytes,
             answer=answer,
+            on_bad=partial(_refuse_bad, options, len(set(pictures.paths))),
         )
-    if predictions.bad and not predictions.paths:
-        raise UserError(f"no picture can be read, {next(iter(predictions.bad))} first: name others by --data")
-    if predictions.bad and not options.data.skip_bad:
-        raise bad_pictures_error(dict(predictions.bad))
     doing(console, "computing scores and intervals, drawing the report")
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
     with using(load_parts(models[0].description, models[0].path)):
@@ -157,6 +155,14 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     console.idle()
     _say(evaluation, warnings, out)
     return evaluation, out
+
+
+def _refuse_bad(options: Options, count: int, bad: Mapping[str, str]) -> None:
+    """Raises a `UserError` for pictures that cannot be read, of so many, before those that can are answered."""
+    if len(bad) == count:
+        raise UserError(f"no picture can be read, {next(iter(bad))} first: name others by --data")
+    if not options.data.skip_bad:
+        raise bad_pictures_error(dict(bad))
 
 
 def _answers(

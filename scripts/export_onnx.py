@@ -21,7 +21,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 
 import tyro
 
-from scripts.terminal import run_command
+from scripts.terminal import at_home, run_command
 from trainables.atomic import replacing
 from trainables.called import install_command
 from trainables.errors import UserError
@@ -53,6 +53,7 @@ def export(options: Options) -> None:
     Raises:
         UserError: A package is missing, the model cannot be used, or the file answers otherwise than the model.
     """
+    options = at_home(options)
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise UserError(f"the packages {' and '.join(missing)} are needed for this: {install_command('onnx')}")
     if options.opset is not None:

@@ -31,7 +31,7 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
-from scripts.terminal import progress, run_command, voiced
+from scripts.terminal import at_home, progress, run_command, voiced
 from search.terminal import Terminal, VoiceFlags, doing
 from trainables.data.cache import default_cache_dir
 from trainables.data.competition import CLASSES
@@ -91,6 +91,7 @@ def predict(options: Options, console: Terminal) -> tuple[Path, int]:
     Returns:
         The file, and how many pictures could not be read.
     """
+    options = at_home(options)
     doing(console, "reading the list of pictures")
     pictures = read_unlabelled(options.data, options.path_column)
     memory_bytes = picture_bytes(options.max_picture_gb)

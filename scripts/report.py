@@ -21,9 +21,10 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import tyro
 
 from results.pages.report import write_report
-from results.records.run_folder import RUNS
+from results.records.run_folder import RUNS, load_run
 from scripts.terminal import MARKERS, run_command
 from search.flags import refuse_path_as_name
+from search.own_parts import with_parts_of
 from search.remote_storage import folder_to_read
 from trainables.errors import UserError
 from trainables.reason import reason_of
@@ -53,7 +54,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def report(options: Options) -> None:
     """Writes the page and says where it is."""
     storage, mirror = folder_to_read(options.storage)
-    page = write_report(storage / options.name, with_pictures=not options.no_pictures)
+    with with_parts_of(load_run(storage / options.name)):
+        page = write_report(storage / options.name, with_pictures=not options.no_pictures)
     if mirror is not None:
         try:
             mirror.send(page)

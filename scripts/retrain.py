@@ -104,8 +104,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     from results.records.run_folder import RunFolder
     from search.machine.ray_session import ray_session
     from search.pipeline import show_all_runs
-    from search.remote_storage import mirrored, open_mirror, refuse_if_elsewhere
-    from search.retraining.begin import begin_retraining
+    from search.remote_storage import mirrored, open_mirror, refuse_if_elsewhere, take_over
+    from search.retraining.begin import begin_retraining, run_of_record
     from search.retraining.durations import Durations, fit_into_time
     from search.retraining.everyone import train_everyone
     from search.retraining.finals import score_finals, train_finals
@@ -119,6 +119,8 @@ def retrain(config: RetrainFlags, asked: AskedStudy, data: DataConfig, console: 
     with ray_session(asked.machine.address) as session, ExitStack() as stack:
         stack.callback(show_all_runs, asked.places.runs_dir, console)
         mirror = open_mirror(asked.places, None, config.run)
+        if mirror is not None and config.run is None:  # its record has been copied down by now
+            take_over(mirror, run_of_record(config, asked, data.data))
         retraining = begin_retraining(config, asked, data, session, stack, console)
         name = retraining.source.name
         if mirror is not None:  # again: to open it may have taken minutes

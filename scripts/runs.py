@@ -204,12 +204,14 @@ def _compare(first: Path, second: Path, console: Console) -> None:
 
 
 def _open(run_dir: Path, console: Console) -> None:
-    load_run(run_dir)
+    run = load_run(run_dir)
     path = RunFolder(run_dir).report_html
     if not path.is_file():
         from results.pages.report import write_report  # heavy, and a search has written it
+        from search.own_parts import with_parts_of
 
-        write_report(run_dir)
+        with with_parts_of(run):
+            write_report(run_dir)
     say(console, str(path))
     if any(os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")):
         webbrowser.open(path.as_uri())

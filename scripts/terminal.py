@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
@@ -47,6 +49,25 @@ def run_command(
         The exit code, as `search.terminal.exit_code` has it.
     """
     return exit_code(lambda: command(tyro.cli(options, prog=as_called(prog), args=args, config=markers)))
+
+
+def at_home(options: Options) -> Options:
+    """Flags whose paths begin with ~ as the shell and people mean it; a shell leaves it alone behind `--out=`."""
+    changed: dict[str, Any] = {}
+    for each in fields(options):  # type: ignore[arg-type]  # it is a dataclass
+        value = getattr(options, each.name)
+        if isinstance(value, Path):
+            changed[each.name] = _at_home(value)
+        elif isinstance(value, tuple) and value and all(isinstance(one, Path) for one in value):
+            changed[each.name] = tuple(map(_at_home, value))
+    return replace(options, **changed)  # type: ignore[type-var]
+
+
+def _at_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~ of somebody who is not here
+        return path
 
 
 def voiced(

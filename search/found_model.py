@@ -34,6 +34,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
+from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 from trainables.second_view import NONE
 
@@ -43,6 +44,8 @@ knows nothing, and a weight that it is given is noise."""
 LONG = 15
 """Epochs that a trial must have trained for the plain mean of such trials to be tried: of 6 they gained nothing, of 20
 and 30 they did (docs/score.md)."""
+MADE_WITH_IT = ("evaluation", "model.onnx")
+"""What lies in the folder of a model and stays right as long as its weights are the same."""
 NEARLY_AS_GOOD = 0.95
 """Share of the best score that such a trial must have: what it takes from the mean is half of what it lacks, and two
 networks gain about .02 together."""
@@ -283,5 +286,19 @@ def _seconds_per_picture(trial: TrialHistory) -> float:
 
 def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.copyfile(folder.split_csv, RunFolder(draft).split_csv)  # which pictures it has seen
-    shutil.rmtree(folder.model, ignore_errors=True)
+    before = torn_name(folder.model)
+    if folder.model.exists():
+        if _weights_in(folder.model) == _weights_in(draft):
+            for made in (folder.model / name for name in MADE_WITH_IT if (folder.model / name).exists()):
+                made.rename(draft / made.name)
+        folder.model.rename(before)
     draft.rename(folder.model)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _weights_in(folder: Path) -> str | None:
+    """The hash of the weights of a model; None where there is none that can be read."""
+    try:
+        return read_description(folder / DESCRIPTION).weights_sha256
+    except (ModelError, OSError):
+        return None

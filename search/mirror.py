@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from results.records.presence import who_is_at
+from results.records.presence import who_is_at, who_is_at_run
 from results.records.run_folder import RunFolder
 from trainables.atomic import replacing, write_whole
 from trainables.checkpoints import LAST, PULSE
@@ -66,6 +66,8 @@ class Mirror:
         if not self._base:
             raise MirrorError(f"--storage {address} names no bucket: give one, as in s3://bucket/macrotune")
         self._sent: dict[str, tuple[int, int]] = {}
+        self._pulled: dict[str, int] = {}  # runs, with the bytes of their logs that were there
+        self._compared = set[str]()
         self._pushing = threading.Lock()
 
     def refuse_shut(self) -> None:
@@ -164,8 +166,14 @@ class Mirror:
         there = self._in_time(self._list, "cannot be read", LISTING_SECONDS)
         for name in [path[: -len("/run.json")] for path in there if path.endswith("/run.json")]:
             if "/" not in name:  # else it is below a run
-                self._pull_run(name, there, to_read=True)
+                if not self._is_worked_on(name):
+                    self._pull_run(name, there, to_read=True)
                 self._pull_presence(name, there)
+
+    def _is_worked_on(self, name: str) -> bool:
+        """Whether a process of this machine is at a run, whose files here are ahead of their copy then."""
+        present = who_is_at_run(RunFolder(self.folder / name))
+        return present is not None and present.is_here
 
     def _pull_run(self, name: str, there: Mapping[str, tuple[int, float]], *, to_read: bool = False) -> None:
         """Copies a run down where its copy knows more; of one that knows as much, what is missing here.
@@ -175,10 +183,13 @@ class Mirror:
             there: A listing that has it.
             to_read: Without what is heavy, and with files that are others there: nobody works on it here.
         """
-        known, local = self._logged(name, there), self._logged(name)
-        if known > local and not to_read:  # another machine went on: states of here are ahead of its logs
-            for path in [path for path in self._local(name) if path.endswith(f"/{LAST}") and path not in there]:
-                (self.folder / path).unlink(missing_ok=True)
+        known, local = self._logged(name, there), self._logged_here(name, there)
+        if not to_read:
+            self._pulled[name] = known
+        if known > local:  # another machine went on
+            for path in [path for path in self._local(name) if path.startswith(f"{name}/")]:
+                if _is_outdated(path, is_there=path in there, to_read=to_read):
+                    (self.folder / path).unlink(missing_ok=True)
         ours = [
             path
             for path in there
@@ -216,14 +227,37 @@ class Mirror:
         self._put(path.relative_to(self.folder).as_posix())
 
     def _logged(self, name: str, there: Mapping[str, tuple[int, float]] | None = None) -> int:
-        """Bytes of a run's logs, those of its re-training with it: in a listing, or here; -1 if it is not here."""
+        """Bytes of a run's logs, those of its re-training with it: in a listing, or here."""
         run = RunFolder(Path(name))
-        if there is None and not (self.folder / run.run_json).exists():
-            return -1
         logs = [log for each in (run, run.retrained) for log in (each.trials_jsonl, each.events_jsonl)]
         if there is not None:
             return sum(there[log.as_posix()][0] for log in logs if log.as_posix() in there)
         return sum((self.folder / log).stat().st_size for log in logs if (self.folder / log).exists())
+
+    def _logged_here(self, name: str, there: Mapping[str, tuple[int, float]]) -> int:
+        """`_logged` of the local folder; -1 if that is no run, and what a listing has is one."""
+        run_json = RunFolder(Path(name)).run_json
+        is_missing = run_json.as_posix() in there and not (self.folder / run_json).exists()
+        return -1 if is_missing else self._logged(name)
+
+    def refuse_behind(self, name: str) -> None:
+        """Makes sure, once, that a push of a run puts no older logs over newer ones.
+
+        A run that was copied down may have shorter logs by now, as torn lines are cut: then what was there counts.
+
+        Raises:
+            MirrorError: The copy of the run knows more than the local folder, or it cannot be read.
+        """
+        if name in self._compared:
+            return
+        known = self._logged(name, self._in_time(partial(self._list, name), "cannot be read"))
+        if known > max(self._logged(name), self._pulled.get(name, 0)):
+            raise MirrorError(
+                f"the run {name} in {self.address} knows more than {self.folder / name} and would be overwritten: "
+                f"another machine has gone on with it. Copy it down first, by search/run.py --resume {name} or "
+                f"scripts/retrain.py --run {name}, with --storage {self.address}"
+            )
+        self._compared.add(name)
 
     def push(self, name: str) -> int:
         """Copies up what has changed since the last time, of a run and of what all share; deletes what is gone.
@@ -235,9 +269,11 @@ class Mirror:
             How many files were copied.
 
         Raises:
+            MirrorError: The copy of the run knows more than the local folder, or the first push cannot read it.
             OSError: Something could not be copied; the rest is tried again with the next push.
         """
         with self._pushing:
+            self.refuse_behind(name)
             paths = list(self._local(name))
             states = [path for path in paths if path.endswith(f"/{LAST}")]
             logs = [path for path in paths if path.endswith((".jsonl", "run.json"))]
@@ -377,6 +413,19 @@ def _is_heavy(path: str) -> bool:
     """Whether a file of a run is needed to go on or to answer, and not to be shown."""
     inner = path.split("/")[1:]
     return "checkpoints" in inner or "tensorboard" in inner or path.endswith(".safetensors")
+
+
+def _is_outdated(path: str, *, is_there: bool, to_read: bool) -> bool:
+    """Whether a file of here does not belong to newer logs that are copied down, and is not replaced with them.
+
+    Args:
+        path: Of a file of the run.
+        is_there: Whether the copy has it.
+        to_read: Whether what is heavy is not copied.
+    """
+    if is_there:
+        return to_read and _is_heavy(path)
+    return path.endswith(f"/{LAST}")  # a state, which is ahead of these logs
 
 
 def _is_left_out(name: str) -> bool:

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from results.records.record import SearchRun
 from results.records.run_folder import RunFolder
 from search.checks import proposals
 from search.flags import ROOT, SearchFlags
@@ -18,7 +20,7 @@ from spaces import Space
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import visible_gpus
-from trainables.parts.loading import read_source, run_source, use, use_task_parts
+from trainables.parts.loading import read_source, run_source, use, use_task_parts, using
 from trainables.parts.registry import Parts, is_own, is_own_network, part, sha256_of
 
 MISTAKE = 2
@@ -105,6 +107,12 @@ def _of_each_part(space: Space) -> list[TrialConfig]:
             seen |= uses
             kept.append(config)
     return kept
+
+
+def with_parts_of(run: SearchRun) -> AbstractContextManager[None]:
+    """A context in which the user's own parts that a run began with are looked up, such as its metric."""
+    parts = run.task.parts
+    return using(run_source(parts["source"], parts["file"]) if parts.get("source") else None)
 
 
 def use_parts_of_run(parts: Mapping[str, str], folder: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from search.machine.forecast import study_epochs
 from search.machine.ray_session import RaySession
 from search.mirror import Mirror
 from search.open_run import OpenRun
-from search.remote_storage import mirrored, open_mirror, said_there
+from search.remote_storage import mirrored, open_mirror, refuse_folder_of_another, refuse_taken_there, said_there
 from search.resume import resume_run
 from search.run_trials import Workload, crashes_noted, run_trials
 from search.start import begin_run
@@ -71,6 +72,8 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
         session = RaySession(asked.machine.address, stack)
         open_run = begin_run if asked.run.resume is None else resume_run
         opened = open_run(asked, data, session, stack, console, stop)
+        if mirror is not None and asked.run.resume is None:
+            _refuse_taken_meanwhile(mirror, opened.folder)
         session.copy_soon = stack.enter_context(mirrored(mirror, opened.run.name, partial(warn, console)))
         go_on = way_on(opened)
         with crashes_noted(opened.folder, go_on):
@@ -85,6 +88,19 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")
                 return Ended(finish(opened, session, stop, console), opened.folder, stop.crash, go_on)
+
+
+def _refuse_taken_meanwhile(mirror: Mirror, folder: RunFolder) -> None:
+    """Refuses a new run whose name the bucket has by now, and deletes its folder: to begin it may have taken minutes.
+
+    Raises:
+        UserError: It has, or it cannot be read.
+    """
+    try:
+        refuse_taken_there(mirror, folder.path.name)
+    except UserError:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 @contextmanager
@@ -117,6 +133,7 @@ def check(asked: AskedStudy, data: DataConfig, console: Console, started: float)
     refuse_unwritable(asked.places)
     refuse_absent_trackers(asked.track)
     if asked.places.remote is not None:
+        refuse_folder_of_another(asked.places)
         Mirror(asked.places.remote, asked.places.runs_dir).refuse_shut()
     refuse_taken_name(asked.run.name, asked.places.runs_dir)
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from results.records.presence import Presence, who_is_at_run
-from results.records.run_folder import ADDRESS_FILE, RunFolder
+from results.records.run_folder import ADDRESS_FILE, RunFolder, address_of
 from search.flags import PlaceFlags
 from search.mirror import ANSWER_SECONDS, Mirror
 from search.terminal import warn
@@ -41,21 +41,60 @@ def open_mirror(places: PlaceFlags, name: str | None, resume: str | None) -> Mir
         resume: Name of a run to go on with.
 
     Raises:
-        UserError: The storage cannot be written, has a run of the name, or another machine is at the one to go on with.
+        UserError: The storage cannot be written, has a run of the name, or another machine is at the one to go on with;
+            or its local folder is that of another storage.
     """
     if places.remote is None:
         return None
+    refuse_folder_of_another(places)
     mirror = Mirror(places.remote, places.runs_dir)
     mirror.refuse_shut()
     write_whole(places.runs_dir / ADDRESS_FILE, places.remote.encode())
-    if name is not None and resume is None and mirror.has(name):
-        raise UserError(
-            f"there is a run {name!r} in {places.remote}: give another --name, or go on with it by --resume {name}"
-        )
+    if name is not None and resume is None:
+        refuse_taken_there(mirror, name)
     if resume is not None:
         refuse_if_elsewhere(mirror, resume)
     mirror.pull(resume)
     return mirror
+
+
+def refuse_folder_of_another(places: PlaceFlags) -> None:
+    """Refuses a bucket whose local folder is that of another one: names that differ in signs alone have the same.
+
+    Raises:
+        UserError: It is; names both.
+    """
+    known = address_of(places.runs_dir)
+    if known is None or places.remote is None or _without_settings(known) == _without_settings(places.remote):
+        return
+    raise UserError(
+        f"--storage {places.remote}: its runs would be copied to {places.runs_dir}, which has those of {known}. Set "
+        "XDG_CACHE_HOME to another folder for one of the two, or take a name in the bucket that differs in letters or "
+        "digits"
+    )
+
+
+def _without_settings(address: str) -> str:
+    """What an address names, without what is set for its file system behind a question mark."""
+    return address.partition("?")[0]
+
+
+def refuse_taken_there(mirror: Mirror, name: str) -> None:
+    """Raises a `UserError` if the bucket has a run of the name of a new one."""
+    if mirror.has(name):
+        raise UserError(
+            f"there is a run {name!r} in {mirror.address}: give another --name, or go on with it by --resume {name}"
+        )
+
+
+def take_over(mirror: Mirror, name: str) -> None:
+    """Copies down a run to go on with, if the bucket has it.
+
+    Raises:
+        UserError: Another machine is at it, or the storage cannot be read.
+    """
+    refuse_if_elsewhere(mirror, name)
+    mirror.pull(name)
 
 
 def refuse_if_elsewhere(mirror: Mirror, name: str) -> None:
@@ -102,10 +141,12 @@ def folder_to_read(storage: Path) -> tuple[Path, Mirror | None]:
 
     Raises:
         MirrorError: The storage cannot be read.
+        UserError: Its local folder is that of another storage.
     """
     places = PlaceFlags(storage=storage)
     if places.remote is None:
         return places.runs_dir, None
+    refuse_folder_of_another(places)
     mirror = Mirror(places.remote, places.runs_dir)
     mirror.pull_to_read()
     if places.runs_dir.is_dir():
@@ -124,10 +165,14 @@ def mirrored(mirror: Mirror | None, name: str, tell: Callable[[str], None]) -> I
 
     Yields:
         What asks for a copy soon; it does not wait for it.
+
+    Raises:
+        MirrorError: The copy of the run knows more than the local folder, or it cannot be read.
     """
     if mirror is None:
         yield lambda: None
         return
+    mirror.refuse_behind(name)
     soon, ended = threading.Event(), threading.Event()
     failed = threading.Event()
 

@@ -30,10 +30,11 @@ from search.refit_time import seconds_kept_back_again
 from search.stop import StopRequest
 from search.study import AskedStudy, SettledStudy
 from search.terminal import doing, warn
+from spaces import space_name
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
 from trainables.machine.hardware import device_of_trials
-from trainables.networks.weights import refuse_changed_files
+from trainables.networks.weights import files_of_here, refuse_changed_files
 from trainables.report import TrialStatus
 from trainables.settings import restore
 
@@ -73,7 +74,7 @@ def saved_options(places: PlaceFlags, name: str, *, with_budget: bool = False) -
 
 
 def refuse_contradictions(saved: Options, asked: Options) -> None:
-    """Checks flags given with --resume against the settings of the run.
+    """Checks flags given with --resume against the settings of the run; the file of a space may have moved.
 
     Raises:
         UserError: A flag asks for something else; names both values.
@@ -81,7 +82,7 @@ def refuse_contradictions(saved: Options, asked: Options) -> None:
     contradictions = [
         f"{flag(name)} {_shown(new)}, the run has {_shown(old)}"
         for (name, old), new in zip(_flags(saved).items(), _flags(asked).values(), strict=True)
-        if name not in FREE and old != new
+        if name not in FREE and old != new and not (name == "space" and space_name(str(old)) == space_name(str(new)))
     ]
     if contradictions:
         raise UserError(
@@ -124,7 +125,8 @@ def resume_run(
     use_parts_of_run(saved.task.parts, folder)
     space = space_of_run(saved, asked.search)
     session.look_at_nodes(asked, console, (stop or StopRequest()).seconds_left)
-    session.look_for_weights(saved.task.weights.values())
+    weights = files_of_here(saved.task.weights, saved.weights, asked.search.weights, asked.places.cache_path)
+    session.look_for_weights([file for file in weights.values() if Path(file).is_file()])
     study = settle_on(asked, session, space)
     is_stale(records_dir=study.records_dir, readme=study.readme_path, timezone=study.timezone)  # raises if broken
     doing(console, "reading the run, measuring its networks")
@@ -144,6 +146,7 @@ def resume_run(
         split_path=str(folder.split_csv),
         checkpoint_dir=str(folder.checkpoints),
         answers_dir=str(folder.answers),
+        weights=weights,
     )
     trials = tuple(load_trials(folder.path))
     if asked.run.retry_failed:
@@ -152,7 +155,7 @@ def resume_run(
     run = replace(run, task=task)
     if run.trials_asked > num_over(trials):
         refuse_spent_budget(stop or StopRequest())
-        refuse_changed_files(saved.task.weights, saved.weights)
+        refuse_changed_files(weights, saved.weights)
         session.start(workers)  # what refuses a resume does so before it counts
     run.save(folder.run_json)
     study = replace(study, trials_open=run.trials_open, epochs_open=run.epochs_open)

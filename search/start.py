@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import secrets
 import shutil
 import tempfile
 import time
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from results.export import is_stale
 from results.records.record import SearchRun
-from results.records.run_folder import RunFolder
+from results.records.run_folder import RunFolder, address_of
 from search.checks import (
     check_device,
     check_disk,
@@ -367,7 +368,12 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
 
 
 def _free_name(runs_dir: Path, name: str) -> str:
-    """The name, or the first of name-2, name-3, ... that is free: two searches may start in one second."""
+    """The name, or the first of name-2, name-3, ... that is free: two searches may start in one second.
+
+    Runs in a bucket have four random digits in it, as those that other machines start are not all here.
+    """
+    if address_of(runs_dir) is not None:
+        name = f"{name}-{secrets.token_hex(2)}"
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(free for free in names if not (runs_dir / free).exists())
 

@@ -46,7 +46,7 @@ def exit_code(command: Callable[[], int | None]) -> int:
         say_error(error)
         return MISTAKE
     except OSError as error:
-        if error.filename is None or error.errno not in _REFUSALS:
+        if not is_refusal(error):
             say_crash(error)
             return CRASH
         say_error(error)
@@ -54,6 +54,11 @@ def exit_code(command: Callable[[], int | None]) -> int:
     except Exception as error:
         say_crash(error)
         return CRASH
+
+
+def is_refusal(error: OSError) -> bool:
+    """Whether the operating system refuses a path in a way that a user can fix, and not a fault of ours."""
+    return error.filename is not None and error.errno in _REFUSALS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,16 @@ from trainables.config import TrialConfig
 from trainables.errors import UserError
 from trainables.parts.registry import Parts
 
-__all__ = ["SPACES", "SearchSpace", "Space", "absolute_space", "fixed_settings", "get_space", "space_name"]
+__all__ = [
+    "SPACES",
+    "SearchSpace",
+    "Space",
+    "absolute_space",
+    "fixed_settings",
+    "get_space",
+    "is_user_space",
+    "space_name",
+]
 
 SearchSpace = Callable[[optuna.Trial], TrialConfig]
 
@@ -163,7 +172,8 @@ def _user_space(asked: str, backbones: Sequence[str], formulations: Sequence[str
     if backbones and set(backbones) != set(found.backbones):
         raise UserError(
             f"--backbones narrows the built-in spaces only: {space.where} has {', '.join(found.backbones)}, wanted are "
-            f"{', '.join(backbones)}. Choose the backbones in the file, and start a new run"
+            f"{', '.join(backbones)}. Choose the backbones in the file, and start a new run; one that goes on needs "
+            "those that it began with"
         )
     if found.formulations and formulations:
         raise UserError(f"{space.where} proposes the formulation itself: leave --formulation out")

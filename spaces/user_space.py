@@ -108,7 +108,7 @@ def load_user_space(asked: str) -> UserSpace:
     if not Path(path).is_file():
         raise UserError(
             f"--space {asked}: there is no file {path}. Give the path of a Python file and the name of a function in "
-            "it, as in my_spaces.py:mine"
+            "it, as in my_spaces.py:mine, also to a run that goes on, if its file has moved"
         )
     file = _run_file(path)
     module = file.module
@@ -225,7 +225,8 @@ def _check_sample(space: UserSpace, trial: optuna.Trial, config: TrialConfig) ->
 def _replayed(space: UserSpace, config: TrialConfig) -> TrialConfig | Exception:
     """What the space makes of the values of a configuration, or how it fails on them."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # Optuna warns of a value outside its range
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message=r"(?s).*out of the range of the distribution")  # Optuna's
         try:
             return space(FixedTrial(asdict(config)))  # type: ignore[arg-type]
         except Exception as error:

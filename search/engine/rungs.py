@@ -6,6 +6,8 @@ import math
 
 DEFAULT_REDUCTION_FACTOR = 3.0
 """Over 27 to 52 epochs far better than Ray's default of 4 with a grace period of 1."""
+NEARLY_DONE = 1.2
+"""Length over the epoch of a rung, below which it is none."""
 
 
 def default_grace_period(max_epochs: int) -> int:
@@ -14,9 +16,14 @@ def default_grace_period(max_epochs: int) -> int:
 
 
 def rung_epochs(max_epochs: int, grace_period: int, reduction_factor: float) -> list[int]:
-    """Epochs at which trials are compared, ascending, all before `max_epochs`."""
-    epochs, epoch = [], float(grace_period)
+    """Epochs at which trials are compared, ascending, all before `max_epochs`.
+
+    A later one with next to nothing left behind it is none: a trial that has come so far had better be finished.
+    """
+    epochs: list[int] = []
+    epoch = float(grace_period)
     while round(epoch) < max_epochs:
-        epochs.append(round(epoch))
+        if not epochs or NEARLY_DONE * round(epoch) <= max_epochs:
+            epochs.append(round(epoch))
         epoch *= reduction_factor
     return sorted(set(epochs))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from scipy.stats import norm, rankdata
 from threadpoolctl import ThreadpoolController
 
 from spaces.sampling import RecordedTrial, Space, at_share, contains, share_of
+from trainables.errors import UserError
 
 Key = frozenset[tuple[str, Any]]
 """Names and values of a configuration."""
@@ -138,9 +140,26 @@ def _threads() -> ThreadpoolController:
 
 
 def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
-    trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
-    space(trial)
-    return trial
+    """A random trial. What a user's own space fails on now and then is no configuration of it, and is drawn anew.
+
+    Raises:
+        UserError: It fails on all that are drawn.
+    """
+    for _ in range(MOST_DRAWS):
+        trial = RecordedTrial(lambda name, distribution: at_share(distribution, rng.random()))
+        if (error := _failure(space, trial)) is None:
+            return trial
+    raise UserError(f"the space fails on {MOST_DRAWS} samples one after another: {error!r}") from error
+
+
+def _failure(space: Space, trial: RecordedTrial) -> Exception | None:
+    """Runs a space; what it fails with is said once."""
+    try:
+        space(trial)
+    except Exception as error:
+        warnings.warn(f"the space fails on {trial.params} and others ({error!r}): these are left out", stacklevel=2)
+        return error
+    return None
 
 
 def _untried(space: Space, tried: Container[Key], rng: np.random.Generator) -> RecordedTrial:
@@ -191,8 +210,7 @@ def _child(space: Space, parent: Described, step: float, rng: np.random.Generato
         return at_share(distribution, min(1.0, max(0.0, moved if moved <= 1 else 2 - moved)))  # reflected at the ends
 
     trial = RecordedTrial(choose)
-    space(trial)
-    return trial
+    return trial if _failure(space, trial) is None else _random(space, rng)
 
 
 def _thinned(known: Sequence[Seen], rng: np.random.Generator) -> list[Seen]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from results.export import is_stale
 from results.records.found import load_found
+from results.records.record import load_record
 from results.records.run_folder import RunFolder
 from results.records.shelf import record_of
 from results.records.trials import TrialHistory
@@ -149,12 +150,31 @@ def _source(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Sourc
     """The search whose best are trained again: of several of a space that on these pictures."""
     if config.run is not None:
         return from_run(asked.places.runs_dir, config.run)
+    return from_record(_record(config, asked, data), asked)
+
+
+def run_of_record(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> str:
+    """The name of the run whose best are trained again where no run is named.
+
+    Args:
+        config: What to train again.
+        asked: The space, and the places.
+        data: Where the pictures are, if that is said.
+
+    Raises:
+        UserError: There is no such record, or it is broken; or there are several.
+    """
+    return load_record(_record(config, asked, data)).run
+
+
+def _record(config: RetrainFlags, asked: AskedStudy, data: Path | None) -> Path:
+    """The record whose search is trained again."""
     space = asked.search.space
     records_dir, name = asked.places.records_dir, space_name(space)
     record = config.record or record_of(records_dir, name, data) or records_dir / f"{name}.json"
     if not record.exists():
         raise UserError(f"{record}: no such record; search first (search/run.py --space {space}), or give --run")
-    return from_record(record, asked)
+    return record
 
 
 def _as_long_as_any(task: TaskConfig, trials: Sequence[TrialHistory]) -> TaskConfig:

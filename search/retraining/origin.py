@@ -16,7 +16,7 @@ from search.flags import PlaceFlags
 from search.prepare import SPLIT_SETTINGS, prepare_data
 from search.resume import saved_options
 from search.study import AskedStudy
-from spaces import get_space, space_name
+from spaces import get_space, is_user_space, space_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.manifest import DataConfig
 from trainables.data.split import Split, load_split
@@ -69,7 +69,9 @@ def from_run(storage: Path, name: str) -> Source:
     """
     run_dir = storage / name
     run = load_run(run_dir)
-    get_space(run.options.get("space", run.space))  # the path of a user's own, which is recorded by a name
+    space = run.options.get("space", run.space)  # the path of a user's own, which is recorded by a name
+    if not is_user_space(space):  # of whose file, which may have moved, nothing is needed
+        get_space(space)
     study, data = saved_options(PlaceFlags(storage=storage), name)
     if not run.points:
         raise RunError(f"{RunFolder(run_dir).run_json}: points is empty, it must begin with the default configuration")

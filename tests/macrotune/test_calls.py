@@ -13,9 +13,9 @@ from PIL import Image
 from rich.console import Console
 
 import macrotune
-from macrotune.endings import Interrupted, in_python, raise_unless_done
+from macrotune.endings import NOT_BEGUN, Interrupted, in_python, raise_unless_done
 from macrotune.keywords import flags_of, options_of
-from macrotune.loaded import _as_image, _paths
+from macrotune.loaded import _as_image, _paths, _refuse_bad
 from results.records.run_folder import load_run
 from results.records.trials import load_trials
 from results.statistics.ranking import Candidate, Ranked
@@ -144,8 +144,14 @@ def test_ends_are_exceptions(tmp_path: Path) -> None:
     again = "python search/run.py --resume a"
     with pytest.raises(Interrupted, match=r"is whole, nothing is lost. Go on with: search\(resume='a'\)"), in_python():
         raise_unless_done(130, tmp_path / "a", again)
-    with pytest.raises(Interrupted, match="before the first trial could begin"), in_python():
+    with pytest.raises(Interrupted, match="before the first trial could begin"), in_python(NOT_BEGUN):
         raise KeyboardInterrupt
+    with pytest.raises(Interrupted, match="no answer was written: the same call begins again"), in_python():
+        raise KeyboardInterrupt
+    with pytest.raises(UserError, match="No such file or directory"), in_python():
+        (tmp_path / "gone").read_text()
+    with pytest.raises(OSError, match="a fault of ours"), in_python():
+        raise OSError("a fault of ours")
     with pytest.raises(SystemExit):
         raise_unless_done(143, tmp_path, again)
     with pytest.raises(macrotune.RunFailedError, match="nothing came of"):
@@ -209,9 +215,9 @@ def test_pictures_that_cannot_be_read_are_named_or_left_empty(
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr",
                                   "LAB", "HSV", "I", "F", "I;16", "I;16B"])  # fmt: skip
 def test_an_image_of_any_mode_of_pillow_becomes_a_file_that_is_decoded(mode: str, tmp_path: Path) -> None:
-    paths, names = _paths([Image.new(mode, (9, 5))], tmp_path)
-    assert names == [0]
-    decode_noted(paths[0], 8, 10**9)
+    asked = _paths([Image.new(mode, (9, 5))], tmp_path)
+    assert asked.names == [0]
+    decode_noted(asked.paths[0], 8, 10**9)
 
 
 def test_an_image_is_answered_upright_as_its_file_is(tmp_path: Path) -> None:
@@ -219,9 +225,28 @@ def test_an_image_is_answered_upright_as_its_file_is(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned by a quarter
     Image.new("RGB", (9, 5), "red").save(tmp_path / "phone.jpg", exif=exif)
     with Image.open(tmp_path / "phone.jpg") as lying:
-        [path], _ = _paths(lying, tmp_path)
+        [path] = _paths(lying, tmp_path).paths
     with Image.open(path) as upright:
         assert upright.size == (5, 9)
+
+
+def test_what_the_command_says_of_a_folder_or_a_table_is_known_here_too(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (9, 5)).save(tmp_path / folder / "img.png")
+    (tmp_path / "phone.heic").write_bytes(b"none")
+    [said] = _paths(tmp_path, tmp_path / "aside").said
+    assert said.startswith("left out: 1 .heic")
+    (tmp_path / "list.csv").write_text("path\nimg.png\na/img.png\n")
+    asked = _paths(tmp_path / "list.csv", tmp_path / "aside")
+    with pytest.raises(UserError, match=r"'img.png' fits a/img.png and b/img.png.*give skip_bad=True"):
+        _refuse_bad(asked.problems, False, dict.fromkeys(asked.problems, "missing"))
+    _refuse_bad(asked.problems, True, {"a": "missing"})
+
+
+def test_data_that_are_no_path_are_refused_with_what_answers_them() -> None:
+    with pytest.raises(UserError, match=r"data is \['a.jpg'\]: give one path. For a list, or pixels: load\('runs/x'\)"):
+        macrotune.predict("runs/x", data=["a.jpg"])  # type: ignore[arg-type]
 
 
 def test_a_ranking_is_the_best_first_whatever_was_picked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.predict import _new_name, main
+from scripts.predict import Options, _new_name, main
+from scripts.terminal import at_home
 from tests.saved_models import CLASSES, save_network
 from trainables.data.competition import CLASSES as EIGHTEEN
 from trainables.data.unlabelled import read_unlabelled
@@ -215,3 +216,11 @@ def test_a_link_to_nowhere_has_its_name(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "predictions.csv").symlink_to(tmp_path / "gone" / "predictions.csv")
     assert _new_name(tmp_path, read_unlabelled(tmp_path / "a.png")).name == "predictions-2.csv"
+
+
+def test_a_path_from_home_is_that_of_the_user_for_every_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    asked = Options(models=(Path("~/m"),), data=Path("~/d"), out=Path("~/o.csv"), cache_dir=Path("~nobody-here/c"))
+    meant = at_home(asked)
+    assert (*meant.models, meant.data, meant.out) == (tmp_path / "m", tmp_path / "d", tmp_path / "o.csv")
+    assert meant.cache_dir == Path("~nobody-here/c") and meant.batch_size == asked.batch_size

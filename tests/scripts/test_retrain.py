@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from sklearn.metrics import f1_score
 
 from results.records.models import model_folder
 from results.records.retrained import load_retrained
-from scripts.retrain import main
+from scripts.retrain import Options, main, retrain
+from search.flags import PlaceFlags
+from search.remote_storage import open_mirror
+from search.retraining.flags import RetrainFlags
 from tests.conftest import Searched, places, run_command
+from tests.records import a_record
+from tests.runs import a_line, a_run_dir
+from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
 from trainables.saved.saved_model import load_model
 
@@ -142,6 +150,31 @@ def test_mistakes_are_one_message_and_leave_nothing(tmp_path: Path, capfd: pytes
     assert "--trial names a trial of a run" in mistaken("--trial", "00001", folder=tmp_path, capfd=capfd)
     assert "--device is 'tpu'" in mistaken("--device", "tpu", folder=tmp_path, capfd=capfd)
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_run_of_a_record_in_a_bucket_is_copied_down_before_it_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    there = tmp_path / "there"
+    there.mkdir()
+    config = RetrainFlags(space="toy")
+    asked = Options(retrain=config, places=PlaceFlags(storage=Path(f"file://{there}"))).asked()
+    run_dir = a_run_dir(asked.places.runs_dir / "a", [a_line(0, 1, 0.5)])
+    a_record().save(asked.places.records_dir / "toy.json")
+    mirror = open_mirror(asked.places, None, None)
+    assert mirror is not None
+    mirror.push("a")
+    lines = (run_dir / "trials.jsonl").read_text() * 2
+    (there / "a" / "trials.jsonl").write_text(lines)  # by another machine
+
+    def begin(*_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("search.retraining.begin.begin_retraining", begin)
+    with pytest.raises(InterruptedError):
+        retrain(config, asked, DataConfig(), Console(file=io.StringIO()))
+    assert (run_dir / "trials.jsonl").read_text() == lines
 
 
 @pytest.mark.slow

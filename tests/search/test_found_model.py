@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from results.records.trials import load_trials
 from results.statistics.ensemble import SINGLE
 from search import found_model
 from search.found_model import (
+    _put_in_place,
     find_model,
     is_fit_for_the_mean,
     leaving_model,
@@ -27,6 +29,7 @@ from search.found_model import (
 from search.found_words import model_in_words, worth_in_words
 from search.model_limits import second_view
 from tests.runs import a_line, a_run_dir, an_event
+from tests.saved_models import save_network
 from trainables.saved.save_found import FoundMember
 from trainables.second_view import MIRROR, MIRRORED_WHOLE, NONE, WHOLE
 from trainables.strict_json import RecordError
@@ -226,6 +229,23 @@ def test_a_model_that_cannot_be_saved_is_a_warning_and_leaves_nothing_behind(
         pass
     assert f"the model {folder.model} could not be written" in capsys.readouterr().out
     assert not list(folder.path.glob("model*"))
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_what_was_made_with_a_model_stays_as_long_as_its_weights_do(folder: RunFolder, same: bool) -> None:
+    save_network(folder.model)
+    draft = folder.path / "draft"
+    shutil.copytree(folder.model, draft)
+    if not same:
+        shutil.rmtree(draft)
+        save_network(draft, seed=1)
+    (folder.model / "evaluation").mkdir()
+    (folder.model / "evaluation" / "report.html").write_text("seen")
+    (folder.model / "model.onnx").write_bytes(b"graph")
+    _put_in_place(draft, folder)
+    assert (folder.model / "evaluation" / "report.html").exists() == (folder.model / "model.onnx").exists() == same
+    assert (folder.model / "split.csv").is_file() and (folder.model / "model.json").is_file()
+    assert not list(folder.path.glob("model.tmp*"))
 
 
 def test_a_member_that_was_trained_on_answers_with_those_weights(

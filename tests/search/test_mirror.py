@@ -298,6 +298,92 @@ def test_a_run_that_another_machine_is_at_is_refused_and_goes_on_once_it_is_gone
     assert not there.exists()
 
 
+def a_folder(path: Path) -> str:
+    """The address of a new folder that stands for a bucket."""
+    path.mkdir()
+    return f"file://{path}"
+
+
+def a_run_that_went_on_elsewhere(tmp_path: Path) -> tuple[str, Path, Path]:
+    """An address, the folder of its run `first` here, and the one there, where another machine has added two lines."""
+    address = a_folder(tmp_path / "there")
+    mirror = open_mirror(places(address), None, None)
+    assert mirror is not None
+    here, there = a_run(mirror.folder), tmp_path / "there" / "first"
+    mirror.push("first")
+    (there / "trials.jsonl").write_text("line\n" * 3)
+    return address, here, there
+
+
+def test_newer_logs_that_are_copied_to_be_shown_leave_no_older_weights_to_go_on_with(tmp_path: Path) -> None:
+    address, here, there = a_run_that_went_on_elsewhere(tmp_path)
+    state = Path("checkpoints") / "00000" / "last.pt"
+    (there / state).write_bytes(b"of the third epoch")
+    (here / "checkpoints" / "00001").mkdir()
+    (here / "checkpoints" / "00001" / "last.pt").write_bytes(b"ahead")
+    folder_to_read(Path(address))
+    assert (here / "trials.jsonl").read_text() == "line\n" * 3
+    assert not (here / state).exists() and not (here / "checkpoints" / "00001" / "last.pt").exists()
+    mirror = open_mirror(places(address), None, "first")
+    assert mirror is not None and (here / state).read_bytes() == b"of the third epoch"
+    mirror.push("first")
+    assert (there / state).read_bytes() == b"of the third epoch"
+
+
+def test_nothing_that_is_shown_is_copied_over_a_run_that_is_worked_on_here(tmp_path: Path) -> None:
+    address, here, _ = a_run_that_went_on_elsewhere(tmp_path)
+    with hold(here):
+        folder_to_read(Path(address))
+        assert (here / "trials.jsonl").read_text() == "line\n"
+        assert (here / "checkpoints" / "00000" / "last.pt").exists()
+
+
+def test_a_run_is_not_copied_over_one_that_knows_more_unless_that_was_copied_down(tmp_path: Path) -> None:
+    address, here, there = a_run_that_went_on_elsewhere(tmp_path)
+    behind = open_mirror(places(address), None, None)
+    assert behind is not None
+    words = r"the run first in file://.*/there knows more than .*first and .*--resume first or .*--run first"
+    with pytest.raises(UserError, match=words), mirrored(behind, "first", pytest.fail):
+        pytest.fail("it was begun")
+    with pytest.raises(UserError, match=words):
+        behind.push("first")
+    assert (there / "trials.jsonl").read_text() == "line\n" * 3
+    again = open_mirror(places(address), None, "first")
+    assert again is not None
+    (here / "trials.jsonl").write_text("line\n" * 2)  # its last line was torn
+    again.push("first")
+    assert (there / "trials.jsonl").read_text() == "line\n" * 2
+
+
+def test_the_logs_of_a_re_training_without_its_run_are_kept_where_they_know_more(tmp_path: Path) -> None:
+    address = a_folder(tmp_path / "there")
+    mirror = open_mirror(places(address), None, None)
+    assert mirror is not None
+    logs = RunFolder(mirror.folder / "first").retrained.trials_jsonl
+    logs.parent.mkdir(parents=True)
+    logs.write_text("line\n")
+    mirror.push("first")
+    logs.write_text("line\n" * 2)
+    again = open_mirror(places(address), None, "first")
+    assert again is not None and logs.read_text() == "line\n" * 2
+    again.push("first")
+    assert RunFolder(tmp_path / "there" / "first").retrained.trials_jsonl.read_text() == "line\n" * 2
+
+
+def test_two_addresses_do_not_share_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = a_folder(tmp_path / "cats_v1"), a_folder(tmp_path / "cats-v1")
+    assert places(first).runs_dir == places(other).runs_dir
+    assert open_mirror(places(first), None, None) is not None
+    words = r"--storage file://.*/cats-v1: .* has those of file://.*/cats_v1\. Set XDG_CACHE_HOME"
+    with pytest.raises(UserError, match=words):
+        open_mirror(places(other), None, None)
+    with pytest.raises(UserError, match=words):
+        folder_to_read(Path(other))
+    assert open_mirror(places(first), None, None) is not None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "of the other"))
+    assert open_mirror(places(other), None, None) is not None
+
+
 def wait_for(path: Path) -> None:
     ends = time.monotonic() + 20
     while not path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from results.records.run_folder import ADDRESS_FILE, RunFolder
 from results.records.summary import RunState, summary
 from search import pipeline
+from search.start import _free_name
 from search.study import AskedStudy
-from tests.runs import an_event
+from tests.runs import a_run_dir, an_event
 from tests.search.test_refit import a_search
 from trainables.data.manifest import DataConfig
+from trainables.errors import UserError
 
 
 @pytest.mark.parametrize("where", ["run_trials", "finish"])
@@ -48,3 +52,29 @@ def test_a_second_ctrl_c_behind_the_last_trial_leaves_a_run_that_can_be_resumed(
     row = summary(opened.folder.path)
     assert row is not None and (row.state, row.can_resume) == (RunState.INTERRUPTED, True)
     assert "interrupted" in (tmp_path / "index.html").read_text()
+
+
+def test_a_name_that_another_machine_takes_meanwhile_is_refused_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    there = tmp_path / "there"
+    there.mkdir()
+    asked = AskedStudy.of(storage=Path(f"file://{there}"), name="first")
+    folder = RunFolder(asked.places.runs_dir / "first")
+
+    def begin(*_: Any) -> Any:
+        a_run_dir(folder.path)
+        a_run_dir(there / "first")
+        return SimpleNamespace(folder=folder, run=SimpleNamespace(name="first"))
+
+    monkeypatch.setattr(pipeline, "begin_run", begin)
+    with pytest.raises(UserError, match=r"there is a run 'first' in file://.*/there: .*--name, .*--resume first"):
+        pipeline.search(asked, DataConfig(), Console(file=io.StringIO()), time.monotonic())
+    assert not folder.path.exists()
+
+
+def test_a_run_in_a_bucket_is_named_as_none_of_another_machine_is(tmp_path: Path) -> None:
+    assert _free_name(tmp_path, "toy-20261201-031500") == "toy-20261201-031500"
+    (tmp_path / ADDRESS_FILE).write_text("s3://pictures/search")
+    assert re.fullmatch("toy-20261201-031500-[0-9a-f]{4}", _free_name(tmp_path, "toy-20261201-031500"))

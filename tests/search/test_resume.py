@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,12 +17,17 @@ from results.records.run_folder import RunFolder
 from results.records.trials import load_trials, used_its_time
 from search.engine.engine import counts_seconds
 from search.finish import most_failed
+from search.flags import PlaceFlags
 from search.resume import (
+    Options,
     _ended_beyond_their_length,
     _extended,
     _offer_again,
     _without_absent_trackers,
+    refuse_contradictions,
     refuse_other_device,
+    resume_run,
+    saved_options,
 )
 from search.run import parse
 from search.study import AskedStudy
@@ -26,7 +35,9 @@ from search.track_flags import TrackFlags
 from search.tuner import trial_ids
 from tests.records import a_run
 from tests.runs import a_line, a_run_dir, an_event
+from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.networks.weights import resolve_weights
 from trainables.report import TrialStatus
 
 
@@ -110,6 +121,40 @@ def test_a_search_of_which_most_trials_failed_is_known(ends: list[str], most: bo
         if end != "running"
     ]
     assert most_failed(load_trials(a_run_dir(tmp_path, lines, events))) == most
+
+
+def test_the_file_of_a_space_may_have_moved_and_its_function_is_the_same(tmp_path: Path) -> None:
+    def asked(space: str) -> Options:
+        return AskedStudy.of(space=space, storage=tmp_path), DataConfig()
+
+    saved = asked("/old/mine.py:space")
+    refuse_contradictions(saved, asked(f"{tmp_path}/mine.py:space"))
+    with pytest.raises(UserError, match=r"--space .*mine.py:other, the run has /old/mine.py:space"):
+        refuse_contradictions(saved, asked(f"{tmp_path}/mine.py:other"))
+    with pytest.raises(UserError, match=r"--space toy, the run has"):
+        refuse_contradictions(saved, asked("toy"))
+
+
+def test_a_run_goes_on_from_the_same_weights_where_they_lie_elsewhere_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    backbone, cache = "tf_efficientnet_lite0", tmp_path / "cache"
+    found = resolve_weights([backbone], "auto", cache)
+    run = a_run(options={"space": "efficientnet"}, weights=found.sources)
+    run = replace(run, task=replace(run.task, weights={backbone: "/home/other/lite0.safetensors"}))
+    run.save(RunFolder(tmp_path / "a").run_json)
+    asked, data = saved_options(PlaceFlags(storage=tmp_path), "a")
+    asked = asked.replace(readme=tmp_path / "README.md", cache_dir=cache)
+
+    def look(files: Collection[str]) -> None:
+        assert list(files) == [found.files[backbone]]
+        raise InterruptedError
+
+    session: Any = SimpleNamespace(look_at_nodes=lambda *_: None, look_for_weights=look)
+    with ExitStack() as stack, pytest.raises(InterruptedError):
+        resume_run(asked, data, session, stack, Console(file=io.StringIO()))
 
 
 def test_retry_failed_is_for_a_run_that_goes_on() -> None:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
 
 from results.records.record import check_space
-from search.checks import refuse_formulations, weights_of_space
+from search.checks import proposals, refuse_formulations, weights_of_space
 from search.flags import SearchFlags
 from search.study import AskedStudy
 from spaces import absolute_space, get_space, space_name
@@ -225,6 +227,26 @@ def test_heads_need_classes_made_of_attributes(pictures: Path) -> None:
 def test_a_malformed_attribute_weight_is_refused(word: str) -> None:
     with pytest.raises(ValueError, match=f"--attribute-weights {word}: give a name and a number above 0"):
         SearchFlags(attribute_weights=(word,))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_warning_in_a_space_is_no_reason_to_refuse_it(tmp_path: Path) -> None:
+    body = "warnings.warn('old', DeprecationWarning)\n"
+    body += "    return TrialConfig(backbone='a', crop=trial.suggest_float('crop', 0.0, 0.5, step=0.2))\n"
+    path = write(tmp_path, f"import warnings\n{HEAD}def mine(trial):\n    {body}")
+    assert get_space(f"{path}:mine").own
+
+
+def test_a_space_that_fails_now_and_then_proposes_what_it_does_not_fail_on(tmp_path: Path) -> None:
+    def patchy(trial: Any) -> TrialConfig:
+        dropout = trial.suggest_float("dropout", 0.0, 0.5)
+        if 0.3 < dropout < 0.35:
+            raise KeyError(dropout)
+        return TrialConfig(backbone="a", dropout=dropout)
+
+    space: Any = SimpleNamespace(own=True, starting_points=(), suggest=patchy)
+    found = proposals(space)
+    assert 80 < len(found) < 100 and not any(0.3 < config.dropout < 0.35 for config in found)
 
 
 def test_a_run_remembers_where_its_space_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainables.data.columns import ColumnFlags, find_columns
+from trainables.data.columns import ColumnFlags, find_columns, looks_headless
 from trainables.data.endings import ENDINGS, LeftOut, is_picture, is_shown_picture
 from trainables.data.finding import Finder
 from trainables.data.manifest import DataError
@@ -76,6 +76,8 @@ def _read_csv(path: Path, path_column: str) -> UnlabelledPictures:
     problems = list(table.problems)
     is_eval = set(EVAL_COLUMNS) <= set(table.columns)
     base = path.parent / "images" if is_eval else path.parent
+    if looks_headless(table, base):
+        problems.append(f"{path} row 1: {table.columns[0]!r} is a picture; put the header path above it")
     finder = Finder(str(base), path.stem)
     column = "ImageID"
     if not is_eval:

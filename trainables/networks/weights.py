@@ -136,6 +136,38 @@ def refuse_unfit_model(folder: Path, backbones: Sequence[str]) -> str:
     return model.backbone
 
 
+def files_of_here(files: Mapping[str, str], sources: Mapping[str, str], policy: str, cache_dir: Path) -> dict[str, str]:
+    """The files that trials of a run start from, where some are no longer there or the run began on another machine.
+
+    Args:
+        files: Backbone to its file.
+        sources: Backbone to words about its weights, as `resolve_weights` gave them.
+        policy: Where the run's weights came from, as `resolve_weights` takes it.
+        cache_dir: Where weights are kept that had to be converted.
+
+    Returns:
+        The same, but for files that are missing, each with another of the same content if that is to be had.
+    """
+    missing = [backbone for backbone, file in files.items() if not Path(file).is_file()]
+    if not missing:
+        return dict(files)
+    try:
+        found = resolve_weights(missing, policy, cache_dir)
+    except WeightsError:  # the folder that was given is not here, either
+        return dict(files)
+    found_again = {
+        backbone: file
+        for backbone, file in found.files.items()
+        if _hash_of(found.sources, backbone) == _hash_of(sources, backbone)
+    }
+    return {**files, **found_again}
+
+
+def _hash_of(sources: Mapping[str, str], backbone: str) -> str:
+    """The first digits of the SHA-256 of a backbone's file, as `resolve_weights` put them into words."""
+    return sources.get(backbone, "").rpartition("sha256:")[2]
+
+
 def refuse_changed_files(files: Mapping[str, str], sources: Mapping[str, str]) -> None:
     """Makes sure that trials of a run that goes on start from what those before them started from.
 
@@ -147,9 +179,13 @@ def refuse_changed_files(files: Mapping[str, str], sources: Mapping[str, str]) -
         WeightsError: A file is gone, or holds something else by now; names it.
     """
     for backbone, file in files.items():
-        was = sources.get(backbone, "").rpartition("sha256:")[2]
+        was = _hash_of(sources, backbone)
         if not Path(file).is_file():
-            raise WeightsError(f"{file}, from which the run's trials start {backbone}, is gone: bring it back")
+            raise WeightsError(
+                f"{file}, from which the run's trials start {backbone}, is gone: bring it back, from the machine that "
+                f"began the run to this very path. No weights of {backbone} that are to be had here have its SHA-256, "
+                f"{was or 'which is not known'}"
+            )
         now = _sha256(Path(file))[:12]
         if was and now != was:
             raise WeightsError(

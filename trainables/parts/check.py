@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -21,9 +22,9 @@ from trainables.data.cache import stored_size
 from trainables.errors import UserError
 from trainables.networks.decided import set_prior
 from trainables.networks.formulation import build_criterion
-from trainables.networks.model import Normalizer
+from trainables.networks.model import Normalizer, memory_format
 from trainables.parts.loading import use_task_parts
-from trainables.parts.registry import decision_of, in_use, is_own, is_own_network, knobs_for, part, where
+from trainables.parts.registry import decision_of, in_use, is_own, is_own_network, knobs_for, part, told_apart, where
 from trainables.scores import own_score
 from trainables.training.state import TrainState
 
@@ -72,13 +73,17 @@ def step(config: TrialConfig, task: TaskConfig) -> None:
     pictures, targets = Augment(config, task.image_size, len(task.classes))(stored, labels)
     normalize = Normalizer(state.model, state.device)
     criterion = build_criterion(config, task, counts, state.device)
-    loss = criterion(state.model(normalize(pictures)).float(), targets)
+    layout = memory_format(config.backbone, state.device)  # as in training: a network's `view` may not suit it
+    shown = normalize(pictures).contiguous(memory_format=layout)
+    with told_apart("network", config.backbone) if is_own_network(config.backbone) else nullcontext():
+        logits = state.model(shown).float()
+    loss = criterion(logits, targets)
     if is_own(config.loss):
         _refuse_loss(config.loss, loss)
     loss.backward()
     state.optimizer.step()
     with torch.inference_mode():
-        scores = state.scored_model.eval()(normalize(pictures)).float()
+        scores = state.scored_model.eval()(shown).float()
     rule = decision_of(in_use())
     if rule is not None and not torch.isfinite(scores).all():
         raise UserError(

@@ -212,7 +212,7 @@ class ModelDescription:
         return self.second_view in (WHOLE, MIRRORED_WHOLE)
 
     def _use_together(self) -> dict[str, str]:
-        rule = "" if self.rule is None else ", divided by the rule's prior to the power of its tau"
+        rule = "" if self.rule is None else ", divided by the rule's prior to the power of its tau, then by their sum"
         return {
             "network": "for each of members, from 0: timm.create_model(backbone, num_classes="
             f"{len(self.classes)}, **options).eval() with the tensors of {WEIGHTS} whose names begin with members., "

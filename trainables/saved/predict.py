@@ -67,6 +67,7 @@ def predict_probabilities(
     on_progress: Progress | None = None,
     memory_bytes: int | None = None,
     answer: Answering | None = None,
+    on_bad: Callable[[Mapping[str, str]], None] = lambda bad: None,
 ) -> Predictions:
     """Averages the models' probabilities for each picture.
 
@@ -81,6 +82,7 @@ def predict_probabilities(
         on_progress: Told how far it is.
         memory_bytes: What decoding one picture may take; by default `decoding.memory_bound()`.
         answer: Who answers; by default this process.
+        on_bad: Told of pictures that cannot be read, path to reason, before any picture is answered; it may raise.
 
     Raises:
         ModelError: The models have different classes, or the GPU's memory is too small for a batch.
@@ -105,6 +107,8 @@ def predict_probabilities(
     warnings = tuple(dict.fromkeys(words for cache in caches.values() for words in cache.warnings))
     found = {path: reason for cache in caches.values() for path, reason in cache.bad.items()}
     bad = {path: found[path] for path in different if path in found}
+    if bad:
+        on_bad(bad)
     readable = [path for path in paths if path not in bad]
     total, passes = np.zeros((len(readable), len(classes)), np.float32), len(models) * len(readable)
     for number, (model, order) in enumerate(zip(models, orders, strict=True)):

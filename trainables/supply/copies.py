@@ -102,6 +102,15 @@ def _inside(copy: Path, parcel: Parcel) -> Path:
     return copy if parcel.is_folder else copy / parcel.files[0][0]
 
 
+def _delete_unused(copy: Path, now: float) -> None:
+    """Deletes a copy, unless a trial has opened it meanwhile; what a kill leaves of it has no copy's name."""
+    torn = torn_name(copy)
+    with contextlib.suppress(OSError):
+        if now - copy.stat().st_mtime > UNUSED_SECONDS:
+            copy.rename(torn)
+            shutil.rmtree(torn, ignore_errors=True)
+
+
 def _make_room(needed: int, folder: Path) -> None:
     """Deletes copies that have not been used for long, oldest first, while there is too little room.
 
@@ -118,7 +127,7 @@ def _make_room(needed: int, folder: Path) -> None:
         if enough():
             return
         if now - used > UNUSED_SECONDS:
-            shutil.rmtree(copy, ignore_errors=True)
+            _delete_unused(copy, now)
     if not enough():
         raise NoRoomError(
             f"what trials read needs {size_in_words(needed)} in {folder}, where {size_in_words(room_for(folder))} are "

@@ -39,6 +39,7 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     picked = a_final(config=TrialConfig(backbone="resnet34", dropout=0.5), times_scored=2, folds=5)
     said = lines(render_records([a_record()], retrained=[picked, a_final(run="other", verdict="never")]))
     assert said["test macro-F1 [95%]"].startswith(".650 [.550, .750]")
+    assert "(gap " in said["test macro-F1 [95%]"]
     assert said["verdict"] == "better than the default by .050 [.010, .100]"
     assert said["dropout of the pick"] == ".5"
     assert said["re-ranked, 1"].startswith("00003, resnet18: mean .700")
@@ -48,6 +49,9 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     said = lines(render_records([a_record()], retrained=[replace(picked, networks=3, second_view="mirror")]))
     together = ": 3 networks of as many seeds together, answering to the middle of each picture and to its mirror image"
     assert said["picked"].endswith(f" epochs{together}")
+    assert said["test macro-F1 [95%]"].endswith(
+        "(of single networks that are asked for the middle of each picture alone)"
+    )
     said = lines(render_records([a_record()], retrained=[replace(picked, second_view="mirrored_whole")]))
     assert said["picked"].endswith(
         " epochs, answering to the middle of each picture and to the mirror image of the whole picture"

@@ -10,6 +10,7 @@ import pytest
 from search.engine import sampler
 from search.engine.sampler import Seen, propose
 from spaces.sampling import RecordedTrial, at_share
+from trainables.errors import UserError
 
 
 def square(trial: Any) -> None:
@@ -60,6 +61,26 @@ def test_a_parameter_that_nobody_had_yet_is_no_fault(monkeypatch: pytest.MonkeyP
     seen = [Seen(one.params, one.distributions, one.params["x"]) for one in plain]
     kinds = {propose(rare, seen, np.random.default_rng(seed)).params["kind"] for seed in range(40)}
     assert "a" in kinds and len(kinds) > 1
+
+
+def test_what_a_space_fails_on_is_left_out_and_a_space_that_always_fails_is_refused() -> None:
+    def patchy(trial: Any) -> None:
+        x = trial.suggest_float("x", 0.0, 1.0)
+        if 0.4 < x < 0.6:
+            raise KeyError(x)
+
+    seen: list[Seen] = []
+    with pytest.warns(UserWarning, match=r"the space fails on .*KeyError.* these are left out"):
+        for number in range(12):
+            trial = propose(patchy, seen, np.random.default_rng(number))
+            seen.append(Seen(trial.params, trial.distributions, -abs(trial.params["x"] - 0.5)))
+    assert not any(0.4 < one.params["x"] < 0.6 for one in seen)
+
+    def broken(trial: Any) -> None:
+        raise KeyError("gone")
+
+    with pytest.warns(UserWarning), pytest.raises(UserError, match="fails on 64 samples one after another: KeyError"):
+        propose(broken, [], np.random.default_rng(0))
 
 
 def uneven(trial: Any) -> None:

@@ -91,6 +91,14 @@ def test_every_number_of_epochs_has_a_sensible_default(max_epochs: int) -> None:
     assert report(scheduler, "t", max_epochs, 0.5) == "STOP"
 
 
+@pytest.mark.parametrize(
+    ("max_epochs", "grace", "rungs"),
+    [(10, 3, [3]), (16, 5, [5]), (28, 9, [9]), (10, 1, [1, 3]), (12, 1, [1, 3, 9]), (27, 1, [1, 3, 9]), (3, 2, [2])],
+)
+def test_no_trial_is_stopped_right_before_its_end(max_epochs: int, grace: int, rungs: list[int]) -> None:
+    assert rung_epochs(max_epochs, grace, 3) == rungs
+
+
 def test_grace_grows_with_the_epochs() -> None:
     assert [default_grace_period(epochs) for epochs in (1, 9, 27, 52, 100, 200)] == [1, 1, 2, 2, 3, 5]
 

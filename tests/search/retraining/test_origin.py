@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from results.records.run_folder import RunFolder, load_run
 from search.cost_flags import CostFlags
 from search.model_limits import second_view
-from search.retraining.origin import from_record
+from search.retraining.origin import from_record, from_run
 from search.study import AskedStudy
 from tests.records import a_record
+from tests.runs import a_run_dir
 from trainables.config import FORMULATIONS, TrialConfig
+from trainables.errors import UserError
 from trainables.second_view import MIRRORED_WHOLE, NONE
 
 SETTINGS = {"seed": 0, "val_share": 0.2, "test_share": 0.2, "split_by": "group"}
+POINT = asdict(TrialConfig(backbone="test_vit"))
 OWN = """
 from trainables.config import TrialConfig
 
@@ -55,6 +60,17 @@ def test_a_space_that_proposes_the_formulation_itself_keeps_its_own_default(tmp_
     study = AskedStudy.of(space=f"{tmp_path}/own.py:mine", storage=tmp_path / "runs")
     source = from_record(tmp_path / "own-mine.json", study)
     assert source.default == TrialConfig(backbone="test_vit", dropout=0.1)
+
+
+def test_a_run_whose_own_space_has_moved_is_trained_again_all_the_same(tmp_path: Path) -> None:
+    run = load_run(a_run_dir(tmp_path / "a"))
+    for name, space in (("a", f"{tmp_path}/gone.py:mine"), ("b", "nowhere")):
+        moved = replace(run, name=name, options={**run.options, "space": space}, points=[POINT])
+        a_run_dir(tmp_path / name)
+        moved.save(RunFolder(tmp_path / name).run_json)
+    assert from_run(tmp_path, "a").name == "a"
+    with pytest.raises(UserError, match="nowhere"):
+        from_run(tmp_path, "b")
 
 
 def answering(**asked: Any) -> dict[str, Any]:

@@ -97,6 +97,17 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_passed_over(
         read_unlabelled(tmp_path)
 
 
+def test_a_list_without_a_header_is_refused_and_loses_no_picture(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    for lines in ("a.jpg\nb.jpg\n", "a.jpg,cat\nb.jpg,dog\n", f"{tmp_path / 'a.jpg'}\n{tmp_path / 'b.jpg'}\n"):
+        (tmp_path / "list.csv").write_text(lines)
+        with pytest.raises(DataError, match=r"list.csv row 1: .*a.jpg' is a picture; put the header path above it"):
+            read_unlabelled(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text(f"path\n{lines}")
+    assert len(read_unlabelled(tmp_path / "list.csv").paths) == 2
+
+
 def test_a_path_that_fits_two_files_says_so(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -9,7 +9,15 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from trainables.networks.weights import PACKAGES, WeightsError, check_weights, check_weights_once, resolve_weights
+from trainables.networks.weights import (
+    PACKAGES,
+    WeightsError,
+    check_weights,
+    check_weights_once,
+    files_of_here,
+    refuse_changed_files,
+    resolve_weights,
+)
 
 LITE = "tf_efficientnet_lite0"
 
@@ -41,6 +49,20 @@ def test_auto_takes_a_package_and_leaves_out_what_cannot_be_had_loudly(tmp_path:
     assert found.sources[LITE].startswith(f"package {PACKAGES[LITE]} ")
     assert "efficientnet_b0: left out of the search" in found.note
     check_weights(LITE, found.files[LITE])
+
+
+def test_a_run_of_another_machine_starts_from_the_same_weights_where_they_are_to_be_had(tmp_path: Path) -> None:
+    found = resolve_weights([LITE], "auto", tmp_path)
+    there = {LITE: "/home/other/lite0.safetensors"}
+    assert files_of_here(there, found.sources, "auto", tmp_path) == found.files
+    assert files_of_here(found.files, {}, "none", tmp_path) == found.files
+    assert files_of_here(there, found.sources, str(tmp_path / "gone"), tmp_path) == there
+    others = {LITE: "hub timm/lite0 sha256:0123456789ab"}
+    assert files_of_here(there, others, "auto", tmp_path) == there
+    with pytest.raises(
+        WeightsError, match=rf"lite0\.safetensors, .* start {LITE}, is gone.*this very path.*0123456789ab"
+    ):
+        refuse_changed_files(there, others)
 
 
 def test_packaged_weights_are_used_as_they_are(tmp_path: Path) -> None:

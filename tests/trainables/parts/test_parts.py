@@ -252,6 +252,16 @@ def test_a_network_without_the_knob_that_is_asked_for_is_named() -> None:
         check([TrialConfig(backbone="two_only")], task_of(HEAD + fixed + two))
 
 
+def test_a_network_that_only_runs_on_pictures_that_lie_channel_by_channel_is_refused() -> None:
+    flat = "class Flat(nn.Module):\n    def forward(self, x):\n        return x.view(len(x), -1)\n\n\n"
+    source = NETWORK.replace("@parts", f"{flat}@parts") + "return Flat()"
+    with pytest.raises(
+        ValueError, match=r"network 'mine' fails: RuntimeError in line \d+: view size is not compatible"
+    ):
+        check([TrialConfig(backbone="mine")], task_of(source))
+    check([TrialConfig(backbone="mine")], task_of(source.replace("view", "reshape")))
+
+
 def test_a_name_that_there_is_not_gets_the_nearest() -> None:
     use_task_parts(task_of(GOOD).parts)
     with pytest.raises(ValueError, match=r"my.py has no loss 'double': did you mean 'doubled'"):

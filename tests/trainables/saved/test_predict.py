@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,23 @@ def test_no_picture_and_no_readable_picture_give_no_answer(model: SavedModel, tm
     answers = predict_probabilities([model], [str(tmp_path / "missing.png")], cache_dir=tmp_path)
     assert answers.probabilities.shape == (0, 3)
     assert len(answers.bad) == 1
+
+
+def test_pictures_that_cannot_be_read_are_told_before_any_is_answered(
+    model: SavedModel, paths: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"none")
+
+    def refuse(bad: Mapping[str, str]) -> None:
+        raise InterruptedError(*bad)
+
+    def answer(*_: Any, **__: Any) -> np.ndarray:
+        raise AssertionError("a picture is answered")
+
+    asked = [*paths, str(tmp_path / "bad.png")]
+    with pytest.raises(InterruptedError, match=r"bad\.png"):
+        predict_probabilities([model], asked, cache_dir=tmp_path / "cache", on_bad=refuse, answer=answer)
+    predict_probabilities([model], paths, cache_dir=tmp_path / "cache", on_bad=refuse)
 
 
 def test_a_batch_of_no_picture_is_refused(model: SavedModel, paths: list[str], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainables.supply import copies
 from trainables.supply.copies import UNUSED_SECONDS, NoRoomError, find_copy, write_copy
 from trainables.supply.keeper import Keeper, Parcel
 
@@ -90,6 +91,41 @@ def test_copies_that_nobody_used_for_a_day_make_room_and_others_do_not(tmp_path:
     with pytest.raises(NoRoomError, match=r"GB are free.*--cache-dir"):
         write_copy(too_much, sent, lambda name, size: iter(()))
     assert not old.exists() and new.exists()
+
+
+def an_unused_copy(sent: Path) -> Parcel:
+    """Writes a copy that nobody has opened for a day."""
+    (sent / "old").mkdir(parents=True)
+    (sent / "old" / "images.npy").write_bytes(b"pixels")
+    day = time.time() - UNUSED_SECONDS - 1
+    os.utime(sent / "old", (day, day))
+    return Parcel("old", (("images.npy", 6),), True)
+
+
+TOO_MUCH = Parcel("key", (("images.npy", 2**60),), True)
+
+
+def test_what_is_left_of_a_copy_whose_deletion_was_cut_short_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel = an_unused_copy(tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(NoRoomError):
+        write_copy(TOO_MUCH, tmp_path, lambda name, size: iter(()))
+    assert find_copy(parcel, tmp_path) is None
+
+
+def test_a_copy_that_a_trial_opens_while_room_is_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parcel = an_unused_copy(tmp_path)
+
+    def room_for(folder: Path) -> int:
+        find_copy(parcel, folder)
+        return 0
+
+    monkeypatch.setattr(copies, "room_for", room_for)
+    with pytest.raises(NoRoomError):
+        write_copy(TOO_MUCH, tmp_path, lambda name, size: iter(()))
+    assert (tmp_path / "old" / "images.npy").read_bytes() == b"pixels"
 
 
 def test_the_keeper_writes_parts_in_any_order_and_nothing_for_a_trial_that_nobody_wants(tmp_path: Path) -> None:
