@@ -45,7 +45,7 @@ LONG = 15
 """Epochs that a trial must have trained for the plain mean of such trials to be tried: of 6 they gained nothing, of 20
 and 30 they did (docs/score.md)."""
 MADE_WITH_IT = ("evaluation", "model.onnx")
-"""What lies in the folder of a model and stays right as long as its weights are the same."""
+"""What lies in the folder of a model and stays right as long as it answers the same."""
 NEARLY_AS_GOOD = 0.95
 """Share of the best score that such a trial must have: what it takes from the mean is half of what it lacks, and two
 networks gain about .02 together."""
@@ -288,7 +288,7 @@ def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.copyfile(folder.split_csv, RunFolder(draft).split_csv)  # which pictures it has seen
     before = torn_name(folder.model)
     if folder.model.exists():
-        if _weights_in(folder.model) == _weights_in(draft):
+        if _what_answers(folder.model) == _what_answers(draft):
             for made in (folder.model / name for name in MADE_WITH_IT if (folder.model / name).exists()):
                 made.rename(draft / made.name)
         folder.model.rename(before)
@@ -296,9 +296,10 @@ def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.rmtree(before, ignore_errors=True)
 
 
-def _weights_in(folder: Path) -> str | None:
-    """The hash of the weights of a model; None where there is none that can be read."""
+def _what_answers(folder: Path) -> tuple[object, ...] | None:
+    """What the answers of a model follow from; None where there is none that can be read."""
     try:
-        return read_description(folder / DESCRIPTION).weights_sha256
+        found = read_description(folder / DESCRIPTION)
     except (ModelError, OSError):
         return None
+    return found.weights_sha256, found.members, found.rule, found.second_view

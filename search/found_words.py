@@ -10,7 +10,7 @@ from results.statistics.bootstrap import Interval
 from results.statistics.ensemble import SINGLE, USUAL_GAIN
 from trainables.second_view import IN_WORDS
 
-MODEL_OF_BEFORE = "that of before, as what was found last has not been saved yet"
+MODEL_OF_BEFORE = "an earlier one, as the one found last has not been saved"
 """What is said of a model that is not what was found (`results.records.found.is_model_of`)."""
 
 

@@ -59,7 +59,7 @@ def open_mirror(places: PlaceFlags, name: str | None, resume: str | None) -> Mir
 
 
 def refuse_folder_of_another(places: PlaceFlags) -> None:
-    """Refuses a bucket whose local folder is that of another one: names that differ in signs alone have the same.
+    """Refuses a bucket whose local folder is that of another one: names that differ only in punctuation have the same.
 
     Raises:
         UserError: It is; names both.

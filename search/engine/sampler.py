@@ -152,12 +152,18 @@ def _random(space: Space, rng: np.random.Generator) -> RecordedTrial:
     raise UserError(f"the space fails on {MOST_DRAWS} samples one after another: {error!r}") from error
 
 
+_said: set[tuple[int, type[Exception]]] = set()
+"""Spaces of this process, and what it has been said that they fail with."""
+
+
 def _failure(space: Space, trial: RecordedTrial) -> Exception | None:
     """Runs a space; what it fails with is said once."""
     try:
         space(trial)
     except Exception as error:
-        warnings.warn(f"the space fails on {trial.params} and others ({error!r}): these are left out", stacklevel=2)
+        if (key := (id(space), type(error))) not in _said:
+            _said.add(key)
+            warnings.warn(f"the space fails on {trial.params} and others ({error!r}): these are left out", stacklevel=2)
         return error
     return None
 

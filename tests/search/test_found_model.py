@@ -231,14 +231,17 @@ def test_a_model_that_cannot_be_saved_is_a_warning_and_leaves_nothing_behind(
     assert not list(folder.path.glob("model*"))
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_what_was_made_with_a_model_stays_as_long_as_its_weights_do(folder: RunFolder, same: bool) -> None:
+@pytest.mark.parametrize("other", ["nothing", "weights", "second view"])
+def test_what_was_made_with_a_model_stays_as_long_as_it_answers_the_same(folder: RunFolder, other: str) -> None:
     save_network(folder.model)
-    draft = folder.path / "draft"
+    draft, same = folder.path / "draft", other == "nothing"
     shutil.copytree(folder.model, draft)
-    if not same:
+    if other == "weights":
         shutil.rmtree(draft)
         save_network(draft, seed=1)
+    elif other == "second view":
+        described = json.loads((draft / "model.json").read_text())
+        (draft / "model.json").write_text(json.dumps({**described, "second_view": MIRROR}))
     (folder.model / "evaluation").mkdir()
     (folder.model / "evaluation" / "report.html").write_text("seen")
     (folder.model / "model.onnx").write_bytes(b"graph")

@@ -36,7 +36,7 @@ NOTES: Mapping[str, str] = MappingProxyType(
         "alpha": "transparent in places, laid over white",
         "deep": "of more than 8 bits, scaled by the bits used",
         "profile": "with a colour profile or gamma, turned into sRGB",
-        "cut": "more than 1.7 times as long as wide or as high, of which only the square in the middle is used",
+        "cut": "whose longer side is more than 1.7 times the shorter, of which only the square in the middle is used",
     }
 )
 """What `decode` may have to say of a picture, as it is said of several."""

@@ -15,6 +15,8 @@ from trainables.data.side_names import side_of, sides_of
 
 _DEEPEST = 4
 """Folders that may stand around the sides of a split, such as `archive/dataset/`."""
+SIDES_BELOW = "folders of classes with the sides of a split below each"
+"""What such a layout is called."""
 FEWEST_ALIKE = 3
 """Folders with the same folders in each from which on these may be the classes, and those the people."""
 MOST_BELOW = 20
@@ -245,7 +247,7 @@ def _side_or_class(base: Path, folders: Iterable[str]) -> str:
 
 
 def _read_classes_with_sides(raw: RawData, base: Path, by_class: dict[str, dict[str, str]]) -> None:
-    raw.layout, raw.has_split = "folders of classes with the sides of a split below each", True
+    raw.layout, raw.has_split = SIDES_BELOW, True
     names = sorted({(name, side) for sides in by_class.values() for name, side in sides.items()})
     raw.said.append("the folders below each class: " + ", ".join(f"{name}/ as {side}" for name, side in names))
     _leave_around(raw, base)
@@ -275,7 +277,8 @@ def _same_folders_below(base: Path, folders: Sequence[str]) -> list[str]:
     for name in folders:
         if any(map(is_picture, _files(f"{base}/{name}"))):
             return []
-        found.update(sub_folders(f"{base}/{name}"))
+        inner = sub_folders(f"{base}/{name}")
+        found.update(label for label in inner if any(map(is_picture, walk(f"{base}/{name}/{label}"))))
     common = sorted_names(found)
     usual = all(count > len(folders) / 2 for count in found.values())
     return list(common) if usual and 1 < len(common) <= min(MOST_BELOW, len(folders)) else []
@@ -298,12 +301,12 @@ def _read_classes(raw: RawData, root: Path, way_out: str) -> None:
         return
     if alike := _same_folders_below(base, folders):
         shown, some = ", ".join(f"{name}/" for name in alike), f"{folders[0]}, {folders[1]}, ..."
-        seen = f"in each of the {len(folders):,} folders ({some}) lie the same folders, {shown}"
-        if_people = "If these are the classes, and each of the others is a person, write a CSV with path,label,group"
+        seen = f"most of the {len(folders):,} folders ({some}) hold the same sub-folders, {shown}"
+        if_people = f"If {shown} are the classes and each upper folder is a person, write a CSV with path,label,group"
         if only_differ_by_number(folders):
             raw.problems.append(
-                f"{base}: {seen}. {if_people}; if the {len(folders):,} folders are the classes, take the pictures out "
-                f"of {shown} first"
+                f"{base}: {seen}. {if_people}; if the upper folders are the classes, take the pictures out of the "
+                "sub-folders first"
             )
             return
         raw.said.append(f"{seen}, which are taken for parts of {len(folders):,} classes. {if_people}")

@@ -14,6 +14,7 @@ import pandas
 from trainables.data.columns import ColumnFlags
 from trainables.data.corrections import apply_corrections
 from trainables.data.endings import LeftOut
+from trainables.data.folders import SIDES_BELOW
 from trainables.data.raw import RawData, Row, relative_path, sorted_names
 from trainables.data.readers import read_layout
 from trainables.data.understood import class_lines, look_alikes, used_line
@@ -188,7 +189,7 @@ class Manifest:
 
     def _below_its_class(self) -> str | None:
         """The first picture in a folder below that of its class, where most are in such, several a class; else None."""
-        if not self.layout.startswith("folder"):
+        if not self.layout.startswith("folder") or self.layout == SIDES_BELOW:
             return None
         found, folders = [], set()
         for path, label in zip(self.table["path"], self.table["label"], strict=True):

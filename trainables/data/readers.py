@@ -133,26 +133,29 @@ def _find_csv(path: Path) -> Path | None:
     for folder, suffix in itertools.product(folders, TABLES):
         if (candidate := folder / f"train{suffix}").is_file():
             return candidate
-    tables = _tables(path)
-    if holds_classes(path):
-        read = [p for p in tables if _lists_pictures(p)] if _are_parts(path) else []
-        return read[0] if len(read) == 1 else None
-    if len(tables) > 1:
+    if not (tables := _tables(path)):
+        return None
+    parts, has_classes = _parts(path), holds_classes(path)
+    if len(tables) > 1 and not (has_classes and len(parts) > 1):
         tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
+        tables = tables if len(tables) == 1 else []
+    if has_classes:
+        tables = [p for p in tables if parts and _lists_pictures(p)]
     return tables[0] if len(tables) == 1 else None
 
 
 def _table_or_folders(path: Path) -> str:
     """The problem of a folder of which it cannot be told whether a table or the sub-folders say the classes."""
-    tables = _tables(path)
+    if not (tables := _tables(path)):
+        return ""
     names = ", ".join(table.name for table in tables[:4]) + (", ..." if len(tables) > 4 else "")
     if not holds_classes(path):
         few = f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {{}}"
         return few.format(tables[0]) if len(tables) > 1 else ""
-    named = [p for p in tables if _names_pictures(p)] if _are_parts(path) else []
+    parts = _parts(path)
+    named = [p for p in tables if _names_pictures(p)] if len(parts) > 1 else []
     if not named:
         return ""
-    parts = sub_folders(str(path))
     return (
         f"{path}: its folders {parts[0]}, {parts[1]}{', ...' * (len(parts) > 2)} differ by a number alone, and "
         f"{' and '.join(table.name for table in named[:3])} beside them "
@@ -168,26 +171,28 @@ def _tables(root: Path) -> list[Path]:
     return [p for p in found if p.is_file() and "submission" not in p.name.lower()]
 
 
-def _are_parts(root: Path) -> bool:
-    """Whether the sub-folders differ by a number alone, as `images_part1` and `images_part2` do."""
+def _parts(root: Path) -> list[str]:
+    """The sub-folders, if they differ by a number alone, as `images_part1` and `images_part2` do; else none."""
     names = sub_folders(str(root))
-    return only_differ_by_number(names) and not all(name.isdigit() for name in names)
+    return names if only_differ_by_number(names) and not all(name.isdigit() for name in names) else []
 
 
 def _lists_pictures(table: Path) -> bool:
     """Whether a table beside folders of parts can be read as it stands, and its pictures are there."""
-    if not _names_pictures(table):
+    if not _names_pictures(table, or_numbers=True):
         return False
     raw = read_csv(table.parent, read_table(table), TableFlags(ColumnFlags(), None, (), False), alone=False)
     return bool(raw.rows) and not raw.problems and all(Path(row.path).is_file() for row in raw.rows)
 
 
-def _names_pictures(table: Path) -> bool:
-    """Whether a table has a column of the pictures beside it, by its first rows."""
+def _names_pictures(table: Path, *, or_numbers: bool = False) -> bool:
+    """Whether most of the first rows of a table name pictures beside it; bare numbers may be anything."""
     first = read_table(table, _LOOKED_AT)
     finder = Finder(str(table.parent), table.stem)
     column = find_columns(first, ColumnFlags(), finder.exists)[0].path
-    return any(finder.exists(values[column]) for _, values in first.rows) if column else False
+    named = [values[column] for _, values in first.rows] if column else []
+    found = [name for name in named if (or_numbers or not name.isdigit()) and finder.exists(name)]
+    return len(found) > len(named) / 2
 
 
 def _group_by_name(raw: RawData, pattern: re.Pattern[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,9 @@ def test_what_a_space_fails_on_is_left_out_and_a_space_that_always_fails_is_refu
             trial = propose(patchy, seen, np.random.default_rng(number))
             seen.append(Seen(trial.params, trial.distributions, -abs(trial.params["x"] - 0.5)))
     assert not any(0.4 < one.params["x"] < 0.6 for one in seen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it has been said
+        propose(patchy, seen, np.random.default_rng(99))
 
     def broken(trial: Any) -> None:
         raise KeyError("gone")

@@ -437,12 +437,45 @@ def test_sides_with_other_classes_are_refused(tmp_path: Path) -> None:
 def test_the_same_folders_in_each_folder_may_be_the_classes(tmp_path: Path) -> None:
     pictures(tmp_path / "people", *(f"{person}/{label}" for person in (8863, 8864, 8865) for label in (0, 1)))
     said = problems(tmp_path / "people")
-    assert "in each of the 3 folders (8863, 8864, ...) lie the same folders, 0/, 1/" in said
+    assert "most of the 3 folders (8863, 8864, ...) hold the same sub-folders, 0/, 1/" in said
     assert "write a CSV with path,label,group" in said
     pictures(tmp_path / "things", *(f"{thing}/{place}" for thing in ("cat", "dog", "cow") for place in ("in", "out")))
     manifest = load(tmp_path / "things")
     assert manifest.classes == ("cat", "cow", "dog")
     assert "which are taken for parts of 3 classes" in "\n".join(manifest.said)
+
+
+def test_sub_folders_without_pictures_are_no_second_reading(tmp_path: Path) -> None:
+    for number in range(3):
+        pictures(tmp_path, f"class_{number}/images")
+        (tmp_path / f"class_{number}" / "annotations").mkdir()
+        (tmp_path / f"class_{number}" / "annotations" / "1.xml").write_text("<a/>")
+    assert load(tmp_path).classes == ("class_0", "class_1", "class_2")
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_tables_beside_a_lone_folder_of_sides_are_no_reason_to_leave_the_sides(readable: bool, tmp_path: Path) -> None:
+    pictures(tmp_path / "dataset", "train/cat", "train/dog", "val/cat", "val/dog")
+    rows = [f"dataset/train/{name}/{name}{number}.png" for name in ("cat", "dog") for number in range(4)]
+    header, more = ("path,label", ",a") if readable else ("filename,width,height", ",9,9")
+    (tmp_path / "info.csv").write_text("\n".join([header, *(f"{row}{more}" for row in rows)]) + "\n")
+    (tmp_path / "class_map.csv").write_text("number,word\n0,cat\n1,dog\n")
+    manifest = load(tmp_path)
+    assert manifest.classes == ("cat", "dog") and set(manifest.table["split"]) == {"train", "val"}
+
+
+def test_numbers_in_a_table_are_not_taken_for_pictures_of_such_names(tmp_path: Path) -> None:
+    for label in ("class_1", "class_2"):
+        for number in range(30):
+            picture(tmp_path / label / f"{number}.png")
+    (tmp_path / "log.csv").write_text("epoch,loss,accuracy\n" + "".join(f"{n},{n},{n}\n" for n in range(30)))
+    assert load(tmp_path).classes == ("class_1", "class_2")
+
+
+def test_sides_below_classes_are_not_asked_about_as_people(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{name}/{side}" for name in ("cat", "dog") for side in ("train", "val", "test")))
+    manifest = load(tmp_path)
+    assert manifest.group_warning is not None and "folders below" not in manifest.group_warning
 
 
 def test_a_group_can_be_in_the_name_of_a_folder(tmp_path: Path) -> None:
