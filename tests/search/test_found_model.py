@@ -160,6 +160,7 @@ def test_a_second_view_is_what_all_networks_learned_from_and_none_where_millisec
     unflipped, uncropped = replace(trial.config, flip=0.0), replace(trial.config, crop=0.0)
     assert second_view(run, [trial.config, unflipped]) == WHOLE
     assert second_view(run, [trial.config, uncropped]) == MIRROR
+    assert second_view(run, [trial.config, uncropped, trial.config]) == MIRRORED_WHOLE
     assert second_view(run, [unflipped, uncropped]) == NONE
     for options in ({"max_ms": 9.0}, {"objective": "f1,ms"}):
         assert second_view(replace(run, options={**run.options, **options}), [trial.config]) == NONE
