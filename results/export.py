@@ -66,10 +66,8 @@ def export_best(record: BestTrial, *, records_dir: Path, readme: Path, timezone:
         TimeoutError: Another export holds the lock.
         OSError: A file cannot be read or written.
     """
-    render_table([], timezone)  # an unknown time zone must not be found out half-way
-    with _lock(records_dir):
-        said = _keep(record, records_dir)
-        _update(readme, records_dir, timezone)
+    said = keep_record(record, records_dir=records_dir, timezone=timezone)
+    export_all(records_dir=records_dir, readme=readme, timezone=timezone)
     return said
 
 
@@ -78,9 +76,14 @@ def keep_record(record: BestTrial, *, records_dir: Path, timezone: str | None = 
 
     The arguments, the errors and the sentence are those of `export_best`.
     """
-    render_table([], timezone)
+    render_table([], timezone)  # an unknown time zone must not be found out half-way
     with _lock(records_dir):
-        return _keep(record, records_dir)
+        path = place_of(records_dir, record)
+        old = load_checked(path) if path.exists() else None
+        keep = old is not None and _outranks(old, record)
+        if not keep:
+            record.save(path)
+    return _sentence(record, old, path, keep)
 
 
 def export_retrained(record: RetrainedModel, *, records_dir: Path, readme: Path, timezone: str | None = None) -> str:
@@ -173,16 +176,6 @@ def main(
         return 2
     print(f"{pages} {'are written' if changed else 'were up to date'}")
     return 0
-
-
-def _keep(record: BestTrial, records_dir: Path) -> str:
-    """Saves a record if it is the best of its space on its data set; says in a sentence what became of it."""
-    path = place_of(records_dir, record)
-    old = load_checked(path) if path.exists() else None
-    keep = old is not None and _outranks(old, record)
-    if not keep:
-        record.save(path)
-    return _sentence(record, old, path, keep)
 
 
 def _lock(records_dir: Path) -> filelock.BaseFileLock:

@@ -34,7 +34,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
-from trainables.saved.model_description import DESCRIPTION, ModelError, read_description
+from trainables.saved.model_description import MADE_WITH_IT, model_in
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 from trainables.second_view import NONE
 
@@ -44,8 +44,6 @@ knows nothing, and a weight that it is given is noise."""
 LONG = 15
 """Epochs that a trial must have trained for the plain mean of such trials to be tried: of 6 they gained nothing, of 20
 and 30 they did (docs/score.md)."""
-MADE_WITH_IT = ("evaluation", "model.onnx")
-"""What lies in the folder of a model and stays right as long as it answers the same."""
 NEARLY_AS_GOOD = 0.95
 """Share of the best score that such a trial must have: what it takes from the mean is half of what it lacks, and two
 networks gain about .02 together."""
@@ -298,8 +296,5 @@ def _put_in_place(draft: Path, folder: RunFolder) -> None:
 
 def _what_answers(folder: Path) -> tuple[object, ...] | None:
     """What the answers of a model follow from; None where there is none that can be read."""
-    try:
-        found = read_description(folder / DESCRIPTION)
-    except (ModelError, OSError):
-        return None
-    return found.weights_sha256, found.members, found.rule, found.second_view
+    found = model_in(folder)
+    return None if found is None else (found.weights_sha256, found.members, found.rule, found.second_view)

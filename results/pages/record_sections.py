@@ -24,7 +24,7 @@ from results.pages.cells import (
 from results.pages.table import anchors_of, in_order, key_of
 from results.records.cost import energy_in_words
 from results.records.record import BestTrial
-from results.records.retrained import RetrainedModel, retrained_of
+from results.records.retrained import VALIDATED, RetrainedModel, retrained_of
 from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
 from trainables.metric_names import in_words
@@ -164,9 +164,7 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
 
 def _flattery(final: RetrainedModel) -> str:
     """How much validation promised too much, where it is about the same thing as the test."""
-    if final.networks > 1 or final.second_view:
-        return "of single networks that are asked for the middle of each picture alone"
-    return f"gap {three(final.gap)}"
+    return f"gap {three(final.gap)}" if final.is_tested_as_validated else f"of {VALIDATED}"
 
 
 def _settings(config: TrialConfig, task: TaskConfig) -> Lines:

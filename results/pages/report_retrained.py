@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from results.pages.cells import interval, three
-from results.records.retrained import RetrainedModel
+from results.records.retrained import VALIDATED, RetrainedModel
 from results.records.run_folder import RunFolder
 from results.statistics.ranking import repeats_in_words
 from trainables.metric_names import in_words
@@ -65,8 +65,8 @@ def _words(record: RetrainedModel) -> list[str]:
         f"Validation had said {metric} {three(record.val_macro_f1)} over {how}"
         + (
             f": it flattered by {three(record.gap)}."
-            if record.networks == 1 and not record.second_view
-            else ", which is of single networks that are asked for the middle of each picture alone."
+            if record.is_tested_as_validated
+            else f", which is of {VALIDATED}."
         ),
     ]
     if record.second_view:

@@ -27,6 +27,10 @@ SCORES = ("macro_f1", "accuracy", "loss")
 """Keys of `RetrainedModel.test` that hold an interval: `value`, `low`, `high`, the last two null with one group."""
 
 
+VALIDATED = "single networks that are asked for the middle of each picture alone"
+"""What validation scores, whatever the model is made of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetrainedModel:
     """The pick of a re-ranking, trained on train and val people and scored on people it has never seen.
@@ -144,6 +148,11 @@ class RetrainedModel:
     def best_first(self) -> list[dict[str, Any]]:
         """The ranking by its means, wherever the pick stands in it."""
         return sorted(self.ranking, key=lambda entry: -entry["mean"])
+
+    @property
+    def is_tested_as_validated(self) -> bool:
+        """Whether the test asked the model what validation asked: one network, for the middle of each picture alone."""
+        return self.networks == 1 and not self.second_view
 
     @property
     def picked_for_cost(self) -> bool:

@@ -25,7 +25,7 @@ from results.statistics.ranking import Ranked, best_first
 from search.machine.provenance import provenance
 from search.model_limits import second_view
 from search.retraining.plan import Retraining, final_jobs, fold_path, ranking_jobs, run
-from search.retraining.replaced import EVERYONE, model_in, trial_of
+from search.retraining.replaced import EVERYONE, trial_of
 from search.retraining.trainings import Job
 from search.stop import StopRequest
 from search.terminal import say, warn
@@ -35,12 +35,12 @@ from trainables.csv_text import csv_text
 from trainables.data.split import load_split
 from trainables.data.whole_batches import images_per_epoch
 from trainables.report import TrialStatus
-from trainables.saved.model_description import DESCRIPTION, ModelDescription
+from trainables.saved.model_description import DESCRIPTION, MADE_WITH_IT, ModelDescription, model_in
 from trainables.second_view import NONE
 
 CONTROL = "control"
 """Folder of the default configuration's final model, beside the pick's."""
-DERIVED = ("model.onnx", "evaluation", "out_of_fold.csv", "test_predictions.csv")
+DERIVED = (*MADE_WITH_IT, "out_of_fold.csv", "test_predictions.csv")
 """What lies beside a model and was made with it; so was the model of all people, unless it is of the same trial."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from search.terminal import warn
-from trainables.saved.model_description import DESCRIPTION, ModelDescription, ModelError, read_description
+from trainables.saved.model_description import ModelDescription, model_in
 
 EVERYONE = "everyone"
 """Folder of the model that was trained on all people, beside the honest one."""
@@ -36,14 +36,6 @@ def say_replaced(folder: Path, picks: Collection[str], console: Console) -> bool
         f"{' or '.join(picks)}{beside}. To keep it, interrupt this, and copy or rename the folder first",
     )
     return True
-
-
-def model_in(folder: Path) -> ModelDescription | None:
-    """What describes the model in a folder; None where there is none that can be read."""
-    try:
-        return read_description(folder / DESCRIPTION)
-    except (ModelError, OSError):
-        return None
 
 
 def trial_of(model: ModelDescription | None) -> str | None:

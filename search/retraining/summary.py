@@ -51,9 +51,7 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     )
     search = next((entry["search"] for entry in result.ranking if entry["trial_id"] == result.trial_id), None)
     before = "" if search is None else f"; in the search {search:.3f}"
-    of_what = (
-        " (of single networks, for the middle of each picture)" if result.networks > 1 or result.second_view else ""
-    )
+    of_what = "" if result.is_tested_as_validated else " (of single networks, for the middle of each picture)"
     say(console, f"On validation it was {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
     say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:

@@ -8,7 +8,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import pytest
 import timm
 import torch
 from ray import tune
-from torch.nn.modules.module import register_module_forward_pre_hook
 
+from tests.out_of_memory import room_for
 from trainables import classifier
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
@@ -168,21 +168,6 @@ def test_a_failure_is_told_though_the_gpu_is_lost_with_it(
     assert len(frees) == 2
     [report] = reports
     assert "no_such_network" in report["failure"]
-
-
-@contextmanager
-def room_for(pictures: int) -> Iterator[None]:
-    """A device whose memory holds so many pictures while a network learns, and says so as torch does."""
-
-    def take(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        if module.training and len(inputs[0]) > pictures:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    hook = register_module_forward_pre_hook(take)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def test_a_full_disk_is_its_machines_fault_and_no_result(

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainables.data.columns import ColumnFlags, find_columns, label_columns
@@ -54,9 +55,8 @@ def read_layout(
 def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawData:
     pattern, problems = _compile(group_regex)
     attributes = flags.attributes
-    if not path.exists():
-        raw = RawData("", path, problems=[_nothing_at(path)])
-    elif csv_path := _find_csv(path):
+    csv_path, problem = _find_csv(path) if path.exists() else (None, _nothing_at(path))
+    if csv_path is not None:
         table = read_table(csv_path)
         if _is_competition(table, flags):
             raw = read_competition(csv_path.parent, table)
@@ -71,7 +71,7 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
             raw = read_csv(csv_path.parent, table, flags, alone=path.is_file())
     elif path.is_file():
         raw = RawData("", path, problems=[f"{path}: neither a folder nor a .csv file, .tsv or .parquet; {_LOOKED_FOR}"])
-    elif problem := _table_or_folders(path):
+    elif problem:
         raw = RawData("", path, problems=[problem])
     else:
         raw = read_folder(path, pattern is not None, _LOOKED_FOR)
@@ -125,34 +125,36 @@ def _nothing_at(path: Path) -> str:
     return f"{path}: no such file or folder ({hint}); correct --data, or leave it out for the built-in demo set"
 
 
-def _find_csv(path: Path) -> Path | None:
-    """The table to read: the file itself, a train table in the folder, or the only table where there are no classes."""
+def _find_csv(path: Path) -> tuple[Path | None, str]:
+    """The table to read, and the problem of a folder of which it cannot be told which, or whether one says the classes.
+
+    It is the file itself, a train table in the folder, or the only table where there are no classes.
+    """
     if path.is_file():
-        return path if path.suffix.lower() in TABLES else None
+        return (path if path.suffix.lower() in TABLES else None), ""
     folders = [path, path / "train", *([path.parent] if path.name == "images" else [])]
     for folder, suffix in itertools.product(folders, TABLES):
         if (candidate := folder / f"train{suffix}").is_file():
-            return candidate
+            return candidate, ""
     if not (tables := _tables(path)):
-        return None
+        return None, ""
     parts, has_classes = _parts(path), holds_classes(path)
+    usual = tables
     if len(tables) > 1 and not (has_classes and len(parts) > 1):
-        tables = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
-        tables = tables if len(tables) == 1 else []
+        usual = [p for p in tables if p.stem.lower() in _USUAL or side_of(p.stem) == "train"]
+        usual = usual if len(usual) == 1 else []
     if has_classes:
-        tables = [p for p in tables if parts and _lists_pictures(p)]
-    return tables[0] if len(tables) == 1 else None
-
-
-def _table_or_folders(path: Path) -> str:
-    """The problem of a folder of which it cannot be told whether a table or the sub-folders say the classes."""
-    if not (tables := _tables(path)):
-        return ""
+        usual = [p for p in usual if parts and _lists_pictures(p)]
+    if len(usual) == 1:
+        return usual[0], ""
+    if has_classes:
+        return None, _table_or_folders(path, tables, parts)
     names = ", ".join(table.name for table in tables[:4]) + (", ..." if len(tables) > 4 else "")
-    if not holds_classes(path):
-        few = f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {{}}"
-        return few.format(tables[0]) if len(tables) > 1 else ""
-    parts = _parts(path)
+    return None, f"{path}: {len(tables)} tables ({names}), no class folders; give the CSV itself, {tables[0]}"
+
+
+def _table_or_folders(path: Path, tables: Sequence[Path], parts: Sequence[str]) -> str:
+    """The problem of a folder in which a table may say the classes, or the folders that differ by a number alone."""
     named = [p for p in tables if _names_pictures(p)] if len(parts) > 1 else []
     if not named:
         return ""

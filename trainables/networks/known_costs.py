@@ -28,6 +28,8 @@ FACTS_VERSION = 2
 LOCK_SECONDS = 10.0
 """How long another process may hold the facts, for what is written in milliseconds."""
 FACTS_FILE = "facts.json"
+_SHARED = ", trials on the GPU: "
+"""Stands in a key before how many trials share a GPU, where they do."""
 EVALUATION_SPEED = 3.5
 """Pictures evaluated in the time of one that is trained on, with its augmentation: 3.0 at 96 px, 3.3 to 5.3 at 64 px,
 and 5.7 at 32 px, in five searches on two cores whose networks kept their first stages as they came."""
@@ -244,9 +246,6 @@ def _trial_key(setting: TrialSetting) -> str:
     compiled = " compiled" if setting.compiled else ""
     shared = f"{_SHARED}{setting.sharers}" if setting.sharers > 1 and setting.device != "cpu" else ""
     return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}{shared}"
-
-
-_SHARED = ", trials on the GPU: "
 
 
 def _kind(hardware: str, device: str, num_threads: int) -> str:

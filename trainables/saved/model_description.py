@@ -19,6 +19,8 @@ TOGETHER = 2
 """Format of several networks that answer together, or of one with a decision rule."""
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+MADE_WITH_IT = ("model.onnx", "evaluation")
+"""What commands put beside a model, which stays right as long as it answers the same."""
 _AGAIN = "copy the model again, or save it anew"
 
 
@@ -225,6 +227,14 @@ class ModelDescription:
     def _create(self, num: int | str, **options: str) -> str:
         words = "".join(f", {name}={value!r}" for name, value in {**self.options, **options}.items())
         return f"timm.create_model({self.backbone!r}, num_classes={num}{words})"
+
+
+def model_in(folder: Path) -> ModelDescription | None:
+    """What describes the model in a folder; None where there is none that can be read."""
+    try:
+        return read_description(folder / DESCRIPTION)
+    except (ModelError, OSError):
+        return None
 
 
 def read_description(path: Path) -> ModelDescription:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.nn.modules.module import register_module_forward_pre_hook
 
+from tests.out_of_memory import room_for
 from tests.saved_models import CLASSES, save_network
 from trainables.data.batches import Side
 from trainables.data.cache import build_cache
@@ -154,26 +153,14 @@ def test_a_batch_that_does_not_fit_into_the_memory_is_halved(
     model: SavedModel, paths: list[str], tmp_path: Path, room: int
 ) -> None:
     whole = predict_probabilities([model], paths, cache_dir=tmp_path)
-    with room_for(room):
+    with room_for(room, learning=False):
         parts = predict_probabilities([model], paths, cache_dir=tmp_path, batch_size=8)
     np.testing.assert_allclose(parts.probabilities, whole.probabilities, atol=1e-6)
-    with room_for(0), pytest.raises(ModelError, match=r"no memory to answer a single picture .*--device cpu"):
+    with (
+        room_for(0, learning=False),
+        pytest.raises(ModelError, match=r"no memory to answer a single picture .*--device cpu"),
+    ):
         predict_probabilities([model], paths, cache_dir=tmp_path)
-
-
-@contextmanager
-def room_for(pictures: int) -> Iterator[None]:
-    """A device whose memory holds so many pictures."""
-
-    def take(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
-        if inputs and isinstance(inputs[0], torch.Tensor) and len(inputs[0]) > pictures:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-
-    hook = register_module_forward_pre_hook(take)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 @pytest.mark.gpu
