@@ -53,9 +53,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def build(options: Options) -> None:
     """Measures every search, writes the file, and prints what is in it."""
     measured = [measure(path, options.space) for path in options.runs]
-    replaced = {(each.space, each.data, each.seed) for each in measured}
-    kept = load_shipped(options.out) if options.out.exists() else []
-    searches = [each for each in kept if (each.space, each.data, each.seed) not in replaced] + measured
+    known = load_shipped(options.out) if options.out.exists() else []
+    searches = [each for each in known if not any(_is_of_same(each, new) for new in measured)] + measured
     save_object(options.out, {"searches": [each.to_json() for each in searches]})
     print(render(searches))
 
@@ -91,11 +90,18 @@ def measure(path: Path, space: str) -> MeasuredSearch:
         where={
             "backbone": default["backbone"],
             "weights": run.portable().weights.get(default["backbone"], "random"),
+            "place": run.data.get("place"),
             "started": run.started,
             "commit": run.commit,
             "hardware": run.hardware,
         },
     )
+
+
+def _is_of_same(one: MeasuredSearch, other: MeasuredSearch) -> bool:
+    """Whether both are of the same pictures and seed; data of one name at two places that are noted are two."""
+    places = {each.where.get("place") for each in (one, other)} - {None}
+    return (one.space, one.data, one.seed) == (other.space, other.data, other.seed) and len(places) < 2
 
 
 def _change(config: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
     python scripts/evaluate.py MODEL --split runs/NAME/split.csv
 
-The report has macro-F1, accuracy and loss with 95% intervals over people, each class and attribute, what is confused
-with what, the most confident mistakes, and people who are wrong throughout. Several models are averaged. A thousand
-pictures take a minute on two cores without a GPU, most of it for the network.
+The report has macro-F1, accuracy and loss with 95% intervals over people, or pictures where the data name nobody, each
+class and attribute, what is confused with what, the most confident mistakes, and people who are wrong throughout.
+Several models are averaged. A thousand pictures take a minute on two cores without a GPU, most of it for the network.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +38,7 @@ from trainables.data.rows import read_split
 from trainables.errors import UserError
 from trainables.machine.home import can_write
 from trainables.second_view import IN_WORDS, MIRRORED
+from trainables.strict_json import RecordError, load_object
 
 TEST = "test"
 
@@ -61,7 +62,8 @@ class Options:
     models: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="MODEL [MODEL ...]")]
     """Folders of saved models, or of runs (the re-trained model, else what the search left); several are averaged."""
     out: Path | None = None
-    """Folder of the report; by default evaluation/ in the first model's folder."""
+    """Folder of the report; by default evaluation/ in the first model's folder, or evaluation-2/ and so on, where that
+    is of other pictures."""
     split: Path | None = None
     """A run's split.csv: only one side of it is scored; without --data, straight from this file."""
     side: Annotated[Literal["train", "val", "test"] | None, help_default("test")] = None
@@ -126,12 +128,13 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     models = load_models(model_folders(options.models), options.device if address is None else "cpu")
     classes = models[0].description.classes
     absent = refuse_other_classes(classes, pictures.labels)
-    out = options.out or models[0].path / "evaluation"
+    facts = _facts(options, models)
+    out = options.out or _default_out(models[0].path, facts)
     refuse_foreign_folder(out, MARKER, WHAT)
     for line in pictures.understood:
         print(line.encode(errors="backslashreplace").decode())
     known_as = real_paths(pictures.known_as)
-    seen = _seen(models, known_as)
+    sides = _sides(models)
     looks = _note_test_sides(options, models, known_as)
     cache_dir = options.cache_dir or default_cache_dir()
     with answering_on(address, models, options.device, cache_dir, console) as answer, progress(console) as show:
@@ -150,8 +153,9 @@ def evaluate(options: Options, console: Terminal) -> tuple[Evaluation, Path]:
     answers = _answers(models[0], pictures, predictions.paths, predictions.probabilities)
     with using(load_parts(models[0].description, models[0].path)):
         evaluation = evaluate_answers(answers)
-    warnings = [*_seen_in_words(seen, looks), *_warnings(pictures, absent, predictions.bad), *predictions.warnings]
-    save_evaluation(out, evaluation, _facts(options, models), warnings)
+    warnings = [*_seen_in_words(sides, known_as), *_looks_in_words(looks)]
+    warnings += [*_warnings(pictures, absent, predictions.bad), *predictions.warnings]
+    save_evaluation(out, evaluation, facts, warnings)
     console.idle()
     _say(evaluation, warnings, out)
     return evaluation, out
@@ -203,8 +207,25 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
     return facts
 
 
-def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
-    """How many of the pictures, by `real_paths`, stand on which side of the splits that lie beside the models.
+def _default_out(model: Path, facts: Mapping[str, str]) -> Path:
+    """The folder beside a model for a report of these pictures, which replaces none of others."""
+    names = itertools.chain(("evaluation",), (f"evaluation-{number}" for number in itertools.count(2)))
+    return next(model / name for name in names if _is_of(model / name, facts))
+
+
+def _is_of(report: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a report of the pictures may be there: one of them is, or nothing, or what is refused all the same."""
+    from results.pages.evaluation_report import MARKER
+
+    try:
+        known = load_object(report / MARKER)["facts"]
+        return all(known.get(name) == facts.get(name) for name in ("data", "side"))
+    except (OSError, RecordError, KeyError, AttributeError):
+        return True
+
+
+def _sides(models: Sequence[SavedModel]) -> dict[str, str]:
+    """The pictures of the splits that lie beside the models, by `real_paths`, and the side of each.
 
     One that any of them has seen counts as seen.
     """
@@ -216,7 +237,7 @@ def _seen(models: Sequence[SavedModel], paths: Sequence[str]) -> Counter[str]:
             for path, row in zip(real_paths(row.path for row in rows), rows, strict=True):
                 if sides.get(path, TEST) == TEST:
                     sides[path] = row.split
-    return Counter(sides[path] for path in paths if path in sides)
+    return sides
 
 
 def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Collection[str]) -> int:
@@ -252,16 +273,22 @@ def _note_test_sides(options: Options, models: Sequence[SavedModel], paths: Coll
     return max(times.values(), default=0)
 
 
-def _seen_in_words(seen: Mapping[str, int], looks: int) -> list[str]:
-    warnings = []
-    if known := seen.get("train", 0) + seen.get("val", 0):
-        warnings.append(
-            f"{known:,} of these pictures are ones that the model was trained on or picked by: the scores flatter it. "
-            "To score on its test people alone, give --split with the split.csv beside the model."
-        )
-    if looks > 1:
-        warnings.append(f"{looks} models have been scored on this test side by now: each more makes it less of a test.")
-    return warnings
+def _seen_in_words(sides: Mapping[str, str], paths: Sequence[str]) -> list[str]:
+    """A sentence about those of the pictures that a model has seen, by `_sides`, with the way out; none without any."""
+    seen = sum(sides.get(path, TEST) != TEST for path in paths)
+    if not seen:
+        return []
+    way_out = "Score it on pictures that it has not seen."
+    if TEST in sides.values():
+        way_out = "To score on its test side alone, give --split with the split.csv beside the model."
+    what = "are ones that the model was trained on or picked by: the scores flatter it."
+    return [f"{seen:,} of these pictures {what} {way_out}"]
+
+
+def _looks_in_words(looks: int) -> list[str]:
+    if looks < 2:
+        return []
+    return [f"{looks} models have been scored on this test side by now: each more makes it less of a test."]
 
 
 def _warnings(pictures: LabelledPictures, absent: Sequence[str], bad: Mapping[str, str]) -> list[str]:

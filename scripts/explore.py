@@ -2,9 +2,9 @@
 
     python scripts/explore.py --data pictures/
 
-Writes report.html, one page that can be mailed, and the same as report.md with its figures into
-runs/explore-<name of the data>. The built-in data (840 pictures) take about a minute on one core without a GPU, 5,000
-pictures three to four, most of it for embeddings and probes.
+Writes report.html, one page that can be mailed, the same as report.md with its figures, and copies.csv, a list of the
+pictures that are there twice, into runs/explore-<name of the data>. The built-in data (840 pictures) take about a
+minute on one core without a GPU, 5,000 pictures three to four, most of it for embeddings and probes.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def explore(options: Options, console: Console) -> int:
     from results.statistics.exploration import Exploration, advice, class_facts, group_facts
     from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
+    from trainables.data.duplicates import check_leaks
     from trainables.data.mirror_classes import mirror_classes
     from trainables.data.rows import COLUMNS, SplitRow
     from trainables.data.split import render_split
@@ -151,7 +152,8 @@ def explore(options: Options, console: Console) -> int:
     samples = sample_pictures(manifest.classes, rows, MOST_CLASSES, PER_CLASS)
     sheet = draw_augmentations(rows, options.image_size, options.data.picture_bytes)
     doing(console, "writing the page and the report")
-    save_exploration(out, found, figures, samples, sheet)
+    copies = check_leaks(table, prepared.cache, manifest.root).copies()
+    save_exploration(out, found, figures, samples, sheet, copies)
     idle(console)
     for line in advice(found):
         console.print(f"* {line}", highlight=False, markup=False, soft_wrap=True)

@@ -4,10 +4,11 @@
 
 PICTURES is a folder (walked through, answers sorted by path below it), one picture, a CSV with a column of paths
 (relative to the CSV; its other columns are kept), or the competition's eval folder or its parent: then ans of info.csv
-is filled with the class index, row for row. The result is predictions.csv, or submission.csv for an eval folder, in the
-folder of the first model's run, or beside a model that has none; where there is one already, predictions-2.csv and so
-on. Several models are averaged. Pictures that cannot be read are named, have an empty answer, and make the exit code 1.
-A thousand pictures take a minute on two cores without a GPU, most of it for the network.
+is filled with the class index, row for row. The answers go into predictions.csv (submission.csv for a competition's
+eval folder) in the folder of the first model's run, or in the model's own folder if it lies in no run; where there is
+one already, into predictions-2.csv and so on. Several models are averaged. Pictures that cannot be read are named, have
+an empty answer, and make the exit code 1. A thousand pictures take a minute on two cores without a GPU, most of it for
+the network.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trains the best configurations of a search again, picks one, and scores it once on people it has never seen.
+"""Trains the best configurations of a search again, picks one, and scores it once on people or pictures never seen.
 
     python scripts/retrain.py --space efficientnet --time-budget 11m
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Train the winner of a search again and score it on people it has never seen."""
+    """Train the winner of a search again and score it on what it has never seen."""
 
     retrain: tyro.conf.OmitArgPrefixes[RetrainFlags] = field(default_factory=RetrainFlags)
     machine: tyro.conf.OmitArgPrefixes[MachineFlags] = field(default_factory=MachineFlags)

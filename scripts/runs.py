@@ -36,6 +36,7 @@ from rich.text import Text
 
 from results.pages.run_index import write_run_index
 from results.records.cost import duration
+from results.records.presence import who_is_at
 from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.run_folder import RUNS, RunFolder, load_run
 from results.records.scorings import readme_of
@@ -165,7 +166,7 @@ def _show(run_dir: Path, console: Console) -> None:
         facts.add_row(Text(name, style="dim"), Text(value))
     console.print(facts)
     trials = load_trials(run_dir)
-    console.print(_leaderboard(trials))
+    console.print(_leaderboard(trials, is_searched=who_is_at(RunFolder(run_dir).presence) is not None))
     winner, default = _winner(trials), default_of(load_run(run_dir))
     if winner is not None and default is not None:
         console.print(_knob_table(default, winner.config, ("default", f"trial {winner.trial_id}"), every=True))
@@ -284,16 +285,18 @@ def _facts(row: RunSummary) -> list[tuple[str, str]]:
     ]
 
 
-def _leaderboard(trials: Sequence[TrialHistory]) -> Table:
+def _leaderboard(trials: Sequence[TrialHistory], *, is_searched: bool) -> Table:
+    """The best trials; of a search that was killed none runs any more."""
     scored = sorted(_scored(trials), key=lambda trial: -score_of(trial.best) if trial.best else 0.0)
     table = Table("trial", "backbone", "best", "epoch", "lr", "dropout", "state", box=box.SIMPLE_HEAD, pad_edge=False)
     for trial in scored[:LEADERS_SHOWN]:
         if trial.best is not None:
             epochs = f"{trial.best.epoch}/{trial.reports[-1].epoch}"
             config = trial.config
+            was_killed = trial.status == TrialStatus.RUNNING and not is_searched
             table.add_row(
                 trial.trial_id, config.backbone, _score(score_of(trial.best)), epochs, shown(config.lr),
-                shown(config.dropout), trial.status,
+                shown(config.dropout), TrialStatus.INTERRUPTED if was_killed else trial.status,
             )  # fmt: skip
     return table
 

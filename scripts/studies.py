@@ -4,10 +4,10 @@
     python scripts/studies.py                           # the same with more pixels, epochs and seeds: overnight
     python scripts/studies.py --data DIR --studies dropout,imbalance --seeds 5
 
-A study compares a few ways to train (scripts/study/study_list.py). For each seed people are held out, every way
-trains on the others, for a number of epochs settled before, and all are scored on the people held out; nothing is
-picked by that score. Each study ends with results/studies/<name>-<study>.md and a figure beside it. Stopped and started
-again, it goes on where it was; more --seeds add to what is there.
+A study compares a few ways to train (scripts/study/study_list.py). For each seed people (or pictures, where the data
+name nobody) are held out, every way trains on the others, for a number of epochs settled before, and all are scored on
+those held out; nothing is picked by that score. Each study ends with results/studies/<name>-<study>.md and a figure
+beside it. Stopped and started again, it goes on where it was; more --seeds add to what is there.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class StudiesConfig:
     quick: bool = False
     """48 px, 4 epochs and 3 seeds, where those are not given."""
     seeds: Annotated[int | None, help_default("10, 3 with --quick")] = None
-    """Repeats of every training, each with people of its own to hold out; 2 or more."""
+    """Repeats of every training, each with people, or pictures, of its own to hold out; 2 or more."""
     seed: int = 0
     """First of the seeds."""
     backbone: str = "tf_efficientnet_lite0"
@@ -78,7 +78,7 @@ class StudiesConfig:
     """Pictures in a training batch."""
     weights: str = "auto"
     """auto (hub cache, package, hub; else random), none (random), or a folder of <timm name>.safetensors."""
-    name: Annotated[str | None, help_default("that of the data, or demo")] = None
+    name: Annotated[str | None, help_default("that of the data, numbered where others have it; or demo")] = None
     """What the files in --out begin with, and the folder in --storage."""
     out: Annotated[Path, help_default("results/studies")] = Path("results/studies")
     """Folder of the pages and figures."""
@@ -150,13 +150,21 @@ def run(options: Options, data: DataConfig, command: str, console: Console) -> i
 
 def study_all(options: Options, data: DataConfig, command: str, session: RaySession, console: Console) -> int:
     """The pipeline: studies, pictures, weights, trainings, pages."""
+    from results.records.shelf import BUILT_IN, place_hash
+    from scripts.study.pages import name_for_pages, page_of_others
     from scripts.study.study_list import FAMILIES, all_studies, default_config
 
     config = options.studies
     families = words(config.families) or FAMILIES
-    asked_for = choose(all_studies(families), words(config.studies), words(config.arms))
+    studies = all_studies(families)
+    asked_for = choose(studies, words(config.studies), words(config.arms))
     base = default_config(config.backbone)
-    name = config.name or (as_run_name(data.data.name.removesuffix(".csv")) if data.data else "demo")
+    out = config.out.expanduser().resolve()
+    source, place = (data.data.name, place_hash(data.data)) if data.data else (BUILT_IN, "built-in")
+    if config.name and (page := page_of_others(out, config.name, studies, place, source)):
+        raise UserError(f"{page} is of other data: give another --name, or another --out")
+    called = as_run_name(source.removesuffix(".csv")) if data.data else "demo"
+    name = config.name or name_for_pages(out, called, studies, place, source)
     asked = options.asked(name).where_told()
 
     from search.checks import check_device
@@ -198,10 +206,11 @@ def study_all(options: Options, data: DataConfig, command: str, session: RaySess
         held_out={seed: held_out_split(prepared.manifest, seed) for seed in config.seed_list},
         manifest=prepared.manifest,
         cache=prepared.cache,
-        source=data.data.name if data.data else "built-in demo set",
+        source=source,
+        place=place,
         study=study,
         folder=folder,
-        out=config.out.expanduser().resolve(),
+        out=out,
     )
     plans = [settle_weights(one, setting, console) for one in chosen]
     stop, failed = StopRequest(), 0

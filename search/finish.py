@@ -15,15 +15,15 @@ from results.pages.report import write_report
 from results.records.best import best_trial
 from results.records.cost import cost_in_words
 from results.records.experiments import append_experiment
-from results.records.found import Found, found_before, is_model_of
+from results.records.found import MODEL_OF_BEFORE, Found, found_before, is_model_of
 from results.records.record import BestTrial
-from results.records.run_folder import RunFolder, storage_flag
+from results.records.run_folder import RunFolder, budget_flag, resume_command, retrain_command
 from results.records.shelf import place_of
 from results.records.trials import DRIVER, ENDED, TIME_BUDGET, TrialHistory, load_trials, num_over
 from search.announce import CURVES_ADDRESS
 from search.engine.portfolio import remember
 from search.found_model import find_model, leaving_model
-from search.found_words import MODEL_OF_BEFORE, model_in_words, worth_in_words
+from search.found_words import model_in_words, worth_in_words
 from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.refit import AS_BEFORE, AS_PICKED, as_trained_on_before, is_due, refit
@@ -117,7 +117,7 @@ def _leave(
             if not most_failed(trials):
                 remember(run, trials, study)
         if not has_turn:
-            report = _report(folder.path, console)
+            report = _report(folder.path, console, saves_model=True)
         elif found is not None:  # what has been written stays, whatever ends this
             idle(console)
             words = AS_BEFORE if found.refit_epochs else AS_PICKED
@@ -127,12 +127,13 @@ def _leave(
         doing(console, "writing the model and the report")
         stop.what_ends = WRITTEN
         with nullcontext() if found is picked else leaving_model(run, folder, found, trials, console):
-            report = _report(folder.path, console)
-    if found is not None and picked is not None and found.refit_epochs and not is_model_of(found, folder):
+            report = _report(folder.path, console, saves_model=found is not picked)
+    if found is not None and picked is not None and found.members and not is_model_of(found, folder):
         # Its saving failed, as was said: what answers is the model of before, or as validation picked it.
-        found = picked if picked.refit_epochs and is_model_of(picked, folder) else replace(found, refit_epochs={})
-        with say_if_it_fails(console, f"{folder.found_json} could not be written"):
-            found.save(folder.found_json)
+        if found.refit_epochs:
+            found = picked if picked.refit_epochs and is_model_of(picked, folder) else replace(found, refit_epochs={})
+            with say_if_it_fails(console, f"{folder.found_json} could not be written"):
+                found.save(folder.found_json)
         report = _report(folder.path, console)
     had_learned = earlier is not None and bool(earlier.refit_epochs)
     has_forgotten = had_learned and found is not None and bool(found.members) and not found.refit_epochs
@@ -165,10 +166,10 @@ def _cut_short(opened: OpenRun, found: Found | None, stop: StopRequest) -> str |
     return f"{what} trained further ({'interrupted' if stop.why in (None, TIME_BUDGET) else stop.why})"
 
 
-def _report(run_dir: Path, console: Console) -> Path | None:
-    """Writes the report; None where that failed, which is said."""
+def _report(run_dir: Path, console: Console, *, saves_model: bool = False) -> Path | None:
+    """Writes the report, maybe while the model is saved; None where that failed, which is said."""
     with say_if_it_fails(console, f"the report of {run_dir} could not be written"):
-        return write_report(run_dir)
+        return write_report(run_dir, saves_model=saves_model)
     return None
 
 
@@ -197,10 +198,9 @@ def _say_what_is_left(
         words = f"picked by validation: {model_in_words(found, run.units)}" if is_saved else MODEL_OF_BEFORE
         say_result(console, f"Model: {folder.model}, {words}")
         say(console, _how_to_classify(folder))
-    places = storage_flag(run_dir.parent)
+    retrain = retrain_command(run_dir)
     if study.readme_path not in (Path("README.md").resolve(), run_dir.parent / "README.md"):
-        places += f" --readme {shlex.quote(str(study.readme_path))}"
-    retrain = f"python scripts/retrain.py --run {run.name}{places}"
+        retrain += f" --readme {shlex.quote(str(study.readme_path))}"
     say(console, f"To score it on {run.units} never seen: {retrain}")
     say_front(run, trials, retrain, console)
 
@@ -222,9 +222,9 @@ def _why_there_is_no_record(opened: OpenRun, trials: Sequence[TrialHistory]) -> 
         )
     failed = sum(trial.status == TrialStatus.FAILED for trial in trials)
     return (
-        f"{failed} of {num_over(trials)} trials failed, which points to the machine or the data rather than to the "
-        f"settings: there is no record, and the README is left as it was. What happened: {folder.events_jsonl}. Once "
-        f"the cause is fixed: {way_on(opened)} --retry-failed"
+        f"{failed} of {_num_come_to_something(trials)} trials failed, which points to the machine or the data rather "
+        f"than to the settings: there is no record, and the README is left as it was. What happened: "
+        f"{folder.events_jsonl}. Once the cause is fixed: {way_on(opened)} --retry-failed"
     )
 
 
@@ -238,15 +238,14 @@ def _say_what_is_to_do(
     if done >= asked:
         return
     if opened.study.fills_its_budget and why == TIME_BUDGET:
-        cut, budget = len(trials) - done, opened.study.options["time_budget"]
+        cut = len(trials) - done
         begun = f"{len(trials)} trial{'s' if len(trials) != 1 else ''}"
         words = f", {cut} of them cut short by it" if cut else ""
         has_epoch = any(report.trained_share == 1 for trial in trials for report in trial.reports)
         early = "" if has_epoch else " before one epoch was whole"
         (say if has_epoch else warn)(
             console,
-            f"The time budget is used up{early}: {begun}{words}. To go on: "
-            f"{resume_command(opened.folder)} --time-budget {budget}",
+            f"The time budget is used up{early}: {begun}{words}. To go on: {way_on(opened)}",
         )
         return
     count = (
@@ -262,10 +261,15 @@ def _score(best: BestTrial) -> str:
 
 
 def most_failed(trials: Sequence[TrialHistory]) -> bool:
-    """Whether most of the trials that are done failed; one that diverged is an answer about its configuration."""
-    done = [trial for trial in trials if trial.status.is_over]
-    failed = [trial for trial in done if trial.status == TrialStatus.FAILED and not trial.has_diverged]
-    return 2 * len(failed) > len(done)
+    """Whether most of the trials that came to an end failed; one that diverged is an answer about its configuration."""
+    failed = [trial for trial in trials if trial.status == TrialStatus.FAILED and not trial.has_diverged]
+    return 2 * len(failed) > _num_come_to_something(trials)
+
+
+def _num_come_to_something(trials: Sequence[TrialHistory]) -> int:
+    """Trials that are done, and those that the end of the search cut short behind an epoch that has a score."""
+    cut = [trial for trial in trials if trial.status == TrialStatus.INTERRUPTED and trial.best is not None]
+    return num_over(trials) + len(cut)
 
 
 def has_best(folder: RunFolder) -> bool:
@@ -276,10 +280,4 @@ def has_best(folder: RunFolder) -> bool:
 def way_on(opened: OpenRun) -> str:
     """What to type to go on with a search that has not done all of its trials."""
     has_budget = opened.study.fills_its_budget  # it would have as long again all the same
-    budget = f" --time-budget {opened.study.options['time_budget']}" if has_budget else ""
-    return resume_command(opened.folder) + budget
-
-
-def resume_command(folder: RunFolder) -> str:
-    """What to type to go on with a run."""
-    return f"python search/run.py --resume {folder.path.name}{storage_flag(folder.path.parent)}"
+    return resume_command(opened.folder.path) + budget_flag(opened.study.options["time_budget"] if has_budget else None)

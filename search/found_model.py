@@ -34,7 +34,7 @@ from trainables.checkpoints import BEST
 from trainables.config import TrialConfig
 from trainables.parts.registry import decision_of, in_use
 from trainables.report import TrialStatus
-from trainables.saved.model_description import MADE_WITH_IT, model_in
+from trainables.saved.model_description import made_with_model, model_in
 from trainables.saved.save_found import FoundMember, begin_saving, end_saving
 from trainables.second_view import NONE
 
@@ -286,15 +286,10 @@ def _put_in_place(draft: Path, folder: RunFolder) -> None:
     shutil.copyfile(folder.split_csv, RunFolder(draft).split_csv)  # which pictures it has seen
     before = torn_name(folder.model)
     if folder.model.exists():
-        if _what_answers(folder.model) == _what_answers(draft):
-            for made in (folder.model / name for name in MADE_WITH_IT if (folder.model / name).exists()):
+        known, new = model_in(folder.model), model_in(draft)
+        if known is not None and new is not None and known.what_answers == new.what_answers:
+            for made in made_with_model(folder.model):
                 made.rename(draft / made.name)
         folder.model.rename(before)
     draft.rename(folder.model)
     shutil.rmtree(before, ignore_errors=True)
-
-
-def _what_answers(folder: Path) -> tuple[object, ...] | None:
-    """What the answers of a model follow from; None where there is none that can be read."""
-    found = model_in(folder)
-    return None if found is None else (found.weights_sha256, found.members, found.rule, found.second_view)

@@ -10,9 +10,6 @@ from results.statistics.bootstrap import Interval
 from results.statistics.ensemble import SINGLE, USUAL_GAIN
 from trainables.second_view import IN_WORDS
 
-MODEL_OF_BEFORE = "an earlier one, as the one found last has not been saved"
-"""What is said of a model that is not what was found (`results.records.found.is_model_of`)."""
-
 
 def worth_in_words(found: Found, units: str = "people") -> str:
     """What the best validation score is worth; empty where the answers were not kept.

@@ -52,7 +52,7 @@ epochs 16 would have ended so, which loses .008 on validation in the mean, where
 PATIENCE_STEPS = 300
 """That these have at least: 8 epochs of the smallest set that was measured. Epochs of a smaller one are a few steps."""
 MOST_LENGTHS = 2
-"""Lengths as planned that a trial which goes on may come to, should epochs be much faster than was expected."""
+"""Lengths as planned that a trial which goes on may come to, even if that is more than a trial has at most."""
 ANY_NUMBER = 10**9
 """Of trials."""
 LEAST_OF_A_TRIAL = 20.0
@@ -105,7 +105,7 @@ def suit_lengths(
     mean = sum(seconds.values()) / len(seconds)
     room_epochs = study.concurrency * room / seconds.get(default, mean)
     count = (most_trials or ANY_NUMBER) if study.trials_open else study.trials
-    found = study.with_fewer_at_a_time(max(1, min(int(room_epochs / EPOCHS_BESIDE), count)))
+    found = study.with_fewer_at_a_time(max(1, min(_at_a_time(study, int(room_epochs / EPOCHS_BESIDE)), count)))
     pace = share_of_pace(study.concurrency, found.concurrency)
     room_epochs *= pace
     in_a_slot = room_epochs / found.concurrency
@@ -122,6 +122,13 @@ def suit_lengths(
     shortest = min(found.grace_period, long_together(found.epochs)) * min(seconds.values())
     fitting = MORE_THAN_FIT * max(study.concurrency, math.ceil(study.concurrency * room / shortest))
     return _with_open_trials(found, fitting, most_trials)
+
+
+def _at_a_time(study: SettledStudy, most: int) -> int:
+    """So many trials, or the next fewer of which each has more cores: with three on four cores, none would."""
+    while 1 < most < study.concurrency and study.cores // most <= study.cpus_per_trial:
+        most -= 1
+    return most
 
 
 def _with_open_trials(study: SettledStudy, trials: int, most: int | None) -> SettledStudy:
@@ -148,7 +155,7 @@ class PacedLength:
     @property
     def end(self) -> int:
         """Epochs after which no trial goes on."""
-        return MOST_LENGTHS * self.planned
+        return max(MOST_LENGTHS * self.planned, self.most)
 
     def goes_on(self, backbone: str, epoch: int, an_epoch: float, seconds_left: float) -> bool:
         """Whether a trial that has come to the planned length had better go on than make room for another.

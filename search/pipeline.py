@@ -83,7 +83,8 @@ def search(asked: AskedStudy, data: DataConfig, console: Console, started: float
             engine = build_engine(opened.space, opened.study, opened.run, opened.folder, opened.earlier, networks, stop)
             with stop.on_interrupt(go_on), _told_if_cut_short(go_on):
                 proposer = OwnSeeds(engine.searcher, opened.run.task.seed) if opened.run.own_seeds else engine.searcher
-                opened.folder.append_event(DRIVER, BEGUN)  # until its end is noted, something is left to do
+                budget = asked.search.time_budget
+                opened.folder.append_event(DRIVER, BEGUN, time_budget=budget)  # something is left to do until it ends
                 run_trials(workload(opened, console), proposer, engine.scheduler, session, stop, console)
                 with say_if_it_fails(console, "the study could not be written; a resume writes it again"):
                     engine.searcher.close(stop.why or "interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +22,7 @@ from search.terminal import count, doing, idle, is_quiet, say
 from trainables.atomic import write_whole
 from trainables.data.cache import ImageCache, build_cache, find_unreadable
 from trainables.data.demo.draw import FORMAT, make_demo_data
-from trainables.data.duplicates import check_leaks
+from trainables.data.duplicates import COPIES, check_leaks
 from trainables.data.manifest import DataConfig, DataError, Manifest, bad_picture_error, drop_pictures, load_manifest
 from trainables.data.mirror_classes import mirror_classes, pairs_in_words
 from trainables.data.rows import read_split
@@ -101,26 +102,27 @@ def prepare_data(
             manifest, seed=seed, val_share=sides.val_share, test_share=sides.test_share, by=sides.split_by
         )
 
-    doing(console, "dealing the people out to train, val and test")
+    whom = "people" if manifest.has_groups and sides.split_by == "group" else "pictures"
+    doing(console, f"dealing the {whom} out to train, val and test")
     drawn = split()  # first, as it may be refused
     idle(console)
     with beside or nullcontext(), _progress(console) as progress:
         task = progress.add_task("decoding pictures", total=None, visible=False)
 
-        began = time.monotonic()
+        watch = _DecodingWatch(console, seconds_left or (lambda: math.inf))
 
         def show(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, visible=True)
             if progress.disable:
                 count(console, "decoding pictures", done, total)
-            if seconds_left is not None:
-                _refuse_slow_decoding(done, total, time.monotonic() - began, seconds_left())
+            watch.decoded(done, total)
 
         cache = build_cache(
             list(manifest.table["path"]),
             image_size,
             cache_path,
             on_progress=show,
+            on_wait=watch.waits,
             memory_bytes=config.picture_bytes,
         )
     if cache.bad:
@@ -137,14 +139,57 @@ def say_understood(manifest: Manifest, console: Console) -> None:
         say(console, line.encode(errors="backslashreplace").decode())
 
 
-def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float) -> None:
-    """Raises a `UserError` as soon as it is known that the pictures will not be decoded in the time that is left."""
-    to_go = took / done * (total - done)
+class _DecodingWatch:
+    """Ends the decoding of pictures, or the wait for another that decodes them, where the time budget is too short."""
+
+    def __init__(self, console: Console, seconds_left: Callable[[], float]) -> None:
+        """Begins nothing yet.
+
+        Args:
+            console: Where a wait is said.
+            seconds_left: Of the time budget.
+        """
+        self._console, self._seconds_left = console, seconds_left
+        self._began: tuple[float, int] | None = None
+        self._has_waited = False
+
+    def decoded(self, done: int, total: int) -> None:
+        """Takes note of how many pictures are decoded; the pace is that since the first, before which much else is."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, done
+        began, before = self._began
+        _refuse_slow_decoding(done, total, now - began, self._seconds_left(), before=before)
+
+    def waits(self) -> None:
+        """Says once that another decodes the same pictures."""
+        if not self._has_waited:
+            self._has_waited = True
+            say(self._console, "Another command is decoding the same pictures; waiting for it to finish.")
+        if self._seconds_left() <= 0:
+            raise UserError(
+                "another command is still decoding the same pictures, and the time budget has ended: start again when "
+                "it is done, or give a longer --time-budget"
+            )
+
+
+def _refuse_slow_decoding(done: int, total: int, took: float, seconds_left: float, *, before: int = 0) -> None:
+    """Raises a `UserError` as soon as it is known that the pictures will not be decoded in the time that is left.
+
+    Args:
+        done: Pictures that are decoded.
+        total: Pictures in all.
+        took: Seconds for those after the first `before`.
+        seconds_left: Of the time budget.
+        before: Pictures that were decoded when the clock was started.
+    """
+    to_go = took / max(1, done - before) * (total - done)
     most = seconds_left * (1 if took >= SURE_SECONDS else FAR_TOO_LONG)
     if seconds_left <= 0 or (took >= RATE_SECONDS and to_go > most):
+        more = f"takes about {to_go:.0f} s more" if took else "has only begun"
         raise UserError(
-            f"decoding the {total:,} pictures takes about {to_go:.0f} s more, the time budget ends in "
-            f"{seconds_left:.0f} s: give a longer --time-budget. It is done once, and later searches do without"
+            f"decoding the {total:,} pictures {more}, the time budget ends in {seconds_left:.0f} s: give a longer "
+            "--time-budget. It is done once, and later searches do without"
         )
 
 
@@ -165,18 +210,27 @@ def refuse_leaks(prepared: Prepared, *, allowed: bool, by_picture: bool = False)
     table = prepared.manifest.table
     named = table[table["split"] != ""]
     given = dict(zip(named["path"], named["split"], strict=True))
-    leaks = check_leaks(prepared.split.table, prepared.cache, prepared.manifest.root, given)
+    group_of = dict(zip(table["path"], table["group"], strict=True))  # which a split by picture has forgotten
+    split = prepared.split.table
+    split = split.assign(group=split["path"].map(group_of))
+    leaks = check_leaks(split, prepared.cache, prepared.manifest.root, given)
+    copies = _beside(prepared.cache, COPIES, leaks.copies()) if leaks.pairs else None
     if not leaks.exact:
-        return leaks.warnings()
-    lines: Path | None = prepared.cache.path / SAME_GROUPS
-    try:
-        write_whole(prepared.cache.path / SAME_GROUPS, leaks.same_groups())
-    except OSError:  # a shared cache that is read-only
-        lines = None
-    error = leaks.error(lines, by_picture=by_picture)
+        return leaks.warnings(copies)
+    error = leaks.error(_beside(prepared.cache, SAME_GROUPS, leaks.same_groups()), by_picture=by_picture)
     if not allowed:
         raise DataError([error])
-    return [error, *leaks.warnings()]
+    return [error, *leaks.warnings(copies)]
+
+
+def _beside(cache: ImageCache, name: str, content: bytes) -> Path | None:
+    """Writes a file beside the decoded pictures; None for a shared cache that is read-only."""
+    path = cache.path / name
+    try:
+        write_whole(path, content)
+    except OSError:
+        return None
+    return path
 
 
 def say_mirror_classes(prepared: Prepared, own_space: bool) -> str:
@@ -200,6 +254,7 @@ def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
         prepared: The pictures.
     """
     said, table = [], prepared.split.table
+    whom = "people" if prepared.manifest.has_groups else "pictures"
     for file in dict.fromkeys(files.values()):
         split = RunFolder(Path(file).parent).split_csv
         if not (split.is_file() and split.with_name(DESCRIPTION).is_file()):
@@ -210,8 +265,8 @@ def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
         if val or test:
             said.append(
                 f"The model in {split.parent} was trained on or picked by {val:,} of the validation and {test:,} of "
-                "the test pictures: scores on them flatter what starts from it. To keep its test people unseen, search "
-                "with the pictures and the --seed of its own search."
+                "the test pictures: scores on them flatter what starts from it. To keep its test "
+                f"{whom} unseen, search with the pictures and the --seed of its own search."
             )
     return said
 

@@ -26,9 +26,8 @@ from search.machine.ray_session import RaySession
 from search.open_run import OpenRun
 from search.refit_time import LEAST_SECONDS, NEXT_ROW, epochs_each, most_epochs, names_of, seconds_of_epoch
 from search.retraining.trainings import Job, run_jobs
-from search.stop import RUNNING_TRIALS_END, StopRequest
+from search.stop import RUNNING_TRIALS_END, SHORTEST_EPOCH, StopRequest
 from search.terminal import say, warn
-from search.tuner import SHORTEST_EPOCH
 from trainables.atomic import TORN
 from trainables.checkpoints import BEST, LAST, START
 from trainables.report import EpochReport, TrialStatus

@@ -73,6 +73,13 @@ def saved_options(places: PlaceFlags, name: str, *, with_budget: bool = False) -
     return study, restore(DataConfig, run.options)
 
 
+def with_kept_corrections(data: DataConfig, folder: RunFolder) -> DataConfig:
+    """The pictures of a run with its own copy of the corrections that it began with, whose file may be gone."""
+    if data.corrections is None or not folder.corrections_csv.is_file():
+        return data
+    return replace(data, corrections=folder.corrections_csv)
+
+
 def refuse_contradictions(saved: Options, asked: Options) -> None:
     """Checks flags given with --resume against the settings of the run; the file of a space may have moved.
 
@@ -142,7 +149,7 @@ def resume_run(
     folder.clear_ray()
     task = replace(
         saved.task,
-        cache_path=_decoded(saved, study, data, console),
+        cache_path=_decoded(saved, study, with_kept_corrections(data, folder), console),
         split_path=str(folder.split_csv),
         checkpoint_dir=str(folder.checkpoints),
         answers_dir=str(folder.answers),

@@ -267,7 +267,7 @@ def start_run(
     run = replace(run, points=[asdict(space.starting_points[0])])  # the default, by which epochs are timed
     refuse_long_epochs(run, study, facts.known, stop)
     run, study = _with_lengths(run, study, space, facts, stop)
-    _make_folder(run, run_dir, prepared)
+    _make_folder(run, run_dir, prepared, data.corrections)
     return run, run_dir, study
 
 
@@ -378,7 +378,7 @@ def _free_name(runs_dir: Path, name: str) -> str:
     return next(free for free in names if not (runs_dir / free).exists())
 
 
-def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
+def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared, corrections: Path | None) -> None:
     """Makes the run's folder, there whole or not at all, so that what has a folder can be resumed."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     for leftover in run_dir.parent.glob(f"{STARTING}*"):  # of a process that was killed just here
@@ -390,6 +390,8 @@ def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared) -> None:
         run.save(RunFolder(folder).run_json)
         if run.task.parts:
             write_whole(RunFolder(folder).parts_py, run.task.parts["source"].encode())
+        if corrections is not None:
+            write_whole(RunFolder(folder).corrections_csv, corrections.expanduser().read_bytes())
         try:
             folder.rename(run_dir)
         except OSError as error:

@@ -17,6 +17,9 @@ LAST_SECONDS = 12.0
 """From a search's last epoch to the prompt: record, table, report, model and Ray's end took 10 to 13 s on two cores."""
 LAST_SHARE = 1 / 5
 """Of a time budget, should that be less."""
+SHORTEST_EPOCH = 0.4
+"""Of an epoch's seconds: with less than that to the end of the time budget, none is begun that would be cut short. Some
+.2 of them are spent on being scored."""
 RUNNING_TRIALS_END = "running trials end with this epoch"
 """What is said that the first Ctrl-C does, while trials run."""
 

@@ -26,7 +26,7 @@ from search.lengths import PacedLength
 from search.machine.free_memory import device_memory
 from search.machine.places import Places
 from search.machine.ray_shortcuts import shortcuts
-from search.stop import StopRequest
+from search.stop import SHORTEST_EPOCH, StopRequest
 from search.study import SettledStudy
 from trainables.classifier import train_trial, wait_until_written
 from trainables.config import TaskConfig
@@ -43,11 +43,6 @@ MAX_LOSSES = 20
 
 SPARE_SAMPLES = 10_000
 """More trials than are ever handed out again."""
-
-
-SHORTEST_EPOCH = 0.4
-"""Of an epoch's seconds: with less than that to the end of the time budget, none is begun that would be cut short. Some
-.2 of them are spent on being scored."""
 
 
 LATEST_EPOCHS = 5

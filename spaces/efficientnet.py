@@ -63,8 +63,8 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
     Default: dropout .2 is the b0 of Tan & Le (2019); lr 1e-3, decay .01 and smoothing .1 are AdamW fine-tuning
     values of the middle; light crop and flip. Then: TrivialAugment (Müller & Hutter 2021) and CutMix (Yun et al. 2019)
     on top of it, each slower at first, .009 and .008 better after 30 epochs of four sets (with every picture once an
-    epoch), and together with the default better by more (docs/recipe.md); and the largest network with heavier
-    photometric augmentation. What was measured beside the default comes before them (search/engine/shipped.py).
+    epoch), and together with the default better by more (docs/recipe.md); and the default on the last network, or of
+    one network with larger crops. What was measured beside the default comes before them (search/engine/shipped.py).
     """
     default = TrialConfig(
         backbone=backbones[0],
@@ -82,14 +82,5 @@ def starting_points(backbones: Sequence[str] = BACKBONES) -> list[TrialConfig]:
         default,
         replace(default, policy="trivial"),
         replace(default, cutmix=0.5),
-        TrialConfig(
-            backbone=backbones[-1],
-            dropout=0.3,
-            lr=5e-4,
-            weight_decay=0.05,
-            frozen_stages=FROZEN_STAGES,
-            blur=1.0,
-            contrast=0.2,
-            crop=0.2,
-        ),
+        replace(default, backbone=backbones[-1]) if len(backbones) > 1 else replace(default, crop=0.4),
     ]

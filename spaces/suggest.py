@@ -142,7 +142,8 @@ def suggest_loss(trial: optuna.Trial) -> dict[str, Any]:
     best. logit_tau: 1 is consistent for the balanced error, other strengths are for tuning (Menon et al. 2021).
     sampling: by picture, class, or root (Kang et al. 2020; Mahajan et al. 2018); left natural where the loss already
     corrects for the sizes of classes, as both would correct twice. label_smoothing: 0 to 0.2 around the usual .1
-    (Szegedy et al. 2016); none with focal loss, which is defined on the true class alone.
+    (Szegedy et al. 2016), towards the shifted prior with the logit-adjusted loss; none with focal loss, which is
+    defined on the true class alone.
     """
     loss = trial.suggest_categorical("loss", LOSSES)
     knobs: dict[str, Any] = {"loss": loss}

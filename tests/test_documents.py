@@ -106,6 +106,15 @@ def test_flags_that_a_page_names_by_themselves_are_known_to_a_command_that_a_pag
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
+def test_what_a_flag_needs_beside_it_is_in_the_commands_that_a_page_quotes(page: Path) -> None:
+    for line in code((ROOT / page).read_text()):
+        if re.search(r"ray job submit .*-- ", line):
+            assert " --working-dir " in line, f"{page}: the job of {line} runs in an empty folder"
+        if re.search(r"evaluate(\.py)? .*--side ", line):
+            assert " --split " in line, f"{page}: {line} is refused, as --side is one of a split"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_modules_that_a_page_names_exist(page: Path) -> None:
     for name in re.findall(
         r"\b(?:search|spaces|trainables|results|scripts|tests)/[a-z_/]+\.py\b", (ROOT / page).read_text()

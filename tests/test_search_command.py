@@ -7,11 +7,13 @@ import shlex
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from macrotune.keywords import options_of
 from results.pages.report import OPTIONS_NOT_SHOWN, OPTIONS_SHOWN, search_command
 from results.records.record import SearchRun
-from search.run import parse
+from search.run import parse, settled
 from search.study import AskedStudy
 from tests.records import a_run, a_task
+from trainables.called import calls_from_python, command_as_called
 from trainables.data.manifest import DataConfig
 
 NAMES = {*AskedStudy().flat(), *(field.name for field in fields(DataConfig))}
@@ -84,6 +86,11 @@ def test_the_command_line_is_read_back_as_the_search_that_it_describes(tmp_path:
     assert read.data == data
     given = read.study.flat()
     assert read.study == study.replace(**{name: given[name] for name in OPTIONS_NOT_SHOWN if name in given})
+    with calls_from_python():
+        call = command_as_called(search_command(as_saved(study, data)))
+    keywords = eval(call.replace("search(", "dict(", 1), {"dict": dict})
+    called = settled(lambda default: options_of(default, keywords, "search"))
+    assert (called.study, called.data) == (read.study, data)
 
 
 def test_what_was_left_at_its_default_is_left_out() -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from search.engine import history
 from search.engine.history import HistoryTrial, append_trials
 from search.engine.searcher import build_searcher
 from search.machine import provenance
+from search.prepare import _DecodingWatch
 from trainables.data import cache
 from trainables.data.demo import draw
 from trainables.errors import UserError
@@ -62,15 +64,17 @@ def test_facts_that_another_program_holds_are_found_out_anew(tmp_path: Path, mon
     assert not (tmp_path / known_costs.FACTS_FILE).exists()
 
 
-def test_pictures_that_another_program_decodes_for_ever_are_said(
+def test_pictures_that_another_program_decodes_are_waited_for_and_said_once_until_the_budget_ends(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(cache, "WAIT_SECONDS", 0.01)
     paths = [str(pictures / "p00_0.png")]
-    lock = tmp_path / f"{cache._key(paths, 32)}.lock"
-    with locked_by_another(lock), pytest.raises(cache.CacheError, match="another --cache-dir"):
-        cache.build_cache(paths, 32, tmp_path)
-    cache.build_cache(paths, 32, tmp_path / "another")  # the way out
+    lock, console, left = tmp_path / f"{cache._key(paths, 32)}.lock", Console(record=True), iter([9.0, 5.0, 0.0])
+    watch = _DecodingWatch(console, lambda: next(left))
+    with locked_by_another(lock), pytest.raises(UserError, match="decoding the same pictures, and the time budget has"):
+        cache.build_cache(paths, 32, tmp_path, on_wait=watch.waits)
+    assert console.export_text().count("waiting for it") == 1
+    cache.build_cache(paths, 32, tmp_path, on_wait=watch.waits)  # nobody decodes them any more
 
 
 def test_demo_pictures_that_another_program_draws_for_ever_are_said(

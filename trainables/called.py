@@ -10,7 +10,7 @@ import importlib.metadata
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 FILES = {
@@ -38,7 +38,7 @@ _FILE = re.compile(rf"(?<![\w/.-])(?:python )?({'|'.join(map(re.escape, _WORDS))
 PYTHON = "python"
 """Value of the variable while a command was called as a function."""
 _FUNCTIONS = {"search/run.py": "search", "scripts/retrain.py": "retrain"}
-_FLAGS = r"(?P<flags>(?: --[a-z-]+(?: (?!-)(?:'[^']*'|[^\s,;:'&]*[^\s,;:'&.]))?)+)"
+_FLAGS = r"(?P<flags>(?: --[a-z-]+(?: (?!-)(?:'[^']*'|[^\s;'&]*[^\s,;:'&.]))?)+)"
 _CALL = re.compile(rf"(?<![\w/.-])(?:python )?(?P<file>{'|'.join(map(re.escape, _FUNCTIONS))}){_FLAGS}")
 _ANSWER = re.compile(r"(?<![\w/.-])(?:python )?scripts/predict\.py ('[^']*'|\S+) --data DIR")
 
@@ -49,8 +49,16 @@ def as_called(text: str) -> str:
         return text
     if os.environ[VARIABLE] == PYTHON:
         text = _ANSWER.sub(lambda found: f"load({shlex.split(found[1])[0]!r}).predict('DIR')", text)
-        text = _CALL.sub(lambda found: f"{_FUNCTIONS[found['file']]}({_keywords(found['flags'])})", text)
+        text = _CALL.sub(lambda found: f"{_FUNCTIONS[found['file']]}({_keywords(shlex.split(found['flags']))})", text)
     return _FILE.sub(lambda found: _WORDS[found[1]], text)
+
+
+def command_as_called(command: str) -> str:
+    """A text that is a command and nothing else, as this user types it; its flags may have several values each."""
+    words = shlex.split(command.removeprefix("python "))
+    if os.environ.get(VARIABLE) == PYTHON and words and words[0] in _FUNCTIONS:
+        return f"{_FUNCTIONS[words[0]]}({_keywords(words[1:])})"
+    return as_called(command)
 
 
 def install_command(extra: str) -> str:
@@ -81,12 +89,27 @@ def calls_from_python() -> Iterator[None]:
             os.environ[VARIABLE] = before
 
 
-def _keywords(flags: str) -> str:
-    """Flags of a command line as keyword arguments; a flag without a value is True, and 00003 is a text."""
-    words: list[list[str]] = []
-    for word in shlex.split(flags):
+def _keywords(flags: Sequence[str]) -> str:
+    """Flags of a command line as keyword arguments; a flag without a value is True, one with several has a list."""
+    given: list[tuple[str, list[str]]] = []
+    for word in flags:
         if word.startswith("--"):
-            words.append([word[2:].replace("-", "_"), "True"])
+            given.append((word[2:].replace("-", "_"), []))
         else:
-            words[-1][1] = word if word.isdecimal() and str(int(word)) == word else repr(word)
-    return ", ".join("=".join(each) for each in words)
+            given[-1][1].append(_literal(word))
+    return ", ".join(f"{name}={_value(values)}" for name, values in given)
+
+
+def _value(literals: Sequence[str]) -> str:
+    if len(literals) > 1:
+        return f"[{', '.join(literals)}]"
+    return literals[0] if literals else "True"
+
+
+def _literal(word: str) -> str:
+    """A number as it is, and anything else as a text, such as 00003."""
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            if word[:1].isdigit() and str(number(word)) == word:
+                return word
+    return repr(word)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,10 @@ class Page:
     seeds: Sequence[int]
     facts: Mapping[str, str]
     """Data, network, hardware, commit."""
+    units: str
+    """What a repeat holds out: people, or pictures where the data do not tell who is in them."""
+    place: str
+    """Stands for the place of the data, to tell two of one name apart."""
     note: str
     """What must be said before any number; empty if nothing."""
     held_out_share: float
@@ -67,7 +72,20 @@ def render(page: Page) -> str:
         lines += [f"## {name[0].upper()}{name[1:]}", "", in_words(found), "", _table(name, found, page), ""]
     lines += [f"* {arm} has no scores: {'; '.join(reasons)}" for arm, reasons in page.failures.items()]
     lines += ["## How", "", *_how(page), "", "Scores by seed, and what the arms set:", "", _by_seed(rows, page), ""]
+    lines += [f"<!-- macrotune:data:{page.place} -->", ""]
     return "\n".join(lines)
+
+
+def is_page_of(text: str, place: str, source: str) -> bool:
+    """Whether a page is of the data at a place; one of before places were noted, of data that are called so.
+
+    Args:
+        text: The page.
+        place: As `Page.place`.
+        source: What the data are called, with which the page's line about them begins.
+    """
+    noted = re.search(r"^<!-- macrotune:data:(.*) -->$", text, re.MULTILINE)
+    return noted[1] == place if noted else f"\n* Data: {source}: " in text
 
 
 def draw(page: Page) -> Figure:
@@ -123,10 +141,11 @@ def _how(page: Page) -> list[str]:
     lines = [
         f"* Command: `{page.command}`",
         *(f"* {name}: {value}" for name, value in page.facts.items()),
-        f"* n = {len(page.seeds)} repeats, seeds {page.seeds[0]} to {page.seeds[-1]}. Each holds out other people "
-        f"({page.held_out_share:.0%} of the pictures), trains every arm on {page.trained_share:.0%} from the same "
-        "seed, and scores the network of the last epoch on the people held out; nothing was picked by these scores.",
-        "* Intervals: corrected resampled t (Nadeau & Bengio 2003), which allows for repeats that share people. "
+        f"* n = {len(page.seeds)} repeats, seeds {page.seeds[0]} to {page.seeds[-1]}. Each holds out other "
+        f"{page.units} ({page.held_out_share:.0%} of all pictures), trains every arm on {page.trained_share:.0%} from "
+        f"the same seed, and scores the network of the last epoch on the {page.units} held out; nothing was picked by "
+        "these scores.",
+        f"* Intervals: corrected resampled t (Nadeau & Bengio 2003), which allows for repeats that share {page.units}. "
         f"Differences are taken within a repeat; a verdict takes p < .05{holm}.",
     ]
     if page.speeds:

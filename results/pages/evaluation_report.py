@@ -236,6 +236,8 @@ def _numbers(evaluation: Evaluation) -> dict[str, object]:
     return {
         "pictures": len(evaluation.answers.paths),
         "groups": len(set(evaluation.answers.groups)) if evaluation.answers.groups else None,
+        "metric": evaluation.answers.measure.metric,
+        "score": (evaluation.other or evaluation.scores.macro_f1).to_json(),
         **numbers(evaluation.scores),
         "loss": evaluation.loss.to_json(),
         "attributes": {name: numbers(scores) for name, scores in evaluation.attributes.items()},

@@ -27,6 +27,7 @@ from results.pages.report_folder import replace_folder
 from results.pages.report_pictures import Sample
 from results.statistics.exploration import Exploration, advice
 from trainables.atomic import write_whole
+from trainables.data.duplicates import COPIES
 
 PAGE = "report.html"
 MARKER = "exploration.json"
@@ -35,9 +36,14 @@ WHAT = "an exploration"
 
 
 def save_exploration(
-    out: Path, found: Exploration, figures: Mapping[str, Figure], samples: Sequence[Sample], augmentations: bytes | None
+    out: Path,
+    found: Exploration,
+    figures: Mapping[str, Figure],
+    samples: Sequence[Sample],
+    augmentations: bytes | None,
+    copies: bytes,
 ) -> None:
-    """Writes page, report, figures and numbers; an earlier exploration is replaced once the new one is whole.
+    """Writes page, report, figures, numbers and copies; an earlier exploration is replaced once the new one is whole.
 
     Args:
         out: The folder.
@@ -45,6 +51,7 @@ def save_exploration(
         figures: Section to its picture.
         samples: Some pictures of each class.
         augmentations: A PNG of what each augmentation does to some of the pictures; None where it was not drawn.
+        copies: A CSV of the pictures that are there twice.
     """
     sizes = {"sizes": len(set(found.sizes)), "median_size": found.median_size()}
     facts = json.loads(json.dumps({**asdict(found), **sizes}))
@@ -54,6 +61,7 @@ def save_exploration(
     with replace_folder(out, MARKER, WHAT, facts) as draft:
         for name, png in drawn.items():
             write_whole(draft / f"{name}.png", png)
+        write_whole(draft / COPIES, copies)
         report = render_report(found, {name: f"{name}.png" for name in drawn})
         (draft / "report.md").write_text(report, encoding="utf-8")
         page = render_page(found, drawn, samples)

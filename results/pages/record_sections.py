@@ -23,7 +23,7 @@ from results.pages.cells import (
 )
 from results.pages.table import anchors_of, in_order, key_of
 from results.records.cost import energy_in_words
-from results.records.record import BestTrial
+from results.records.record import BestTrial, units_of
 from results.records.retrained import VALIDATED, RetrainedModel, retrained_of
 from results.records.shelf import data_name
 from trainables.config import TaskConfig, TrialConfig
@@ -112,7 +112,7 @@ def _worth(record: BestTrial) -> Lines:
     if record.val_interval is not None:
         lines.append((f"validation {in_words(record.task.metric)} [95%]", interval(record.val_interval)))
     if record.val_corrected is not None:
-        words = f"{interval(record.val_corrected)}, as picked on other people than those it is scored on"
+        words = f"{interval(record.val_corrected)}, as picked on other {record.units} than those it is scored on"
         lines.append(("corrected for the choice", words))
     return lines
 
@@ -122,7 +122,6 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
         return [("re-training", f"none yet: python scripts/retrain.py --run {record.run}")]
     how = f"{final.folds} folds" if final.folds else f"seeds {', '.join(map(str, final.seeds))}"
     times = f"; this test side has been scored {final.times_scored} times" if final.times_scored > 1 else ""
-    missing = final.test["missing"]
     second = final.second_view
     asked = f", answering to the middle of each picture and to {IN_WORDS[second]}" if second else ""
     together = f": {final.networks} networks of as many seeds together{asked}" if final.networks > 1 else asked
@@ -150,9 +149,9 @@ def _retraining(record: BestTrial, final: RetrainedModel | None, shifted: Callab
         ("test loss [95%]", interval(final.test["loss"])),
         (
             "test side",
-            f"{final.test['pictures']:,} pictures of {final.test['groups']:,} groups, {final.test_side}{times}",
+            f"{final.test['pictures']:,} pictures{_of_groups(final.test, final.data)}, {final.test_side}{times}",
         ),
-        *([("classes without a test picture", ", ".join(missing))] if missing else []),
+        *([("classes without a test picture", final.missing_in_words)] if final.test["missing"] else []),
         (f"default configuration, test {in_words(final.task.metric)} [95%]", interval(final.default_test)),
         ("verdict", final.verdict),
         ("weights of the pick", f"{final.weights}; trained file sha256:{final.weights_sha256[:12]}"),
@@ -177,15 +176,26 @@ def _settings(config: TrialConfig, task: TaskConfig) -> Lines:
 
 def _pictures(data: Mapping[str, Any], split_hash: str) -> Lines:
     words = [str(data.get("source") or "pictures"), f"{_count(data.get('pictures'))} pictures"]
-    words += [f"{_count(data[name])} {name}" for name in ("groups", "classes") if name in data]
+    words += [f"{_count(data['groups']) if data['groups'] else 'no'} groups"] if "groups" in data else []
+    words += [f"{_count(data['classes'])} classes"] if "classes" in data else []
     words += [f"{_count(len(data['skipped']))} left out as unreadable"] if data.get("skipped") else []
     words += [f"{_count(data['corrected'])} corrected"] if data.get("corrected") else []
     sides = [
-        f"{name} {_count(side.get('pictures'))} of {_count(side.get('groups'))} groups"
+        f"{name} {_count(side.get('pictures'))}{_of_groups(side, data)}"
         for name, side in (data.get("sides") or {}).items()
     ]
-    by = "split by picture, which flatters every score" if by_picture(data) else "split by group"
+    if by_picture(data):
+        by = "split by picture, which flatters every score"
+    elif units_of(data) == "pictures":
+        by = "split by picture (the data name no groups)"
+    else:
+        by = "split by group"
     return [("pictures", ", ".join(words)), ("split", f"{', '.join([*sides, by])}; {split_hash}")]
+
+
+def _of_groups(side: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Of how many groups a side's pictures are; empty where the split knows none."""
+    return f" of {_count(side.get('groups'))} groups" if units_of(data) == "people" else ""
 
 
 def _cost(record: BestTrial) -> str:

@@ -18,10 +18,12 @@ from results.pages.report_retrained import retrained_part
 from results.pages.report_sections import cost_part, failures_part, leaders_part, searched_part, sides_part
 from results.pages.template import render_template
 from results.records.best import best_trial
+from results.records.presence import who_is_at
 from results.records.record import SearchRun
-from results.records.run_folder import RunFolder, load_run, storage_flag
+from results.records.run_folder import RunFolder, budget_flag, load_run, resume_command, retrain_command
 from results.records.trials import TrialHistory, load_trials, num_over, used_its_time
 from trainables.atomic import write_whole
+from trainables.called import command_as_called
 from trainables.metric_names import in_words
 
 PARAMS_SHOWN = 4
@@ -60,12 +62,13 @@ AUTO = ("history", "formulation", "flip")
 """Options that go without saying where they are left at auto."""
 
 
-def write_report(run_dir: Path, *, with_pictures: bool = True) -> Path:
+def write_report(run_dir: Path, *, with_pictures: bool = True, saves_model: bool = False) -> Path:
     """Writes `report.html` into the folder of a run, whole or not at all.
 
     Args:
         run_dir: The folder.
         with_pictures: Whether small copies of some pictures go into the page.
+        saves_model: Whether what was found is being saved meanwhile.
 
     Raises:
         RunError: There is no such run, or a line of it is corrupt.
@@ -74,11 +77,12 @@ def write_report(run_dir: Path, *, with_pictures: bool = True) -> Path:
     """
     path = RunFolder(run_dir).report_html
     # The name of a picture may hold bytes that are not UTF-8, which stand in a text as lone surrogates.
-    write_whole(path, render_report(run_dir, with_pictures=with_pictures).encode(errors="backslashreplace"))
+    page = render_report(run_dir, with_pictures=with_pictures, saves_model=saves_model)
+    write_whole(path, page.encode(errors="backslashreplace"))
     return path
 
 
-def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
+def render_report(run_dir: Path, *, with_pictures: bool = True, saves_model: bool = False) -> str:
     """The page as HTML; the arguments are those of `write_report`.
 
     Raises:
@@ -119,7 +123,7 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         units=run.units,
         searched=searched_part(run, trials),
         **retrained_part(run_dir),
-        **found_section(RunFolder(run_dir), run.units),
+        **found_section(RunFolder(run_dir), run.units, best, is_being_saved=saves_model),
         **front_section(run, trials, RunFolder(run_dir)),
         **_progress(run, trials, run_dir),
         **sides_part(run),
@@ -129,9 +133,10 @@ def render_report(run_dir: Path, *, with_pictures: bool = True) -> str:
         **winner,
         **failures_part(trials, run_dir),
         **cost_part(run, trials, best),
-        search_command=search_command(run),
+        search_command=command_as_called(search_command(run)),
         is_pinned=run.epochs_open or run.refits,
-        retrain_command=f"python scripts/retrain.py --run {run_dir.name}{storage_flag(run_dir.parent)}",
+        retrain_command=command_as_called(retrain_command(run_dir)),
+        pick_command=command_as_called(f"{retrain_command(run_dir)} --pick TRIAL"),
         provenance=[
             ("versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
             ("commit", run.commit or "not in a repository"),
@@ -145,18 +150,19 @@ def _progress(run: SearchRun, trials: list[TrialHistory], run_dir: Path) -> dict
     done = num_over(trials)
     if done >= run.trials_asked:
         return {"status": f"complete, {done} trial{'s' * (done != 1)}", "resume_command": ""}
-    command = f"python search/run.py --resume {run_dir.name}{storage_flag(run_dir.parent)}"
+    count = f"{done}" if run.trials_open else f"{done} of {run.trials_asked}"
+    are_done = f"{count} trial{'s are' if count != '1' else ' is'} done"
+    presence = who_is_at(RunFolder(run_dir).presence)
+    if presence is not None and not presence.is_this_process:  # which holds it: a resume would be refused
+        return {"status": f"still being {presence.doing}, {are_done}", "resume_command": ""}
     has_used_it = any(trial.best for trial in trials) and used_its_time(run, RunFolder(run_dir).events())
-    if has_used_it or run.trials_open:
-        command += f" --time-budget {run.options.get('time_budget') or '15m'}"
+    budget = (run.options.get("time_budget") or "15m") if has_used_it or run.trials_open else None
+    command = command_as_called(resume_command(run_dir) + budget_flag(budget))
     if has_used_it:
-        count = f"{len(trials)}" if run.trials_open else f"{done} of {run.trials_asked}"
-        return {
-            "status": f"its time budget is used up, {count} trial{'s' * (count != '1')}",
-            "resume_command": command,
-        }
-    status = f"not complete, {done if run.trials_open else f'{done} of {run.trials_asked}'} trials are done"
-    return {"status": status, "resume_command": command}
+        count = f"{len(trials)}" if run.trials_open else count
+        status = f"its time budget is used up, {count} trial{'s' * (count != '1')}"
+        return {"status": status, "resume_command": command}
+    return {"status": f"not complete, {are_done}", "resume_command": command}
 
 
 def _warnings(run: SearchRun) -> list[str]:

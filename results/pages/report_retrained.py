@@ -52,30 +52,29 @@ def retrained_part(run_dir: Path) -> dict[str, Any]:
 
 
 def _words(record: RetrainedModel) -> list[str]:
-    test, metric = record.test, in_words(record.task.metric)
+    test, metric, units = record.test, in_words(record.task.metric), record.units
     other = f", {metric} {interval(test['score'])}" if "score" in test else ""
     how = repeats_in_words(record.seeds, record.folds)
     together = f", {record.networks} networks of as many seeds together" if record.networks > 1 else ""
+    over = f"{test['pictures']:,} pictures never seen"
+    if units == "people":
+        over = f"{test['groups']:,} groups never seen, {test['pictures']:,} pictures"
     words = [
-        f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {test['groups']:,} groups never seen, "
-        f"{test['pictures']:,} pictures), accuracy {interval(test['accuracy'])}{other}: {record.trial_id}, "
-        f"{record.config.backbone}, trained on train and val for {record.epochs} epochs{together}.",
-        f"The default configuration has {metric} {interval(record.default_test)} on the same people, a difference of "
+        f"Test macro-F1 {interval(test['macro_f1'])} (95% interval over {over}), accuracy "
+        f"{interval(test['accuracy'])}{other}: {record.trial_id}, {record.config.backbone}, trained on train and val "
+        f"for {record.epochs} epochs{together}.",
+        f"The default configuration has {metric} {interval(record.default_test)} on the same {units}, a difference of "
         f"{_signed(record.difference)}. Verdict: {record.verdict}.",
         f"Validation had said {metric} {three(record.val_macro_f1)} over {how}"
-        + (
-            f": it flattered by {three(record.gap)}."
-            if record.is_tested_as_validated
-            else f", which is of {VALIDATED}."
-        ),
+        + (f": {_flattery(record.gap)}." if record.is_tested_as_validated else f", which is of {VALIDATED}."),
     ]
     if record.second_view:
         other = IN_WORDS[record.second_view]
         words.insert(1, f"The model answers to the middle of each picture and to {other}, with the mean of both.")
     if record.out_of_fold is not None:
-        words.append(f"Out of fold, over all train and val people: {metric} {interval(record.out_of_fold)}.")
-    if missing := test["missing"]:
-        words.append(f"Classes without a test picture, which the score says nothing of: {', '.join(missing)}.")
+        words.append(f"Out of fold, over all {units} of train and val: {metric} {interval(record.out_of_fold)}.")
+    if test["missing"]:
+        words.append(f"Classes without a test picture: {record.missing_in_words}.")
     if record.times_scored > 1:
         words.append(
             f"{record.times_scored} different models have been scored on this test side by now: the more there "
@@ -96,6 +95,11 @@ def _candidate(entry: Mapping[str, Any], record: RetrainedModel) -> Candidate:
         epoch=str(entry["epoch"]),
         picked=f"picked{' for its cost' * record.picked_for_cost}" if entry["trial_id"] == record.trial_id else "",
     )
+
+
+def _flattery(gap: float) -> str:
+    """How far validation was from the test, of which it is the one or the other side."""
+    return f"it flattered by {three(gap)}" if gap > 0 else f"it was {three(-gap)} lower than the test"
 
 
 def _signed(score: Mapping[str, float | None]) -> str:

@@ -80,7 +80,7 @@ def sides_part(run: SearchRun) -> dict[str, Any]:
 
 def leaders_part(trials: list[TrialHistory], params: list[str], metric: str = "macro-F1") -> dict[str, Any]:
     """The best trials, with these of their hyper-parameters."""
-    from results.pages.report_figures import COLOURS, NOT_ENDED
+    from results.pages.report_figures import COLOURS, state_of
 
     scored = [trial for trial in trials if trial.best is not None and trial.status != TrialStatus.FAILED]
     scored.sort(key=lambda trial: -trial.best.val_score if trial.best else 0)
@@ -90,8 +90,8 @@ def leaders_part(trials: list[TrialHistory], params: list[str], metric: str = "m
             "backbone": trial.config.backbone,
             "score": f"{trial.best.val_score:.4f}",
             "epochs": f"{trial.best.epoch}/{trial.reports[-1].epoch}",
-            "state": trial.status,
-            "colour": COLOURS.get(trial.status, COLOURS[NOT_ENDED]),
+            "state": state_of(trial),
+            "colour": COLOURS[state_of(trial)],
             "time": duration(_seconds(trial)),
             "params": [shown(getattr(trial.config, name, "")) for name in params],
         }

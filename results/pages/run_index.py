@@ -16,6 +16,7 @@ from results.pages.template import render_template
 from results.records.cost import duration
 from results.records.summary import RunSummary, summaries
 from trainables.atomic import write_whole
+from trainables.called import as_called, command_as_called
 from trainables.sizes import size_in_words
 
 INDEX = "index.html"
@@ -44,6 +45,8 @@ def render_run_index(storage: Path, rows: Sequence[RunSummary]) -> str:
         storage=storage,
         written=datetime.now().astimezone().isoformat(" ", "seconds"),
         rows=[_cells(row, storage) for row in rows],
+        list_command=as_called("python scripts/runs.py"),
+        start_command=command_as_called("python search/run.py --space efficientnet"),
         ahead=max((row.best for row in rows if math.isfinite(row.best)), default=None),
     )
 
@@ -64,11 +67,11 @@ def _cells(row: RunSummary, storage: Path) -> dict[str, Any]:
         "test_value": row.test.value if row.test else -1,
         "trials": row.trials_in_words,
         "ends": ", ".join(f"{number} {end}" for end, number in row.ends),
-        "done": row.done,
+        "done": row.counted,
         "time": duration(row.seconds) if row.started else "",
         "seconds": row.seconds,
         "size": size_in_words(row.size_bytes),
         "bytes": row.size_bytes,
         "started": f"{datetime.fromisoformat(row.started):%Y-%m-%d %H:%M}" if row.started else "",
-        "next": row.next_command(storage),
+        "next": command_as_called(row.next_command(storage)),
     }

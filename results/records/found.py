@@ -17,6 +17,8 @@ from trainables.strict_json import RecordError, load_object, save_object
 
 AS_FAST = 1.05
 """Times the time of the best trial alone up to which a model is called as fast."""
+MODEL_OF_BEFORE = "an earlier one, as the one found last has not been saved"
+"""What is said of a model that is not what was found (`is_model_of`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

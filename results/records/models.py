@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from results.records.run_folder import RunError, RunFolder, storage_flag
+from results.records.run_folder import RunError, RunFolder, resume_command, retrain_command
 from trainables.saved.model_description import DESCRIPTION
 
 
@@ -26,11 +26,11 @@ def model_folder(path: Path) -> tuple[Path, str]:
     ):
         if (found / DESCRIPTION).is_file():
             return found, f"{found}: {words}"
-    name, flag = path.resolve().name, storage_flag(path.resolve().parent)
+    run_dir = path.resolve()
     raise RunError(
         f"{path} has no model: no epoch had finished when its search ended, --keep 0 kept no weights, it was killed "
-        f"or still runs. Go on with it by search/run.py --resume {name}{flag}, or train its best again by "
-        f"scripts/retrain.py --run {name}{flag}"
+        f"or still runs. Go on with it by: {resume_command(run_dir)}, or train its best again by: "
+        f"{retrain_command(run_dir)}"
     )
 
 

@@ -58,6 +58,11 @@ class Presence:
         """Whether the process is one of this machine."""
         return self.host == socket.gethostname()
 
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is the process that asks."""
+        return self.is_here and self.pid == os.getpid()
+
     def is_alive(self, written: float) -> bool:
         """Whether the process still is at work.
 

@@ -109,9 +109,8 @@ class SearchRun:
 
     @property
     def units(self) -> str:
-        """What intervals are over, in words: people, or pictures where the data do not tell who is in them."""
-        by_picture = self.options.get("split_by") == "picture" or not self.data.get("groups", 1)
-        return "pictures" if by_picture else "people"
+        """`units_of` its pictures."""
+        return units_of(self.data, self.options.get("split_by"))
 
     def portable(self) -> SearchRun:
         """The run without the folders of the machine it ran on, fit to be committed and shown.
@@ -244,6 +243,11 @@ class BestTrial:
             "task": task_json(self.task, without=LOCAL_FIELDS),
         }
 
+    @property
+    def units(self) -> str:
+        """`units_of` its pictures."""
+        return units_of(self.data)
+
     def save(self, path: Path) -> None:
         """Writes the record, whole or not at all.
 
@@ -251,6 +255,17 @@ class BestTrial:
             RecordError: A value has no place in strict JSON; the file is left as it was.
         """
         save_object(path, self.to_json())
+
+
+def units_of(data: Mapping[str, Any], split_by: str | None = None) -> str:
+    """What a split deals out, and intervals are over: people, or pictures where the data do not tell who is in them.
+
+    Args:
+        data: The pictures, as in `SearchRun.data`.
+        split_by: What was asked for, where `data` need not say it.
+    """
+    by = split_by or (data.get("split") or {}).get("split_by")
+    return "pictures" if by == "picture" or not data.get("groups", 1) else "people"
 
 
 def load_record(path: Path) -> BestTrial:

@@ -18,6 +18,7 @@ from results.records.record import (
     task_config,
     task_json,
     trial_config,
+    units_of,
 )
 from trainables.config import TaskConfig, TrialConfig
 from trainables.second_view import NONE, with_second_view
@@ -68,8 +69,9 @@ class RetrainedModel:
     """With folds, the score over the answers to all train and val people, each by a network that had not seen them:
     `value`, `low`, `high`."""
     test: dict[str, Any]
-    """On the test side: `SCORES`; `score`, where the search had another metric; and `pictures`, `groups` and `missing`,
-    the classes that have no picture there."""
+    """On the test side: `SCORES`; `score`, where the search had another metric; `pictures`, `groups` and `missing`, the
+    classes that have no picture there; and `missing_answers`, how often each of these was answered, which records from
+    before it was counted lack."""
     gap: float
     """`val_macro_f1` less the test side's score: how much the validation score flattered."""
     default_test: dict[str, float | None]
@@ -155,6 +157,26 @@ class RetrainedModel:
         return self.networks == 1 and not self.second_view
 
     @property
+    def units(self) -> str:
+        """`units_of` its pictures."""
+        return units_of(self.data)
+
+    @property
+    def missing_in_words(self) -> str:
+        """The classes without a test picture, and what macro-F1 makes of them; empty where there are none.
+
+        It is over the classes in truth or answers: one that is answered though no picture shows it counts as 0.
+        """
+        missing, answers = self.test["missing"], self.test.get("missing_answers")
+        if answers is None:  # nobody knows what became of them
+            return ", ".join(missing)
+        wrong = [f"{name} (answered {_times(answers[name])})" for name in missing if answers.get(name)]
+        left_out = [name for name in missing if not answers.get(name)]
+        counts = "each counts" if len(wrong) > 1 else "it counts"
+        parts = ((wrong, f"{counts} as 0 in macro-F1"), (left_out, "left out of macro-F1"))
+        return "; ".join(f"{', '.join(names)}: {what}" for names, what in parts if names)
+
+    @property
     def picked_for_cost(self) -> bool:
         """Whether another candidate ranks above the pick: a point of a front, or what alone is within a limit."""
         own = [entry["mean"] for entry in self.ranking if entry["trial_id"] == self.trial_id]
@@ -170,6 +192,10 @@ class RetrainedModel:
         """Whether that search was re-trained, not one of the same name on another split, or begun later."""
         same = (self.space, self.run, self.split_hash) == (record.space, record.run, record.split_hash)
         return same and datetime.fromisoformat(self.date) >= datetime.fromisoformat(record.date)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def load_retrained(path: Path) -> RetrainedModel:

@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "parts.py"
 
     @property
+    def corrections_csv(self) -> Path:
+        """A copy of the corrections of the data, where there are any."""
+        return self.path / "corrections.csv"
+
+    @property
     def trials_jsonl(self) -> Path:
         """A line per epoch."""
         return self.path / "trials.jsonl"
@@ -288,6 +293,21 @@ def storage_flag(runs_dir: Path) -> str:
     if runs_dir == RUNS.resolve():
         return ""
     return f" --storage {shlex.quote(address_of(runs_dir) or str(runs_dir))}"
+
+
+def budget_flag(time_budget: str | None) -> str:
+    """The flag that gives a command so much time, with a space before it; empty for none."""
+    return f" --time-budget {''.join(time_budget.split())}" if time_budget else ""  # 15 m is typed as 15m
+
+
+def resume_command(run_dir: Path) -> str:
+    """What to type to go on with a run."""
+    return f"python search/run.py --resume {shlex.quote(run_dir.name)}{storage_flag(run_dir.parent)}"
+
+
+def retrain_command(run_dir: Path) -> str:
+    """What to type to train the best of a run again."""
+    return f"python scripts/retrain.py --run {shlex.quote(run_dir.name)}{storage_flag(run_dir.parent)}"
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:

@@ -48,8 +48,9 @@ def readme_of(run_dir: Path) -> Path | None:
     Raises:
         RecordError: `run.json` is broken.
     """
-    named = load_object(run_dir / "run.json").get("options", {}).get("readme")
-    readme = run_dir.parent / "README.md" if named is None else Path(named)
+    options = load_object(run_dir / "run.json").get("options")
+    named = options.get("readme") if isinstance(options, dict) else None
+    readme = Path(named) if isinstance(named, str) else run_dir.parent / "README.md"
     return readme if readme.parent.is_dir() else None
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
 from results.records.record import TRIAL_ENDS, SearchRun
-from results.records.run_folder import Line, RunFolder, load_run, storage_flag
+from results.records.run_folder import Line, RunFolder, budget_flag, load_run, resume_command, retrain_command
 from results.records.trials import BEGUN, CRASHED, DRIVER, statuses_of, used_its_time, what_is_missing
 from trainables.errors import UserError
 from trainables.metric_names import in_words
@@ -132,23 +132,27 @@ class RunSummary:
         return f"{self.best:.4f}" + ("" if self.metric == "macro-F1" else f" {self.metric}")
 
     @property
+    def counted(self) -> int:
+        """Trials that are done; where the time was to decide and has, all that there were."""
+        return self.begun if self.state == RunState.TIME_USED and self.trials_open else self.done
+
+    @property
     def trials_in_words(self) -> str:
-        """How many trials are done of how many; how many there were, where the time was to decide and has."""
-        if self.state == RunState.TIME_USED and self.trials_open:
-            return str(self.begun)
+        """How many trials are done, and of how many where the time does not decide that."""
+        if self.trials_open and self.done < self.asked:
+            return str(self.counted)
         return f"{self.done} of {self.asked}" if self.asked else ""
 
     def next_command(self, storage: Path) -> str:
         """The command that goes on with it; empty where there is nothing to do, or somebody is at it."""
-        flag = storage_flag(storage)
+        run_dir = storage / self.name
         if self.state.is_running or self.state == RunState.UNREADABLE:
             return ""
         if self.state in (RunState.FINISHED, RunState.TIME_USED) and self.test is None:
-            return f"python scripts/retrain.py --run {self.name}{flag}"
+            return retrain_command(run_dir)
         if self.can_resume:
-            budget = f" --time-budget {self.more_time}" if self.more_time else ""
-            return f"python search/run.py --resume {self.name}{budget}{flag}"
-        return f"python search/run.py --resume {self.name} --add-trials {self.asked}{flag}"
+            return resume_command(run_dir) + budget_flag(self.more_time)
+        return f"{resume_command(run_dir)} --add-trials {self.asked}"
 
 
 def run_names(storage: Path) -> list[str]:

@@ -28,7 +28,7 @@ DRIVER = "driver"
 CRASHED = "crashed"
 """Event of a driver that crashed, with its reason and `traceback`."""
 BEGUN = "begun"
-"""Event of a process that goes about the trials of a run, or about what comes after them."""
+"""Event of a process that goes about the trials of a run, or about what comes after them, with its `time_budget`."""
 ENDED = "ended"
 """Event of one that has written all that there is to write; its reason says what an interruption left out."""
 CUT_SHORT = "ended before its model, record and report were all written"
@@ -200,6 +200,13 @@ def what_is_missing(events: Sequence[Line]) -> str:
     if last is None:
         return ""
     return CUT_SHORT if last["event"] == BEGUN else str(last.get("reason") or "")
+
+
+def last_time_budget(run: SearchRun, events: Sequence[Line]) -> str | None:
+    """The time budget of the process that was last at a run; the run's own where that was not noted."""
+    begun = (event.values for event in reversed(events) if is_mark(event) and event.values["event"] == BEGUN)
+    budget: str | None = next(begun, {}).get("time_budget", run.options.get("time_budget"))
+    return budget
 
 
 def _report(line: Line) -> EpochReport:

@@ -183,12 +183,13 @@ def _on_duplicates(found: Exploration) -> list[str]:
     if groups:
         lines.append(
             f"{many(groups, 'pair')} of the same or nearly the same picture in different groups ({labels} of them "
-            "under different labels): these may be one person or thing. Merge the groups by --corrections."
+            "under different labels): these may be one person or thing. Merge the groups by --corrections; copies.csv "
+            "lists the pairs."
         )
     if not found.has_groups and sides > exact_sides:
         lines.append(
             f"{many(sides - exact_sides, 'pair')} of nearly the same picture on two sides of the split: name groups, "
-            "or remove one of each."
+            "or remove one of each; copies.csv lists them."
         )
     return lines
 

@@ -6,7 +6,8 @@ Letters: `N` pictures, `C` classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +43,15 @@ class TestScore:
     """The difference in words."""
     pictures: int
     groups: int
-    missing: tuple[str, ...]
-    """Classes without a picture here: the score says nothing of them."""
+    missing_answers: Mapping[str, int]
+    """Classes without a picture here, and how often each was answered all the same: macro-F1 counts those as 0."""
     other: Interval | None = None
     """The metric of the search, where that is another than macro-F1."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Classes without a picture here."""
+        return tuple(self.missing_answers)
 
     @property
     def score(self) -> Interval:
@@ -61,6 +67,7 @@ class TestScore:
             "pictures": self.pictures,
             "groups": self.groups,
             "missing": list(self.missing),
+            "missing_answers": dict(self.missing_answers),
             **({} if self.other is None else {"score": self.other.to_json()}),
         }
 
@@ -84,7 +91,8 @@ def score_test(
         classes: Names of the classes, in order.
         measure: The metric of the search.
     """
-    truth = [list(classes).index(label) for label in labels]
+    index_of = {name: index for index, name in enumerate(classes)}
+    truth = [index_of[label] for label in labels]
     chosen, num = probabilities.argmax(1).tolist(), len(classes)
     counts = group_counts(truth, chosen, groups, num)
     measured = measure.by_group(truth, chosen, groups, num)
@@ -99,6 +107,7 @@ def score_test(
         other = score_interval(others, measure.score)
         difference = difference_interval(measured, others, measure.score)
         words = verdict(difference, "the default")
+    shown, answered = set(labels), Counter(chosen)
     return TestScore(
         macro_f1=score_interval(counts),
         accuracy=score_interval(counts, accuracy),
@@ -108,6 +117,6 @@ def score_test(
         verdict=words,
         pictures=len(truth),
         groups=len(set(groups)),
-        missing=tuple(name for name in classes if name not in set(labels)),
+        missing_answers={name: answered[index] for index, name in enumerate(classes) if name not in shown},
         other=None if measure == MACRO_F1 else score,
     )

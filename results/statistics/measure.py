@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.statistics.bootstrap import group_counts
+from results.statistics.bootstrap import group_counts, group_places
 from results.statistics.folds import class_counts
 from trainables.metric_names import in_words
 from trainables.parts.registry import is_own
@@ -32,14 +32,14 @@ class Measure:
     def by_group(
         self, labels: Sequence[int], answers: Sequence[int], groups: Sequence[str], num_classes: int
     ) -> np.ndarray:
-        """Counts a group each, `(G, ...)`, groups in sorted order.
+        """Counts a group each, `(G, ...)`, groups as `group_places` has them.
 
         The three of `group_counts`, `(G, 3, C)`; for a metric of the user's own confusion matrices, `(G, C, C)`.
         """
         if not is_own(self.metric):
             return group_counts(labels, answers, groups, num_classes)
-        names, place = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-        counts = np.zeros((len(names), num_classes, num_classes), dtype=np.int64)
+        num_groups, place = group_places(groups)
+        counts = np.zeros((num_groups, num_classes, num_classes), dtype=np.int64)
         np.add.at(counts, (place, np.asarray(labels, dtype=np.int64), np.asarray(answers, dtype=np.int64)), 1)
         return counts
 

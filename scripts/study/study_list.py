@@ -74,7 +74,7 @@ class Study:
 _DROPOUT = Study(
     name="dropout",
     title="Dropout .2 against .7",
-    question="Does much more dropout before the classifier help on people never seen?",
+    question="Does much more dropout before the classifier help on pictures held out?",
     reported="EfficientNet-B3: macro-F1 .8139, accuracy 88.21%, loss .40; with dropout .7 macro-F1 .8137, accuracy "
     "89.11%, loss .33.",
     arms=(Arm("dropout .2", {"dropout": 0.2}), Arm("dropout .7", {"dropout": 0.7})),

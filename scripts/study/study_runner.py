@@ -18,6 +18,7 @@ from results.records.record import without_folders
 from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory, load_trials
 from results.statistics.comparison import Answers, Classes, Compared, compare, measure, measure_named
+from scripts.study.pages import page_path
 from scripts.study.study_list import Arm, Study
 from search.checks import check_disk
 from search.machine.memory_needs import facts_of, most_networks
@@ -59,6 +60,8 @@ class Setting:
     cache: ImageCache
     source: str
     """The data, in words: a name, not where they lie."""
+    place: str
+    """Stands for where they lie, as in `Page`."""
     study: SettledStudy
     """Settled."""
     folder: Path
@@ -329,12 +332,13 @@ def _write(
             reports = done[training.job.name].reports
             seconds.setdefault(training.arm, []).append(sum(report.seconds for report in reports))
     study, table = plan.study, setting.manifest.table
+    path = page_path(setting.out, setting.name, study.name)
     page = Page(
         title=study.title,
         question=study.question,
         reported=study.reported,
         command=setting.command,
-        figure=f"{setting.name}-{study.name}.png",
+        figure=path.with_suffix(".png").name,
         tables={measure_named(name).title: found for name, found in rows.items()},
         epochs={training.arm: training.epochs for training in trainings},
         seconds={arm: float(np.mean(each)) for arm, each in seconds.items()},
@@ -353,11 +357,12 @@ def _write(
             **{name.capitalize(): str(value) for name, value in provenance().items() if name != "versions"},
             "Trainings": f"{setting.study.concurrency} at a time, threads of each: {setting.study.cpus_per_trial}",
         },
+        units="people" if setting.manifest.has_groups else "pictures",
+        place=setting.place,
         note=plan.note,
         held_out_share=HELD_OUT_SHARE,
         trained_share=_trained_share(study),
     )
-    path = setting.out / f"{setting.name}-{study.name}.md"
     save_png(draw(page), path.with_name(page.figure))
     write_whole(path, render(page).encode())
     return path

@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 
 from results.records.trials import TrialHistory, num_over
-from search.callbacks.listener import TrialListener
+from search.callbacks.listener import DIVERGED, TrialListener
 from search.stop import StopRequest
 from trainables.report import TrialStatus
 
 FAILURES_ALIKE = 3
 """So many trials failing for one reason, and none that did not, and the search ends: the fiftieth would too."""
+DIVERGED_ALIKE = 12
+"""The same for trials that diverged: the first few share the learning rate of the default, further ones do not."""
 
 
 class FailuresAlike(TrialListener):
@@ -34,8 +36,9 @@ class FailuresAlike(TrialListener):
         if status != TrialStatus.FAILED:
             return
         self._kinds.append(_kind(reason or ""))
-        if len(self._kinds) == self._num_ended == FAILURES_ALIKE and len(set(self._kinds)) == 1:
-            self._stop.ask(f"{FAILURES_ALIKE} failures alike from the first trial on: {reason}")
+        most = DIVERGED_ALIKE if (reason or "").startswith(DIVERGED) else FAILURES_ALIKE
+        if len(self._kinds) == self._num_ended == most and len(set(self._kinds)) == 1:
+            self._stop.ask(f"{most} failures alike from the first trial on: {reason}")
 
 
 def _kind(reason: str) -> str:

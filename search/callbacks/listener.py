@@ -31,6 +31,10 @@ class TrialListener:
         """All workers have ended, and write no more."""
 
 
+DIVERGED = "diverged"
+"""What the reason begins with that a trial has failed for whose loss is no number any more."""
+
+
 def status_after(epoch: Epoch, params: Mapping[str, Any], max_epochs: int, stop: StopRequest) -> TrialStatus:
     """The state that an epoch leaves its trial in, unless it has diverged.
 

@@ -11,7 +11,7 @@ from results.records.run_folder import RunFolder
 from results.records.trials import TrialHistory
 from search.callbacks.checkpoints import CheckpointKeeper
 from search.callbacks.failures_alike import FailuresAlike
-from search.callbacks.listener import TrialListener, status_after
+from search.callbacks.listener import DIVERGED, TrialListener, status_after
 from search.callbacks.run_log import RunLog
 from search.callbacks.tensorboard import TensorBoard
 from search.stop import StopRequest
@@ -108,7 +108,7 @@ class Monitor(Callback):
         if is_new:
             self._epochs[trial_id] = report.epoch
         if report.diverged:
-            self._end(trial_id, TrialStatus.FAILED, f"diverged: {METRIC} is NaN after epoch {report.epoch}")
+            self._end(trial_id, TrialStatus.FAILED, f"{DIVERGED}: {METRIC} is NaN after epoch {report.epoch}")
         elif status != TrialStatus.RUNNING:
             self._end(trial_id, status, self._stop.why if status == TrialStatus.INTERRUPTED else None)
         return None

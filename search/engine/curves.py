@@ -15,7 +15,13 @@ def best_so_far(values: Sequence[float]) -> np.ndarray:
     return np.maximum.accumulate(finite) if len(finite) else finite
 
 
-def extended_values(curves: Sequence[Sequence[float]]) -> np.ndarray:
+def is_flat(curve: Sequence[float], patience: int) -> bool:
+    """Whether the last epochs of a curve, so many, brought no better one."""
+    best = best_so_far(curve)
+    return len(best) > patience and math.isfinite(best[-1]) and best[-1] == best[-1 - patience]
+
+
+def extended_values(curves: Sequence[Sequence[float]], over: Sequence[bool] = ()) -> np.ndarray:
     """The best value of every curve, carried on to the length of the longest one.
 
     Values are maximized. A curve that ends early is extended stage by stage, a stage being the stretch between two
@@ -24,12 +30,18 @@ def extended_values(curves: Sequence[Sequence[float]]) -> np.ndarray:
 
     Args:
         curves: The metric after each epoch, one sequence a trial.
+        over: For each, whether it had become no better for so long that it was given up, and is taken to have stayed
+            as it was; none given, none was.
 
     Returns:
         `(trials,)` extended values; -inf for a curve without a finite value.
     """
     best = [best_so_far(curve) for curve in curves]
     best = [curve if len(curve) and math.isfinite(curve[-1]) else np.empty(0) for curve in best]
+    longest = max(map(len, best), default=0)
+    for place, curve in enumerate(best):
+        if over and over[place] and len(curve):
+            best[place] = np.append(curve, np.full(longest - len(curve), curve[-1]))
     lengths = sorted({len(curve) for curve in best if len(curve)})
     still_to_gain = dict.fromkeys(lengths, 0.0)
     for here, following in reversed(list(pairwise(lengths))):

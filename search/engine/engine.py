@@ -14,16 +14,13 @@ from results.records.trials import TrialHistory
 from search.engine.costs import EpochCosts
 from search.engine.pareto import SecondObjective
 from search.engine.repeats import MOST_TOGETHER, Clock, Repeats
-from search.engine.scheduler import RungScheduler, build_scheduler
+from search.engine.scheduler import MOST_SPARED, RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
-from search.lengths import long_together
+from search.lengths import PATIENCE, long_together
 from search.study import SettledStudy
 from spaces import Space
 from trainables.metric_names import in_words
 from trainables.report import METRIC, MODE, TrialStatus
-
-MOST_SPARED = 4
-"""Trials that begin at once and are trained to their end whatever they show."""
 
 
 def second_of(run: SearchRun) -> SecondObjective | None:
@@ -79,6 +76,8 @@ def build_engine(
         costs=EpochCosts(networks or {}) if counts_seconds(run) else None,
         second=second,
         repeats=repeats,
+        near=not space.own,  # its default configuration was measured
+        patience=PATIENCE if study.goes_on else None,
     )
     scheduler = build_scheduler(
         metric=METRIC,

@@ -102,7 +102,8 @@ def load_history(
 ) -> list[list[tuple[dict[str, Any], list[float]]]]:
     """Reads the studies of a space, in the order in which they were first written.
 
-    Lines that cannot be read (an append that was cut off) are skipped; a history that does not exist is empty.
+    Lines that cannot be read (an append that was cut off) are skipped, and so is a trial as it was when the time cut it
+    short, where it has gone on since; a history that does not exist is empty.
 
     Args:
         path: The file, or the folder of `history.jsonl`.
@@ -115,7 +116,7 @@ def load_history(
     """
     left_out = set(exclude)
     studies: dict[str, list[tuple[dict[str, Any], list[float]]]] = {}
-    for line in _read_lines(history_path(path)):
+    for line in _without_beginnings(_read_lines(history_path(path))):
         if line["space"] != space or line["study"] in left_out or metric not in (None, line.get("metric")):
             continue
         values = [math.nan if value is None else float(value) for value in line["values"]]
@@ -123,6 +124,20 @@ def load_history(
             values = [math.nan]
         studies.setdefault(line["study"], []).append((line["config"], values))
     return list(studies.values())
+
+
+def _without_beginnings(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines without those that another line of the same trial goes on from."""
+    longer: dict[str, list[list[Any]]] = {}
+    for line in lines:
+        longer.setdefault(_key([line["study"], line["config"]]), []).append(line["values"])
+
+    def has_gone_on(line: Mapping[str, Any]) -> bool:
+        values = line["values"]
+        others = longer[_key([line["study"], line["config"]])]
+        return any(len(other) > len(values) and other[: len(values)] == values for other in others)
+
+    return [line for line in lines if line.get("state") != TrialStatus.INTERRUPTED or not has_gone_on(line)]
 
 
 def history_path(path: Path | str) -> Path:
@@ -247,7 +262,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _key(config: Config) -> str:
+def _key(config: Any) -> str:
     return json.dumps(config, sort_keys=True, default=repr)
 
 

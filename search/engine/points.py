@@ -42,12 +42,15 @@ class Points:
         self._space = space
         self._seed = seed
 
-    def next(self, number: int, tried: Collection[Mapping[str, Any]]) -> Proposal | None:
+    def next(
+        self, number: int, tried: Collection[Mapping[str, Any]], failed: Collection[Mapping[str, Any]] = ()
+    ) -> Proposal | None:
         """Takes the next point that is not tried yet; None where none is left.
 
         Args:
             number: Of the trial that begins with it.
             tried: What the space suggested for the trials so far.
+            failed: The same of those that failed: a point that is to be tried twice is not, if it is one of them.
         """
         while self._waiting:
             point = self._waiting.pop(0)
@@ -58,7 +61,7 @@ class Points:
                 continue
             if set(point).isdisjoint(proposal.params):
                 _logger.warning("A point is dropped, the space suggests none of its fields: %s", point)
-            elif point in self._begun or proposal.params not in tried:
+            elif proposal.params not in (failed if point in self._begun else tried):
                 self._begun.append(point)
                 return proposal
         return None

@@ -14,7 +14,7 @@ from search.engine.repeats import MOST_TOGETHER
 from search.engine.shipped import MOST_SHIPPED, beside, load_shipped, situation_of
 from search.study import SettledStudy
 from spaces import Space, fixed_settings
-from trainables.report import METRIC, MODE
+from trainables.report import METRIC, MODE, TrialStatus
 
 PORTFOLIO_SIZE = 8
 """Points from earlier searches: measured with 4 and 8 earlier searches (scripts/benchmarks/regret.py)."""
@@ -25,12 +25,12 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
 
     At most half of the trials are spent on earlier searches' configurations. One whose backbone this search
     does not have is left out. What comes with the project (`search.engine.shipped`) gives way to what was learned here:
-    with each earlier search it is one configuration less. The space's own points follow where nothing was. Where a time
-    budget has room for no more than what begins at once, or than the trainings that the best is to have
-    (`search.engine.repeats`), the default comes twice: two trainings of it are equally good, so that they answer better
-    together on any data, which is not known of another beside it. Not so where limits keep two of it from answering
-    together. With more room, others are tried first. A search for score and cost tries the default's settings on every
-    network first.
+    with each earlier search that has tried more than the default it is one configuration less. The space's own points
+    follow where nothing was. Where a time budget has room for no more than what begins at once, or than the trainings
+    that the best is to have (`search.engine.repeats`), the default comes twice: two trainings of it are equally good,
+    so that they answer better together on any data, which is not known of another beside it. Not so where limits keep
+    two of it from answering together. With more room, others are tried first. A search for score and cost tries the
+    default's settings on every network first.
 
     Args:
         space: Narrowed to the backbones of the search.
@@ -52,8 +52,8 @@ def first_points(space: Space, study: SettledStudy, run: SearchRun) -> tuple[lis
         for earlier in studies
     ]
     size = min(PORTFOLIO_SIZE, max(1, study.trials // 2))
-    known = [earlier for earlier in known if earlier]
-    learned = build_portfolio(known, size, mode=MODE)
+    known = [earlier for earlier in known if any(config != own[0] for config, _ in earlier)]
+    learned = [point for point in build_portfolio(known, size, mode=MODE) if point != own[0]]
     expected = beside(own[0], situation_of(run, study.epochs), searches)
     shipped = [point for point in expected if point not in learned]
     shipped = shipped[: max(0, MOST_SHIPPED - len(known))]
@@ -92,7 +92,10 @@ def _counted(number: int, name: str, words: str, plural: str = "s") -> str:
 
 
 def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy) -> int:
-    """Adds the trials that have ended to the history, once each; returns how many were new."""
+    """Adds the trials that have ended to the history, once each; returns how many were new.
+
+    So it does those that the end of the search has cut short, behind the epoch in which ASHA first looks at them.
+    """
     path = study.history_path
     if path is None:
         return 0
@@ -121,5 +124,6 @@ def remember(run: SearchRun, trials: Sequence[TrialHistory], study: SettledStudy
             )
             for trial in trials
             if trial.status.is_over
+            or (trial.status == TrialStatus.INTERRUPTED and len(trial.reports) >= study.grace_period)
         ],
     )

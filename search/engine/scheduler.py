@@ -50,6 +50,10 @@ def build_scheduler(
     )
 
 
+MOST_SPARED = 4
+"""Trials that begin at once and are trained to their end whatever they show."""
+
+
 class RungScheduler(FIFOScheduler):
     """Asynchronous successive halving (arXiv 1810.05934) in its stopping form; `build_scheduler` says the arguments."""
 

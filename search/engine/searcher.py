@@ -19,7 +19,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from search.engine.costs import EpochCosts
-from search.engine.curves import extended_values
+from search.engine.curves import extended_values, is_flat
 from search.engine.pareto import SecondObjective
 from search.engine.points import EarlierTrials, Points, Proposal
 from search.engine.repeats import Repeats
@@ -45,6 +45,8 @@ def build_searcher(
     second: SecondObjective | None = None,
     costs: EpochCosts | None = None,
     repeats: Repeats | None = None,
+    near: bool = False,
+    patience: int | None = None,
 ) -> StudySearcher:
     """Builds the searcher of one search.
 
@@ -65,6 +67,9 @@ def build_searcher(
         second: What counts beside the metric; None if nothing does.
         costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
         repeats: Says when the best configuration is to be trained again; None for never.
+        near: Whether the first point is good, so that proposals begin near the best that is known.
+        patience: Epochs without a better one after which a trial that has finished would have gained no more; None if
+            trials finish at `max_epochs` alone.
     """
     return StudySearcher(
         space,
@@ -79,6 +84,8 @@ def build_searcher(
         second=second,
         costs=costs,
         repeats=repeats,
+        near=near,
+        patience=patience,
     )
 
 
@@ -100,6 +107,8 @@ class StudySearcher(Searcher):
         second: SecondObjective | None = None,
         costs: EpochCosts | None = None,
         repeats: Repeats | None = None,
+        near: bool = False,
+        patience: int | None = None,
     ) -> None:
         if mode not in ("max", "min"):
             raise ValueError(f"mode is {mode!r}: it must be max or min")
@@ -116,6 +125,8 @@ class StudySearcher(Searcher):
         self._trials: dict[str, SearchTrial] = {}
         self._costs = costs
         self._repeats = repeats
+        self._near = near
+        self._patience = patience
         self._second = second
         path = None if storage is None else Path(storage)
         self._record = StudyRecord(path, study_name, mode, None if second is None else second.name, objective)
@@ -131,7 +142,9 @@ class StudySearcher(Searcher):
             return dict(self._trials[trial_id].config)
         number = len(self._trials)
         again = self._best_again()
-        known = again or self._points.next(number, [trial.params for trial in self._trials.values()])
+        trials = self._trials.values()
+        failed = [trial.params for trial in trials if trial.state == TrialStatus.FAILED]
+        known = again or self._points.next(number, [trial.params for trial in trials], failed)
         trial = self._add(trial_id, known or self._sample(number))
         if known is not None:
             self._note_repeat(trial)
@@ -315,7 +328,7 @@ class StudySearcher(Searcher):
             trials = self._trials.values()
             failed = [trial.state == TrialStatus.FAILED for trial in trials]
             seen = self._second.weighed(seen, [trial.config for trial in trials], failed, rng)
-        trial = propose(self._space, seen, rng, self._price())
+        trial = propose(self._space, seen, rng, self._price(), near=self._near)
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
         config = config_of(self._space, proposed)
         return Proposal(config, proposed.params, proposed.distributions, proposed.user_attrs)
@@ -336,12 +349,17 @@ class StudySearcher(Searcher):
             else [self._sign * trial.values[epoch] for epoch in sorted(trial.values)]
             for trial in trials
         ]
-        extended = extended_values(curves)
+        over = [
+            self._patience is not None and trial.state == TrialStatus.FINISHED and is_flat(curve, self._patience)
+            for trial, curve in zip(trials, curves, strict=True)
+        ]
+        extended = extended_values(curves, over)
         worst = min((float(value) for value in extended if math.isfinite(value)), default=0.0)
         return [
             Seen(
                 *trial.placed,
                 float(value) if math.isfinite(value) else None if trial.state == TrialStatus.RUNNING else worst,
+                has_failed=trial.state == TrialStatus.FAILED,
             )
             for trial, value in zip(trials, extended, strict=True)
         ]

@@ -30,6 +30,10 @@ REPLY_SECONDS = 10.0
 """How long the head may take to say which nodes it has: Ray itself would ask again for minutes."""
 AUTHENTICATION = "docs/cluster.md#a-token"
 """Where the way out of a wrong token is told step by step."""
+AS_A_JOB = "ray job submit --address {address} --working-dir . -- python search/run.py ..."
+"""What to type on a machine that is no node; the job runs in a copy of the folder it is submitted from."""
+JOB_SERVER = "http://HEAD:8265"
+"""Where a head takes jobs if it is not told another port."""
 
 
 class ClusterError(UserError):
@@ -66,8 +70,8 @@ def given_address(flag: str | None, environment: Mapping[str, str] | None = None
     named = environment.get(ADDRESS) or None
     if named is not None and named.startswith(("http://", "https://")):
         raise ClusterError(
-            f"{ADDRESS}={named} is for jobs: run this command as one, by ray job submit -- python search/run.py ..., "
-            f"or give --address {THIS_MACHINE} to stay on this machine"
+            f"{ADDRESS}={named} is for jobs: run this command as one, by {AS_A_JOB.format(address=named)}, or give "
+            f"--address {THIS_MACHINE} to stay on this machine"
         )
     return None if named == THIS_MACHINE else named
 
@@ -88,7 +92,7 @@ def refuse_silence(address: str) -> None:
         raise ClusterError(
             f"--address {address}: this machine is none of the {len(reply.addresses)} nodes of that cluster "
             f"({', '.join(reply.addresses[:3])}{', ...' * (len(reply.addresses) > 3)}). Run the command on one of "
-            "them, or from here as a job: ray job submit --address http://HEAD:8265 -- python search/run.py ..."
+            f"them, or from here as a job: {AS_A_JOB.format(address=JOB_SERVER)}"
         )
 
 
@@ -96,7 +100,7 @@ def _refuse_spelling(address: str) -> None:
     if address.startswith("ray://"):
         raise ClusterError(
             f"--address {address}: a search is no client of Ray's, its logs and models would stay there. Run it in the "
-            "cluster instead: ray job submit --address http://HEAD:8265 -- python search/run.py ..."
+            f"cluster instead: {AS_A_JOB.format(address=JOB_SERVER)}"
         )
     if address != "auto" and not _HOST_AND_PORT.fullmatch(address):
         raise ClusterError(

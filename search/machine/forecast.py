@@ -19,10 +19,10 @@ from ray.tune.schedulers import TrialScheduler
 from results.records.cost import duration
 from results.records.record import SearchRun
 from search.engine.rungs import rung_epochs
-from search.engine.scheduler import RungScheduler
+from search.engine.scheduler import MOST_SPARED, RungScheduler
 from search.flags import ROOT
 from search.machine.memory_needs import sharers_of_a_gpu
-from search.stop import StopRequest
+from search.stop import SHORTEST_EPOCH, StopRequest
 from search.study import SettledStudy
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -78,7 +78,9 @@ class Forecast:
 _UNITS = ((3600, "h"), (60, "min"), (1, "s"))
 
 
-def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reduction_factor: float) -> float:
+def expected_epochs(
+    num_trials: int, max_epochs: int, grace_period: int, reduction_factor: float, spared: int = 1
+) -> float:
     """Epochs that a trial trains in the mean if trials come in any order: ASHA's own rule, tried on shuffled values.
 
     More go on than one in `reduction_factor` while a search is young, as the first to come to a rung are all the best.
@@ -94,7 +96,7 @@ def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reducti
             max_epochs=max_epochs,
             grace_period=grace_period,
             reduction_factor=reduction_factor,
-            spared=(0,),  # type: ignore[arg-type]  # the names of these trials are numbers
+            spared=range(spared),  # type: ignore[arg-type]  # the names of these trials are numbers
         )
         for number, value in enumerate(rng.permutation(num_trials)):
             trial = SimpleNamespace(trial_id=number)
@@ -108,7 +110,8 @@ def expected_epochs(num_trials: int, max_epochs: int, grace_period: int, reducti
 
 def study_epochs(study: SettledStudy, num_trials: int) -> float:
     """`expected_epochs` of a study's ASHA."""
-    return expected_epochs(num_trials, study.epochs, study.grace_period, study.reduction_factor)
+    spared = min(study.concurrency, MOST_SPARED)
+    return expected_epochs(num_trials, study.epochs, study.grace_period, study.reduction_factor, spared)
 
 
 def forecast(
@@ -200,7 +203,8 @@ def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, 
     """Raises a `UserError` if not even the shortest epoch fits into what is left of the time budget.
 
     Said before a trial begins, and only where it is sure: with the forecast's spread in favour of the search, and of a
-    trial that has all cores where it may have them (`suit_lengths`).
+    trial that has all cores where it may have them (`suit_lengths`). Where the time alone ends the search, the part of
+    an epoch that is scored when it is over counts as well.
     """
     if math.isinf(stop.seconds_left) or not is_foreseeable(run, study):
         return
@@ -213,7 +217,7 @@ def refuse_long_epochs(run: SearchRun, study: SettledStudy, facts: Mapping[str, 
     fewest = study.with_fewer_at_a_time(1).concurrency
     shares_of_one = study.concurrency / fewest * share_of_pace(study.concurrency, fewest)
     seconds = by_backbone[backbone] / shares_of_one
-    if seconds / spread > stop.seconds_left:
+    if (SHORTEST_EPOCH if study.goes_on else 1.0) * seconds / spread > stop.seconds_left:
         raise UserError(
             f"one epoch of {backbone}, the fastest here, takes about {duration(seconds)}, the time budget "
             f"ends in {duration(stop.seconds_left)}: give a longer --time-budget, a smaller --image-size or smaller "

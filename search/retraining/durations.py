@@ -24,7 +24,7 @@ from search.machine.forecast import (
     share_of_pace,
 )
 from search.retraining.plan import Retraining, ranking_jobs, trained_at_last
-from search.terminal import say
+from search.terminal import say, warn
 from trainables.errors import UserError
 from trainables.machine.hardware import hardware_in_words
 from trainables.networks.known_costs import EVALUATION_SPEED
@@ -90,9 +90,11 @@ class Durations:
 
     @property
     def are_known(self) -> bool:
-        """Whether the search ran on a machine like this one."""
+        """Whether the search trained on a machine like this one, and on the same part of it."""
         run = self.retraining.source.run
-        return run is not None and run.hardware == hardware_in_words()
+        if run is None or run.task.device != self.retraining.task.device:
+            return False
+        return run.hardware == hardware_in_words()
 
     def epoch_seconds(self, candidate: Candidate) -> float:
         """Seconds of a whole epoch of a candidate in the search, or of its backbone, or of all where it has none."""
@@ -281,6 +283,7 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
     """
     retraining = durations.retraining
     if not durations.are_known or not durations.epoch_seconds(retraining.control):
+        _say_unknown(durations, console)
         return durations
     left = durations.ends - time.monotonic()
     plans = list(_smaller(durations))
@@ -300,6 +303,24 @@ def fit_into_time(durations: Durations, console: Console) -> Durations:
         return durations
     say(console, f"The time budget has room for less: {plan.less_than(plans[0])}")
     return replace(durations, retraining=replace(retraining, candidates=plan.candidates), planned=plan)
+
+
+def _say_unknown(durations: Durations, console: Console) -> None:
+    """Says what a time budget is worth where nothing tells how long the trainings take."""
+    if not durations.have_end:
+        return
+    if not durations.has_rounds:
+        warn(
+            console,
+            "the time budget cannot be kept with --folds, as it is not known how fast this machine trains: all of them "
+            "are trained, however long they take. Of --seeds, only those that there is time for are",
+        )
+        return
+    say(
+        console,
+        "How long trainings take on this machine is not known before the first seed: that is trained in any case, and "
+        "what there is no time for after it is left out",
+    )
 
 
 def _smaller(durations: Durations) -> Iterable[Plan]:

@@ -41,7 +41,7 @@ def train_everyone(
         Whether it is there; if not, a word to the user says why.
     """
     jobs = final_jobs(retraining, pick, SIDES, "everyone")
-    if not train_jobs(retraining, jobs, "all people, those of the test side too", stop, console):
+    if not train_jobs(retraining, jobs, f"all {result.units}, those of the test side too", stop, console):
         return False
     target = retraining.folder / EVERYONE
     shutil.rmtree(target, ignore_errors=True)
@@ -51,8 +51,8 @@ def train_everyone(
     score = Interval.from_json(result.test["macro_f1"])
     say_result(
         console,
-        f"Model of all people: {target}. It has no score of its own: {score} is that of the model in "
-        f"{retraining.folder}, which had not seen the test people",
+        f"Model of all {result.units}: {target}. It has no score of its own: {score} is that of the model in "
+        f"{retraining.folder}, which had not seen the test {result.units}",
     )
     say(console, f"To classify pictures with it: python scripts/predict.py {_short(target)} --data DIR")
     return True

@@ -35,13 +35,13 @@ from trainables.csv_text import csv_text
 from trainables.data.split import load_split
 from trainables.data.whole_batches import images_per_epoch
 from trainables.report import TrialStatus
-from trainables.saved.model_description import DESCRIPTION, MADE_WITH_IT, ModelDescription, model_in
+from trainables.saved.model_description import DESCRIPTION, ModelDescription, made_with_model, model_in
 from trainables.second_view import NONE
 
 CONTROL = "control"
 """Folder of the default configuration's final model, beside the pick's."""
-DERIVED = (*MADE_WITH_IT, "out_of_fold.csv", "test_predictions.csv")
-"""What lies beside a model and was made with it; so was the model of all people, unless it is of the same trial."""
+ANSWERS = ("out_of_fold.csv", "test_predictions.csv")
+"""What a re-training puts beside its model, made with it."""
 
 
 def train_finals(
@@ -132,7 +132,8 @@ def score_finals(retraining: Retraining, ranking: Sequence[Ranked], jobs: Sequen
     before = model_in(retraining.folder)
     for each, target in zip(jobs, (retraining.folder, retraining.folder / CONTROL), strict=False):
         models.append(save_final(retraining, each, target, {"run": retraining.source.name}))
-    _clear_derived(retraining.folder, before, models[0], ranking[0].candidate.name)
+        if target == retraining.folder:  # at once: a kill later on must not leave what was made with another
+            _clear_derived(target, before, models[0], ranking[0].candidate.name)
     is_default = ranking[0].candidate.config == retraining.source.default
     test_side = side_hash(zip(rows["path"], rows["label"], rows["group"], strict=True))
     times = note_scoring(  # before it is scored: a kill in between must not hide it
@@ -262,10 +263,9 @@ def _clear_derived(folder: Path, before: ModelDescription | None, model: ModelDe
         model: The one that lies there now.
         pick: Its trial; the model of all people stays where it is of the same one.
     """
-    is_same = before is not None and before.weights_sha256 == model.weights_sha256
-    names = () if is_same else DERIVED
+    is_same = before is not None and before.what_answers == model.what_answers
+    derived = [] if is_same else [*made_with_model(folder), *(folder / name for name in ANSWERS)]
     if trial_of(model_in(folder / EVERYONE)) not in (None, pick):
-        names = (*names, EVERYONE)
-    for name in names:
-        path = folder / name
+        derived.append(folder / EVERYONE)
+    for path in derived:
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

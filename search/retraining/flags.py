@@ -33,7 +33,7 @@ class RetrainFlags:
     seeds: Annotated[int | None, help_default("3")] = None
     """Seeds to train each of them with; none may be that of the search."""
     folds: Annotated[int | None, help_default("seeds on the search's split")] = None
-    """Rank over so many folds of train and val people instead, for small sets."""
+    """Rank over so many folds of train and val together instead, for small sets."""
     final_seeds: Annotated[int | None, help_default("as many as in the search's model")] = None
     """Seeds to train the final model with; the networks of several answer together, with their mean. By default as many
     as the search's model has trainings of one configuration, or as fit into --time-budget."""
@@ -47,7 +47,7 @@ class RetrainFlags:
     no_final: bool = False
     """Only rank; the test side is not touched and nothing is written into the README."""
     final_on: Literal["train-and-val", "all"] = "train-and-val"
-    """all: after the honest score, train the pick once more on all people, those of the test side too, and save that
+    """all: after the honest score, train the pick once more on all pictures, those of the test side too, and save that
     model beside the honest one, in the folder everyone."""
     seed: Annotated[int | None, help_default("the search's, plus one")] = None
     """First of the seeds."""

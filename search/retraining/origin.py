@@ -14,7 +14,7 @@ from results.records.run_folder import RunError, RunFolder, load_run
 from results.records.trials import TrialHistory, load_trials
 from search.flags import PlaceFlags
 from search.prepare import SPLIT_SETTINGS, prepare_data
-from search.resume import saved_options
+from search.resume import saved_options, with_kept_corrections
 from search.study import AskedStudy
 from spaces import get_space, is_user_space, space_name
 from trainables.config import TaskConfig, TrialConfig
@@ -158,7 +158,7 @@ def open_pictures(source: Source, asked: DataConfig, cache_dir: Path, console: C
     if not given and source.run is not None and split_path.exists() and (cache_path / "meta.json").exists():
         return cache_path, load_split(split_path)
     prepared = prepare_data(
-        replace(source.data, **given),
+        replace(with_kept_corrections(source.data, RunFolder(source.run_dir)), **given),
         source.study.split,
         seed=source.study.search.seed,
         image_size=source.task.image_size,

@@ -55,14 +55,14 @@ def summarize(retraining: Retraining, result: RetrainedModel, said: str, console
     say(console, f"On validation it was {result.val_macro_f1:.3f}, {result.gap:+.3f} against the test{of_what}{before}")
     say_result(console, f"Against the default configuration: {result.verdict}")
     if result.test["missing"]:
-        warn(console, f"the test side has no picture of {', '.join(result.test['missing'])}: they are left out")
+        warn(console, f"the test side has no picture of {result.missing_in_words}")
     if alone:
-        warn(console, "every picture is its own group: the interval takes them for different people")
+        warn(console, "the interval is over pictures: it is too narrow if some show the same person")
     if result.times_scored > 1:
         warn(
             console,
             f"{result.times_scored} models have been scored on this test side by now: each more makes it less "
-            "of a test. To choose between them by it, get an honest score on new people",
+            f"of a test. To choose between them by it, get an honest score on new {result.units}",
         )
     say(console, f"{said}\nTable: {retraining.study.readme_path}\nModel: {retraining.folder}")
 

@@ -19,6 +19,11 @@ from search.stop import StopRequest
 from search.study import SettledStudy
 from trainables.config import TaskConfig, TrialConfig
 from trainables.report import TrialStatus
+from trainables.strict_json import RecordError, load_object, save_object
+
+SCHEDULES = "schedules.json"
+"""What the trainings of a folder were begun for: name to the epochs that a schedule spans, of which all need not be
+trained."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def run_jobs(
     spread: bool = False,
     cuts: bool = False,
 ) -> dict[str, TrialHistory]:
-    """Trains what is not done yet; a job that failed before, or had another length, is begun again.
+    """Trains what is not done yet; a job that failed before, or was begun for another length, is begun again.
 
     One that was interrupted goes on.
 
@@ -94,13 +99,14 @@ def run_jobs(
     run_folder.clear_ray()
     names = {job.name for job in jobs}
     lengths = {job.name: num_epochs({"task": job.task}, task.epochs) for job in jobs}
+    schedules = {job.name: job.task.get("epochs", task.epochs) for job in jobs}
+    begun_for = _noted_schedules(folder)
     ours = [trial for trial in load_trials(folder) if trial.trial_id in names]  # the folder may hold others, too
-    again = {trial.trial_id for trial in ours if trial.status == TrialStatus.FAILED}
-    ended = [trial for trial in ours if trial.status == TrialStatus.FINISHED]
-    if other := {trial.trial_id for trial in ended if not is_whole(trial, lengths[trial.trial_id])}:
-        again |= other | {trial.trial_id for trial in ours if not trial.status.is_over}  # begun for that length, too
+    again = _failed_or_of_another_length(ours, lengths)
+    again |= {name for trial in ours if begun_for.get(name := trial.trial_id, schedules[name]) != schedules[name]}
     for name in sorted(again):
         run_folder.forget_trial(name)
+    save_object(folder / SCHEDULES, {**begun_for, **schedules})
     earlier = [trial for trial in ours if trial.trial_id not in again]
     done = {trial.trial_id for trial in earlier if trial.status.is_over}
     waiting = [job.name for job in jobs if job.name not in done]
@@ -119,6 +125,23 @@ def run_jobs(
         with stop.on_interrupt():
             run_trials(work, JobList(jobs), None, session, stop, console)
     return {trial.trial_id: trial for trial in load_trials(folder) if trial.trial_id in names}
+
+
+def _failed_or_of_another_length(ours: Sequence[TrialHistory], lengths: Mapping[str, int]) -> set[str]:
+    """The trainings that are begun again whatever is noted of them, by name."""
+    again = {trial.trial_id for trial in ours if trial.status == TrialStatus.FAILED}
+    ended = [trial for trial in ours if trial.status == TrialStatus.FINISHED]
+    if other := {trial.trial_id for trial in ended if not is_whole(trial, lengths[trial.trial_id])}:
+        again |= other | {trial.trial_id for trial in ours if not trial.status.is_over}  # begun for that length, too
+    return again
+
+
+def _noted_schedules(folder: Path) -> dict[str, Any]:
+    """The epochs that the schedule of each training in the folder spans, by name; empty where nobody has noted any."""
+    try:
+        return load_object(folder / SCHEDULES)
+    except (OSError, RecordError):
+        return {}
 
 
 def is_whole(trial: TrialHistory, epochs: int) -> bool:

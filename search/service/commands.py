@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ class Places:
 
     def readme_of(self, run: str) -> Path:
         """The README that a run's row is in: its own, where it has one that can be written."""
-        own = None if self.is_readme_named else readme_of(self.run_dir(run))
+        run_dir, own = self.run_dir(run), None
+        with contextlib.suppress(UserError, OSError):  # what is broken can be deleted, too
+            own = None if self.is_readme_named else readme_of(run_dir)
         return own if own is not None and can_write(own.parent) else self.readme
 
     def flags(self, run: str = "") -> list[str]:

@@ -31,6 +31,11 @@ STATE_COLOURS = {
 REFRESH_SECONDS = 2.0
 PLAIN = "flat dense hide-pagination :rows-per-page-options=[0]"
 """Looks of a table that shows all its rows."""
+HEAD = """
+<q-th :props="props"><button v-if="props.col.sortable" type="button" class="sort">{{ props.col.label }}</button>
+<template v-else>{{ props.col.label }}</template></q-th>
+"""
+"""Head of a column: Quasar's own listens to the mouse alone, and what a button hears reaches it."""
 CSS = """
 :root { --soft: #55606d; --line: #d5dbe2; --mark: #e7eefb; }
 .body--dark { --soft: #a3afbc; --line: #37414c; --mark: #22304a; }
@@ -41,6 +46,7 @@ body { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fo
 .q-table td.wrap, .q-table th.wrap { white-space: normal; overflow-wrap: anywhere; }
 @media (max-width: 600px) { .narrow .q-table th, .narrow .q-table td { padding: 4px 5px; font-size: 12px; } }
 .q-table th { color: var(--soft); }
+.sort { all: unset; cursor: pointer; }
 .sheet { width: 100%; border: 1px solid var(--line); border-radius: 10px; box-shadow: none; gap: .5rem; }
 .log, .command { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; width: 100%;
@@ -78,6 +84,20 @@ def sheet(title: str = "", words: str = "") -> ui.card:
         if words:
             ui.label(words).classes("words")
     return card
+
+
+def table_of(rows: list[dict[str, Any]], columns: list[dict[str, Any]], row_key: str, **more: Any) -> ui.table:
+    """A table that can be sorted by its heads, from the keyboard, too.
+
+    Args:
+        rows: What it shows.
+        columns: As Quasar's table takes them.
+        row_key: The column that names a row.
+        more: What else `ui.table` takes.
+    """
+    table = ui.table(rows=rows, columns=columns, row_key=row_key, **more)
+    table.add_slot("header-cell", HEAD)
+    return table
 
 
 def half(title: str, words: str = "") -> ui.card:

@@ -26,7 +26,10 @@ MOST_PIXELS = 60_000_000
 LEFT_SECONDS = 600.0
 """A picture this old waits for no answer any more."""
 ANSWERS_SHOWN = 5
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"}
+SUFFIXES = {
+    **{"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif"},
+    "MPO": ".jpg",  # what many phones write: a JPEG with another behind it
+}
 """Formats that are taken, and what the file is then called: never what the browser calls it."""
 
 

@@ -36,6 +36,10 @@ class RunButtons:
             self._extend = outlined("Add trials", self._ask_extend)
             self._retrain = outlined("Re-train the best", self._do_retrain)
             self._delete = ui.button("Delete", on_click=self._ask_delete).props("no-caps flat color=negative")
+        self.hide()
+
+    def hide(self) -> None:
+        """Shows none."""
         for button in (self._stop, self._stop_now, self._resume, self._extend, self._retrain, self._delete):
             button.set_visibility(False)
 
@@ -47,9 +51,9 @@ class RunButtons:
         self._stop.set_visibility(here)
         self._stop_now.set_visibility(here)
         self._resume.set_visibility(row.can_resume)
-        self._extend.set_visibility(not running and row.done >= row.asked)
+        self._extend.set_visibility(not running and 0 < row.asked <= row.done)
         self._retrain.set_visibility(not running and math.isfinite(row.best))
-        self._delete.set_visibility(not running)
+        self._delete.set_visibility(row.presence is None)
 
     async def _do_stop(self, *, at_once: bool) -> None:
         async def stop() -> str:

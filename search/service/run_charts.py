@@ -6,7 +6,7 @@ from typing import Any
 
 from search.service.frame import PALETTE, chart_options
 from search.service.run_view import RunView, TrialRow
-from trainables.report import METRIC, TrialStatus
+from trainables.report import TrialStatus
 
 BEST, TRAIN, FINISHED, _, FAILED, OTHER = PALETTE
 COLOURS = {"finished": FINISHED, "stopped": TRAIN, "failed": FAILED}
@@ -36,7 +36,7 @@ def curves_options(view: RunView) -> dict[str, Any]:
             {
                 "type": "line",
                 "name": f"{trial.trial_id} {trial.config.get('backbone', '')}",
-                "data": trial.curve(METRIC),
+                "data": trial.score_curve(),
                 "color": BEST if best else COLOURS.get(str(trial.state), OTHER),
                 "symbolSize": 5,
                 "lineStyle": {"width": 3 if best else 1, "opacity": 1 if best else 0.6},
@@ -51,7 +51,7 @@ def curves_options(view: RunView) -> dict[str, Any]:
 
 
 def _known(trial: TrialRow) -> list[list[float | None]]:
-    return [point for point in trial.curve(METRIC) if point[1] is not None]
+    return [point for point in trial.score_curve() if point[1] is not None]
 
 
 def loss_options(view: RunView) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shlex
@@ -12,12 +13,25 @@ from typing import Any
 from nicegui import ui
 
 from results.records.cost import duration
-from results.records.found import found_before, is_model_of
+from results.records.found import MODEL_OF_BEFORE, found_before, is_model_of
+from results.records.presence import who_is_at_run
+from results.records.run_folder import RunFolder
 from results.records.summary import RunState, RunSummary
 from search.flags import budget_seconds
-from search.found_words import MODEL_OF_BEFORE, model_in_words, worth_in_words
+from search.found_words import model_in_words, worth_in_words
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
-from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
+from search.service.frame import (
+    PLAIN,
+    REFRESH_SECONDS,
+    STATE_COLOURS,
+    badge,
+    frame,
+    half,
+    heading,
+    outlined,
+    sheet,
+    table_of,
+)
 from search.service.front_card import FrontCard
 from search.service.leaderboard import Leaderboard
 from search.service.predict_card import predict_card
@@ -25,6 +39,7 @@ from search.service.run_buttons import RunButtons
 from search.service.run_charts import best_options, curves_options, loss_options
 from search.service.run_view import RunView, TrialRow
 from search.service.service import Service
+from trainables.errors import UserError
 from trainables.report import TrialStatus
 from trainables.saved.model_description import DESCRIPTION
 from trainables.sizes import size_in_words
@@ -35,6 +50,10 @@ MARKED_ROWS = """
 <q-tr :props="props" :class="props.row.differs ? 'differs' : ''">
 <q-td v-for="column in props.cols" :key="column.name" :props="props">{{ column.value }}</q-td></q-tr>
 """
+
+
+COPY = "navigator.clipboard ? navigator.clipboard.writeText(TEXT).then(() => true, () => false) : false"
+"""What copies a text in a browser, and answers whether that was possible."""
 
 
 def run_page(service: Service, name: str) -> None:
@@ -103,6 +122,7 @@ class RunPage:
             self._words.set_text(str(error))
             self._state.set_text("cannot be read")
             self._running.clear()
+            self._show_delete()
             return
         row = view.summary
         self._state.set_text(row.state)
@@ -115,6 +135,15 @@ class RunPage:
             self._show_body(view)
             self._body.set_visibility(True)
             await self._show_findings(view)
+
+    def _show_delete(self) -> None:
+        """Of a run that cannot be read, shows the button that deletes it, unless somebody is at it or it is gone."""
+        try:
+            presence = who_is_at_run(RunFolder(self._service.places.run_dir(self._name)))
+        except UserError:
+            self._buttons.hide()
+            return
+        self._buttons.show(RunSummary(name=self._name, state=RunState.UNREADABLE, presence=presence))
 
     def _show_running(self, view: RunView) -> float:
         """Shows the trials that run; returns how much of the run is done, 0 to 1."""
@@ -144,6 +173,7 @@ class RunPage:
             share = _share_of_time(view) if row.presence.doing == "searched" else 1.0
         share = min(1.0, share)
         self._bar.set_value(round(share, 3))
+        self._bar.set_visibility(share == 1.0 or row.presence is not None or not row.trials_open)  # else it is unknown
         return share
 
     def _show_body(self, view: RunView) -> None:
@@ -214,7 +244,7 @@ def _settings_table(rows: list[dict[str, Any]]) -> None:
         {"name": key, "label": label, "field": key, "align": "left"}
         for key, label in (("setting", "setting"), ("default", "default"), ("best", "best trial"))
     ]
-    table = ui.table(rows=rows, columns=columns, row_key="setting")
+    table = table_of(rows, columns, "setting")
     table.props(PLAIN).classes("w-full").style("max-width: 760px")
     table.add_slot("body", MARKED_ROWS)
 
@@ -241,9 +271,20 @@ def _redraw(chart: ui.echart, options: dict[str, Any]) -> None:
     chart.update()
 
 
-def _copy(config: dict[str, Any]) -> None:
-    ui.clipboard.write(json.dumps(config, indent=2))
-    ui.notify("Copied.")
+async def _copy(config: dict[str, Any]) -> None:
+    """Copies a configuration, or shows it where the browser does not let a page copy, as over plain HTTP."""
+    text = json.dumps(config, indent=2)
+    is_copied = False
+    with contextlib.suppress(TimeoutError):
+        is_copied = bool(await ui.run_javascript(COPY.replace("TEXT", json.dumps(text))))
+    if is_copied:
+        ui.notify("Copied.")
+        return
+    with ui.dialog() as dialog, ui.card():
+        ui.label("This browser does not let the page copy it. Mark it and copy it by hand:")
+        ui.label(text).classes("log")
+        outlined("Close", dialog.close)
+    dialog.open()
 
 
 def _curves_in_words(view: RunView) -> str:
@@ -288,7 +329,7 @@ def _pulse_in_words(pulse: dict[str, Any]) -> str:
 def _share_of_time(view: RunView) -> float:
     """How much of its time budget a search has had since its process took the run."""
     presence = view.summary.presence
-    budget = budget_seconds(view.run.options.get("time_budget"))
+    budget = budget_seconds(view.time_budget)
     if presence is None or not math.isfinite(budget):
         return 0.0
     return (datetime.now().astimezone() - datetime.fromisoformat(presence.since)).total_seconds() / budget

@@ -16,7 +16,7 @@ from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.record import SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.summary import RunSummary, began, run_names, summary
-from results.records.trials import PLACED, statuses_of
+from results.records.trials import PLACED, last_time_budget, statuses_of
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -62,6 +62,10 @@ class TrialRow:
         """The finite scores."""
         return [value for values in self.epochs.values() if (value := number(score_in(values))) is not None]
 
+    def score_curve(self) -> list[list[float | None]]:
+        """Its score over the epochs, as points."""
+        return [[epoch, number(score_in(self.epochs[epoch]), digits=4)] for epoch in sorted(self.epochs)]
+
     def curve(self, name: str) -> list[list[float | None]]:
         """A number of its lines over the epochs, as points; None where it was no number."""
         return [[epoch, number(self.epochs[epoch].get(name), digits=4)] for epoch in sorted(self.epochs)]
@@ -76,6 +80,8 @@ class RunView:
     summary: RunSummary
     trials: dict[str, TrialRow]
     best_curve: list[tuple[int, float]]
+    time_budget: str | None
+    """Of the process that was last at it, as it was typed; None for none."""
     signature: tuple[Any, ...]
     """Changes with the run's files."""
 
@@ -218,9 +224,18 @@ def _read(run_dir: Path, signature: tuple[Any, ...]) -> RunView:
     if row is None:
         raise UserError(f"{run_dir} is gone")
     trials = _trials(epochs, events)
+    if who_is_at(folder.presence) is None:  # a killed search leaves trials that no event ends
+        for trial in trials.values():
+            trial.state = TrialStatus.INTERRUPTED if trial.state == TrialStatus.RUNNING else trial.state
     failed = {trial.trial_id for trial in trials.values() if trial.state == TrialStatus.FAILED}
     return RunView(
-        folder=folder, run=run, summary=row, trials=trials, best_curve=best_so_far(epochs, failed), signature=signature
+        folder=folder,
+        run=run,
+        summary=row,
+        trials=trials,
+        best_curve=best_so_far(epochs, failed),
+        time_budget=last_time_budget(run, events),
+        signature=signature,
     )
 
 

@@ -23,6 +23,7 @@ from search.service.frame import (
     heading,
     outlined,
     sheet,
+    table_of,
 )
 from search.service.run_view import RunView
 from search.service.service import Service
@@ -49,7 +50,7 @@ COLUMNS: list[dict[str, Any]] = [
         "classes": "wrap",
         "style": "min-width: 130px",
     },
-    {"name": "best", "label": "best val score", "field": "best", "sortable": True},
+    {"name": "best", "label": "best val score", "field": "best", "sortable": True, ":sort": _by("score")},
     {"name": "test", "label": "test F1 [95%]", "field": "test", "sortable": True},
     {"name": "trials", "label": "trials", "field": "trials", "sortable": True, ":sort": _by("done")},
     {"name": "time", "label": "time", "field": "time", "sortable": True, ":sort": _by("seconds")},
@@ -87,9 +88,7 @@ def runs_page(service: Service) -> None:
             compare = outlined("Compare two")
             ui.button("New search", on_click=lambda: ui.navigate.to("/new")).props("no-caps")
         note = ui.label().classes("words")
-        table = ui.table(
-            rows=[], columns=COLUMNS, row_key="name", selection="multiple", pagination={"rowsPerPage": 25}
-        ).classes("w-full")
+        table = table_of([], COLUMNS, "name", selection="multiple", pagination={"rowsPerPage": 25}).classes("w-full")
         table.props(":grid=Quasar.Screen.lt.md flat bordered dense")
         table.add_slot("body-cell-name", LINK)
         table.add_slot("body-cell-state", STATE)
@@ -144,7 +143,7 @@ def _compared(first: RunView, second: RunView) -> None:
             {"what": name, "first": one, "second": other}
             for (name, one), (_, other) in zip(_facts(first.summary), _facts(second.summary), strict=True)
         ]
-        ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN).classes("narrow")
+        table_of(rows, columns, "what").props(PLAIN).classes("narrow")
     with sheet("Best validation score over the epochs spent"):
         series = [
             {
@@ -167,7 +166,7 @@ def _compared(first: RunView, second: RunView) -> None:
             if knob.differs
         ]
         if rows:
-            ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN)
+            table_of(rows, columns, "what").props(PLAIN)
         else:
             ui.label("None: it is the same configuration.")
 
@@ -208,10 +207,11 @@ def _row(row: RunSummary, service: Service) -> dict[str, Any]:
         "more": more[:300],
         "space": row.space,
         "data": f"{row.data}, {row.pictures:,} pictures" if row.data else "",
-        "best": f"{row.best:.4f}" if _known(row) else None,
+        "best": row.best_in_words or None,
+        "score": row.best if _known(row) else None,
         "test": str(row.test) if row.test else None,
         "trials": row.trials_in_words,
-        "done": row.begun if row.trials_open else row.done,
+        "done": row.counted,
         "time": duration(row.seconds) if row.started else "",
         "seconds": row.seconds,
         "size": size_in_words(row.size_bytes),

@@ -10,7 +10,7 @@ from nicegui import ui
 from results.records.cost import duration
 from results.records.progress import shown
 from results.statistics.class_scores import class_scores
-from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet
+from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet, table_of
 from search.service.run_charts import BEST, TRAIN
 from search.service.run_view import RunView, TrialRow, number
 from search.service.service import Service
@@ -55,6 +55,9 @@ def _trial(view: RunView, trial: TrialRow) -> None:
             _lines(trial, (("train", "train_loss", TRAIN), ("validation", "val_loss", BEST)))
         with half("Macro-F1"):
             _lines(trial, (("train, augmented", "train_macro_f1", TRAIN), ("validation", "val_macro_f1", BEST)))
+        if view.summary.metric != "macro-F1":
+            with half(f"Validation {view.summary.metric}"):
+                _lines(trial, (("validation", "val_score", BEST),))
     found = view.confusion(trial.trial_id)
     if found is not None:
         classes, counts = found
@@ -75,13 +78,11 @@ def _trial(view: RunView, trial: TrialRow) -> None:
                  "style": "min-width: 112px" if key == "class" else ""}
                 for key in ("class", "precision", "recall", "f1", "support")
             ]  # fmt: skip
-            ui.table(rows=rows, columns=columns, row_key="class", pagination=25).props("flat dense").classes(
-                "w-full narrow"
-            )
+            table_of(rows, columns, "class", pagination=25).props("flat dense").classes("w-full narrow")
     with sheet("Configuration"):
         rows = [{"setting": key, "value": shown(value)} for key, value in trial.config.items()]
         columns = [{"name": key, "label": key, "field": key, "align": "left"} for key in ("setting", "value")]
-        ui.table(rows=rows, columns=columns, row_key="setting").props(PLAIN)
+        table_of(rows, columns, "setting").props(PLAIN)
 
 
 def _ended(view: RunView, trial: TrialRow) -> str:

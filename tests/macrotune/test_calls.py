@@ -122,6 +122,8 @@ def test_messages_speak_of_calls_while_one_runs() -> None:
         ("--run a --pick 00003", "run='a', pick='00003'"),
         ("--run a --pick ms=7.6", "run='a', pick='ms=7.6'"),
         ("--run 2², now", "run='2²'"),
+        ("--run a --storage s3://b/my,runs, now", "run='a', storage='s3://b/my,runs'"),
+        ("--time-budget 0.5", "time_budget=0.5"),
     ],
 )
 def test_values_in_a_call_are_what_python_reads(flags: str, keywords: str) -> None:

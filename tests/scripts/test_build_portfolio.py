@@ -57,6 +57,14 @@ def test_the_gain_of_a_whole_trial_is_that_of_its_answers_with_the_defaults(
     assert "/home/me" not in out.read_text()
 
 
+def test_searches_of_two_data_sets_of_one_name_are_both_kept(run: Path, tmp_path: Path) -> None:
+    out, saved = tmp_path / "shipped.json", load_run(run)
+    for place in ("here", "there", "here"):
+        replace(saved, data={**saved.data, "place": place}).save(run / "run.json")
+        assert main([str(run), "--out", str(out)]) == 0
+    assert [search.where["place"] for search in load_shipped(out)] == ["there", "here"]
+
+
 def test_a_search_without_its_default_is_refused_and_the_file_stays(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scripts.evaluate import main
+from scripts.evaluate import _seen_in_words, main
 from tests.conftest import CLASSES
 from tests.saved_models import save_network
 from trainables.config import TaskConfig
@@ -129,6 +129,31 @@ def test_a_picture_that_any_of_several_models_has_seen_counts_as_seen(
     assert "16 of these pictures are ones that the model was trained on" in capsys.readouterr().out
     with (tmp_path / "results" / "test_scores.csv").open() as file:
         assert [row["model"] for row in csv.DictReader(file)] == ["honest"]
+
+
+def test_a_report_beside_a_model_replaces_none_of_other_pictures(
+    task: TaskConfig, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    model = save_network(tmp_path / "model")
+    for side in ("test", "val", "test"):
+        assert run(tmp_path, model, "--split", task.split_path, "--side", side) == 0
+    assert sorted(path.name for path in model.glob("eval*")) == ["evaluation", "evaluation-2"]
+    assert "report: " + str(model / "evaluation" / "report.md") in capsys.readouterr().out.splitlines()
+    for name, side in (("evaluation", "test"), ("evaluation-2", "val")):
+        assert f"| side | {side} of " in (model / name / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sides", "way_out"),
+    [
+        ({"a": "train", "b": "val", "c": "test"}, "give --split with the split.csv beside the model."),
+        ({"a": "train", "b": "train"}, "Score it on pictures that it has not seen."),
+    ],
+)
+def test_the_test_side_is_the_way_out_only_where_there_is_one(sides: dict[str, str], way_out: str) -> None:
+    [said] = _seen_in_words(sides, ["a", "b", "elsewhere"])
+    assert said.startswith("2 of these pictures are ones that the model") and said.endswith(way_out)
+    assert _seen_in_words(sides, ["c", "elsewhere"]) == []
 
 
 def test_a_side_without_a_split_is_refused(model: Path, pictures: Path, capsys: pytest.CaptureFixture) -> None:

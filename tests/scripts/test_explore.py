@@ -29,6 +29,7 @@ def test_a_small_set_with_a_bad_picture_is_explored(
     assert {"classes.png", "groups.png", "sizes.png", "embedding.png", "flattery.png"} <= {
         p.name for p in out.iterdir()
     }
+    assert (out / "copies.csv").read_text().startswith("first,second,distance,exact,sides,groups,labels\n")
     assert "report.html" in capsys.readouterr().out
     page = (out / "report.html").read_text()
     assert page.count("data:image/jpeg") > 10 and "Augmentations" in page

@@ -158,3 +158,15 @@ def test_a_run_that_cannot_be_read_can_be_deleted(storage: Path) -> None:
     (storage / "a" / "run.json").write_text("{")
     assert main(["rm", "a", "--yes", "--storage", str(storage)]) == 0
     assert not (storage / "a").exists()
+
+
+def test_trials_that_a_kill_ended_are_not_said_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_dir = a_run_dir(tmp_path / "runs" / "a", [a_line(0, 1, 0.5)], [an_event(0, "started")])
+
+    def leaders() -> str:
+        assert run(tmp_path / "runs", "show", "a") == 0
+        return capsys.readouterr().out.partition("trial  ")[2]
+
+    assert "interrupted" in leaders()
+    with hold(run_dir):
+        assert "running" in leaders()

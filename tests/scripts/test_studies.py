@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from results.records.shelf import BUILT_IN
 from results.records.trials import load_trials
 from results.statistics.comparison import ATTRIBUTE, MEASURES
 from scripts.studies import PLACES, Options, StudiesConfig, as_run_name, choose, main, unfit, without_places
 from scripts.study import study_runner
+from scripts.study.pages import name_for_pages, page_of_others
 from scripts.study.study_list import FAMILIES, Study, all_studies, default_config
 from scripts.study.study_runner import Studied, claimed_split, held_out_split
 from search.flags import RUN_NAME, CacheFlags
@@ -149,6 +151,31 @@ def test_mistakes_are_one_message_and_leave_nothing(
     assert "holds no file for tf_efficientnet_lite0" in said
     assert not list((tmp_path / "runs").glob("*/trials.jsonl"))
     assert not (tmp_path / "out").exists()
+
+
+def test_data_sets_of_one_name_have_pages_of_their_own(tmp_path: Path) -> None:
+    def name(place: str, called: str = "faces") -> str:
+        return name_for_pages(tmp_path, called, STUDIES, place, called)
+
+    assert name("one") == "faces"
+    (tmp_path / "faces-split.md").write_text("<!-- macrotune:data:one -->\n")
+    assert (name("one"), name("two")) == ("faces", "faces-2")
+    (tmp_path / "faces-2-dropout.md").write_text("<!-- macrotune:data:two -->\n")
+    assert (name("one"), name("two"), name("three")) == ("faces", "faces-2", "faces-3")
+    (tmp_path / "demo-split.md").write_text("# Split\n\n* Data: built-in demo set: 840 pictures\n")
+    assert name("four", "demo") == "demo-2", "a folder of the name that the built-in data have"
+    assert page_of_others(tmp_path, "demo", STUDIES, "built-in", BUILT_IN) is None
+
+
+def test_a_name_whose_page_is_of_other_data_is_refused(
+    pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "out" / "x-split.md"
+    page.parent.mkdir()
+    page.write_text("<!-- macrotune:data:0123 -->\n")
+    said = mistaken("--studies", "split", "--data", str(pictures), "--name", "x", folder=tmp_path, capfd=capfd)
+    assert "x-split.md is of other data: give another --name" in said.replace("\n", " ")
+    assert page.read_text() == "<!-- macrotune:data:0123 -->\n"
 
 
 @pytest.mark.parametrize("failed", [0, 2])

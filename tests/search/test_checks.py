@@ -14,7 +14,7 @@ from rich.console import Console
 from search.checks import LOG_BYTES, check_disk, refuse_unwritable
 from search.flags import PlaceFlags, SplitFlags
 from search.machine.cluster import ClusterError, connect
-from search.prepare import RATE_SECONDS, SURE_SECONDS, _refuse_slow_decoding, prepare_data
+from search.prepare import RATE_SECONDS, SURE_SECONDS, _DecodingWatch, _refuse_slow_decoding, prepare_data
 from search.run import main
 from search.study import AskedStudy
 from tests.conftest import places
@@ -74,7 +74,7 @@ def test_pictures_that_take_longer_to_decode_than_there_is_time_are_not_all_deco
 ) -> None:
     clock = iter(range(0, 10_000, int(RATE_SECONDS)))  # each picture takes as long as the rate is waited for
     monkeypatch.setattr("search.prepare.time.monotonic", lambda: float(next(clock)))
-    with pytest.raises(UserError, match=r"the 96 pictures takes about 190 s more, the time budget ends in 100 s"):
+    with pytest.raises(UserError, match=r"the 96 pictures takes about 188 s more, the time budget ends in 100 s"):
         prepared(pictures, tmp_path / "cache", lambda: 100.0)
     assert not list((tmp_path / "cache").rglob("images.npy"))
     monkeypatch.undo()
@@ -91,6 +91,16 @@ def test_large_pictures_first_do_not_end_a_search_whose_pictures_are_decoded_in_
         _refuse_slow_decoding(1, 100, RATE_SECONDS, 120.0)
     with pytest.raises(UserError, match="takes about 90 s more"):
         _refuse_slow_decoding(10, 100, SURE_SECONDS, 89.0)
+
+
+def test_what_comes_before_the_first_picture_says_nothing_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1000.0, 1001.0, 1004.0])
+    monkeypatch.setattr("search.prepare.time.monotonic", lambda: next(clock))
+    watch = _DecodingWatch(Console(), lambda: 2000.0)
+    watch.decoded(1, 200_000)  # whenever that is
+    watch.decoded(101, 200_000)
+    with pytest.raises(UserError, match=r"the 200,000 pictures takes about 3996 s more, the time budget ends in 2000"):
+        watch.decoded(201, 200_000)
 
 
 def test_places_that_cannot_be_written_are_said_with_places_that_can(

@@ -8,24 +8,28 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from results.records.found import load_found
+from results.pages.report import write_report
+from results.records.found import MODEL_OF_BEFORE, load_found
 from results.records.run_folder import RunFolder, load_run
 from results.records.summary import RunState, summary
 from results.records.trials import TIME_BUDGET
 from search import finish as room
 from search.finish import finish, has_best, way_on
-from search.found_words import MODEL_OF_BEFORE
 from search.hold import hold
 from search.open_run import OpenRun
 from search.refit import is_model_of
 from search.stop import StopRequest
 from tests.runs import a_line, a_run_dir, an_event
 from tests.search.test_refit import ANYTHING, Trained, a_search, no_refit, study
+
+MADE_OF = "Networks in the model"
+"""In a report on a model that is what was found."""
 
 
 class Saved:
@@ -71,6 +75,28 @@ def test_a_search_leaves_its_record_its_report_and_the_model_as_it_was_trained_o
     found = load_found(opened.folder.found_json)
     assert found is not None and found.refit_epochs and is_model_of(found, opened.folder)
     assert "then trained further, with the validation pictures" in said and f"Table: {tmp_path / 'README.md'}" in said
+
+
+@pytest.mark.parametrize("has_turn", [False, True])
+def test_a_report_that_is_written_while_the_model_is_saved_says_what_it_is_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_turn: bool
+) -> None:
+    saved, is_written = Saved(monkeypatch), Event()
+
+    def end_saving(process: object) -> None:
+        assert len(saved.records) <= has_turn or is_written.wait(60)  # the last one is behind the report
+
+    def write(run_dir: Path, **more: bool) -> Path:
+        path = write_report(run_dir, **more)
+        is_written.set()
+        return path
+
+    monkeypatch.setattr("search.found_model.end_saving", end_saving)
+    monkeypatch.setattr(room, "write_report", write)
+    opened = ended(tmp_path, monkeypatch)[2] if has_turn else no_refit(of_open_length(tmp_path))
+    if not has_turn:
+        end(opened, StopRequest())
+    assert MADE_OF in opened.folder.report_html.read_text()
 
 
 def test_a_table_that_cannot_be_written_costs_neither_the_model_nor_the_report(
@@ -188,6 +214,8 @@ def test_a_model_that_could_not_be_replaced_is_not_called_what_was_found_now(
     said = end(opened, StopRequest())
     assert "could not be written: the disk is full" in said and "Best: trial 00002" in said
     assert f"Model: {opened.folder.model}, {MODEL_OF_BEFORE}" in said and "trial 00002 alone" not in said
+    report = opened.folder.report_html.read_text()
+    assert f"The model in the folder model is {MODEL_OF_BEFORE}." in report and MADE_OF not in report
 
 
 def test_where_the_model_as_trained_on_cannot_be_saved_nothing_says_that_it_was(
@@ -224,6 +252,8 @@ def test_a_model_that_was_trained_on_when_a_kill_came_is_saved_and_not_trained_a
 def test_the_way_on_of_a_search_in_a_time_budget_has_one(tmp_path: Path) -> None:
     opened, _, _ = a_search(tmp_path)
     assert way_on(opened).endswith(" --time-budget 5m")
+    spaced = replace(opened, study=study(tmp_path, time_budget="5 m"))
+    assert way_on(spaced).endswith(" --time-budget 5m")
     of_trials = replace(opened, study=study(tmp_path, trials_open=False))
     assert "--time-budget" not in way_on(of_trials)
     assert math.isinf(of_trials.study.time_budget_seconds)
@@ -286,3 +316,15 @@ def test_a_search_of_failures_has_come_to_nothing(tmp_path: Path) -> None:
     lines = [a_line(trial, 1, 0.5) for trial in range(3)]
     events = [an_event(trial, "failed", after=9, reason="no") for trial in range(2)]
     assert not has_best(RunFolder(a_run_dir(tmp_path / "run", lines, events)))
+
+
+def test_a_copied_run_is_gone_on_with_by_the_name_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Saved(monkeypatch)
+    opened = no_refit(of_open_length(tmp_path))
+    copy = opened.folder.path.with_name("run (copy)")
+    opened.folder.path.rename(copy)
+    said = end(replace(opened, folder=RunFolder(copy)), StopRequest())
+    assert f"never seen: python scripts/retrain.py --run 'run (copy)' --storage {tmp_path}\n" in said
+    assert way_on(replace(opened, folder=RunFolder(copy))).startswith("python search/run.py --resume 'run (copy)' ")

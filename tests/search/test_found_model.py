@@ -232,7 +232,7 @@ def test_a_model_that_cannot_be_saved_is_a_warning_and_leaves_nothing_behind(
     assert not list(folder.path.glob("model*"))
 
 
-@pytest.mark.parametrize("other", ["nothing", "weights", "second view"])
+@pytest.mark.parametrize("other", ["nothing", "weights", "second view", "parts"])
 def test_what_was_made_with_a_model_stays_as_long_as_it_answers_the_same(folder: RunFolder, other: str) -> None:
     save_network(folder.model)
     draft, same = folder.path / "draft", other == "nothing"
@@ -243,11 +243,16 @@ def test_what_was_made_with_a_model_stays_as_long_as_it_answers_the_same(folder:
     elif other == "second view":
         described = json.loads((draft / "model.json").read_text())
         (draft / "model.json").write_text(json.dumps({**described, "second_view": MIRROR}))
+    elif other == "parts":
+        described = json.loads((draft / "model.json").read_text())
+        (draft / "model.json").write_text(json.dumps({**described, "parts_sha256": "0" * 64}))
+    (folder.model / "evaluation-2").mkdir()
     (folder.model / "evaluation").mkdir()
     (folder.model / "evaluation" / "report.html").write_text("seen")
     (folder.model / "model.onnx").write_bytes(b"graph")
     _put_in_place(draft, folder)
     assert (folder.model / "evaluation" / "report.html").exists() == (folder.model / "model.onnx").exists() == same
+    assert (folder.model / "evaluation-2").is_dir() == same
     assert (folder.model / "split.csv").is_file() and (folder.model / "model.json").is_file()
     assert not list(folder.path.glob("model.tmp*"))
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from results.records.run_folder import ADDRESS_FILE, RunFolder
 from results.records.summary import RunState, summary
+from results.records.trials import last_time_budget
 from search import pipeline
 from search.start import _free_name
 from search.study import AskedStudy
@@ -46,12 +47,13 @@ def test_a_second_ctrl_c_behind_the_last_trial_leaves_a_run_that_can_be_resumed(
     instead = {**nothing, "begin_run": lambda *_: opened, "build_engine": lambda *_: engine, where: interrupt}
     for name, function in instead.items():
         monkeypatch.setattr(pipeline, name, function)
-    asked = AskedStudy.of(storage=tmp_path, readme=tmp_path / "README.md")
+    asked = AskedStudy.of(storage=tmp_path, readme=tmp_path / "README.md", time_budget="20m")
     with pytest.raises(KeyboardInterrupt):
         pipeline.search(asked, DataConfig(), Console(file=io.StringIO()), time.monotonic())
     row = summary(opened.folder.path)
     assert row is not None and (row.state, row.can_resume) == (RunState.INTERRUPTED, True)
     assert "interrupted" in (tmp_path / "index.html").read_text()
+    assert last_time_budget(opened.run, opened.folder.events()) == "20m"
 
 
 def test_a_name_that_another_machine_takes_meanwhile_is_refused_and_nothing_is_left(

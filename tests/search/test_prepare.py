@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,14 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas
 import pytest
 from rich.console import Console
 
 from search import prepare as module
 from search.flags import SplitFlags
 from search.prepare import Prepared, prepare_data, refuse_leaks, say_mirror_classes, seen_by_weights
+from search.terminal import Terminal, VoiceFlags
 from trainables.data.manifest import DataConfig, DataError
 from trainables.data.split import Split
+from trainables.saved.model_description import DESCRIPTION
 
 
 def prepared(data: Path, cache: Path, corrections: Path | None = None) -> Prepared:
@@ -71,6 +75,39 @@ def test_copies_on_two_sides_are_put_into_one_group_as_the_message_says(
     assert refuse_leaks(found, allowed=True)  # the other way out
     with pytest.raises(DataError, match="Leave out --split-by picture and give a picture and its copy the same group"):
         refuse_leaks(found, allowed=False, by_picture=True)
+
+
+def test_corrections_after_a_split_by_picture_name_the_groups_of_the_data(pictures: Path, tmp_path: Path) -> None:
+    copied(pictures, tmp_path / "data", "groups")
+    sides = SplitFlags(split_by="picture")
+    config = DataConfig(data=tmp_path / "data")
+    found = prepare_data(config, sides, seed=0, image_size=32, cache_path=tmp_path / "cache", console=Console())
+    with pytest.raises(DataError, match="Leave out --split-by picture") as error:
+        refuse_leaks(found, allowed=False, by_picture=True)
+    said = re.search(r"--corrections (\S+),", str(error.value))
+    assert said is not None
+    groups = {line.rpartition(",")[2] for line in Path(said[1]).read_text().splitlines()[1:]}
+    assert groups <= set(found.manifest.table["group"])
+    refuse_leaks(prepared(tmp_path / "data", tmp_path / "cache", Path(said[1])), allowed=False)
+
+
+def test_all_copies_are_listed_with_what_sets_them_apart(pictures: Path, tmp_path: Path) -> None:
+    copied(pictures, tmp_path / "data", "groups")
+    table = tmp_path / "data" / "train.csv"
+    head, first, *rows = table.read_text().splitlines()
+    name, label, group = first.split(",")
+    other = next(row.split(",")[-2] for row in rows if row.split(",")[-2] != label)
+    table.write_text("\n".join([head, f"{name},{other},{group}", *rows]))
+    found = prepared(tmp_path / "data", tmp_path / "cache")
+    said = re.search(r"All pairs are listed in (\S+copies.csv)\.", "\n".join(refuse_leaks(found, allowed=True)))
+    assert said is not None
+    pairs = pandas.read_csv(said[1])
+    assert list(pairs.columns) == ["first", "second", "distance", "exact", "sides", "groups", "labels"]
+    [pair] = pairs[pairs["labels"].str.contains("|", regex=False)].to_dict("records")
+    assert {pair["first"], pair["second"]} == {name, f"copy, of {name}"}
+    assert (pair["distance"], pair["exact"]) == (0, "yes")
+    assert set(pair["labels"].split(" | ")) == {label, other} and group in pair["groups"].split(" | ")
+    assert len(pairs) >= 30 and set(pairs["sides"].str.split(" | ", regex=False).explode()) == {"train", "val", "test"}
 
 
 def test_copies_that_lie_beside_the_table_are_put_into_one_group_as_well(pictures: Path, tmp_path: Path) -> None:
@@ -139,6 +176,23 @@ def test_only_decoding_goes_on_beside_what_starts_meanwhile(
     prepare_data(config, SplitFlags(), seed=0, image_size=32, **places, beside=beside())
     # The second split, without the bad picture, may do linear algebra, which must not meet a fork.
     assert happened == ["split_by_group", "begins", "build_cache", "has begun", "split_by_group"]
+
+
+@pytest.mark.parametrize(("kind", "whom"), [("pictures", "pictures"), ("groups", "people")])
+def test_people_are_only_spoken_of_where_the_data_name_them(
+    kind: str, whom: str, pictures: Path, tmp_path: Path
+) -> None:
+    copied(pictures, tmp_path / "data", kind)
+    said = io.StringIO()
+    places = {"cache_path": tmp_path / "cache", "console": Terminal(VoiceFlags(verbose=True), file=said, width=200)}
+    data = DataConfig(data=tmp_path / "data")
+    ready = prepare_data(data, SplitFlags(), seed=0, image_size=32, **places)
+    assert f"dealing the {whom} out to train, val and test" in said.getvalue()
+    weights = tmp_path / "model" / "model.safetensors"
+    Split(ready.split.table.assign(split="val"), None, "another").save(weights.with_name("split.csv"))
+    weights.with_name(DESCRIPTION).touch()
+    [words] = seen_by_weights({"net": str(weights)}, ready)
+    assert f"To keep its test {whom} unseen" in words
 
 
 def test_weights_that_have_seen_who_they_are_scored_on_are_named(pictures: Path, tmp_path: Path) -> None:

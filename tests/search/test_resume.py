@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,9 +18,11 @@ from results.records.run_folder import RunFolder
 from results.records.trials import load_trials, used_its_time
 from search.engine.engine import counts_seconds
 from search.finish import most_failed
-from search.flags import PlaceFlags
+from search.flags import PlaceFlags, SplitFlags
+from search.prepare import prepare_data
 from search.resume import (
     Options,
+    _decoded,
     _ended_beyond_their_length,
     _extended,
     _offer_again,
@@ -28,14 +31,17 @@ from search.resume import (
     refuse_other_device,
     resume_run,
     saved_options,
+    with_kept_corrections,
 )
 from search.run import parse
+from search.start import _make_folder
 from search.study import AskedStudy
 from search.track_flags import TrackFlags
 from search.tuner import trial_ids
-from tests.records import a_run
+from tests.records import a_run, a_task
 from tests.runs import a_line, a_run_dir, an_event
-from trainables.data.manifest import DataConfig
+from trainables.atomic import write_whole
+from trainables.data.manifest import DataConfig, DataError
 from trainables.errors import UserError
 from trainables.networks.weights import resolve_weights
 from trainables.report import TrialStatus
@@ -109,6 +115,7 @@ def test_trials_are_added_to_those_asked_for_or_where_the_time_decided_to_those_
         (["failed", "failed", "finished"], True),
         (["diverged", "diverged", "finished"], False),  # an answer about their configurations
         (["failed", "failed", "running", "running"], True),  # of those that are done
+        (["failed", "interrupted", "interrupted"], False),  # what the time has cut short has a score
         ([], False),
     ],
 )
@@ -155,6 +162,27 @@ def test_a_run_goes_on_from_the_same_weights_where_they_lie_elsewhere_here(
     session: Any = SimpleNamespace(look_at_nodes=lambda *_: None, look_for_weights=look)
     with ExitStack() as stack, pytest.raises(InterruptedError):
         resume_run(asked, data, session, stack, Console(file=io.StringIO()))
+
+
+def test_pictures_are_decoded_again_with_corrections_that_are_gone_with_the_cache(
+    pictures: Path, tmp_path: Path
+) -> None:
+    lines, cache = tmp_path / "cache" / "same_groups.csv", tmp_path / "cache"
+    write_whole(lines, b"key,column,value\np00_0.png,group,p01\n")
+    data = DataConfig(data=pictures, corrections=lines)
+    places = {"cache_path": cache, "console": Console(file=io.StringIO())}
+    prepared = prepare_data(data, SplitFlags(), seed=0, image_size=32, **places)
+    run = replace(a_run(), task=a_task(cache_path=str(prepared.cache.path)))
+    folder = RunFolder(tmp_path / "runs" / "a")
+    _make_folder(run, folder.path, prepared, lines)
+    shutil.rmtree(cache)
+    study = AskedStudy.of(cache_dir=cache, image_size=32).settle(1, 0)
+    with pytest.raises(DataError, match="no such file"):
+        _decoded(run, study, data, Console(file=io.StringIO()))
+    kept = with_kept_corrections(data, folder)
+    assert _decoded(run, study, kept, Console(file=io.StringIO())) == str(prepared.cache.path)
+    assert with_kept_corrections(DataConfig(data=pictures), folder).corrections is None
+    assert with_kept_corrections(data, RunFolder(tmp_path)) == data  # a run of an earlier version
 
 
 def test_retry_failed_is_for_a_run_that_goes_on() -> None:

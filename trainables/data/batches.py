@@ -5,8 +5,9 @@ Letters: `B` batch, `N` pictures of a side, `P` stored side in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 RESIDENT_SHARE = 0.25
 """Share of the GPU's free memory that one side's pictures may take to be kept there for the whole trial."""
+READERS = 8
+"""Threads that read a batch for a GPU: of a cache larger than memory, each waits for the disk one page at a time."""
 
 
 class Side:
@@ -71,13 +74,18 @@ class Side:
         """The pictures `(B, P, P, 3) uint8` of each batch, given their places on the CPU and on the device."""
         if self._resident is not None:
             return (self._resident[chosen] for chosen in on_device)
+        if self.device.type == "cuda":
+            return self._read_ahead(batches)
         read = (torch.from_numpy(np.take(self._images, self._rows[chosen.numpy()], axis=0)) for chosen in batches)
-        if self.device.type == "cpu":
-            return read
-        if self.device.type != "cuda":
-            return (pictures.to(self.device) for pictures in read)
-        pinned = (pictures.pin_memory() for pictures in read)
-        return (pictures.to(self.device, non_blocking=True) for pictures in one_ahead(pinned))
+        return read if self.device.type == "cpu" else (pictures.to(self.device) for pictures in read)
+
+    def _read_ahead(self, batches: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The same for a GPU, which computes on one batch while the next is read."""
+        with ThreadPoolExecutor(READERS, "reader") as threads:
+            read = (take_rows(self._images, self._rows[chosen.numpy()], threads) for chosen in batches)
+            with closing(one_ahead(torch.from_numpy(pictures).pin_memory() for pictures in read)) as ahead:
+                for pictures in ahead:
+                    yield pictures.to(self.device, non_blocking=True)
 
     def _order(self, sampling: str) -> torch.Tensor:
         if sampling == "natural":
@@ -99,7 +107,18 @@ class Side:
         return resident
 
 
-def one_ahead(items: Iterable[T]) -> Iterator[T]:
+def take_rows(images: np.ndarray, rows: np.ndarray, threads: ThreadPoolExecutor) -> np.ndarray:
+    """`images[rows]`, in as many parts at the same time as there are readers."""
+    taken = np.empty((len(rows), *images.shape[1:]), dtype=images.dtype)
+
+    def read(part: np.ndarray, into: np.ndarray) -> None:
+        np.take(images, part, axis=0, out=into, mode="clip")  # all rows exist; to raise, numpy would copy once more
+
+    list(threads.map(read, np.array_split(rows, READERS), np.array_split(taken, READERS)))
+    return taken
+
+
+def one_ahead(items: Iterable[T]) -> Generator[T, None, None]:
     """Yields the items in order, each made in a thread while the one before it is in use."""
     iterator, end = iter(items), object()
     with ThreadPoolExecutor(1, "one_ahead") as thread:

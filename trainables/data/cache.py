@@ -5,14 +5,16 @@ Letters: `N` pictures, `P` stored side in pixels. The file holds `(N, P, P, 3) u
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from PIL import UnidentifiedImageError
 
-from trainables.atomic import torn_name
+from trainables.atomic import torn_name, write_whole
 from trainables.data.decoding import NOTES, PictureTooLargeError, decode, decode_noted, memory_bound
 from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
@@ -35,13 +37,21 @@ MARGIN = 8 / 7
 
 HEADER_BYTES = 4096
 """More than numpy writes before the pixels, which are still zeros when a file is given its room."""
-LOCK_SECONDS = 3600.0
-"""How long a process waits for another that decodes the same pictures."""
+WAIT_SECONDS = 1.0
+"""How often a process looks whether another has decoded the same pictures."""
+AT_ONCE = 4096
+"""Pictures that are given to the threads at a time, each of which takes memory until its turn has come."""
 PICTURES_OWN_FAULT = (
     *(None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ELOOP),
     errno.EINVAL,  # Pillow looks before the beginning of a file that is cut off
 )
 """Error numbers that speak of a picture; Pillow's own errors have none."""
+MACHINES_FAULT = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Error numbers that speak of this machine. All others are the fault of the disk or share that a picture lies on."""
+FAILED = "failed.json"
+"""Beside the decoded pictures: paths of those that their disk could not read."""
+MOST_FAILED = 100
+"""Pictures that the disk or share may fail to read before it is given up."""
 
 
 class CacheError(UserError, OSError):
@@ -129,24 +139,27 @@ def build_cache(
     cache_dir: Path,
     *,
     on_progress: Callable[[int, int], None] | None = None,
+    on_wait: Callable[[], None] | None = None,
     num_threads: int | None = None,
     memory_bytes: int | None = None,
 ) -> ImageCache:
     """Opens the cache of these pictures, decoding them first unless that was done before.
 
     The key covers names, sizes and times of the files, the image size and the format, so a changed picture
-    makes a new cache. Building holds a lock and ends in a rename: a second process waits and then reads.
+    makes a new cache. Building holds a lock and ends in a rename: a second process waits and then reads. Pictures
+    that could not be read from their disk are tried again each time.
 
     Args:
         paths: Absolute paths without repetition.
         image_size: Side that the network will see, in pixels.
         cache_dir: Folder of all caches.
         on_progress: Called with (pictures done, pictures in all) while decoding.
+        on_wait: Called every second while another process decodes the same pictures; it may raise.
         num_threads: Decoding threads; by default one a core (Pillow decodes and resizes without the GIL).
         memory_bytes: What decoding one picture may take; by default `memory_bound()`.
 
     Raises:
-        CacheError: The disk is too full or the folder cannot be written.
+        CacheError: The disk is too full, the folder cannot be written, or the pictures' disk fails.
     """
     order = sorted(paths)
     bound = memory_bound() if memory_bytes is None else memory_bytes
@@ -155,22 +168,20 @@ def build_cache(
     if finished is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            with _held(path, on_wait):
                 finished = _finished(path, bound)
                 if finished is None:
                     threads = num_threads or usable_cores()
                     finished = _decode_all(order, stored_size(image_size), path, on_progress, threads, bound)
-        except Timeout as error:
-            raise CacheError(
-                f"another process has been decoding these pictures for {LOCK_SECONDS / 3600:g} h and holds "
-                f"{path}.lock: end it, or give another --cache-dir"
-            ) from error
         except OSError as error:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(
                 f"cannot write the picture cache {path}: {error}. Give a folder that can be written by --cache-dir"
             ) from error
+    else:
+        with contextlib.suppress(OSError):  # a shared cache that is read-only
+            _try_again(finished, path, bound, on_wait)
     return ImageCache.open(finished)
 
 
@@ -191,6 +202,22 @@ def find_unreadable(paths: Sequence[str], memory_bytes: int | None = None) -> di
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         return {path: found for path, found in zip(paths, pool.map(reason, paths), strict=True) if found is not None}
+
+
+@contextmanager
+def _held(path: Path, on_wait: Callable[[], None] | None) -> Iterator[None]:
+    """Holds the lock of a cache, for which is waited as long as another process has it."""
+    lock = FileLock(f"{path}.lock")
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=WAIT_SECONDS)
+        except Timeout:
+            if on_wait is not None:
+                on_wait()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _finished(path: Path, bound: int) -> Path | None:
@@ -221,6 +248,8 @@ class _Decoded:
 
     bad: str | None = None
     refused: bool = False
+    failed: bool = False
+    """Whether its disk could not read it, which may come right."""
     notes: frozenset[str] = frozenset()
 
 
@@ -250,11 +279,17 @@ def _decode_all(
         )
         _take_room(temporary / "images.npy")
         found: list[_Decoded] = []
+        failed: list[str] = []
         with ThreadPoolExecutor(num_threads) as pool:
-            for row in pool.map(lambda row: _decode_row(order[row], side, bound, images[row]), range(len(order))):
-                found.append(row)
-                if on_progress is not None:
-                    on_progress(len(found), len(order))
+            for start in range(0, len(order), AT_ONCE):
+                rows = range(start, min(start + AT_ONCE, len(order)))
+                for row in pool.map(lambda row: _decode_row(order[row], side, bound, images[row]), rows):
+                    if row.failed:
+                        failed.append(order[len(found)])
+                        _refuse_failing_disk(failed, row.bad)
+                    found.append(row)
+                    if on_progress is not None:
+                        on_progress(len(found), len(order))
         images.flush()
         meta = {
             "paths": list(order),
@@ -263,6 +298,8 @@ def _decode_all(
             "seconds": round(time.perf_counter() - started, 3),
         }
         (temporary / "meta.json").write_text(json.dumps(meta))
+        if failed:
+            (temporary / FAILED).write_text(json.dumps(failed))
         finished = _with_refusals(path, bound) if any(row.refused for row in found) else path
         temporary.rename(finished)
     finally:
@@ -274,11 +311,45 @@ def _decode_row(picture: str, side: int, bound: int, row: np.ndarray) -> _Decode
     """Decodes one picture into its row, which stays black where that fails."""
     try:
         row[:], notes = decode_noted(picture, side, bound)
+    except MemoryError:
+        raise  # the machine's trouble, not the picture's: it must not be remembered as bad
     except Exception as error:  # Pillow's plugins raise what they like for a broken file
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) not in PICTURES_OWN_FAULT:
-            raise  # the machine's trouble, not the picture's: it must not be remembered as bad
-        return _Decoded(_reason(error), isinstance(error, PictureTooLargeError))
+        number = getattr(error, "errno", None)
+        if number in MACHINES_FAULT:
+            raise CacheError(
+                f"{picture} cannot be read ({os.strerror(number)}): end other programs on this machine, and start again"
+            ) from error
+        return _Decoded(_reason(error), isinstance(error, PictureTooLargeError), number not in PICTURES_OWN_FAULT)
     return _Decoded(notes=notes)
+
+
+def _refuse_failing_disk(failed: Sequence[str], reason: str | None) -> None:
+    """Raises a `CacheError` where so many pictures cannot be read that it is not about them."""
+    if len(failed) >= MOST_FAILED:
+        raise CacheError(
+            f"{failed[0]} and {len(failed) - 1} other pictures: {reason}. Make it readable again, or copy the pictures "
+            "to another"
+        )
+
+
+def _try_again(finished: Path, path: Path, bound: int, on_wait: Callable[[], None] | None) -> None:
+    """Decodes the pictures of a finished cache that their disk could not read before, as far as it now can."""
+    meta_json, failed_json = finished / "meta.json", finished / FAILED
+    if not failed_json.exists() or json.loads(failed_json.read_text()) == []:
+        return
+    with _held(path, on_wait):
+        meta, failed = json.loads(meta_json.read_text()), json.loads(failed_json.read_text())
+        row_of = {picture: row for row, picture in enumerate(meta["paths"])}
+        images = np.load(finished / "images.npy", mmap_mode="r+")
+        for picture in failed:
+            decoded = _decode_row(picture, images.shape[1], bound, images[row_of[picture]])
+            if decoded.bad is None:
+                meta["bad"].pop(picture, None)
+            else:
+                meta["bad"][picture] = decoded.bad
+        images.flush()
+        write_whole(meta_json, json.dumps(meta).encode())
+        write_whole(failed_json, json.dumps([picture for picture in failed if picture in meta["bad"]]).encode())
 
 
 def _notes(order: Sequence[str], found: Sequence[_Decoded]) -> dict[str, dict[str, object]]:
@@ -324,4 +395,6 @@ def _reason(error: Exception) -> str:
         return "not a picture that Pillow can read"
     if isinstance(error, PictureTooLargeError):
         return str(error)
+    if isinstance(error, OSError) and error.errno not in PICTURES_OWN_FAULT:
+        return f"cannot be read ({os.strerror(error.errno)}): the disk or share that it lies on fails"
     return f"broken picture: {error}"

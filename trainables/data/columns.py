@@ -39,6 +39,8 @@ class ColumnFlags:
     path: str = ""
     label: str = ""
     group: str = ""
+    attributes: tuple[str, ...] = ()
+    """Columns that make the label together where there is none."""
 
 
 @dataclass
@@ -51,8 +53,22 @@ class Columns:
     split: str = ""
     one_hot: tuple[str, ...] = ()
     """In place of `label`: columns of 0 and 1, one per class."""
+    made_of: tuple[str, ...] = ()
+    """In place of `label`: columns whose values make it together."""
     passed_over: list[str] = field(default_factory=list)
     """Why a column whose name might mean the split or the groups is not taken for it."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns that say the label; none where it cannot be told."""
+        return (self.label,) if self.label else self.one_hot or self.made_of
+
+    def label_of(self, values: Mapping[str, str]) -> str:
+        """The label of a row; empty where it has none."""
+        if self.one_hot:
+            return next(name for name in self.one_hot if _bit(values[name]) == 1)
+        kinds = [values[name] for name in self.labels]
+        return "/".join(kinds) if all(kinds) else ""
 
     def said(self, name: str) -> list[str]:
         """A sentence on what was taken for what, unless the table has our own names."""
@@ -64,6 +80,8 @@ class Columns:
         if self.one_hot:
             some = ", ".join(self.one_hot[:3]) + (", ..." if len(self.one_hot) > 3 else "")
             parts.append(f"the {len(self.one_hot)} columns {some} of 0 and 1 as label")
+        if self.made_of:
+            parts.append(f"{', '.join(map(repr, self.made_of))} together as label")
         taken = [f"{name}: column {', '.join(parts)}"] if parts else []
         return [*taken, *(f"{name}: {line}" for line in self.passed_over)]
 
@@ -93,8 +111,8 @@ def find_columns(table: CsvTable, flags: ColumnFlags, exists: Callable[[str], bo
             setattr(found, meaning, named)
     if problems:
         return found, problems
-    found.path = found.path or _path_column(table, exists, taken=(found.label, found.group))
-    taken = {found.path, found.label, found.group} - {""}
+    found.path = found.path or _path_column(table, exists, taken=(found.label, found.group, *flags.attributes))
+    taken = {found.path, found.label, found.group, *flags.attributes} - {""}
     found.split, problem = _split_column(table, taken, found.passed_over)
     if problem:
         return found, [problem]
@@ -106,7 +124,9 @@ def find_columns(table: CsvTable, flags: ColumnFlags, exists: Callable[[str], bo
         found.label, problem = _label_column(table, taken)
         if problem:
             return found, [problem]
-        if not found.label:
+        if not found.label and flags.attributes:
+            found.made_of = flags.attributes if set(flags.attributes) <= set(table.columns) else ()
+        elif not found.label:
             found.one_hot = _one_hot(table, taken)
             others = [name for name in table.columns if name and name not in taken and any(values_of(table, name))]
             if not found.one_hot and found.path and len(others) == 1 and table.rows:
@@ -239,11 +259,6 @@ def _one_hot(table: CsvTable, taken: set[str]) -> tuple[str, ...]:
 
 def _bit(value: str) -> int | None:
     return {"0": 0, "0.0": 0, "1": 1, "1.0": 1, "false": 0, "true": 1}.get(value.lower())
-
-
-def one_hot_label(values: Mapping[str, str], columns: Sequence[str]) -> str:
-    """The column that holds the 1."""
-    return next(name for name in columns if _bit(values[name]) == 1)
 
 
 def looks_headless(table: CsvTable, root: Path) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainables.data.columns import ColumnFlags, Columns, find_columns, looks_headless, one_hot_label, values_of
+from trainables.data.columns import ColumnFlags, Columns, find_columns, looks_headless, values_of
 from trainables.data.endings import UNNAMED, is_picture
 from trainables.data.finding import Finder
 from trainables.data.label_names import find_names_file, read_label_names
@@ -29,7 +29,6 @@ class TableFlags:
     columns: ColumnFlags = field(default_factory=ColumnFlags)
     names: Path | None = None
     """File that names the labels."""
-    attributes: tuple[str, ...] = ()
     by_name: bool = False
     """Whether groups come from file names."""
 
@@ -41,7 +40,7 @@ def read_csv(root: Path, table: CsvTable, flags: TableFlags, *, alone: bool = Tr
     first = _read(raw, table, flags, "train" if others else "")
     for side, other in others if first else ():
         if first and _has_labels(other, first):
-            _read(raw, other, replace(flags, columns=_as_in(first, other, flags.columns.group)), side)
+            _read(raw, other, replace(flags, columns=_as_in(first, other, flags.columns)), side)
         else:
             raw.said.append(f"{other.name}: without the columns of {table.name}, so it is left out")
     if others and len({row.split for row in raw.rows}) > 1:
@@ -70,22 +69,21 @@ def _other_sides(root: Path, table: CsvTable) -> list[tuple[str, CsvTable]]:
 
 
 def _has_labels(table: CsvTable, first: Columns) -> bool:
-    needed = {first.path, *([first.label] if first.label else first.one_hot)}
-    if not needed <= set(table.columns) or table.problems:
+    if not {first.path, *first.labels} <= set(table.columns) or table.problems:
         return False
-    return any(values[first.label] for _, values in table.rows) if first.label else bool(table.rows)
+    return any(first.label_of(values) for _, values in table.rows) if not first.one_hot else bool(table.rows)
 
 
-def _as_in(first: Columns, other: CsvTable, named: str) -> ColumnFlags:
+def _as_in(first: Columns, other: CsvTable, named: ColumnFlags) -> ColumnFlags:
     """The columns of the first table, for another side's: a person in both must be found, however few there are.
 
     Args:
         first: Those of the first table.
         other: The other.
-        named: The column of groups that the user names, if any.
+        named: What the user names.
     """
     told = first.group in other.columns and any(values[first.group] for _, values in other.rows)
-    return ColumnFlags(path=first.path, label=first.label, group=first.group if told else named)
+    return replace(named, path=first.path, label=first.label, group=first.group if told else named.group)
 
 
 def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Columns | None:
@@ -105,27 +103,27 @@ def _read(raw: RawData, table: CsvTable, flags: TableFlags, side: str) -> Column
     finder = Finder(str(root), Path(table.name).stem)
     columns, problems = find_columns(table, flags.columns, finder.exists)
     found = f"(found {','.join(table.columns)!r})"
-    missing = [
-        name
-        for name, there in (("path", columns.path), ("label", columns.label or columns.one_hot))
-        if not there and not problems
-    ]
+    attributes = flags.columns.attributes
+    unknown = [name for name in attributes if name not in table.columns or name in RESERVED]
+    # A label that is to be made of columns which are not there is missing for that reason alone.
+    needed = (("path", columns.path), ("label", columns.labels or unknown))
+    missing = [name for name, there in needed if not there and not problems]
     if missing:
         flag = " or ".join(f"--{name}-column" for name in missing)
+        made = ", or make the label of several by --attributes" if "label" in missing else ""
         problems.append(
             f"{table.name} row 1: no column {' and no column '.join(missing)} {found}; a CSV needs path,label (name "
-            f"others by {flag}) and a competition's train.csv id,gender,age,path"
+            f"others by {flag}{made}) and a competition's train.csv id,gender,age,path"
         )
-    unknown = [name for name in flags.attributes if name not in table.columns or name in RESERVED]
     problems += [
         f"--attributes {name}: {table.name} has no such column of attributes {found}; correct the name"
         for name in unknown
     ]
     raw.problems += problems
-    if missing or (problems and not (columns.path and (columns.label or columns.one_hot))):
+    if missing or (problems and not (columns.path and columns.labels)):
         return None
     raw.said += columns.said(table.name)
-    raw.attributes = tuple(name for name in flags.attributes if name not in unknown)
+    raw.attributes = tuple(name for name in attributes if name not in unknown)
     raw.has_groups = flags.by_name or (bool(columns.group) and (raw.has_groups or not raw.rows))
     raw.has_split = raw.has_split or bool(columns.split)
     for source, values in table.rows:
@@ -146,8 +144,7 @@ def _add(
 ) -> None:
     written = values[columns.path]
     path, problem = finder.find(written)
-    label = one_hot_label(values, columns.one_hot) if columns.one_hot else values[columns.label]
-    row = Row(path, relative_path(path, finder.root), written, source, label, "", bad=problem)
+    row = Row(path, relative_path(path, finder.root), written, source, columns.label_of(values), "", bad=problem)
     named = values[columns.group] if columns.group else ""
     row.group = named or ("" if by_name or columns.group == "group" else row.relative)
     row.attributes = {name: values[name] for name in raw.attributes}

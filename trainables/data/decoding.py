@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from trainables.data.colours import lab_to_srgb, png_profile, to_srgb
 from trainables.data.levels import float_levels, whole_levels
+from trainables.machine.cores import usable_cores
 from trainables.machine.memory import total_memory
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow refuses by pixels; what is here refuses by memory
@@ -27,7 +29,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")  # of broken E
 MEMORY_SHARE = 0.25
 """Share of the machine's memory that decoding one picture may take."""
 LARGE_BYTES = 256_000_000
-"""Pictures that take more are decoded one at a time."""
+"""Pictures that take more are decoded one at a time, and so are smaller ones of which one a core would be too much."""
 
 NOTES: Mapping[str, str] = MappingProxyType(
     {
@@ -121,17 +123,24 @@ def read_upright(path: str, side: int, memory_bytes: int | None = None) -> tuple
         full_size = image.size
         image.draft("RGB", (side, side))
         needed = _decoding_bytes(image, full_size)
-        if memory_bytes is None and needed > LARGE_BYTES:  # asking the machine takes as long as a small picture
+        large = needed > _large_bytes()
+        if memory_bytes is None and large:  # asking the machine takes as long as a small picture
             memory_bytes = memory_bound()
         if memory_bytes is not None and needed > memory_bytes:
             raise PictureTooLargeError(_too_large(image, full_size, needed, memory_bytes))
-        with _one_large if needed > LARGE_BYTES else nullcontext():
+        with _one_large if large else nullcontext():
             return _upright(image, path, notes), frozenset(notes)
 
 
 def memory_bound() -> int:
     """What decoding one picture may take on this machine, in bytes, where nothing else is said."""
     return int(total_memory() * MEMORY_SHARE)
+
+
+@cache
+def _large_bytes() -> int:
+    """Pictures that take more are decoded one at a time: one a core of those that take less are within the bound."""
+    return min(LARGE_BYTES, memory_bound() // usable_cores())
 
 
 _one_large = threading.Lock()

@@ -17,6 +17,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +26,17 @@ import pandas
 from PIL import Image
 
 from trainables.atomic import replacing
+from trainables.csv_text import csv_text
 from trainables.data.cache import ImageCache
 from trainables.data.raw import relative_path
 from trainables.data.thumbnails import FLATTEST, THUMBNAIL, thumbnails
+from trainables.machine.cores import usable_cores
 
 FORMAT_VERSION = 1
 """Rises with every change of what is found, so that an older file of duplicates is not taken for a new one."""
 FILE_NAME = "duplicates.json"
+COPIES, COPIES_COLUMNS = "copies.csv", ("first", "second", "distance", "exact", "sides", "groups", "labels")
+"""The list of pairs, for people, and its columns."""
 HASH_SIZE = 16
 """Side of the hash in bits. With 8, 723 pairs of the demo set lie within 8 of 64 bits; with 16, 49 within 32 of 256."""
 MOST_BITS = 40
@@ -43,7 +48,8 @@ MOST_DIFFERENCE = 0.2
 off each edge to .17 at the 90th percentile; the most alike of two people of the demo set to .33."""
 MOST_NEIGHBOURS = 50
 """Near pictures that are kept for each, the nearest: frames of a film would be pairs without number."""
-BLOCK = 256
+BLOCK, TILE = 128, 1024
+"""Pictures that are compared at a time, and with how many: what is counted for them stays near the processor."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Duplicate:
 class Leaks:
     """Pictures that a split shows to the model before it asks about them."""
 
+    pairs: tuple[Duplicate, ...]
+    """All that differ in their sides, groups or labels."""
     exact: tuple[Duplicate, ...]
     """The same file on two sides."""
     near: tuple[Duplicate, ...]
@@ -114,19 +122,41 @@ class Leaks:
                 writer.writerow((key, "split", first))
         return text.getvalue().encode(errors="surrogateescape")
 
-    def warnings(self) -> list[str]:
-        """What a user should know before trusting a score."""
-        found = []
+    def copies(self) -> bytes:
+        """A CSV of all pairs, with their sides, groups and labels: one where the two agree, else both."""
+
+        def both(of: Mapping[str, str], pair: Duplicate) -> str:
+            return " | ".join(dict.fromkeys((of[pair.first], of[pair.second])))
+
+        rows = [
+            (
+                *(relative_path(path, self.root) for path in (pair.first, pair.second)),
+                *(pair.distance, "yes" if pair.exact else "no"),
+                *(both(of, pair) for of in (self.sides, self.groups, self.labels)),
+            )
+            for pair in self.pairs
+        ]
+        return csv_text([COPIES_COLUMNS, *rows]).encode(errors="surrogateescape")
+
+    def warnings(self, copies: Path | None = None) -> list[str]:
+        """What a user should know before trusting a score.
+
+        Args:
+            copies: Where all pairs are listed, as `copies` has them; None if they are not.
+        """
+        found, listed = [], "" if copies is None else f" All pairs are listed in {copies}."
         if self.near:
             found.append(
                 f"{_count(self.near, 'pair', 'pairs')} of nearly the same picture on two sides of the split, which "
                 f"flatters the score:\n{self._examples(self.near)}\n"
                 "Where the two show the same, give both one group (column group, or --corrections), or remove one."
+                f"{listed}"
             )
         if self.two_labels:
             found.append(
                 f"{_count(self.two_labels, 'picture is', 'pictures are')} a copy, byte for byte, of one with another "
                 f"label:\n{self._examples(self.two_labels)}\nCorrect the wrong one by --corrections, or remove it."
+                f"{listed}"
             )
         return found
 
@@ -160,12 +190,14 @@ def check_leaks(
     labels = dict(zip(paths, table["label"], strict=True))
     groups = dict(zip(paths, table["group"], strict=True))
     duplicates = find_duplicates(cache, paths)
-    apart = across(duplicates, sides)
+    apart, two_labels, two_groups = (across(duplicates, by) for by in (sides, labels, groups))
+    differing = {*apart, *two_labels, *two_groups}
     return Leaks(
+        pairs=tuple(pair for pair in duplicates if pair in differing),
         exact=tuple(pair for pair in apart if pair.exact),
         near=tuple(pair for pair in apart if not pair.exact),
-        two_labels=tuple(pair for pair in across(duplicates, labels) if pair.exact),
-        apart=tuple(pair for pair in across(duplicates, groups) if pair.exact),
+        two_labels=tuple(pair for pair in two_labels if pair.exact),
+        apart=tuple(pair for pair in two_groups if pair.exact),
         given=given or {},
         sides=sides,
         groups=groups,
@@ -217,7 +249,8 @@ Found = tuple[list[list[int]], list[list[int]]]
 def _load(cache: ImageCache) -> Found | None:
     try:
         kept = json.loads((cache.path / FILE_NAME).read_text())
-        if kept["format"] == FORMAT_VERSION:
+        pictures = len(cache.rows) - len(cache.bad)  # more than before where a disk could read some only now
+        if kept["format"] == FORMAT_VERSION and kept.get("pictures", pictures) == pictures:
             return kept["exact"], kept["near"]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not there, or not whole: it is found anew
@@ -236,7 +269,9 @@ def _search_and_keep(cache: ImageCache) -> Found:
     near = [[int(rows[single[i]]), int(rows[single[j]]), int(distance)] for i, j, distance in pairs]
     with contextlib.suppress(OSError), replacing(cache.path / FILE_NAME) as temporary:
         # Where a cache may only be read, the next start looks again.
-        temporary.write_text(json.dumps({"format": FORMAT_VERSION, "exact": exact, "near": near}))
+        temporary.write_text(
+            json.dumps({"format": FORMAT_VERSION, "pictures": len(rows), "exact": exact, "near": near})
+        )
     return exact, near
 
 
@@ -271,22 +306,42 @@ def _same_files(paths: Sequence[str], hashes: np.ndarray) -> list[list[int]]:
 
 def _near_pairs(hashes: np.ndarray) -> np.ndarray:
     """Pairs of hashes `(N, 4) uint64` within `MOST_BITS`: first, second and distance, `(K, 3) int64`."""
-    found = [np.zeros((0, 3), dtype=np.int64)]
-    for start in range(0, len(hashes), BLOCK):
-        block, rest = hashes[start : start + BLOCK], hashes[start:]
-        distance = np.zeros((len(block), len(rest)), dtype=np.uint16)
-        for word in range(hashes.shape[1]):
-            distance += np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
-        first, second = np.nonzero(distance <= MOST_BITS)
-        later = first < second
+    words = np.ascontiguousarray(hashes.T)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        found = list(pool.map(lambda start: _near_in_block(words, start), range(0, len(hashes), BLOCK)))
+    return np.concatenate([np.zeros((0, 3), dtype=np.int64), *found])
+
+
+def _near_in_block(words: np.ndarray, start: int) -> np.ndarray:
+    """The pairs whose first hash is in the block from `start` on; of hashes `(4, N) uint64`."""
+    block = words[:, start : start + BLOCK]
+    differing = np.empty(block.shape[1] * TILE, dtype=np.uint64)
+    counts = np.empty((2, block.shape[1] * TILE), dtype=np.uint8)
+    found = np.zeros((0, 3), dtype=np.int64)
+    for begin in range(start, words.shape[1], TILE):
+        tile = words[:, begin : begin + TILE]
+        shape = block.shape[1], tile.shape[1]
+        size = shape[0] * shape[1]
+        for word in range(2):  # few pairs are near by half of their bits, and only these are looked at further
+            np.bitwise_xor(block[word, :, None], tile[word], out=differing[:size].reshape(shape))
+            np.bitwise_count(differing[:size], out=counts[word, :size])
+        np.add(counts[0, :size], counts[1, :size], out=counts[0, :size])
+        first, second = np.nonzero((counts[0, :size] <= MOST_BITS).reshape(shape))
+        later = first + start < second + begin
         first, second = first[later], second[later]
-        bits = distance[first, second].astype(np.int64)
-        order = np.lexsort((second, bits, first))
-        first, second, bits = first[order], second[order], bits[order]
-        rank = np.arange(len(first)) - np.searchsorted(first, first)  # among the neighbours of the same picture
-        kept = rank < MOST_NEIGHBOURS
-        found.append(np.stack([first[kept] + start, second[kept] + start, bits[kept]], axis=1))
-    return np.concatenate(found)
+        bits = np.bitwise_count(block[:, first] ^ tile[:, second]).sum(axis=0, dtype=np.int64)
+        pairs = np.stack([first + start, second + begin, bits], axis=1)[bits <= MOST_BITS]
+        if len(pairs):
+            found = _nearest(np.concatenate([found, pairs]))
+    return found
+
+
+def _nearest(pairs: np.ndarray) -> np.ndarray:
+    """Of pairs `(K, 3)` the `MOST_NEIGHBOURS` nearest of each first picture, sorted by it, then the nearest first."""
+    first, second, bits = pairs.T
+    pairs = pairs[np.lexsort((second, bits, first))]
+    rank = np.arange(len(pairs)) - np.searchsorted(pairs[:, 0], pairs[:, 0])  # among the neighbours of the same picture
+    return pairs[rank < MOST_NEIGHBOURS]
 
 
 def _confirmed(images: np.ndarray, rows: np.ndarray, pairs: np.ndarray) -> np.ndarray:

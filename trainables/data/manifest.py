@@ -43,7 +43,8 @@ class DataConfig:
     """Competition folder, CSV or parquet file with pictures and labels, or folder of classes, below train, val and test
     or not; left out: the demo set."""
     attributes: tuple[str, ...] = ()
-    """Columns of the CSV whose values together make the class, such as: mask gender age."""
+    """Columns of the CSV whose values together tell the classes apart, such as: mask gender age. Where it has no column
+    of labels, they make the class."""
     group_regex: str | None = None
     """Searched in file names: its first capture group, or the match, is the group (person) of a picture. One that fits
     none of them is searched in the paths below the data folder."""
@@ -81,14 +82,13 @@ class DataConfig:
     @property
     def columns(self) -> ColumnFlags:
         """The columns that are named."""
-        return ColumnFlags(self.path_column, self.label_column, self.group_column)
+        return ColumnFlags(self.path_column, self.label_column, self.group_column, self.attributes)
 
     def read(self) -> RawData:
         """What is at `data`, which must be given; corrections come later."""
         assert self.data is not None
         return read_layout(
             self.data,
-            attributes=self.attributes,
             group_regex=self.group_regex,
             columns=self.columns,
             label_names=self.label_names,
@@ -356,21 +356,23 @@ def _class_problems(table: pandas.DataFrame, classes: Sequence[str], has_groups:
     if len(classes) < 2:
         only = f"one class only, {classes[0]!r}" if classes else "no class"
         return [f"the data have {only}; a classifier needs two: add pictures of another class"]
-    num_groups = table[table["group"] != ""].groupby("label")["group"].nunique()
+    num_groups = table[table["group"] != ""].groupby("label")["group"].nunique().to_dict()
+    num_pictures = table["label"].value_counts().to_dict()
+    firsts = table.drop_duplicates("label")[["label", "group", "source"]]
+    first_of = {label: (group, source) for label, group, source in firsts.itertuples(index=False)}
     problems = []
     for name in classes:
         if num_groups.get(name, 0) > 1:
             continue
-        rows = table[table["label"] == name]
-        if rows.empty:
+        if name not in first_of:
             problems.append(f"the class {name!r} has no good picture left; add some, or drop the class")
             continue
-        first = rows.iloc[0]
+        group, source = first_of[name]
         if has_groups:
-            what = f"one group, {first['group']!r} ({len(rows)} pictures, first: {first['source']})"
+            what = f"one group, {group!r} ({num_pictures[name]} pictures, first: {source})"
             more = "pictures of other groups (people)"
         else:
-            what, more = f"one picture ({first['source']})", "pictures"
+            what, more = f"one picture ({source})", "pictures"
         problems.append(
             f"the class {name!r} has {what}, which train and val cannot share; add {more}, merge the class "
             "with another, or drop it"

@@ -37,14 +37,13 @@ _USUAL = ("labels", "train_labels", "metadata", "annotations", "data", "index", 
 def read_layout(
     path: Path,
     *,
-    attributes: tuple[str, ...] = (),
     group_regex: str | None = None,
     columns: ColumnFlags | None = None,
     label_names: Path | None = None,
 ) -> RawData:
     """Reads whatever layout is at `path`; see `load_manifest` for the layouts."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  (Path.absolute keeps "..")
-    flags = TableFlags(columns or ColumnFlags(), label_names, attributes, group_regex is not None)
+    flags = TableFlags(columns or ColumnFlags(), label_names, group_regex is not None)
     try:
         return _read_layout(path, flags, group_regex)
     except OSError as error:
@@ -54,7 +53,6 @@ def read_layout(
 
 def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawData:
     pattern, problems = _compile(group_regex)
-    attributes = flags.attributes
     csv_path, problem = _find_csv(path) if path.exists() else (None, _nothing_at(path))
     if csv_path is not None:
         table = read_table(csv_path)
@@ -62,7 +60,7 @@ def _read_layout(path: Path, flags: TableFlags, group_regex: str | None) -> RawD
             raw = read_competition(csv_path.parent, table)
             if group_regex is not None:
                 problems = [f"--group-regex {group_regex!r}: a competition's groups are its ids; leave the flag out"]
-            if unknown := [name for name in attributes if name not in raw.attributes]:
+            if unknown := [name for name in flags.columns.attributes if name not in raw.attributes]:
                 problems.append(
                     f"--attributes {' '.join(unknown)}: a competition's attributes are mask, gender and age; "
                     "leave the flag out"
@@ -95,9 +93,9 @@ def _is_competition(table: CsvTable, flags: TableFlags) -> bool:
 def _refused_for_folders(flags: TableFlags) -> list[str]:
     """Problems: flags that only mean something for a table."""
     problems = []
-    if flags.attributes:
+    if attributes := flags.columns.attributes:
         problems.append(
-            f"--attributes {' '.join(flags.attributes)}: a folder of classes has no columns; leave the flag "
+            f"--attributes {' '.join(attributes)}: a folder of classes has no columns; leave the flag "
             "out, or write a CSV with path, label and these columns"
         )
     for name in ("path", "label", "group"):
@@ -183,7 +181,7 @@ def _lists_pictures(table: Path) -> bool:
     """Whether a table beside folders of parts can be read as it stands, and its pictures are there."""
     if not _names_pictures(table, or_numbers=True):
         return False
-    raw = read_csv(table.parent, read_table(table), TableFlags(ColumnFlags(), None, (), False), alone=False)
+    raw = read_csv(table.parent, read_table(table), TableFlags(), alone=False)
     return bool(raw.rows) and not raw.problems and all(Path(row.path).is_file() for row in raw.rows)
 
 

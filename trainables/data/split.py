@@ -203,7 +203,9 @@ def _warnings(
     labels = set(table["label"])
     absent = [label for label in manifest.classes if label not in labels]
     if absent:
-        warnings.append(f"No picture at all of {_names(absent)}: the score leaves such classes out.")
+        warnings.append(
+            f"No picture at all of {_names(absent)}: left out of the score unless answered, which counts as 0."
+        )
     for side in [side for side in SIDES if side == "train" or side in given or side in cut]:
         present = {*table.loc[table["split"] == side, "label"], *absent}
         if missing := [label for label in manifest.classes if label not in present]:

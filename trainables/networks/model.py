@@ -58,9 +58,14 @@ def usable_device(name: str) -> torch.device:
 
 
 def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
-    """The memory format in which this family is fastest on this device."""
+    """The memory format in which this family is fastest on this device.
+
+    On GPUs that compute in float32 for want of bfloat16, channels last is slower (pytorch/pytorch#44943; not measured
+    here).
+    """
     slower = device.type == "cpu" and backbone.startswith(SLOWER_CHANNELS_LAST_ON_CPU)
-    return torch.contiguous_format if slower else torch.channels_last
+    in_float32 = device.type == "cuda" and not gpu_has_bfloat16()
+    return torch.contiguous_format if slower or in_float32 else torch.channels_last
 
 
 def create_backbone(

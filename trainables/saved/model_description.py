@@ -19,8 +19,8 @@ TOGETHER = 2
 """Format of several networks that answer together, or of one with a decision rule."""
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
-MADE_WITH_IT = ("model.onnx", "evaluation")
-"""What commands put beside a model, which stays right as long as it answers the same."""
+MADE_WITH_IT = ("model.onnx", "evaluation", "evaluation-[0-9]*")
+"""What commands put beside a model, as patterns of names; it stays right as long as the model answers the same."""
 _AGAIN = "copy the model again, or save it anew"
 
 
@@ -129,6 +129,11 @@ class ModelDescription:
             return self.backbone
         return f"{len(self.members)} networks: {', '.join(member.backbone for member in self.members)}"
 
+    @property
+    def what_answers(self) -> tuple[object, ...]:
+        """What its answers to the pictures of one run follow from."""
+        return self.weights_sha256, self.members, self.rule, self.second_view, self.parts_sha256
+
     def preprocessing(self) -> dict[str, Any]:
         """How to get from a picture file to the network's input with Pillow and NumPy, in words and numbers."""
         stored, size = self.stored_size, self.image_size
@@ -235,6 +240,11 @@ def model_in(folder: Path) -> ModelDescription | None:
         return read_description(folder / DESCRIPTION)
     except (ModelError, OSError):
         return None
+
+
+def made_with_model(folder: Path) -> list[Path]:
+    """What commands have put beside the model in a folder."""
+    return [path for pattern in MADE_WITH_IT for path in folder.glob(pattern)]
 
 
 def read_description(path: Path) -> ModelDescription:

@@ -102,6 +102,7 @@ def predict_probabilities(
             size,
             cache_dir,
             on_progress=lambda done, total: report("decoding pictures", done, total),
+            on_wait=lambda: report("waiting for another command that decodes these pictures", 0, len(different)),
             memory_bytes=memory_bytes,
         )
     warnings = tuple(dict.fromkeys(words for cache in caches.values() for words in cache.warnings))

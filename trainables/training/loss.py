@@ -113,5 +113,12 @@ def _focal(logits: torch.Tensor, targets: torch.Tensor, *, gamma: float, smoothi
 
 
 def _shifted(logits: torch.Tensor, targets: torch.Tensor, *, shift: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Cross-entropy of logits + tau x log prior: the network itself is then free of the prior (Menon et al. 2021)."""
-    return functional.cross_entropy(logits + shift, targets, label_smoothing=smoothing)
+    """Cross-entropy of logits + tau x log prior: the network itself is then free of the prior (Menon et al. 2021).
+
+    Labels are smoothed towards the shifted prior, not evenly: the logits of all wrong classes are then equal where the
+    loss is lowest. Evenly, those of rare classes would be the largest there, above that of a frequent true class.
+    """
+    shifted = logits + shift
+    hard = functional.cross_entropy(shifted, targets)
+    to_prior = functional.cross_entropy(shifted, shift.softmax(dim=0).expand_as(shifted))
+    return (1 - smoothing) * hard + smoothing * to_prior

@@ -49,14 +49,15 @@ NOT_VALIDATED = Evaluation(loss=math.nan, macro_f1=math.nan, accuracy=math.nan, 
 
 
 def macro_f1(answers: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Macro-F1 `()` of answers `(N,)` against labels `(N,) int64`, left on their device."""
+    """Macro-F1 `()` of answers `(N,)` against labels `(N,) int64`, left where they are counted."""
+    answers, labels = _countable(answers, labels)
     return multiclass_f1_score(answers, labels, average="macro", num_classes=num_classes, validate_args=False)
 
 
 def score(
     logits: torch.Tensor, labels: torch.Tensor, attributes: Mapping[str, Sequence[str]] | None = None
 ) -> Evaluation:
-    """Scores logits `(N, C) float32` against labels `(N,) int64`, on their device, in one synchronization.
+    """Scores logits `(N, C) float32` against labels `(N,) int64`, where they are counted, in one synchronization.
 
     Args:
         logits: Of the classes.
@@ -66,16 +67,17 @@ def score(
     attributes = attributes or {}
     num_classes = logits.shape[1]
     settings: dict[str, Any] = {"num_classes": num_classes, "validate_args": False}
+    answers, truths = _countable(logits.argmax(dim=1), labels)
     numbers = torch.cat(
         [
-            functional.cross_entropy(logits, labels).view(1),
-            multiclass_f1_score(logits, labels, average="macro", **settings).view(1),
-            multiclass_accuracy(logits, labels, average="micro", **settings).view(1),
-            multiclass_f1_score(logits, labels, average="none", **settings),
+            functional.cross_entropy(logits, labels).to(answers.device).view(1),
+            multiclass_f1_score(answers, truths, average="macro", **settings).view(1),
+            multiclass_accuracy(answers, truths, average="micro", **settings).view(1),
+            multiclass_f1_score(answers, truths, average="none", **settings),
             *(_attribute_f1(logits, labels, by_class).view(1) for by_class in attributes.values()),
         ]
     ).tolist()
-    confusion = multiclass_confusion_matrix(logits, labels, **settings).tolist()
+    confusion = multiclass_confusion_matrix(answers, truths, **settings).tolist()
     return Evaluation(
         loss=numbers[0],
         macro_f1=numbers[1],
@@ -84,6 +86,11 @@ def score(
         confusion=tuple(tuple(row) for row in confusion),
         attribute_macro_f1=dict(zip(attributes, numbers[3 + num_classes :], strict=True)),
     )
+
+
+def _countable(answers: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both where torchmetrics can count them: on a Mac's GPU it would take N x C^2 integers of memory for that."""
+    return (answers.cpu(), labels.cpu()) if answers.is_mps else (answers, labels)
 
 
 def _attribute_f1(logits: torch.Tensor, labels: torch.Tensor, by_class: Sequence[str]) -> torch.Tensor:

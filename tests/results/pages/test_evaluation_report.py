@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from results.pages.evaluation_report import MARKER, WHAT, render_report, save_evaluation
+from results.pages.evaluation_report import MARKER, WHAT, _numbers, render_report, save_evaluation
 from results.pages.report_folder import refuse_foreign_folder
 from results.records.confusion import load_confusion
 from results.statistics.evaluation import Answers, evaluate_answers
+from results.statistics.measure import Measure
 
 
 def answers(folder: Path, wrong: int = 3, groups: bool = True) -> Answers:
@@ -37,6 +39,14 @@ def folder(tmp_path: Path) -> Path:
     for row in range(1, 8):
         Image.new("RGB", (30, 40), (row * 30, 0, 0)).save(tmp_path / "pictures" / f"{row}.png")
     return tmp_path / "pictures"
+
+
+def test_the_numbers_have_the_score_by_the_metric_of_the_search(folder: Path) -> None:
+    found = evaluate_answers(replace(answers(folder), measure=Measure("balanced_accuracy")))
+    numbers = _numbers(found)
+    assert numbers["metric"] == "balanced_accuracy"
+    assert found.other is not None
+    assert numbers["score"] == found.other.to_json() != numbers["macro_f1"]
 
 
 @pytest.mark.slow
@@ -78,6 +88,7 @@ def test_an_evaluation_is_a_folder_with_all_that_its_report_shows(folder: Path, 
     numbers = json.loads((out / "evaluation.json").read_text())
     assert numbers["accuracy"]["value"] == 5 / 8
     assert numbers["attributes"]["big/small"]["f1"]["big"] == 0
+    assert (numbers["metric"], numbers["score"]) == ("macro_f1", numbers["macro_f1"])
     assert [path.name for path in out.parent.iterdir()] == ["evaluation"]
 
 

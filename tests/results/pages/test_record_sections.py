@@ -58,6 +58,37 @@ def test_a_section_says_what_re_training_found_and_what_it_set() -> None:
     )
 
 
+SIDES = {"train": {"pictures": 490, "groups": 490}, "test": {"pictures": 1175, "groups": 1175}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "by", "pictures", "split"),
+    [
+        (None, "group", "no groups", "train 490, test 1,175, split by picture (the data name no groups)"),
+        (120, "picture", "120 groups", "train 490, test 1,175, split by picture, which flatters every score"),
+        (120, "group", "120 groups", "train 490 of 490 groups, test 1,175 of 1,175 groups, split by group"),
+    ],
+)
+def test_sides_are_of_groups_only_where_the_split_is(groups: int | None, by: str, pictures: str, split: str) -> None:
+    data = {"pictures": 1665, "groups": groups, "classes": 3, "sides": SIDES, "split": {"split_by": by}}
+    worth = {"val_corrected": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    said = lines(render_records([a_record(data=data, **worth)], retrained=[a_final(data=data)]))
+    assert said["pictures"] == f"pictures, 1,665 pictures, {pictures}, 3 classes"
+    assert said["split"] == f"{split}; f00"
+    is_of_people = (groups, by) == (120, "group")
+    assert said["test side"].startswith("70 pictures of 10 groups, abc" if is_of_people else "70 pictures, abc")
+    assert said["corrected for the choice"].endswith(
+        f"on other {'people' if is_of_people else 'pictures'} than those it is scored on"
+    )
+
+
+def test_a_class_without_a_test_picture_is_said_with_its_answers() -> None:
+    test = {**a_final().test, "missing": ["x", "y"], "missing_answers": {"x": 0, "y": 3}}
+    said = lines(render_records([a_record()], retrained=[a_final(test=test)]))
+    words = "y (answered 3 times): it counts as 0 in macro-F1; x: left out of macro-F1"
+    assert said["classes without a test picture"] == words
+
+
 def test_what_was_picked_for_its_cost_stands_where_it_ranks() -> None:
     picked = a_final()
     [entry] = picked.ranking

@@ -19,11 +19,14 @@ from optuna.trial import TrialState, create_trial
 from results.pages.report import render_report, write_report
 from results.pages.report_study import LINES_SHOWN, _every_so_many, study_figures
 from results.records.confusion import load_confusion
-from results.records.run_folder import load_run
+from results.records.found import MODEL_OF_BEFORE, Found
+from results.records.presence import Presence
+from results.records.run_folder import RunFolder, load_run
 from scripts.report import main
 from tests.conftest import ROOT
 from tests.final_models import a_final
 from tests.records import a_report, a_run, a_task
+from trainables.called import VARIABLE, calls_from_python
 from trainables.config import TrialConfig
 from trainables.strict_json import load_object
 
@@ -374,3 +377,87 @@ def test_of_many_trials_the_parallel_coordinates_show_some_evenly_by_rank_the_be
     assert len(shown) <= LINES_SHOWN
     assert _every_so_many(trials[:250]) == trials[:250]
     assert _every_so_many([]) == []
+
+
+def test_commands_are_those_that_the_user_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_dir = a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running"))
+    monkeypatch.setenv(VARIABLE, "1")
+    words = words_of(render_report(run_dir))
+    for command in ("search --resume one", "search --space toy", "retrain --run one"):
+        assert f"macrotune {command}" in words
+    assert "python s" not in words
+    with calls_from_python():
+        words = words_of(render_report(run_dir)).replace("&#39;", "'")
+    for call in ("search(resume='one'", "retrain(run='one'"):
+        assert f"{call}, storage='{tmp_path}')" in words
+    assert "search(space='toy', attributes=['a', 'b'], skip_bad=True, trials=10," in words
+
+
+def test_what_is_typed_is_quoted(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "a (copy)", a_trial(0, (0.2, 0.3), "running"), time_budget="15 m")
+    replace(load_run(run_dir), trials_open=True).save(run_dir / "run.json")
+    words = words_of(render_report(run_dir)).replace("&#39;", "'")
+    assert f"python scripts/retrain.py --run 'a (copy)' --storage {tmp_path}" in words
+    assert f"python search/run.py --resume 'a (copy)' --storage {tmp_path} --time-budget 15m" in words
+
+
+def test_a_search_that_still_runs_is_not_said_to_go_on_by_another_command(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "one", [*a_trial(0, (0.2, 0.3), "finished"), *a_trial(1, (0.1,), "running")])
+    replace(load_run(run_dir), trials_open=True).save(run_dir / "run.json")
+    presence = Presence.of_this_process("searched")
+    presence.write(RunFolder(run_dir).presence)
+    words = words_of(render_report(run_dir))  # as the search itself writes it, at its end
+    assert "not complete, 1 trial is done" in words and "--resume one" in words
+    replace(presence, host="another").write(RunFolder(run_dir).presence)
+    words = words_of(render_report(run_dir))
+    assert "still being searched, 1 trial is done" in words
+    assert "not complete" not in words and "--resume" not in words
+
+
+def test_a_trial_that_a_kill_ended_is_not_said_to_run(tmp_path: Path) -> None:
+    page = render_report(a_run_dir(tmp_path / "one", a_trial(0, (0.2, 0.3), "running")))
+    table = page[page.index("<h2>Leaderboard") :].split("</table>")[0]
+    assert ">not ended<" in table and "running" not in table
+
+
+def what_was_found(run_dir: Path, trial_id: str) -> Found:
+    """Judges a trial as the end of a search does, and saves its model."""
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    member = {"trial_id": trial_id, "backbone": "net0", "share": 1.0, "val_score": 0.5}
+    found = Found(
+        trial_id=trial_id, val_interval=interval, val_corrected=interval, people=4, trials=2, epochs=5,
+        members=[member], selection=None, model_bytes=1_000_000, time_factor=1.0,
+    )  # fmt: skip
+    folder = RunFolder(run_dir)
+    found.save(folder.found_json)
+    folder.model.mkdir(exist_ok=True)
+    (folder.model / "model.json").write_text(json.dumps({"record": found.to_json()}))
+    return found
+
+
+def test_what_another_trials_score_is_worth_is_not_said_of_the_best(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "one", [*a_trial(0, (0.5,), "finished"), *a_trial(1, (0.9,), "running")])
+    found = what_was_found(run_dir, "00000")
+    words = words_of(render_report(run_dir))
+    earlier = "trial 00000, the best when the search last ended"
+    assert f"Of {earlier}: the best validation score is .500 [.400, .600]" in words
+    replace(found, val_interval=None).save(RunFolder(run_dir).found_json)
+    assert f"The answers of {earlier}, were not kept" in words_of(render_report(run_dir))
+    what_was_found(run_dir, "00001")
+    words = words_of(render_report(run_dir))
+    assert "The best validation score is .500" in words and "last ended" not in words
+
+
+def test_a_model_of_before_is_not_called_what_was_found(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "one", a_trial(0, (0.5,), "finished"))
+    what_was_found(run_dir, "00000")
+    alone = "The model in the folder model is the trial 00000 alone"
+    assert alone in words_of(render_report(run_dir))
+    description = RunFolder(run_dir).model / "model.json"
+    description.write_text(json.dumps({"record": {**what_was_found(run_dir, "00000").to_json(), "members": []}}))
+    words = words_of(render_report(run_dir))
+    assert f"The model in the folder model is {MODEL_OF_BEFORE}." in words
+    assert alone not in words and "Networks in the model" not in words
+    assert alone in words_of(render_report(run_dir, saves_model=True))
+    description.unlink()
+    assert "The model that was found is not in the folder model." in words_of(render_report(run_dir))

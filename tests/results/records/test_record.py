@@ -71,6 +71,7 @@ def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
 def test_intervals_are_over_people_where_the_data_name_them(groups: int | None, split_by: str, units: str) -> None:
     assert a_run(data={"groups": groups}, options={"split_by": split_by}).units == units
     assert a_run().units == "people", "of before that was noted"
+    assert a_record(data={"groups": groups, "split": {"split_by": split_by}}).units == units
 
 
 def test_a_record_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:

@@ -25,6 +25,27 @@ def test_a_record_with_folds_keeps_the_score_out_of_fold(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            {"a": 3, "b": 0, "c": 1},
+            "a (answered 3 times), c (answered once): each counts as 0 in macro-F1; b: left out",
+        ),
+        ({"a": 0, "b": 2, "c": 0}, "b (answered 2 times): it counts as 0 in macro-F1; a, c: left out of macro-F1"),
+        ({"a": 0, "b": 0, "c": 0}, "a, b, c: left out of macro-F1"),
+        (None, "a, b, c"),
+    ],
+)
+def test_a_class_without_a_test_picture_is_left_out_only_where_it_is_never_answered(
+    answers: dict[str, int] | None, words: str
+) -> None:
+    counted = {} if answers is None else {"missing_answers": answers}
+    said = a_final(test={**a_final().test, "missing": ["a", "b", "c"], **counted}).missing_in_words
+    assert said.startswith(words) and ("macro-F1" in said) == (answers is not None)
+    assert a_final().missing_in_words == ""
+
+
+@pytest.mark.parametrize(
     ("key", "value", "words"),
     [
         ("gap", "wide", "gap is 'wide', it must be float"),

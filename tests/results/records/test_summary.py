@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -217,3 +218,29 @@ def test_links_do_not_count_twice_on_disk(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1234")
     (tmp_path / "link").symlink_to(tmp_path)
     assert 4 <= size_on_disk(tmp_path) < 4096
+
+
+def test_a_name_and_a_time_budget_are_typed_so_that_a_shell_reads_them(tmp_path: Path) -> None:
+    folder = a_run_dir(tmp_path / "a (copy)", [a_line(0, 1, 0.5)], [an_event(0, "interrupted", after=2)])
+    replace(load_run(folder), trials_open=True, options={"time_budget": "15 m"}).save(folder / "run.json")
+    row = summary(folder)
+    assert row is not None
+    words = ["--resume", "a (copy)", "--storage", str(tmp_path), "--time-budget", "15m"]
+    assert shlex.split(row.next_command(tmp_path)) == ["python", "search/run.py", *words]
+    row = summary(a_finished_run(tmp_path / "b (copy)"))
+    assert row is not None
+    words = ["--run", "b (copy)", "--storage", str(tmp_path)]
+    assert shlex.split(row.next_command(tmp_path)) == ["python", "scripts/retrain.py", *words]
+
+
+def test_trials_are_counted_out_of_those_that_somebody_asked_for(tmp_path: Path) -> None:
+    lines = [a_line(trial, 1, 0.5) for trial in range(3)]
+    folder = a_run_dir(tmp_path / "a", lines, [an_event(0, "finished", after=2)])
+    for trials_open, words in ((False, "1 of 8"), (True, "1")):
+        replace(load_run(folder), trials_open=trials_open).save(folder / "run.json")
+        row = summary(folder)
+        assert row is not None and (row.state, row.trials_in_words) == (RunState.INTERRUPTED, words)
+        Presence.of_this_process("searched").write(RunFolder(folder).presence)
+        row = summary(folder)
+        assert row is not None and (row.state, row.trials_in_words) == (RunState.HERE, words)
+        RunFolder(folder).presence.unlink()

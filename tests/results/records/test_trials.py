@@ -1,14 +1,14 @@
 """What the logs tell of trials."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from results.records.best import best_trial
-from results.records.run_folder import RunError
-from results.records.trials import load_trials
+from results.records.run_folder import RunError, RunFolder, load_run
+from results.records.trials import BEGUN, DRIVER, ENDED, last_time_budget, load_trials
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.config import TrialConfig
 
@@ -96,3 +96,15 @@ def test_of_equal_scores_the_one_of_the_lowest_loss_is_the_best(tmp_path: Path) 
     for kept, best in ((0, 2), (1, 1), (4, 2)):  # an earlier version kept the weights of the first
         trial = load_trials(a_run_dir(tmp_path / str(kept), [*lines, {**worse, "best_epoch": kept}]))[0]
         assert trial.best is not None and trial.best.epoch == best
+
+
+def test_the_time_budget_is_that_of_the_process_that_was_last_at_it(tmp_path: Path) -> None:
+    folder = RunFolder(a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [an_event(0, "started")]))
+    run = replace(load_run(folder.path), options={"time_budget": "5m"})
+    assert last_time_budget(run, folder.events()) == "5m"
+    folder.append_event(DRIVER, BEGUN)  # as before it was noted
+    assert last_time_budget(run, folder.events()) == "5m"
+    for budget in ("15m", "1h", None):
+        folder.append_event(DRIVER, BEGUN, time_budget=budget)
+        folder.append_event(DRIVER, ENDED)
+        assert last_time_budget(run, folder.events()) == budget

@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits
 
+from results.statistics import bootstrap
 from results.statistics.bootstrap import (
     BLOCK,
     NUM_RESAMPLES,
@@ -50,6 +51,31 @@ def test_the_interval_holds_the_score_and_is_the_same_with_the_same_seed() -> No
     interval = score_interval(counts, seed=3)
     assert interval.low < interval.value < interval.high
     assert interval == score_interval(counts, seed=3)
+
+
+def test_more_groups_than_are_told_apart_are_dealt_out_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, answers, groups = people(900)
+    losses = [1.0 * (label != answer) for label, answer in zip(labels, answers, strict=True)]
+    whole, mean = score_interval(group_counts(labels, answers, groups, 4)), mean_interval(losses, groups)
+    counts = group_counts(labels, answers, groups, 4)
+    monkeypatch.setattr(bootstrap, "MOST_GROUPS", 300)
+    dealt = group_counts(labels, answers, groups, 4)
+    assert len(counts) == 900 and len(dealt) == 300
+    assert set(dealt[:, 1].sum(axis=1)) == {21}  # three people of seven pictures each
+    assert np.array_equal(dealt, group_counts(labels, answers, groups, 4))
+    assert np.array_equal(dealt.sum(axis=0), counts.sum(axis=0))
+    for ours, theirs in ((score_interval(dealt), whole), (mean_interval(losses, groups), mean)):
+        assert ours.value == pytest.approx(theirs.value)
+        assert ours.high - ours.low == pytest.approx(theirs.high - theirs.low, rel=0.1)
+    gain = difference_interval(dealt, group_counts(labels, labels, groups, 4))
+    assert gain.high < 0
+
+
+def test_leaving_out_a_group_at_a_time_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = group_counts(*people(25), 4)
+    whole = score_interval(counts)
+    monkeypatch.setattr(bootstrap, "TABLE_BLOCK", 40)  # three groups at a time
+    assert score_interval(counts) == whole
 
 
 def test_fewer_people_make_a_wider_interval() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from results.pages.comparison_report import Page, draw, render
+from results.pages.comparison_report import Page, draw, is_page_of, render
 from results.pages.figures import to_png
 from results.statistics.comparison import MEASURES, RAREST, Answers, Classes, compare, holm, in_words, interval, measure
 
@@ -128,7 +128,9 @@ def a_page(**changes: object) -> Page:
         "failures": {"broken": ["seed 1: diverged"]},
         "settings": {"plain": {}, "other": {"dropout": 0.7}, "broken": {"lr": 1.0}},
         "seeds": [0, 1, 2],
-        "facts": {"Hardware": "2 cores"},
+        "facts": {"Data": "pics: 9 pictures", "Hardware": "2 cores"},
+        "units": "people",
+        "place": "f00",
         "note": "",
         "held_out_share": SHARE,
         "trained_share": 1 - SHARE,
@@ -149,6 +151,14 @@ def test_a_page_says_what_came_out_how_it_was_made_and_what_failed() -> None:
     assert "## Cross-entropy" in text
     assert "**Mind:**" not in text
     assert "**Mind:** RANDOM." in render(a_page(note="RANDOM"))
+    assert "holds out other people" in text and "people" not in render(a_page(units="pictures"))
+
+
+def test_a_page_is_of_the_data_at_its_place_and_one_of_before_of_those_of_its_name() -> None:
+    page = render(a_page())
+    assert is_page_of(page, "f00", "moved") and not is_page_of(page, "b47", "pics")
+    before = page.replace("<!-- macrotune:data:f00 -->", "")
+    assert is_page_of(before, "b47", "pics") and not is_page_of(before, "f00", "pic")
 
 
 def test_the_figure_is_drawn_also_where_an_arm_failed() -> None:

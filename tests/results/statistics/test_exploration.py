@@ -67,7 +67,7 @@ def test_advice_speaks_of_copies_and_bad_pictures() -> None:
     text = "\n".join(advice(replace(FOUND, pairs=(pair,), bad=("row 3: missing",))))
     assert "1 picture cannot be used" in text
     assert "1 copy, byte for byte, on another side" in text
-    assert "in different groups (1 of them under different labels)" in text
+    assert "in different groups (1 of them under different labels)" in text and "copies.csv lists the pairs" in text
 
 
 def test_an_interval_is_that_of_student() -> None:
@@ -96,9 +96,9 @@ def test_a_report_is_written_whole_and_replaces_only_its_like(tmp_path: Path) ->
         "embedding": embedding_figure(Map(np.zeros((42, 2)), list(TABLE["label"]), list(TABLE["group"])), "map"),
     }
     for _ in range(2):
-        save_exploration(out, FOUND, figures, [], None)
+        save_exploration(out, FOUND, figures, [], None, b"first,second\n")
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        ["report.md", "report.html", "exploration.json", *(f"{name}.png" for name in figures)]
+        ["report.md", "report.html", "copies.csv", "exploration.json", *(f"{name}.png" for name in figures)]
     )
     assert [path.name for path in tmp_path.iterdir()] == ["explore"]
     foreign = tmp_path / "mine"

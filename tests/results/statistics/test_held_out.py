@@ -38,6 +38,16 @@ def test_scores_are_those_of_scikit_learn_and_a_class_without_pictures_is_named(
     assert score.difference.value == 0
 
 
+def test_answers_of_a_class_without_pictures_are_counted_as_macro_f1_counts_them() -> None:
+    labels, groups = a_side()
+    pick = answers(labels, 1.0, 1)
+    assert score_test(pick, pick, labels, groups, CLASSES).to_json()["missing_answers"] == {"never": 0}
+    pick[0, 3] = 0.9
+    score = score_test(pick, pick, labels, groups, CLASSES)
+    assert score.to_json()["missing_answers"] == {"never": 1}
+    assert score.macro_f1.value < 0.76, "one stray answer costs a fourth"
+
+
 def test_a_much_better_pick_is_said_to_be_better_and_an_equal_one_is_not() -> None:
     labels, groups = a_side()
     default = answers(labels, 0.4, 2)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from results.records.run_folder import RunFolder
+from search.callbacks.failures_alike import DIVERGED_ALIKE
 from search.callbacks.monitor import Monitor, build_monitor
 from search.stop import StopRequest
 from tests.monitored import a_failure, a_result, a_trial, run
@@ -43,6 +45,13 @@ def test_failures_after_a_success_or_of_other_kinds_do_not_end_it(monitor: Monit
             a_failure(),
         )
     assert stop.reason is None
+
+
+def test_trials_that_diverge_end_it_only_once_other_rates_have_been_tried(monitor: Monitor, stop: StopRequest) -> None:
+    for number in range(DIVERGED_ALIKE):
+        assert stop.reason is None
+        run(monitor, a_trial(f"{number:05d}"), {**a_result(1 + number % 3, math.nan, done=True), "diverged": True})
+    assert f"{DIVERGED_ALIKE} failures alike from the first trial on: diverged" in (stop.reason or "")
 
 
 def test_failures_alike_are_told_without_their_numbers_and_paths(monitor: Monitor, stop: StopRequest) -> None:

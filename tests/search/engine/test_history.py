@@ -69,6 +69,14 @@ def test_a_last_line_that_was_cut_off_is_skipped_and_harms_no_later_one(tmp_path
     assert len(load_history(file, "resnet")) == 2
 
 
+def test_a_trial_that_has_gone_on_since_the_time_cut_it_short_is_read_once(tmp_path: Path) -> None:
+    cut = trial(values=[0.1, math.nan], state="interrupted")
+    append_trials(tmp_path, [cut, trial(config={"lr": 0.2}, values=[0.1, math.nan], state="interrupted")])
+    append_trials(tmp_path, [trial(values=[0.1, math.nan, 0.4])])
+    (found,) = load_history(tmp_path, "resnet")
+    assert [(config["lr"], len(values)) for config, values in found] == [(0.2, 2), (0.1, 3)]
+
+
 def test_no_history_is_an_empty_one(tmp_path: Path) -> None:
     assert load_history(tmp_path / "missing", "resnet") == []
     assert append_trials(tmp_path / "new" / "folder", []) == 0

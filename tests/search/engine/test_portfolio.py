@@ -54,6 +54,29 @@ def test_the_next_one_starts_from_the_default_and_then_what_did_well(study: Sett
     assert "from 1 earlier search" in words
 
 
+def test_a_search_that_tried_the_default_alone_leaves_the_points_of_the_space(
+    study: SettledStudy, tmp_path: Path
+) -> None:
+    default = HistoryTrial(study="short", space="toy", config=asdict(TOY.starting_points[0]), values=[0.5])
+    append_trials(tmp_path, [default])
+    points, words = first_points(TOY, study, RUN)
+    assert points == [asdict(point) for point in TOY.starting_points]
+    assert words == "the default, 2 starting points of the space"
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(3, 1), (2, 0)])
+def test_what_the_time_has_cut_short_is_remembered_once_it_could_be_judged(
+    epochs: int, kept: int, study: SettledStudy
+) -> None:
+    reports = tuple(a_report(epoch) for epoch in range(1, epochs + 1))
+    status = TrialStatus.INTERRUPTED
+    trial = TrialHistory(trial_id="00000", config=GOOD, reports=reports, status=status, reason="the time budget")
+    run = a_run(split_hash="f", data=RUN.data | {"pictures": 9})
+    assert remember_trials(run, [trial], replace(study, grace_period=3)) == kept
+    running = replace(trial, status=TrialStatus.RUNNING)
+    assert remember_trials(run, [running], replace(study, grace_period=1)) == 0
+
+
 def test_none_and_another_place_are_heeded(study: SettledStudy, tmp_path: Path) -> None:
     remember(tmp_path, "earlier")
     assert len(first_points(TOY, replace(study, history_path=None), RUN)[0]) == len(TOY.starting_points)

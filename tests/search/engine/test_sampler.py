@@ -55,6 +55,66 @@ def test_it_climbs_from_the_best_of_a_sample(monkeypatch: pytest.MonkeyPatch) ->
     assert np.std(climbed) < 0.7 * np.std(distances()), "proposals for the same trials agree on the peak"
 
 
+def differing(one: Any, other: Any) -> int:
+    return sum(other.params.get(name) != value for name, value in one.params.items())
+
+
+def many(trial: Any) -> None:
+    for number in range(24):
+        trial.suggest_float(f"of_{number}", 0.0, 1.0)
+
+
+@pytest.mark.parametrize("price", [None, lambda trials: np.zeros(len(trials))])
+def test_near_a_good_configuration_few_settings_change_at_first_and_more_later(price: Any) -> None:
+    trials = drawn(many, 200, np.random.default_rng(0))
+
+    def changed(count: int) -> float:
+        seen = [Seen(one.params, one.distributions, -float(number)) for number, one in enumerate(trials[:count])]
+        draws = [propose(many, seen, np.random.default_rng(seed), price, near=True) for seed in range(40)]
+        return float(np.mean([differing(one, trials[0]) for one in draws]))
+
+    assert changed(1) == changed(sampler.STARTUP_TRIALS - 1) == pytest.approx(sampler.FEW, abs=0.8)
+    running = [Seen(one.params, one.distributions, None) for one in trials[:3]]
+    alone = propose(many, running, np.random.default_rng(0), price, near=True)
+    assert 0 < differing(alone, trials[0]) < 12, "with nothing known yet, it is like the first"
+    assert differing(propose(many, running, np.random.default_rng(0), price), trials[0]) == 24
+
+
+def test_what_failed_is_no_good_configuration_to_stay_near() -> None:
+    trials = drawn(many, 3, np.random.default_rng(0))
+    failed = [Seen(one.params, one.distributions, 0.0, has_failed=True) for one in trials]
+    assert differing(propose(many, failed, np.random.default_rng(0), near=True), trials[0]) == 24
+    seen = [*failed[:1], Seen(trials[1].params, trials[1].distributions, 0.0), *failed[2:]]
+    assert differing(propose(many, seen, np.random.default_rng(0), near=True), trials[1]) < 12
+
+
+def test_what_the_process_prefers_is_near_one_of_the_best_at_first() -> None:
+    good = drawn(many, 1, np.random.default_rng(1))[0]
+    one_off = [
+        RecordedTrial(lambda name, _, at=at: 0.5 if name == f"of_{at}" else good.params[name]) for at in range(9)
+    ]
+    for one in one_off:
+        many(one)
+    seen = [Seen(one.params, one.distributions, float(number % 4)) for number, one in enumerate([good, *one_off])]
+    near, far = (
+        [propose(many, seen, np.random.default_rng(seed), near=near).params for seed in range(8)]
+        for near in (True, False)
+    )
+
+    def changed(params: dict[str, Any]) -> int:
+        return min(sum(value != one.params[name] for name, value in params.items()) for one in one_off)
+
+    assert max(map(changed, near)) < 12 < max(map(changed, far))
+
+
+def test_what_is_drawn_beside_a_good_configuration_is_any_in_the_end() -> None:
+    trials = drawn(many, 200, np.random.default_rng(0))
+    for mean, at_least in ((2.0, 1), (8.0, 6), (24.0, 23)):
+        seen = [Seen(one.params, one.distributions, -float(number)) for number, one in enumerate(trials[:8])]
+        draw = sampler._near_the_best(many, seen, mean)
+        assert np.mean([differing(draw(np.random.default_rng(seed)), trials[0]) for seed in range(40)]) > at_least
+
+
 def test_a_parameter_that_nobody_had_yet_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "RANDOM_CANDIDATES", 1)
     monkeypatch.setattr(sampler, "CHILDREN", 1)

@@ -343,6 +343,36 @@ def test_points_come_first_each_as_often_as_it_is_there() -> None:
     assert searcher.suggest("d") not in (small, large)
 
 
+def test_a_point_that_has_failed_is_not_tried_again() -> None:
+    small = {"backbone": "small", "lr": 1e-3}
+    searcher = build_searcher(space, **GOAL, seed=0, points=[small, dict(small)])
+    assert searcher.suggest("a") == small
+    searcher.on_trial_complete("a", {"training_iteration": 1, "score": math.nan})
+    assert searcher.suggest("b") != small
+
+
+def test_proposals_stay_near_what_is_known_to_be_good_until_more_is_known() -> None:
+    def many(trial: Any) -> dict[str, Any]:
+        return {name: trial.suggest_float(name, 0.0, 1.0) for name in map(str, range(24))}
+
+    point = {str(number): 0.5 for number in range(24)}
+    near, far = (build_searcher(many, **GOAL, seed=0, points=[point], near=near) for near in (True, False))
+    changed = []
+    for searcher in (near, far):
+        assert searcher.suggest("a") == point
+        changed += [sum(value != 0.5 for value in searcher.suggest(name).values()) for name in "bc"]
+    assert max(changed[:2]) < 12 and changed[2:] == [24, 24]
+
+
+def test_what_was_given_up_as_no_better_is_not_credited_with_what_others_gained_later() -> None:
+    rising = [0.02 * epoch for epoch in range(EPOCHS)]
+    for patience, expected in ((None, 0.5 + rising[-1] - rising[5]), (3, 0.5)):
+        searcher = build_searcher(space, **GOAL, seed=0, patience=patience)
+        searcher.adopt("flat", {"backbone": "small", "lr": 1e-3}, [0.5] * 6, state=TrialStatus.FINISHED)
+        searcher.adopt("rising", {"backbone": "small", "lr": 1e-2}, rising, state=TrialStatus.FINISHED)
+        assert searcher._seen()[0].value == pytest.approx(expected)
+
+
 def test_a_point_that_is_there_twice_is_tried_once_more_after_a_restart() -> None:
     small = {"backbone": "small", "lr": 1e-3}
     searcher = build_searcher(space, **GOAL, seed=0, points=[small, dict(small)])

@@ -42,14 +42,15 @@ def test_a_study_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_address_of_jobs_is_refused() -> None:
-    with pytest.raises(ClusterError, match="ray job submit"):
+    job = r"by ray job submit --address http://10\.0\.0\.7:8265 --working-dir \. -- python search/run\.py"
+    with pytest.raises(ClusterError, match=job):
         given_address(None, {"RAY_ADDRESS": "http://10.0.0.7:8265"})
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("ray://10.0.0.7:10001", "ray job submit"),
+        ("ray://10.0.0.7:10001", r"ray job submit --address http://HEAD:8265 --working-dir \. -- python "),
         ("10.0.0.7", "host and port"),
         (":6379", "host and port"),
         ("10.0.0.7:port", "host and port"),

@@ -20,6 +20,7 @@ from search.machine.forecast import (
     forecast_run,
     images_per_second,
     refuse_long_epochs,
+    study_epochs,
 )
 from search.machine.memory_needs import facts_of
 from search.stop import StopRequest
@@ -50,6 +51,15 @@ def test_asha_leaves_less_of_a_trial_the_more_there_are() -> None:
 def test_a_trial_that_cannot_be_stopped_trains_all_its_epochs() -> None:
     assert expected_epochs(10, 2, 2, 3.0) == 2
     assert expected_epochs(1, 27, 1, 3.0) == 27
+
+
+def test_what_is_spared_is_trained_to_its_end(task: TaskConfig, tmp_path: Path) -> None:
+    epochs = [expected_epochs(12, 30, 10, 3.0, spared) for spared in (1, 4, 12)]
+    assert epochs == sorted(epochs) and epochs[-1] == 30
+    _, study = run_and_study(task, tmp_path)
+    study = replace(study, epochs=30, grace_period=10, reduction_factor=3.0)
+    assert study_epochs(replace(study, concurrency=9), 12) == epochs[1]
+    assert study_epochs(replace(study, concurrency=1), 12) == epochs[0]
 
 
 def test_workers_share_the_trials_and_a_single_trial_is_not_shared() -> None:
@@ -99,7 +109,7 @@ def test_speeds_come_from_earlier_trials(task: TaskConfig, tmp_path: Path) -> No
     assert images_per_second(run, study, facts(run, study)) == ({"test_resnet": 100.0, "test_efficientnet": 50.0}, True)
     found = forecast_run(run, study, facts(run, study), 8)
     assert found is not None
-    rounds = 8 / 2 * expected_epochs(8, task.epochs, 1, 3.0)
+    rounds = 8 / 2 * expected_epochs(8, task.epochs, 1, 3.0, spared=2)
     assert found.seconds == pytest.approx(BESIDE + rounds * (60 + 60 / EVALUATION_SPEED) * (1 / 100 + 1 / 50) / 2)
 
 
@@ -178,6 +188,11 @@ def test_a_budget_that_not_even_the_shortest_epoch_fits_into_is_refused(task: Ta
     refuse_long_epochs(run, study, known, StopRequest(60))  # may be, as forecasts go
     with pytest.raises(UserError, match=r"one epoch of test_resnet, the fastest here, takes about 0:01:17"):
         refuse_long_epochs(run, study, known, StopRequest(40))
+    open_ended = replace(study, trials_open=True, epochs_open=True, time_budget_seconds=40.0)
+    assert open_ended.goes_on, "so that the epoch that the budget ends in is cut short and scored"
+    refuse_long_epochs(run, open_ended, known, StopRequest(40))
+    with pytest.raises(UserError, match=r"one epoch of test_resnet"):
+        refuse_long_epochs(run, open_ended, known, StopRequest(20))
     with pytest.raises(UserError, match="was over before"):
         refuse_long_epochs(run, study, known, StopRequest(10, time.monotonic() - 11))
     one_alone = replace(study, cores_open=True)  # and has both cores then: 1.4 times as fast as one of two

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -289,7 +290,17 @@ def test_what_cannot_fit_is_refused_with_the_numbers() -> None:
 def test_another_machine_tells_nothing_of_this_one() -> None:
     durations, said = planned(20, hardware="a machine that nobody has")
     assert len(durations.retraining.candidates) == 4
-    assert said == ""
+    assert said.startswith("How long trainings take on this machine is not known before the first seed")
+    assert planned(math.inf, hardware="a machine that nobody has")[1] == "", "there is no budget"
+    durations, said = planned(20, hardware="a machine that nobody has", folds=3)
+    assert durations.planned is None and "the time budget cannot be kept with --folds" in said
+
+
+def test_a_gpu_tells_nothing_of_the_cores_beside_it() -> None:
+    durations = Durations(a_retraining())
+    assert durations.are_known
+    task = replace(durations.retraining.task, device="cuda")
+    assert not replace(durations, retraining=replace(durations.retraining, task=task)).are_known
 
 
 def test_trainings_that_are_slower_than_told_leave_out_later_seeds() -> None:

@@ -55,13 +55,15 @@ def a_scored_retraining(folder: Path) -> Retraining:
 
 
 def scored(
-    retraining: Retraining, ranking: Sequence[Ranked], monkeypatch: pytest.MonkeyPatch, seed: int = 0
+    retraining: Retraining, ranking: Sequence[Ranked], monkeypatch: pytest.MonkeyPatch, seed: int = 0, view: str = NONE
 ) -> RetrainedModel:
     """Scores the first of a ranking, whose weights are made up by a seed."""
 
     def save_final(_: object, jobs: Sequence[Any], folder: Path, record: Any) -> ModelDescription:
         save_network(folder, classes=("x", "y"), seed=seed, record=record)
-        return read_description(folder / DESCRIPTION)
+        described = replace(read_description(folder / DESCRIPTION), second_view=view)
+        (folder / DESCRIPTION).write_text(described.to_json())
+        return described
 
     monkeypatch.setattr(finals, "save_final", save_final)
     monkeypatch.setattr(final_model, "answer_side", lambda *_: np.full((2, 2), 0.5, np.float32))
@@ -88,6 +90,42 @@ def test_a_model_of_all_people_and_what_was_derived_go_with_the_pick(
     assert left() == ["everyone", "test_predictions.csv"], "the same pick with other weights"
     scored(retraining, ranking[1:], monkeypatch, seed=2)
     assert left() == ["test_predictions.csv"]
+
+
+def test_what_was_made_with_a_model_goes_where_the_same_weights_answer_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retraining = a_scored_retraining(tmp_path)
+    ranking = [Ranked(candidate, 3, (0.5,)) for candidate in retraining.candidates]
+    made = [retraining.folder / name for name in ("model.onnx", "evaluation", "evaluation-2")]
+    scored(retraining, ranking, monkeypatch)
+    made[0].touch()
+    made[1].mkdir()
+    made[2].mkdir()
+    scored(retraining, ranking, monkeypatch)
+    assert all(path.exists() for path in made)
+    scored(retraining, ranking, monkeypatch, view=MIRRORED_WHOLE)
+    assert not any(path.exists() for path in made)
+
+
+def test_a_kill_behind_the_pick_leaves_nothing_that_was_made_with_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retraining = a_scored_retraining(tmp_path)
+    ranking = [Ranked(candidate, 3, (0.5,)) for candidate in retraining.candidates]
+    scored(retraining, ranking, monkeypatch)
+    (retraining.folder / "model.onnx").touch()
+
+    def save_final(_: object, jobs: Sequence[Any], folder: Path, record: Any) -> ModelDescription:
+        if folder.name == finals.CONTROL:
+            raise KeyboardInterrupt
+        save_network(folder, classes=("x", "y"), seed=1, record=record)
+        return read_description(folder / DESCRIPTION)
+
+    monkeypatch.setattr(finals, "save_final", save_final)
+    with pytest.raises(KeyboardInterrupt):
+        finals.score_finals(retraining, ranking, [final_jobs(retraining, one) for one in ranking[:2]])
+    assert not (retraining.folder / "model.onnx").exists()
 
 
 def test_the_record_of_a_pick_that_ranks_below_another_has_the_best_first(

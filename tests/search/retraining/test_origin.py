@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from results.records.run_folder import RunFolder, load_run
 from search.cost_flags import CostFlags
+from search.flags import SplitFlags
 from search.model_limits import second_view
-from search.retraining.origin import from_record, from_run
+from search.prepare import prepare_data
+from search.retraining.origin import from_record, from_run, open_pictures
+from search.start import _make_folder
 from search.study import AskedStudy
 from tests.records import a_record
 from tests.runs import a_run_dir
 from trainables.config import FORMULATIONS, TrialConfig
+from trainables.data.manifest import DataConfig, DataError
 from trainables.errors import UserError
 from trainables.second_view import MIRRORED_WHOLE, NONE
 
@@ -71,6 +77,30 @@ def test_a_run_whose_own_space_has_moved_is_trained_again_all_the_same(tmp_path:
     assert from_run(tmp_path, "a").name == "a"
     with pytest.raises(UserError, match="nowhere"):
         from_run(tmp_path, "b")
+
+
+def test_a_run_is_trained_again_with_the_corrections_that_it_has_kept(pictures: Path, tmp_path: Path) -> None:
+    lines, console = tmp_path / "lines.csv", Console(file=io.StringIO())
+    lines.write_text("key,column,value\np00_0.png,group,p01\n")
+    data = DataConfig(data=pictures, corrections=lines)
+    places = {"cache_path": tmp_path / "cache", "console": console}
+    prepared = prepare_data(data, SplitFlags(), seed=0, image_size=32, **places)
+    run = load_run(a_run_dir(tmp_path / "x"))
+    run = replace(
+        run,
+        name="a",
+        points=[POINT],
+        options={**run.options, "space": "toy", "data": str(pictures), "corrections": str(lines)},
+        task=replace(run.task, image_size=32),
+        split_hash=prepared.split.hash(pictures),
+    )
+    _make_folder(run, tmp_path / "a", prepared, lines)
+    lines.write_text("key,column,value\np00_0.png,label,another\n")
+    source = from_run(tmp_path, "a")
+    cache, split = open_pictures(source, DataConfig(), tmp_path / "cache", console)
+    assert cache == prepared.cache.path and split.table.equals(prepared.split.table)
+    with pytest.raises(DataError, match="another"):
+        open_pictures(source, DataConfig(corrections=lines), tmp_path / "cache", console)
 
 
 def answering(**asked: Any) -> dict[str, Any]:

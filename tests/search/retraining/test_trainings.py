@@ -100,3 +100,27 @@ def test_trainings_of_another_length_are_done_again(monkeypatch: pytest.MonkeyPa
     del ended[0]
     run_jobs(asked[1:], task, on_cores(2), tmp_path, anything, StopRequest(), anything)
     assert len(forgotten) == 3, "it goes on"
+
+
+def test_a_training_that_was_interrupted_does_not_go_on_for_another_length(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(trainings, "run_trials", lambda *_: None)
+    monkeypatch.setattr(trainings.RunFolder, "forget_trial", lambda self, name: forgotten.append(name))
+    begun = [replace(a_trial(2, "interrupted"), trial_id="seed-0")]
+    monkeypatch.setattr(trainings, "load_trials", lambda _: begun)
+    anything: Any = None
+    asked = [*jobs(1), Job("final", TrialConfig(backbone="resnet18"), {"last_epoch": 2})]
+
+    def run(epochs: int) -> list[str]:
+        forgotten.clear()
+        task = replace(a_run().task, epochs=epochs)
+        run_jobs(asked, task, on_cores(2), tmp_path, anything, StopRequest(), anything)
+        return sorted(forgotten)
+
+    assert run(4) == [], "nobody knows what it was begun for"
+    assert run(4) == []
+    begun.append(replace(a_trial(2, "finished"), trial_id="final"))
+    assert run(8) == ["final", "seed-0"], "the schedule of what trains as many epochs is another, too"
+    assert run(8) == []

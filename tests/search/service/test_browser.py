@@ -175,6 +175,44 @@ def test_pictures_that_are_not_there_or_not_to_be_read_are_words(
     page.close()
 
 
+def test_a_table_is_sorted_from_the_keyboard(served: Served, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(served.address + "run/second")
+    first = page.locator("tbody tr", has=page.locator("a")).first
+    first.get_by_text("00004").wait_for(timeout=60_000)
+    page.get_by_role("button", name="trial", exact=True).focus()
+    page.keyboard.press("Enter")
+    first.get_by_text("00000").wait_for(timeout=60_000)
+    page.keyboard.press("Space")
+    first.get_by_text("00004").wait_for(timeout=60_000)
+    page.goto(served.address)
+    names = page.locator("tbody a")
+    names.first.wait_for(timeout=60_000)
+    page.get_by_role("button", name="run", exact=True).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('tbody a').textContent === '<b>markup'", timeout=60_000)
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('tbody a').textContent === 'torn'", timeout=60_000)
+    page.close()
+
+
+def test_what_cannot_be_copied_is_shown(served: Served, browser: Any) -> None:
+    page = browser.new_page()
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")  # as over plain HTTP
+    page.goto(served.address + "run/second")
+    page.get_by_role("button", name="Copy as JSON").click(timeout=60_000)
+    page.locator(".q-dialog").get_by_text('"backbone": "net4"').wait_for(timeout=60_000)
+    page.close()
+
+
+def test_a_run_that_cannot_be_read_can_be_deleted(served: Served, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(served.address + "run/torn")
+    page.get_by_role("button", name="Delete").click(timeout=60_000)
+    page.get_by_text("Delete torn?").wait_for(timeout=60_000)
+    page.close()
+
+
 def test_attacks_get_words_and_nothing_else(served: Served) -> None:
     import httpx
 

@@ -96,6 +96,14 @@ def test_a_run_has_its_own_readme_unless_one_is_named_for_all(places: Places) ->
         assert f"--readme={places.readme}" in build("first", replace(places, is_readme_named=True))
 
 
+@pytest.mark.parametrize("content", ["{", '{"options": null}', '{"options": {"readme": 5}}'])
+def test_a_run_that_cannot_be_read_can_be_deleted(content: str, places: Places) -> None:
+    (places.storage / "first" / "run.json").write_text(content)
+    command = remove_command("first", places)
+    assert command[2:5] == ["rm", "first", "--yes"]
+    assert command[-1] in (f"--readme={places.readme}", f"--readme={places.storage / 'README.md'}")
+
+
 def test_runs_that_are_mirrored_are_told_by_their_bucket(places: Places) -> None:
     there = replace(places, bucket="s3://bucket/runs")
     assert f"--storage={places.storage}" in remove_command("first", there)

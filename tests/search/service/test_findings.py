@@ -13,9 +13,8 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from PIL import Image
 
-from results.records.found import Found
+from results.records.found import MODEL_OF_BEFORE, Found
 from results.records.run_folder import RunFolder
-from search.found_words import MODEL_OF_BEFORE
 from search.service.commands import Places
 from search.service.findings import Importances, mistakes, retraining
 from search.service.findings_cards import not_shown

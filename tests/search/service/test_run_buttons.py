@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from results.records.presence import Presence
 from results.records.summary import RunState, RunSummary
 
 pytest.importorskip("nicegui", reason="the page needs the extra ui")
@@ -47,3 +49,9 @@ def test_resume_is_there_where_trials_are_left_or_what_comes_behind_them(
     row = RunSummary(name="a", state=state, done=done, asked=asked, best=0.5, lacks_its_end=lacks_its_end)
     assert ("resume" in shown(row)) == resumes
     assert "delete" in shown(row)
+
+
+def test_a_run_that_cannot_be_read_can_only_be_deleted_and_not_while_somebody_is_at_it() -> None:
+    row = RunSummary(name="a", state=RunState.UNREADABLE)
+    assert shown(row) == {"delete"}
+    assert shown(replace(row, presence=Presence.of_this_process("searched"))) == set()

@@ -11,6 +11,8 @@ import pytest
 
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
+from search.hold import hold
+from search.service.run_charts import curves_options
 from search.service.run_view import CURVES_SHOWN, Watcher
 from tests.runs import a_line, a_run_dir, an_event
 from trainables.config import TrialConfig
@@ -78,3 +80,26 @@ def test_a_thousand_trials_are_read_in_a_moment_and_few_curves_are_drawn(tmp_pat
     assert time.perf_counter() - began < 2.0
     assert len(view.curves()) <= CURVES_SHOWN
     assert view.curves()[0].trial_id == view.summary.best_trial
+
+
+def test_trials_that_a_kill_ended_are_interrupted_also_while_the_run_is_trained_again(tmp_path: Path) -> None:
+    run_dir = a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [an_event(0, "started")])
+
+    def state() -> str:
+        return Watcher(tmp_path).view("a").leaderboard()[0]["state"]
+
+    assert state() == "interrupted"
+    with hold(run_dir):
+        assert state() == "running"
+    (run_dir / "retrained").mkdir()
+    with hold(run_dir / "retrained", "trained again"):
+        assert state() == "interrupted"
+
+
+def test_scores_of_before_there_were_other_metrics_are_drawn(tmp_path: Path) -> None:
+    lines = [a_line(0, epoch, 0.1 * epoch, after=epoch) for epoch in (1, 2)]
+    for line in lines:
+        del line["val_score"], line["best_val_score"]
+    a_run_dir(tmp_path / "a", lines, [an_event(0, "stopped", after=3)])
+    curve, stop = curves_options(Watcher(tmp_path).view("a"))["series"]
+    assert curve["data"] == [[1, 0.1], [2, 0.2]] and stop["data"] == [[2, 0.2]]

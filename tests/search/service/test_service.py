@@ -136,7 +136,8 @@ def test_ctrl_c_is_sent_to_who_is_at_a_run_and_to_nobody_else(
 
 def a_picture(kind: str) -> bytes:
     written = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(written, kind)
+    more = {"save_all": True, "append_images": [Image.new("RGB", (4, 4))]} if kind == "MPO" else {}
+    Image.new("RGB", (8, 8)).save(written, kind, **more)
     return written.getvalue()
 
 
@@ -146,8 +147,9 @@ def test_what_is_no_picture_is_one_message_and_leaves_nothing(content: bytes, tm
     with pytest.raises(UserError):
         predict_card._kept(content, tmp_path)
     assert not list(tmp_path.rglob("*.*"))
-    kept = predict_card._kept(a_picture("PNG"), tmp_path)
-    assert [path.name for path in kept.iterdir()] == ["picture.png"]
+    for kind, name in (("PNG", "picture.png"), ("MPO", "picture.jpg")):
+        kept = predict_card._kept(a_picture(kind), tmp_path)
+        assert [path.name for path in kept.iterdir()] == [name]
 
 
 def test_a_picture_that_nobody_waited_for_is_deleted(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from trainables.config import TaskConfig
-from trainables.data.batches import Side, drawn_evenly, load_side, one_ahead, sampling_weights
+from trainables.data.batches import READERS, Side, drawn_evenly, load_side, one_ahead, sampling_weights, take_rows
 
 
 @pytest.fixture
@@ -97,6 +99,44 @@ def test_what_goes_wrong_in_the_thread_is_raised_and_no_thread_stays() -> None:
     for _ in one_ahead(range(3)):
         break  # left early
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("one_ahead")]
+
+
+@pytest.mark.parametrize("num_rows", [0, 3, 50])
+def test_rows_read_by_several_threads_are_those_that_numpy_takes(num_rows: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "images.npy", rng.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8))
+    images, rows = np.load(tmp_path / "images.npy", mmap_mode="r"), rng.integers(0, 20, num_rows)
+    with ThreadPoolExecutor(READERS) as threads:
+        got = take_rows(images, rows, threads)
+    assert got.dtype == np.uint8
+    assert np.array_equal(got, images[rows])
+
+
+def test_all_readers_wait_for_the_disk_at_the_same_time() -> None:
+    together = threading.Barrier(READERS, timeout=5)
+
+    class OnDisk(np.ndarray):
+        def take(self, *given: object, **more: object) -> np.ndarray:
+            together.wait()
+            return super().take(*given, **more)
+
+    images = np.arange(60, dtype=np.uint8).reshape(20, 3)
+    with ThreadPoolExecutor(READERS) as threads:
+        assert np.array_equal(take_rows(images.view(OnDisk), np.arange(19, -1, -1), threads), images[::-1])
+
+
+def test_what_is_read_ahead_for_a_gpu_is_what_a_cpu_gets_and_no_thread_stays(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda pictures: pictures)  # which needs CUDA
+    expected = [pictures.permute(0, 2, 3, 1) for pictures, _ in side.batches(5)]
+    order = torch.arange(len(side)).split(5)
+    got = list(side._read_ahead(order))
+    assert len(got) == len(expected)
+    assert all(map(torch.equal, got, expected))
+    for _ in side._read_ahead(order):
+        break  # left early
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("one_ahead", "reader"))]
 
 
 def test_a_split_that_another_run_has_put_in_its_place_is_read_again(task: TaskConfig, tmp_path: Path) -> None:

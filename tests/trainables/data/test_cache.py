@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.cache import CacheError, ImageCache, _key, build_cache, stored_size
+from trainables.data import cache as module
+from trainables.data.cache import CacheError, ImageCache, _key, build_cache, find_unreadable, stored_size
 from trainables.data.decoding import decode
+from trainables.data.duplicates import find_duplicates
 
 
 def test_a_picture_is_resized_by_its_short_side_and_cropped_in_the_middle(tmp_path: Path) -> None:
@@ -84,6 +88,17 @@ def test_a_second_start_decodes_nothing_and_a_changed_picture_makes_a_new_cache(
     assert len(decoded) == 3
 
 
+def test_pictures_are_given_to_the_threads_a_few_at_a_time(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(path) for path in pictures.glob("*.png")]
+    whole = build_cache(paths, 32, tmp_path / "whole")
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    done: list[int] = []
+    parts = build_cache(paths, 32, tmp_path / "parts", on_progress=lambda number, total: done.append(number))
+    assert done == list(range(1, len(paths) + 1)) and np.array_equal(parts.images, whole.images)
+
+
 def test_two_that_start_together_decode_once(pictures: Path, tmp_path: Path) -> None:
     paths = [str(path) for path in pictures.glob("*.png")]
     decoded: list[int] = []
@@ -111,6 +126,52 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CacheError, match=r"cannot write the picture cache .*--cache-dir"):
         build_cache([str(tmp_path / "a.png")], 32, tmp_path / "file" / "cache")
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int) -> None:
+    """Has the disk refuse to read the files whose name contains `name`."""
+    usual = Image.open
+
+    def opened(path: str, *args: Any, **more: Any) -> Image.Image:
+        if name in path:
+            raise OSError(number, os.strerror(number), path)
+        return usual(path, *args, **more)
+
+    monkeypatch.setattr(Image, "open", opened)
+
+
+def test_a_picture_that_its_disk_cannot_read_is_named_and_tried_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(str(path) for path in pictures.glob("p00_*.png"))
+    with monkeypatch.context() as broken:
+        failing(broken, "p00_1", errno.EIO)
+        for _ in range(2):
+            cache = build_cache(paths, 32, tmp_path)
+            reason = "cannot be read (Input/output error): the disk or share that it lies on fails"
+            assert cache.bad == {paths[1]: reason}
+        assert find_unreadable(paths) == cache.bad
+        before = find_duplicates(cache, paths)
+    mended = build_cache(paths, 32, tmp_path)
+    assert mended.path == cache.path and not mended.bad
+    assert np.array_equal(mended.images, build_cache(paths, 32, tmp_path / "another").images)
+    assert find_duplicates(mended, paths) == find_duplicates(build_cache(paths, 32, tmp_path / "another"), paths)
+    assert before == []
+
+
+def test_a_disk_that_fails_altogether_and_a_machine_without_room_are_no_fault_of_pictures(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = sorted(str(path) for path in pictures.glob("*.png"))
+    monkeypatch.setattr(module, "MOST_FAILED", 5)
+    with monkeypatch.context() as broken:
+        failing(broken, "p", errno.ESTALE)
+        with pytest.raises(CacheError, match=r"p00_0.png and 4 other pictures: cannot be read \(Stale file handle\)"):
+            build_cache(paths, 32, tmp_path)
+    failing(monkeypatch, "p00_1", errno.EMFILE)
+    with pytest.raises(CacheError, match=r"p00_1.png cannot be read \(Too many open files\)"):
+        build_cache(paths, 32, tmp_path)
+    assert not list(tmp_path.glob("*/meta.json"))
 
 
 def test_a_cache_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scripts.benchmarks.odd_pictures import COLOURS, HEIGHT, OddPicture, levels, odd_pictures, png16, saved, tiff
+from trainables.data import decoding
 from trainables.data.cache import build_cache, find_unreadable
 from trainables.data.decoding import PictureTooLargeError, decode, decode_noted, memory_bound, read_upright
 
@@ -111,6 +112,15 @@ def test_a_bomb_is_refused_by_what_it_takes_and_decoded_where_that_is_allowed(tm
     whole = build_cache([str(picture)], 16, tmp_path / "cache")
     assert whole.bad == {}
     assert whole.images[0, 3, 3].tolist() == [9, 200, 30]
+
+
+@pytest.mark.parametrize(("cores", "most"), [(2, 256_000_000), (64, 31_250_000)])
+def test_pictures_that_are_decoded_side_by_side_fit_into_the_memory_of_one(
+    cores: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "memory_bound", lambda: 2_000_000_000)
+    monkeypatch.setattr(decoding, "usable_cores", lambda: cores)
+    assert decoding._large_bytes.__wrapped__() == most
 
 
 def test_the_cache_says_how_many_pictures_are_odd_and_which_is_the_first(tmp_path: Path) -> None:

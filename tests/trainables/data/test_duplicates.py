@@ -117,6 +117,29 @@ def test_pairs_of_hashes_are_those_of_a_plain_count() -> None:
     assert duplicates._near_pairs(hashes).tolist() == [[3, 500, 4]]
 
 
+def plain_pairs(hashes: np.ndarray) -> list[list[int]]:
+    """Every hash with all that come later, the nearest first."""
+    found = []
+    for first in range(len(hashes)):
+        bits = np.bitwise_count(hashes[first] ^ hashes[first + 1 :]).sum(axis=1, dtype=int)
+        near = [(int(bits[i]), first + 1 + int(i)) for i in np.flatnonzero(bits <= duplicates.MOST_BITS)]
+        found += [[first, second, distance] for distance, second in sorted(near)[: duplicates.MOST_NEIGHBOURS]]
+    return found
+
+
+@pytest.mark.parametrize("flips", [2, 8, 20])
+def test_pairs_are_the_same_however_the_hashes_are_cut_into_blocks(flips: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(flips)
+    kinds = rng.integers(0, 2**63, (5, 4), dtype=np.uint64)[rng.integers(5, size=700)]
+    for _ in range(flips):  # each one a bit, in any of its words
+        kinds[np.arange(700), rng.integers(4, size=700)] ^= np.uint64(1) << rng.integers(64, size=700, dtype=np.uint64)
+    expected = plain_pairs(kinds)
+    assert len(expected) > 10_000 and duplicates._near_pairs(kinds).tolist() == expected
+    monkeypatch.setattr(duplicates, "BLOCK", 17)
+    monkeypatch.setattr(duplicates, "TILE", 100)
+    assert duplicates._near_pairs(kinds).tolist() == expected
+
+
 def test_white_and_grey_walls_are_not_the_same_picture(tmp_path: Path) -> None:
     for name, grey in (("white", 250), ("grey", 90), ("also_grey", 91)):
         Image.new("RGB", (80, 80), (grey,) * 3).save(tmp_path / f"{name}.png")

@@ -192,6 +192,53 @@ def test_flags_name_columns_and_two_columns_of_labels_are_refused(tmp_path: Path
     assert "a folder of classes has no columns" in problems(tmp_path / "folder", label_column="x")
 
 
+def of_attributes(header: str) -> str:
+    """A table whose pictures are of two kinds of each of two attributes."""
+    lines = [f"pics/{c}/{c}{n}.png,mask{c},category{n % 2}" for c in "ab" for n in range(4)]
+    return "\n".join([header, *lines]) + "\n"
+
+
+@pytest.mark.parametrize("names", [("mask", "category"), ("category", "mask"), ("id", "subject")])
+def test_attributes_make_the_class_where_there_is_no_label(tmp_path: Path, names: tuple[str, str]) -> None:
+    root = table(tmp_path, of_attributes(f"path,{names[0]},{names[1]}"))
+    manifest = load(root, attributes=names)
+    assert manifest.classes == ("maska/category0", "maska/category1", "maskb/category0", "maskb/category1")
+    assert manifest.attributes[names[1]] == ("category0", "category1") * 2
+    assert not manifest.has_groups
+    assert f"train.csv: column {names[0]!r}, {names[1]!r} together as label" in "\n".join(manifest.understood)
+
+
+@pytest.mark.parametrize("label", ["label", "species"])
+def test_a_label_stays_the_class_beside_attributes(tmp_path: Path, label: str) -> None:
+    lines = [f"pics/{c}/{c}{n}.png,{c}{n % 2},{c},{n % 2}" for c in "ab" for n in range(4)]
+    manifest = load(table(tmp_path, "\n".join([f"path,{label},mask,size", *lines])), attributes=("mask", "size"))
+    assert manifest.classes == ("a0", "a1", "b0", "b1")
+    assert manifest.attributes == {"mask": ("a", "a", "b", "b"), "size": ("0", "1", "0", "1")}
+    assert "together as label" not in "\n".join(manifest.understood)
+
+
+def test_attributes_make_the_class_in_the_table_of_each_side(tmp_path: Path) -> None:
+    header, *lines = of_attributes("image,mask,category").splitlines()
+    root = table(tmp_path, "\n".join([header, *lines[:2], *lines[4:6]]))
+    (root / "test.csv").write_text("\n".join([header, *lines[2:4], *lines[6:]]))
+    manifest = load(root, attributes=("mask", "category"))
+    assert sorted(manifest.table["split"]) == ["test"] * 4 + ["train"] * 4
+    assert set(manifest.table.loc[manifest.table["split"] == "test", "label"]) == set(manifest.classes)
+
+
+def test_what_is_wrong_with_attributes_that_make_the_class_is_said_once(tmp_path: Path) -> None:
+    root = table(tmp_path, of_attributes("path,mask,size"))
+    assert problems(root, attributes=("mask", "age")) == (
+        "--attributes age: train.csv has no such column of attributes (found 'path,mask,size'); correct the name"
+    )
+    (root / "train.csv").write_text((root / "train.csv").read_text().replace("b3.png,maskb", "b3.png,"))
+    said = problems(root, attributes=("mask", "size"))
+    assert "train.csv row 9: the mask is empty ('pics/b/b3.png'); write it, or delete the row" in said
+    assert "the label is empty" not in said
+    (root / "train.csv").write_text("path,mask,size,shape\npics/a/a0.png,a,b,c\n")
+    assert "or make the label of several by --attributes" in problems(root)
+
+
 def test_one_hot_columns_are_the_classes(tmp_path: Path) -> None:
     lines = [f"pics/{c}/{c}{n}.png,{int(c == 'a')},{float(c == 'b')}" for c in "ab" for n in range(4)]
     assert load(table(tmp_path, "\n".join(["image_id,scab,rust", *lines]))).classes == ("rust", "scab")

@@ -15,6 +15,7 @@ import pytest
 from trainables.data.manifest import DataError, Manifest
 from trainables.data.rows import SplitRow, read_split
 from trainables.data.split import Split, load_split, render_split, split_by_group
+from trainables.data.stratify import divide, take_apart, take_of_each_class
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -188,7 +189,7 @@ def test_a_class_without_any_picture_is_only_warned_of() -> None:
     manifest = people()
     manifest = dataclasses.replace(manifest, classes=(*manifest.classes, "unseen"))
     assert split_by_group(manifest, seed=0).warnings == (
-        "No picture at all of unseen: the score leaves such classes out.",
+        "No picture at all of unseen: left out of the score unless answered, which counts as 0.",
     )
 
 
@@ -257,6 +258,24 @@ def test_a_split_by_picture_lets_people_leak_and_says_so() -> None:
     assert shares(split) == pytest.approx({"train": 0.6, "val": 0.2, "test": 0.2}, abs=0.01)
     assert "flattering" in split.warnings[0]
     assert split.method.startswith("by picture")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_groups_of_one_class_are_taken_as_the_library_takes_them(seed: int) -> None:
+    rng = numpy.random.default_rng(seed)
+    num_groups, num_classes = int(rng.integers(2, 60)), int(rng.integers(2, 12))
+    drawn = rng.integers(num_classes, size=num_groups) ** 2 // num_classes  # many of the first, few of others
+    groups, share = rng.permutation(num_groups), float(rng.choice([0.005, 0.1, 0.25, 0.5, 0.9]))
+    labels = numpy.unique(drawn, return_inverse=True)[1]
+    assert take_of_each_class(groups, labels, share).tolist() == take_apart(groups, labels, share).tolist()
+
+
+def test_as_many_classes_as_pictures_take_no_table_of_both() -> None:
+    number = 40_000  # of 12.8 GB, with an integer for each
+    labels = [f"c{i // 2}" for i in range(number)]
+    sides = divide(labels, [f"p{i}" for i in range(number)], seed=0, val_share=0.5, test_share=0)
+    assert sides.count("val") == number // 2
+    assert sides[::2] == ["train" if side == "val" else "val" for side in sides[1::2]]
 
 
 def test_a_saved_split_reads_back_the_same_with_and_without_pandas(tmp_path: Path) -> None:

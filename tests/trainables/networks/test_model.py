@@ -9,7 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from trainables.networks.model import create_backbone, zero_heads
+from trainables.networks import model as model_module
+from trainables.networks.model import create_backbone, memory_format, zero_heads
 
 
 @pytest.mark.parametrize("size", [32, 96])
@@ -45,6 +46,16 @@ def test_drop_path_is_set_where_a_family_has_it_and_refused_elsewhere() -> None:
     assert rates(0.0) == []
     with pytest.raises(ValueError, match="vgg11 has no drop path"):
         create_backbone("vgg11", 3, 64, drop_path=0.1)
+
+
+@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.channels_last), (False, torch.contiguous_format)])
+def test_channels_are_last_on_gpus_that_compute_in_bfloat16(
+    has_bfloat16: bool, expected: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "gpu_has_bfloat16", lambda: has_bfloat16)
+    assert {memory_format(name, torch.device("cuda", 0)) for name in ("resnet18", "efficientnet_b0")} == {expected}
+    assert memory_format("efficientnet_b0", torch.device("cpu")) == torch.channels_last
+    assert memory_format("resnet18", torch.device("cpu")) == torch.contiguous_format
 
 
 @pytest.mark.parametrize("backbone", ["repvit_m0_9", "levit_128s"])

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from ray import tune
 
 from trainables.classifier import train_trial
 from trainables.config import TaskConfig, TrialConfig
 from trainables.data.rows import read_split
+from trainables.training.answers import AnswerKeeper
+from trainables.training.metrics import NOT_VALIDATED
 
 CONFIG = {**asdict(TrialConfig(backbone="test_resnet", dropout=0.0, lr=3e-3)), "trial_id": "00000"}
 
@@ -46,3 +50,30 @@ def test_the_answers_of_the_best_epoch_are_kept_whether_or_not_it_was_interrupte
     assert right == pytest.approx(last["val_accuracy"])
     for name, values in kept.items():
         assert (values == cut[name]).all()
+
+
+def test_probabilities_are_compressed_in_the_best_epochs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[np.dtype] = []
+    write_array = np.lib.format.write_array
+
+    def counted(file: Any, array: np.ndarray, *settings: Any, **more: Any) -> None:
+        written.append(array.dtype)
+        write_array(file, array, *settings, **more)
+
+    monkeypatch.setattr(np.lib.format, "write_array", counted)
+    logits = torch.randn(4, 7, 3, generator=torch.Generator().manual_seed(0))
+    best = [1, 2, 2, 2]
+
+    def go_on(keeper: AnswerKeeper, epochs: range) -> None:
+        for epoch in epochs:
+            evaluation = replace(NOT_VALIDATED, logits=logits[epoch - 1])
+            keeper.note(SimpleNamespace(evaluation=evaluation, epoch=epoch, best_epoch=best[epoch - 1]))
+            kept = dict(np.load(tmp_path / "0.npz"))
+            assert kept["best_epoch"] == best[epoch - 1]
+            assert (kept["probabilities"] == logits[kept["best_epoch"] - 1].softmax(1).numpy().astype(np.float16)).all()
+            assert (kept["chosen"] == logits[:epoch].softmax(2).numpy().argmax(2)).all()
+
+    go_on(AnswerKeeper(tmp_path / "0.npz", 0), range(1, 5))
+    assert written.count(np.float16) == 2
+    go_on(AnswerKeeper(tmp_path / "0.npz", 2), range(3, 5))  # after a kill
+    assert written.count(np.float16) == 3

@@ -82,6 +82,13 @@ def test_equally_many_pictures_of_each_class_need_no_correction(batch: tuple[tor
     assert loss(batch, (7,) * 4, loss="logit_adjusted") == pytest.approx(plain, rel=1e-5)
 
 
+def test_equally_many_pictures_are_smoothed_evenly_by_the_logit_adjusted_loss_too(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    plain = loss(batch, label_smoothing=0.2)
+    assert loss(batch, (7,) * 4, loss="logit_adjusted", label_smoothing=0.2) == pytest.approx(plain, rel=1e-5)
+
+
 def test_focal_loss_is_that_of_the_paper(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = batch
     right = logits.softmax(1).gather(1, labels[:, None])
@@ -95,3 +102,28 @@ def test_logit_adjustment_adds_the_log_of_the_prior(batch: tuple[torch.Tensor, t
     logits, labels = batch
     expected = functional.cross_entropy(logits + 0.5 * prior.float(), labels)
     assert loss(batch, loss="logit_adjusted", logit_tau=0.5) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_logit_adjustment_without_smoothing_is_the_formula_of_the_paper_to_the_bit(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    shift = log_prior(torch.tensor(COUNTS, dtype=torch.float64)).float()
+    config = TrialConfig(backbone="resnet18", loss="logit_adjusted", label_smoothing=0.0)
+    logits, labels = batch[0].clone().requires_grad_(), batch[1]
+    got = build_loss(config, COUNTS, CPU)(logits, labels)
+    expected = functional.cross_entropy(logits + shift, labels)
+    assert torch.equal(got, expected)
+    assert torch.equal(*(torch.autograd.grad(each, logits)[0] for each in (got, expected)))
+
+
+@pytest.mark.parametrize("true", [0, 3, 16], ids=["a frequent class", "one between", "the rarest"])
+def test_the_smoothed_adjusted_loss_is_lowest_where_all_classes_but_the_true_one_are_answered_alike(true: int) -> None:
+    counts, smoothing = (1000, 1000, 1000, *(100,) * 13, 1), 0.1
+    prior = log_prior(torch.tensor(counts, dtype=torch.float64)).exp()[true]
+    logits = torch.zeros(1, 17)
+    logits[0, true] = ((1 - smoothing) / (smoothing * prior)).log1p()
+    assert logits.argmax() == true
+    logits.requires_grad_()
+    config = TrialConfig(backbone="resnet18", loss="logit_adjusted", logit_tau=1.0, label_smoothing=smoothing)
+    build_loss(config, counts, CPU)(logits, torch.tensor([true])).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 17), atol=1e-6, rtol=0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
-from trainables.training.metrics import score
+from trainables.training.metrics import macro_f1, score
 
 
 @pytest.mark.parametrize("present", [range(5), (0, 2), (3,)], ids=["all", "two of five", "one of five"])
@@ -32,3 +32,26 @@ def test_the_loss_is_the_mean_cross_entropy() -> None:
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     got = score(torch.tensor(logits, dtype=torch.float32), torch.tensor(labels))
     assert got.loss == pytest.approx(log_loss(labels, shares, labels=range(3)), abs=1e-5)
+
+
+class OnMac(torch.Tensor):
+    """Says that it is on a Mac's GPU until it is taken from there."""
+
+    is_mps = True
+
+    def cpu(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+def test_on_a_mac_nothing_as_large_as_pictures_times_classes_squared_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels = torch.randn(40, 6), torch.arange(40) % 6
+    attributes = {"half": "aaabbb", "parity": "ababab"}
+    expected = score(logits, labels, attributes)
+
+    def refused(*_: object) -> torch.Tensor:
+        raise AssertionError("torchmetrics compares each picture with every pair of classes")
+
+    monkeypatch.setattr(torch.Tensor, "repeat", refused)
+    logits, labels = logits.as_subclass(OnMac), labels.as_subclass(OnMac)
+    assert score(logits, labels, attributes) == expected
+    assert macro_f1(logits.argmax(1), labels, 6).item() == pytest.approx(expected.macro_f1)
