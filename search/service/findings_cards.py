@@ -11,7 +11,7 @@ from nicegui import ui
 
 from search.service.commands import Places
 from search.service.findings import FEWEST_FOR_IMPORTANCE, Mistake, mistakes, retraining
-from search.service.frame import PLAIN, chart_options, half, sheet, table_of
+from search.service.frame import PLAIN, chart_options, half, sheet
 from search.service.run_charts import BEST
 from search.service.run_view import RunView, number
 from search.service.service import Service
@@ -103,7 +103,7 @@ async def retraining_card(view: RunView) -> None:
                 ("again", f"val {view.summary.metric}, trained again"), ("search", "in the search"),
             )
         ]  # fmt: skip
-        table_of(rows, columns, "place").props(PLAIN).classes("w-full").style("max-width: 760px")
+        ui.table(rows=rows, columns=columns, row_key="place").props(PLAIN).classes("w-full").style("max-width: 760px")
 
 
 def _score(value: object) -> str:

@@ -31,11 +31,20 @@ STATE_COLOURS = {
 REFRESH_SECONDS = 2.0
 PLAIN = "flat dense hide-pagination :rows-per-page-options=[0]"
 """Looks of a table that shows all its rows."""
-HEAD = """
-<q-th :props="props"><button v-if="props.col.sortable" type="button" class="sort">{{ props.col.label }}</button>
-<template v-else>{{ props.col.label }}</template></q-th>
+SORT_KEYS = """
+<script>
+new MutationObserver(() => {
+  for (const head of document.querySelectorAll("th.sortable:not([tabindex])")) head.tabIndex = 0;
+}).observe(document, {childList: true, subtree: true});
+document.addEventListener("keydown", event => {
+  if (!event.target.matches?.("th.sortable") || !["Enter", " "].includes(event.key)) return;
+  event.preventDefault();
+  event.target.click();
+});
+</script>
 """
-"""Head of a column: Quasar's own listens to the mouse alone, and what a button hears reaches it."""
+"""Has tables sorted from the keyboard, as Quasar's heads listen to the mouse alone. A head of our own, in a slot, is
+made anew whenever the table is brought up to date, and loses its focus."""
 CSS = """
 :root { --soft: #55606d; --line: #d5dbe2; --mark: #e7eefb; }
 .body--dark { --soft: #a3afbc; --line: #37414c; --mark: #22304a; }
@@ -46,7 +55,6 @@ body { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; fo
 .q-table td.wrap, .q-table th.wrap { white-space: normal; overflow-wrap: anywhere; }
 @media (max-width: 600px) { .narrow .q-table th, .narrow .q-table td { padding: 4px 5px; font-size: 12px; } }
 .q-table th { color: var(--soft); }
-.sort { all: unset; cursor: pointer; }
 .sheet { width: 100%; border: 1px solid var(--line); border-radius: 10px; box-shadow: none; gap: .5rem; }
 .log, .command { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; border: 1px solid var(--line); border-radius: 6px; padding: 8px 10px; width: 100%;
@@ -57,7 +65,8 @@ h2 { font-size: 1.12rem; font-weight: 600; line-height: 1.3; margin: 0; }
 .q-table__container { max-width: 100%; }
 tr.differs td { background: var(--mark); font-weight: 600; }
 a.plain { color: inherit; text-decoration: underline; text-underline-offset: 3px; }
-a:focus-visible, button:focus-visible { outline: 2px solid #5b8def; outline-offset: 2px; }
+a:focus-visible, button:focus-visible, th:focus-visible { outline: 2px solid #5b8def; outline-offset: 2px; }
+th:focus-visible { outline-offset: -2px; }
 """
 
 
@@ -66,6 +75,7 @@ def frame(title: str) -> Iterator[None]:
     """The head of a page, and a column for what it shows."""
     ui.page_title(f"{title} – macrotune")
     ui.add_css(CSS)
+    ui.add_head_html(SORT_KEYS)
     ui.colors(primary="#1f4e9c")
     with ui.header().classes("items-center q-px-md q-py-sm").style("gap: 4px 18px"):
         ui.label("macrotune").classes("text-weight-bold").style("font-size: 1.1rem")
@@ -84,20 +94,6 @@ def sheet(title: str = "", words: str = "") -> ui.card:
         if words:
             ui.label(words).classes("words")
     return card
-
-
-def table_of(rows: list[dict[str, Any]], columns: list[dict[str, Any]], row_key: str, **more: Any) -> ui.table:
-    """A table that can be sorted by its heads, from the keyboard, too.
-
-    Args:
-        rows: What it shows.
-        columns: As Quasar's table takes them.
-        row_key: The column that names a row.
-        more: What else `ui.table` takes.
-    """
-    table = ui.table(rows=rows, columns=columns, row_key=row_key, **more)
-    table.add_slot("header-cell", HEAD)
-    return table
 
 
 def half(title: str, words: str = "") -> ui.card:

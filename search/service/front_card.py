@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from results.records.front import FrontPoint, ms_in_words, named, on_front, points_of, second_objective, short_count
-from search.service.frame import PLAIN, chart_options, sheet, table_of
+from search.service.frame import PLAIN, chart_options, sheet
 from search.service.run_view import RunView
 from trainables.report import TrialStatus
 
@@ -27,7 +27,7 @@ class FrontCard:
                 {"name": key, "label": label, "field": key, "align": "left" if key in ("trial", "network") else "right"}
                 for key, label in COLUMNS.items()
             ]
-            self._table = table_of([], columns, "trial").props(PLAIN).classes("w-full")
+            self._table = ui.table(rows=[], columns=columns, row_key="trial").props(PLAIN).classes("w-full")
         self._sheet.set_visibility(False)
 
     def show(self, view: RunView) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from nicegui import events, ui
 
-from search.service.frame import table_of
 from search.service.run_view import KNOBS, RunView
 
 ROWS_SHOWN = 25
@@ -38,7 +37,7 @@ class Leaderboard:
         ]  # fmt: skip
         self._wanted = ui.input(placeholder="Filter", on_change=self._seek)
         self._wanted.props("dense outlined clearable debounce=300").classes("w-48")
-        self._table = table_of([], columns, "trial", pagination=dict(self._order))
+        self._table = ui.table(rows=[], columns=columns, row_key="trial", pagination=dict(self._order))
         self._table.props("flat dense binary-state-sort :rows-per-page-options=[25]").classes("w-full")
         self._table.add_slot("body-cell-trial", TRIAL_LINK)
         self._table.on("request", self._turn)

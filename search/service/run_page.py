@@ -20,18 +20,7 @@ from results.records.summary import RunState, RunSummary
 from search.flags import budget_seconds
 from search.found_words import model_in_words, worth_in_words
 from search.service.findings_cards import importance_card, mistakes_card, retraining_card
-from search.service.frame import (
-    PLAIN,
-    REFRESH_SECONDS,
-    STATE_COLOURS,
-    badge,
-    frame,
-    half,
-    heading,
-    outlined,
-    sheet,
-    table_of,
-)
+from search.service.frame import PLAIN, REFRESH_SECONDS, STATE_COLOURS, badge, frame, half, heading, outlined, sheet
 from search.service.front_card import FrontCard
 from search.service.leaderboard import Leaderboard
 from search.service.predict_card import predict_card
@@ -244,7 +233,7 @@ def _settings_table(rows: list[dict[str, Any]]) -> None:
         {"name": key, "label": label, "field": key, "align": "left"}
         for key, label in (("setting", "setting"), ("default", "default"), ("best", "best trial"))
     ]
-    table = table_of(rows, columns, "setting")
+    table = ui.table(rows=rows, columns=columns, row_key="setting")
     table.props(PLAIN).classes("w-full").style("max-width: 760px")
     table.add_slot("body", MARKED_ROWS)
 

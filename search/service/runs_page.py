@@ -23,7 +23,6 @@ from search.service.frame import (
     heading,
     outlined,
     sheet,
-    table_of,
 )
 from search.service.run_view import RunView
 from search.service.service import Service
@@ -88,7 +87,9 @@ def runs_page(service: Service) -> None:
             compare = outlined("Compare two")
             ui.button("New search", on_click=lambda: ui.navigate.to("/new")).props("no-caps")
         note = ui.label().classes("words")
-        table = table_of([], COLUMNS, "name", selection="multiple", pagination={"rowsPerPage": 25}).classes("w-full")
+        table = ui.table(
+            rows=[], columns=COLUMNS, row_key="name", selection="multiple", pagination={"rowsPerPage": 25}
+        ).classes("w-full")
         table.props(":grid=Quasar.Screen.lt.md flat bordered dense")
         table.add_slot("body-cell-name", LINK)
         table.add_slot("body-cell-state", STATE)
@@ -143,7 +144,7 @@ def _compared(first: RunView, second: RunView) -> None:
             {"what": name, "first": one, "second": other}
             for (name, one), (_, other) in zip(_facts(first.summary), _facts(second.summary), strict=True)
         ]
-        table_of(rows, columns, "what").props(PLAIN).classes("narrow")
+        ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN).classes("narrow")
     with sheet("Best validation score over the epochs spent"):
         series = [
             {
@@ -166,7 +167,7 @@ def _compared(first: RunView, second: RunView) -> None:
             if knob.differs
         ]
         if rows:
-            table_of(rows, columns, "what").props(PLAIN)
+            ui.table(rows=rows, columns=columns, row_key="what").props(PLAIN)
         else:
             ui.label("None: it is the same configuration.")
 

@@ -10,7 +10,7 @@ from nicegui import ui
 from results.records.cost import duration
 from results.records.progress import shown
 from results.statistics.class_scores import class_scores
-from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet, table_of
+from search.service.frame import PLAIN, attempt, badge, chart_options, frame, half, heading, sheet
 from search.service.run_charts import BEST, TRAIN
 from search.service.run_view import RunView, TrialRow, number
 from search.service.service import Service
@@ -78,11 +78,13 @@ def _trial(view: RunView, trial: TrialRow) -> None:
                  "style": "min-width: 112px" if key == "class" else ""}
                 for key in ("class", "precision", "recall", "f1", "support")
             ]  # fmt: skip
-            table_of(rows, columns, "class", pagination=25).props("flat dense").classes("w-full narrow")
+            ui.table(rows=rows, columns=columns, row_key="class", pagination=25).props("flat dense").classes(
+                "w-full narrow"
+            )
     with sheet("Configuration"):
         rows = [{"setting": key, "value": shown(value)} for key, value in trial.config.items()]
         columns = [{"name": key, "label": key, "field": key, "align": "left"} for key in ("setting", "value")]
-        table_of(rows, columns, "setting").props(PLAIN)
+        ui.table(rows=rows, columns=columns, row_key="setting").props(PLAIN)
 
 
 def _ended(view: RunView, trial: TrialRow) -> str:

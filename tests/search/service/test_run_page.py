@@ -113,6 +113,10 @@ def test_how_far_a_search_was_that_its_time_did_not_end_is_not_said_in_trials(se
         assert looked_at(service)._bar.visible
 
 
+def test_the_page_brings_what_sorts_its_tables_from_the_keyboard(service: Service) -> None:
+    assert 'matches?.("th.sortable")' in looked_at(service)._words.client.head_html  # test_browser.py presses the keys
+
+
 @pytest.mark.parametrize("answer", [True, False, None])
 def test_what_a_browser_does_not_let_a_page_copy_is_shown(answer: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     async def in_browser(code: str) -> bool:

@@ -30,15 +30,3 @@ def test_another_metric_than_macro_f1_has_a_curve_of_its_name(metric: str, names
     assert [each.text for each in shown if isinstance(each, nicegui.ui.label) and "Validation" in each.text] == names
     curves = [line["data"] for each in shown if isinstance(each, nicegui.ui.echart) for line in each.options["series"]]
     assert ([[1, 0.8], [2, 0.9]] in curves) == bool(names)
-
-
-def test_every_table_of_the_page_can_be_sorted_from_the_keyboard(tmp_path: Path) -> None:
-    run_dir = a_run_dir(tmp_path / "a", [a_line(0, 1, 0.5)], [an_event(0, "finished", after=1)])
-    (run_dir / "confusion").mkdir()
-    (run_dir / "confusion" / "00000.csv").write_text("true\\answered,x,y\nx,3,1\ny,2,6\n")
-    view = Watcher(tmp_path).view("a")
-    with nicegui.Client(nicegui.ui.page("/"), request=None) as browser:
-        _trial(view, view.trials["00000"])
-    tables = [each for each in browser.elements.values() if isinstance(each, nicegui.ui.table)]
-    assert len(tables) == 2
-    assert all("<button" in (each.slots["header-cell"].template or "") for each in tables)
