@@ -9,7 +9,6 @@ Several models are averaged. A thousand pictures take a minute on two cores with
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +35,7 @@ from trainables.data.labelled import LabelledPictures, bad_pictures_error, read_
 from trainables.data.manifest import DataConfig
 from trainables.data.rows import read_split
 from trainables.errors import UserError
+from trainables.free_names import numbered
 from trainables.machine.home import can_write
 from trainables.second_view import IN_WORDS, MIRRORED
 from trainables.strict_json import RecordError, load_object
@@ -209,8 +209,7 @@ def _facts(options: Options, models: Sequence[SavedModel]) -> dict[str, str]:
 
 def _default_out(model: Path, facts: Mapping[str, str]) -> Path:
     """The folder beside a model for a report of these pictures, which replaces none of others."""
-    names = itertools.chain(("evaluation",), (f"evaluation-{number}" for number in itertools.count(2)))
-    return next(model / name for name in names if _is_of(model / name, facts))
+    return next(model / name for name in numbered("evaluation") if _is_of(model / name, facts))
 
 
 def _is_of(report: Path, facts: Mapping[str, str]) -> bool:

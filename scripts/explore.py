@@ -10,7 +10,6 @@ minute on one core without a GPU, 5,000 pictures three to four, most of it for e
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import sys
 import time
@@ -35,6 +34,7 @@ from search.flags import CacheFlags, SplitFlags, at_least
 from search.terminal import VoiceFlags, doing, idle
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.free_names import numbered
 from trainables.machine.cores import usable_cores
 from trainables.strict_json import RecordError, load_object
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from results.statistics.exploration import Exploration
     from results.statistics.probe import Flattery
     from search.prepare import Prepared
+    from trainables.data.duplicates import Duplicate
     from trainables.data.rows import SplitRow
     from trainables.networks.weights import ResolvedWeights
 
@@ -94,7 +95,7 @@ def explore(options: Options, console: Console) -> int:
     from results.statistics.exploration import Exploration, advice, class_facts, group_facts
     from results.statistics.probe import map_of
     from search.prepare import data_facts, prepare_data
-    from trainables.data.duplicates import check_leaks
+    from trainables.data.duplicates import find_duplicates, leaks_among
     from trainables.data.mirror_classes import mirror_classes
     from trainables.data.rows import COLUMNS, SplitRow
     from trainables.data.split import render_split
@@ -110,7 +111,8 @@ def explore(options: Options, console: Console) -> int:
     weights = choose_weights(options.backbone, options.weights, cache_path)
     paths, backbone = list(table["path"]), weights.backbones[0]
     doing(console, "looking for duplicates")
-    pairs = find_pairs(prepared)
+    duplicates = find_duplicates(prepared.cache, paths)
+    pairs = pairs_of(duplicates, prepared)
     doing(console, "looking for classes that are mirror images of each other")
     mirrored = tuple(mirror_classes(table, prepared.cache, manifest.classes))
     sizes, formats = read_headers(paths)
@@ -152,7 +154,7 @@ def explore(options: Options, console: Console) -> int:
     samples = sample_pictures(manifest.classes, rows, MOST_CLASSES, PER_CLASS)
     sheet = draw_augmentations(rows, options.image_size, options.data.picture_bytes)
     doing(console, "writing the page and the report")
-    copies = check_leaks(table, prepared.cache, manifest.root).copies()
+    copies = leaks_among(duplicates, table, manifest.root).copies()
     save_exploration(out, found, figures, samples, sheet, copies)
     idle(console)
     for line in advice(found):
@@ -215,10 +217,9 @@ def measure_flattery(
     return Flattery(tuple(scores["group"]), tuple(scores["picture"]))
 
 
-def find_pairs(prepared: Prepared) -> tuple:
+def pairs_of(duplicates: Sequence[Duplicate], prepared: Prepared) -> tuple:
     """The same or nearly the same pictures, with what sets them apart."""
     from results.statistics.exploration import Pair
-    from trainables.data.duplicates import find_duplicates
     from trainables.data.raw import relative_path
 
     table = prepared.split.table
@@ -234,7 +235,7 @@ def find_pairs(prepared: Prepared) -> tuple:
             across_sides=first.split != second.split,
             across_labels=first.label != second.label,
         )
-        for pair in find_duplicates(prepared.cache, list(table["path"]))
+        for pair in duplicates
         for first, second in [(facts[pair.first], facts[pair.second])]
     )
 
@@ -311,8 +312,7 @@ def _out_dir(options: Options) -> Path:
     if out is None:
         whole = None if options.data.data is None else options.data.data.expanduser().resolve()
         name = "demo" if whole is None else (whole.stem if whole.is_file() else whole.name) or "data"
-        names = itertools.chain((f"explore-{name}",), (f"explore-{name}-{number}" for number in itertools.count(2)))
-        out = next(found for each in names if _is_of(found := RUNS / each, whole))
+        out = next(found for each in numbered(f"explore-{name}") if _is_of(found := RUNS / each, whole))
     out = out.expanduser().absolute()
     refuse_foreign_folder(out, MARKER, WHAT)
     return out

@@ -14,7 +14,6 @@ the network.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sys
 import time
@@ -39,6 +38,7 @@ from trainables.data.competition import CLASSES
 from trainables.data.manifest import picture_bytes
 from trainables.data.unlabelled import UnlabelledPictures, read_unlabelled
 from trainables.errors import UserError
+from trainables.free_names import numbered
 from trainables.machine.home import can_write
 
 
@@ -171,8 +171,7 @@ def _free_name(model: Path, pictures: UnlabelledPictures) -> Path:
     if not os.access(folder, os.W_OK):
         raise UserError(f"{folder} cannot be written; name a file by --out")
     stem = "submission" if pictures.is_eval else "predictions"
-    names = itertools.chain((f"{stem}.csv",), (f"{stem}-{number}.csv" for number in itertools.count(2)))
-    return next(folder / name for name in names if not os.path.lexists(folder / name))
+    return next(folder / name for name in numbered(stem, ".csv") if not os.path.lexists(folder / name))
 
 
 def _new_name(model: Path, pictures: UnlabelledPictures) -> Path:

@@ -41,7 +41,7 @@ from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.run_folder import RUNS, RunFolder, load_run
 from results.records.scorings import readme_of
 from results.records.summary import RunState, RunSummary, run_names, summaries, summary
-from results.records.trials import TrialHistory, load_trials, score_of
+from results.records.trials import TrialHistory, load_trials, score_of, state_shown
 from scripts.terminal import run_command
 from search.flags import help_default, refuse_path_as_name
 from search.remote_storage import folder_to_read
@@ -293,10 +293,9 @@ def _leaderboard(trials: Sequence[TrialHistory], *, is_searched: bool) -> Table:
         if trial.best is not None:
             epochs = f"{trial.best.epoch}/{trial.reports[-1].epoch}"
             config = trial.config
-            was_killed = trial.status == TrialStatus.RUNNING and not is_searched
             table.add_row(
                 trial.trial_id, config.backbone, _score(score_of(trial.best)), epochs, shown(config.lr),
-                shown(config.dropout), TrialStatus.INTERRUPTED if was_killed else trial.status,
+                shown(config.dropout), state_shown(trial.status, is_searched=is_searched),
             )  # fmt: skip
     return table
 

@@ -102,7 +102,7 @@ def prepare_data(
             manifest, seed=seed, val_share=sides.val_share, test_share=sides.test_share, by=sides.split_by
         )
 
-    whom = "people" if manifest.has_groups and sides.split_by == "group" else "pictures"
+    whom = manifest.units if sides.split_by == "group" else "pictures"
     doing(console, f"dealing the {whom} out to train, val and test")
     drawn = split()  # first, as it may be refused
     idle(console)
@@ -254,7 +254,6 @@ def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
         prepared: The pictures.
     """
     said, table = [], prepared.split.table
-    whom = "people" if prepared.manifest.has_groups else "pictures"
     for file in dict.fromkeys(files.values()):
         split = RunFolder(Path(file).parent).split_csv
         if not (split.is_file() and split.with_name(DESCRIPTION).is_file()):
@@ -266,7 +265,7 @@ def seen_by_weights(files: Mapping[str, str], prepared: Prepared) -> list[str]:
             said.append(
                 f"The model in {split.parent} was trained on or picked by {val:,} of the validation and {test:,} of "
                 "the test pictures: scores on them flatter what starts from it. To keep its test "
-                f"{whom} unseen, search with the pictures and the --seed of its own search."
+                f"{prepared.manifest.units} unseen, search with the pictures and the --seed of its own search."
             )
     return said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import secrets
@@ -80,6 +79,7 @@ from trainables.atomic import write_whole
 from trainables.config import TaskConfig
 from trainables.data.manifest import DataConfig
 from trainables.errors import UserError
+from trainables.free_names import numbered
 from trainables.machine.hardware import device_of_trials
 from trainables.networks.weights import PACKAGES, ResolvedWeights, check_weights_once
 from trainables.parts.registry import in_use
@@ -374,8 +374,7 @@ def _free_name(runs_dir: Path, name: str) -> str:
     """
     if address_of(runs_dir) is not None:
         name = f"{name}-{secrets.token_hex(2)}"
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(free for free in names if not (runs_dir / free).exists())
+    return next(free for free in numbered(name) if not (runs_dir / free).exists())
 
 
 def _make_folder(run: SearchRun, run_dir: Path, prepared: Prepared, corrections: Path | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from results.records.record import BestTrial, load_record
 from trainables.errors import UserError
+from trainables.free_names import numbered
 from trainables.strict_json import RecordError
 
 BUILT_IN = "built-in demo set"
@@ -122,8 +122,7 @@ def record_of(records_dir: Path, space: str, data: Path | None = None) -> Path |
 def _names(records_dir: Path, record: BestTrial) -> Iterator[Path]:
     yield records_dir / f"{record.space}.json"
     words = re.sub(r"[^A-Za-z0-9_.-]+", "-", data_name(record)).strip("-.") or "data"
-    for number in itertools.count(1):
-        yield records_dir / f"{record.space}@{words}{f'-{number}' * (number > 1)}.json"
+    yield from (records_dir / name for name in numbered(f"{record.space}@{words}", ".json"))
 
 
 def _space_of(path: Path) -> str:

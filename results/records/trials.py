@@ -202,6 +202,11 @@ def what_is_missing(events: Sequence[Line]) -> str:
     return CUT_SHORT if last["event"] == BEGUN else str(last.get("reason") or "")
 
 
+def state_shown(status: TrialStatus, *, is_searched: bool) -> TrialStatus:
+    """The state of a trial for people: where nobody searches, none runs, though a killed search has noted no end."""
+    return status if is_searched or status != TrialStatus.RUNNING else TrialStatus.INTERRUPTED
+
+
 def last_time_budget(run: SearchRun, events: Sequence[Line]) -> str | None:
     """The time budget of the process that was last at a run; the run's own where that was not noted."""
     begun = (event.values for event in reversed(events) if is_mark(event) and event.values["event"] == BEGUN)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection
 from pathlib import Path
 
 from results.pages.comparison_report import is_page_of
+from trainables.free_names import numbered
 
 
 def page_path(out: Path, name: str, study: str) -> Path:
@@ -24,8 +24,7 @@ def name_for_pages(out: Path, name: str, studies: Collection[str], place: str, s
         place: Stands for the place of the data.
         source: The data in words, as pages have it.
     """
-    names = itertools.chain((name,), (f"{name}-{number}" for number in itertools.count(2)))
-    return next(each for each in names if page_of_others(out, each, studies, place, source) is None)
+    return next(each for each in numbered(name) if page_of_others(out, each, studies, place, source) is None)
 
 
 def page_of_others(out: Path, name: str, studies: Collection[str], place: str, source: str) -> Path | None:

@@ -357,7 +357,7 @@ def _write(
             **{name.capitalize(): str(value) for name, value in provenance().items() if name != "versions"},
             "Trainings": f"{setting.study.concurrency} at a time, threads of each: {setting.study.cpus_per_trial}",
         },
-        units="people" if setting.manifest.has_groups else "pictures",
+        units=setting.manifest.units,
         place=setting.place,
         note=plan.note,
         held_out_share=HELD_OUT_SHARE,

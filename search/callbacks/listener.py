@@ -8,6 +8,9 @@ from typing import Any
 from search.stop import StopRequest
 from trainables.report import Epoch, TrialStatus
 
+DIVERGED = "diverged"
+"""What the reason begins with that a trial has failed for whose loss is no number any more."""
+
 
 class TrialListener:
     """Hears what `Monitor` hears from Ray Tune; each listener does something about what concerns it."""
@@ -29,10 +32,6 @@ class TrialListener:
 
     def prunes(self) -> None:
         """All workers have ended, and write no more."""
-
-
-DIVERGED = "diverged"
-"""What the reason begins with that a trial has failed for whose loss is no number any more."""
 
 
 def status_after(epoch: Epoch, params: Mapping[str, Any], max_epochs: int, stop: StopRequest) -> TrialStatus:

@@ -58,15 +58,14 @@ class SecondObjective:
         self,
         seen: Sequence[Seen],
         configs: Sequence[Mapping[str, Any]],
-        failed: Sequence[bool],
         rng: np.random.Generator,
     ) -> list[Seen]:
         """The trials as the sampler is to see them for the next proposal: by a weight that is drawn for it.
 
         Args:
-            seen: Trials with their scores, or None while they run.
+            seen: Trials with their scores, or None while they run; one that failed counts as the worst of all, however
+                cheap it is.
             configs: Configuration of each.
-            failed: Whether each failed: it counts as the worst of all, however cheap it is.
             rng: Draws the weight.
         """
         weight = float(rng.uniform(LEAST_WEIGHT, 1.0))
@@ -78,6 +77,6 @@ class SecondObjective:
         values = dict(zip(known, self.scalarized(scores, costs, weight), strict=True))
         worst = min(values.values())
         return [
-            replace(trial, value=float(worst if failed[index] else values[index])) if index in values else trial
+            replace(trial, value=float(worst if trial.has_failed else values[index])) if index in values else trial
             for index, trial in enumerate(seen)
         ]

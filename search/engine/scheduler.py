@@ -16,6 +16,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.engine.rungs import DEFAULT_REDUCTION_FACTOR, default_grace_period, rung_epochs
 
+MOST_SPARED = 4
+"""Trials that begin at once and are trained to their end whatever they show."""
+
 
 def build_scheduler(
     *,
@@ -48,10 +51,6 @@ def build_scheduler(
         spared=spared,
         cost_of=cost_of,
     )
-
-
-MOST_SPARED = 4
-"""Trials that begin at once and are trained to their end whatever they show."""
 
 
 class RungScheduler(FIFOScheduler):

@@ -325,9 +325,7 @@ class StudySearcher(Searcher):
     def _sample(self, number: int) -> Proposal:
         rng, seen = np.random.default_rng([self._seed, number]), self._seen()
         if self._second is not None:
-            trials = self._trials.values()
-            failed = [trial.state == TrialStatus.FAILED for trial in trials]
-            seen = self._second.weighed(seen, [trial.config for trial in trials], failed, rng)
+            seen = self._second.weighed(seen, [trial.config for trial in self._trials.values()], rng)
         trial = propose(self._space, seen, rng, self._price(), near=self._near)
         proposed = RecordedTrial(lambda name, _: trial.params[name], number)
         config = config_of(self._space, proposed)

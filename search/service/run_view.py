@@ -16,7 +16,7 @@ from results.records.progress import best_so_far, default_of, knobs, shown
 from results.records.record import SearchRun
 from results.records.run_folder import Line, RunFolder, load_run
 from results.records.summary import RunSummary, began, run_names, summary
-from results.records.trials import PLACED, last_time_budget, statuses_of
+from results.records.trials import PLACED, last_time_budget, state_shown, statuses_of
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
@@ -224,9 +224,9 @@ def _read(run_dir: Path, signature: tuple[Any, ...]) -> RunView:
     if row is None:
         raise UserError(f"{run_dir} is gone")
     trials = _trials(epochs, events)
-    if who_is_at(folder.presence) is None:  # a killed search leaves trials that no event ends
-        for trial in trials.values():
-            trial.state = TrialStatus.INTERRUPTED if trial.state == TrialStatus.RUNNING else trial.state
+    is_searched = who_is_at(folder.presence) is not None
+    for trial in trials.values():
+        trial.state = state_shown(trial.state, is_searched=is_searched)
     failed = {trial.trial_id for trial in trials.values() if trial.state == TrialStatus.FAILED}
     return RunView(
         folder=folder,

@@ -185,11 +185,20 @@ def check_leaks(
             that holds all pictures.
         given: Path of a picture to the side that the data give it themselves, before another is cut out of it.
     """
+    return leaks_among(find_duplicates(cache, table["path"].to_list()), table, root, given)
+
+
+def leaks_among(
+    duplicates: Sequence[Duplicate],
+    table: pandas.DataFrame,
+    root: Path | None = None,
+    given: Mapping[str, str] | None = None,
+) -> Leaks:
+    """The same of duplicates that are known; the other arguments are those of `check_leaks`."""
     paths = table["path"].to_list()
     sides = dict(zip(paths, table["split"], strict=True))
     labels = dict(zip(paths, table["label"], strict=True))
     groups = dict(zip(paths, table["group"], strict=True))
-    duplicates = find_duplicates(cache, paths)
     apart, two_labels, two_groups = (across(duplicates, by) for by in (sides, labels, groups))
     differing = {*apart, *two_labels, *two_groups}
     return Leaks(

@@ -171,6 +171,11 @@ class Manifest:
         return [*lines, *(f"  left out: {line}" for line in self.left_out.lines())]
 
     @property
+    def units(self) -> str:
+        """What a split by group deals out, in words: people, or pictures where the data do not tell who is in them."""
+        return "people" if self.has_groups else "pictures"
+
+    @property
     def group_warning(self) -> str | None:
         """What it costs that the data name no groups; None if they do."""
         if self.has_groups:

@@ -106,10 +106,10 @@ def test_of_two_with_the_same_score_the_cheaper_counts_more_and_of_two_as_dear_t
 
 
 def test_a_trial_that_failed_is_the_worst_however_cheap_it_is_and_one_that_runs_has_no_value() -> None:
-    seen = [Seen({}, {}, value) for value in (0.8, 0.5, 0.5, None)]
+    seen = [Seen({}, {}, value, has_failed=number == 1) for number, value in enumerate((0.8, 0.5, 0.5, None))]
     configs = [{"backbone": name} for name in ("large", "small", "large", "small")]
     for seed in range(20):
-        weighed = SECOND.weighed(seen, configs, [False, True, False, False], np.random.default_rng(seed))
+        weighed = SECOND.weighed(seen, configs, np.random.default_rng(seed))
         values = [trial.value for trial in weighed]
         assert values[3] is None
         assert values[1] == min(value for value in values if value is not None)
