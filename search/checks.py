@@ -178,7 +178,7 @@ def proposals(space: Space) -> list[TrialConfig]:
     trials: list[Any] = [RecordedTrial(lambda _, spread: at_share(spread, rng.random())) for _ in range(100)]
     found = list(space.starting_points)
     for trial in trials:
-        with suppress(Exception):  # of a space that fails now and then: what it fails on is left out (engine.sampler)
+        with suppress(Exception):  # of a space that fails now and then: what it fails on is left out (engine.draws)
             found.append(space.suggest(trial))
     return found
 

@@ -201,7 +201,7 @@ def _honest(
     chosen = by_id[best.trial_id].chosen[best.report.epoch - 1]
     counts = measure.by_group(answers.labels.tolist(), chosen.tolist(), answers.groups.tolist(), classes)
     interval = score_interval(counts, measure.score)
-    every = [row for each in answers.trials for row in each.chosen]
+    every = [each.chosen for each in answers.trials]
     return interval.to_json(), corrected_score(answers.labels, answers.groups, every, classes, measure).to_json()
 
 

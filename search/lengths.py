@@ -46,8 +46,8 @@ together than either (docs/score.md)."""
 NEARLY_WHOLE = 2 / 3
 """Of the full length: the same where that is less."""
 PATIENCE = 8
-"""Epochs without a better one after which a trial makes room for another, where one fits: of 34 trainings of 20 to 123
-epochs 16 would have ended so, which loses .008 on validation in the mean, where a second network gains .02 and more
+"""Epochs without a higher score after which a trial makes room for another, where one fits: of 34 trainings of 20 to
+123 epochs 16 would have ended so, which loses .008 on validation in the mean, where a second network gains .02 and more
 (docs/recipe.md)."""
 PATIENCE_STEPS = 300
 """That these have at least: 8 epochs of the smallest set that was measured. Epochs of a smaller one are a few steps."""
@@ -181,17 +181,19 @@ class PacedLength:
         too_little = max(WORTH_A_NEW_ONE * length, self._least_left)
         return epoch < length or epochs_left < too_little
 
-    def is_past_its_best(self, epoch: int, best_epoch: int, an_epoch: float, seconds_left: float) -> bool:
+    def is_past_its_best(self, epoch: int, highest_epoch: int, an_epoch: float, seconds_left: float) -> bool:
         """Whether a trial had better make room before its length: long no better, and another fits behind it.
 
         Args:
             epoch: It has come to.
-            best_epoch: Its best so far.
+            highest_epoch: Of its highest score so far.
             an_epoch: As in `goes_on`.
             seconds_left: As in `goes_on`.
         """
         is_long = epoch >= long_together(self.planned)
-        return is_long and epoch - best_epoch >= self.patience and epochs_in(seconds_left, an_epoch) >= self._least_left
+        return (
+            is_long and epoch - highest_epoch >= self.patience and epochs_in(seconds_left, an_epoch) >= self._least_left
+        )
 
     @property
     def _least_left(self) -> float:

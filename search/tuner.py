@@ -272,7 +272,7 @@ class StoppableScheduler(FIFOScheduler):
         if self._length is None or self._stop.reason is not None:
             return False
         seconds_left = self._stop.seconds_left
-        return self._length.is_past_its_best(report.epoch, report.best_epoch, median(latest), seconds_left)
+        return self._length.is_past_its_best(report.epoch, report.highest_epoch, median(latest), seconds_left)
 
     def _has_time(self, an_epoch: float) -> bool:
         least = SHORTEST_EPOCH * an_epoch if self.cuts else an_epoch

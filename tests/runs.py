@@ -37,10 +37,11 @@ def at(seconds: float) -> str:
 
 
 def a_line(trial: int, epoch: int, score: float, *, after: float = 0, status: str = "running") -> dict[str, Any]:
-    """The line of an epoch of two classes."""
+    """The line of an epoch of two classes, which does not say which is the best: that of the highest score is."""
     report = a_report(epoch, score, class_f1=(score, score))
     config = {"config": asdict(TrialConfig(backbone=f"net{trial}"))} if epoch == 1 else {}
-    return {"trial_id": f"{trial:05}", "time": at(after), "status": status, **report.to_json(), **config}
+    said = {**report.to_json(), "best_epoch": 0, "highest_epoch": 0}
+    return {"trial_id": f"{trial:05}", "time": at(after), "status": status, **said, **config}
 
 
 def an_event(trial: int, event: str, *, after: float = 0, **more: Any) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from typing import Any
 METRIC = "val_score"
 """The field that a search maximizes: the task's metric on validation."""
 MODE = "max"
+WORTH_PICTURES = 2
+"""An epoch whose score is lower by no more than so many validation pictures are worth is as good as the highest before
+it, and has learned for longer (docs/recipe.md)."""
 
 
 class TrialStatus(StrEnum):
@@ -63,7 +66,8 @@ class EpochReport:
     best_val_macro_f1: float
     """`val_macro_f1` of the best epoch so far; NaN if there is none."""
     best_epoch: int
-    """Epoch of `best_val_score`, of equals that of the lowest `val_loss`; 0 if there is none."""
+    """The epoch whose weights are kept: the latest whose `val_score` is `as_good` as the highest so far; 0 if there is
+    none."""
     lr: float
     """Learning rate at the end of the epoch."""
     images_per_second: float
@@ -89,7 +93,9 @@ class EpochReport:
     """The task's metric over the whole validation side, 0 to 1; `val_macro_f1` where that is the metric, or where it
     is not given."""
     best_val_score: float = math.nan
-    """Highest `val_score` of the trial so far; NaN if there is none."""
+    """`val_score` of the best epoch so far; NaN if there is none."""
+    highest_epoch: int = 0
+    """The first epoch of the highest `val_score` so far; 0 if there is none."""
 
     def whole_seconds(self, train_pictures: int) -> float:
         """About what it would have taken on so many pictures, had it not been cut short, and without compiling."""
@@ -103,6 +109,8 @@ class EpochReport:
             object.__setattr__(self, "val_score", self.val_macro_f1)
         if math.isnan(self.best_val_score):
             object.__setattr__(self, "best_val_score", self.best_val_macro_f1)
+        if not self.highest_epoch:
+            object.__setattr__(self, "highest_epoch", self.best_epoch)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> EpochReport:
@@ -120,6 +128,19 @@ class EpochReport:
     def to_json(self) -> dict[str, Any]:
         """The report as strict JSON values: numbers that are not finite become null."""
         return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def as_good(score: Any, highest: Any, pictures: Any) -> Any:
+    """Whether a score on so many validation pictures is as good as the highest of its trial; also of arrays."""
+    return score >= highest - WORTH_PICTURES / pictures
+
+
+def kept_epoch(scores: Mapping[int, float], best_epoch: int) -> int:
+    """The best epoch of a trial, by the finite scores of its epochs and what the last of them says; 0 if there is none.
+
+    That of the highest score, the first of equals, where the last says nothing.
+    """
+    return best_epoch if best_epoch in scores else max(scores, key=lambda epoch: (scores[epoch], -epoch), default=0)
 
 
 def score_in(values: Mapping[str, Any]) -> Any:

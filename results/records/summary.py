@@ -23,7 +23,7 @@ from results.records.run_folder import Line, RunFolder, budget_flag, load_run, r
 from results.records.trials import BEGUN, CRASHED, DRIVER, statuses_of, used_its_time, what_is_missing
 from trainables.errors import UserError
 from trainables.metric_names import in_words
-from trainables.report import TrialStatus, score_in
+from trainables.report import TrialStatus, kept_epoch, score_in
 from trainables.saved.model_description import DESCRIPTION, WEIGHTS
 from trainables.strict_json import RecordError, load_object
 
@@ -267,14 +267,18 @@ def size_on_disk(folder: Path) -> int:
 
 
 def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float, str]:
-    """The highest finite score and its trial, the first of equals; failed trials do not count."""
+    """The best finite score and its trial, the first of equals; failed trials do not count."""
+    lines: dict[str, dict[int, Line]] = {}
+    for line in epochs:  # the later of an epoch that was trained again
+        lines.setdefault(line.trial_id, {})[line.values.get("epoch", 0)] = line
     best: tuple[float, str] = (math.nan, "")
-    last = {(line.trial_id, line.values.get("epoch")): line for line in epochs}  # of an epoch that was trained again
-    for line in last.values():
-        score = score_in(line.values)
-        if isinstance(score, (int, float)) and states.get(line.trial_id) != TrialStatus.FAILED:
-            ahead = not score <= best[0] or (score == best[0] and line.trial_id < best[1])
-            best = (float(score), line.trial_id) if ahead else best
+    for trial_id in sorted(lines):
+        of_epoch = {epoch: score_in(line.values) for epoch, line in lines[trial_id].items()}
+        scores = {epoch: score for epoch, score in of_epoch.items() if isinstance(score, (int, float))}
+        *_, last = lines[trial_id].values()
+        score = scores.get(kept_epoch(scores, last.values.get("best_epoch", 0)), math.nan)
+        if states.get(trial_id) != TrialStatus.FAILED and not math.isnan(score) and not score <= best[0]:
+            best = (float(score), trial_id)
     return best
 
 

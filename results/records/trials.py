@@ -11,7 +11,7 @@ from typing import Any
 from results.records.record import TRIAL_ENDS, SearchRun, epoch_report, trial_config
 from results.records.run_folder import WAY_OUT, Line, RunError, RunFolder
 from trainables.config import TrialConfig
-from trainables.report import METRIC, EpochReport, TrialStatus
+from trainables.report import METRIC, EpochReport, TrialStatus, kept_epoch
 from trainables.strict_json import RecordError
 
 TIME_BUDGET = "time budget"
@@ -62,13 +62,10 @@ class TrialHistory:
 
     @property
     def best(self) -> EpochReport | None:
-        """The report with the highest finite macro-F1; None if there is none.
-
-        Of equals it is the one whose weights were kept, as the last report says; else that of the lowest loss.
-        """
-        finite = [report for report in self.reports if math.isfinite(score_of(report))]
-        kept = self.reports[-1].best_epoch if self.reports else 0
-        return max(finite, key=lambda report: (score_of(report), report.epoch == kept, -report.val_loss), default=None)
+        """The report of the epoch whose weights are kept; None if no score is finite."""
+        finite = {report.epoch: report for report in self.reports if math.isfinite(score_of(report))}
+        scores = {epoch: score_of(report) for epoch, report in finite.items()}
+        return finite.get(kept_epoch(scores, self.reports[-1].best_epoch if self.reports else 0))
 
     @property
     def has_diverged(self) -> bool:

@@ -144,7 +144,7 @@ def judge(path: Path, device: str) -> Row:
     ruled = MACRO_F1.score_of(
         labels, decide(mixed[selection.method], answers.prior, selection.rule_tau), len(answers.prior)
     )
-    every = [row for each in answers.trials for row in each.chosen]
+    every = [each.chosen for each in answers.trials]
     return Row(
         run=path.name,
         trials=len(kept),

@@ -40,6 +40,7 @@ from search.terminal import exit_code
 from trainables.config import TrialConfig
 from trainables.data.rows import read_split
 from trainables.machine.cores import usable_cores
+from trainables.report import as_good
 from trainables.saved.model_description import DESCRIPTION, read_description
 
 
@@ -92,7 +93,7 @@ def compare(
             _save(numbers, file)
         if "alone" not in row:
             curve = default_for(run_dir, [60 * ends for ends in minutes], work / f"{data.name}-seed{seed}-alone.json")
-            row["alone"] = read_off(curve, seconds)
+            row["alone"] = read_off(curve, seconds, len(labels_of(run_dir, "val")))
             _save(numbers, file)
         if plain_epochs and "plain" not in row:
             row["plain"] = plain_script_for(run_dir, seconds, plain_epochs, work / f"{name}-plain")
@@ -168,17 +169,25 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
     return curve
 
 
-def read_off(curve: Sequence[Sequence[float]], seconds: float) -> dict[str, Any]:
+def read_off(curve: Sequence[Sequence[float]], seconds: float, pictures: int) -> dict[str, Any]:
     """What a training would have come to, had it ended so early: at its best epoch on validation; and of two views.
 
-    Of equal epochs the first is the best. The last epoch is the one that the time ends in, if it was scored then; those
+    Which that is, a search decides alike. The last epoch is the one that the time ends in, if it was scored then; those
     that shorter times end in are not counted. Its `curve` says the same of every earlier end at which that changes:
     seconds and score.
+
+    Args:
+        curve: Of each epoch the seconds from the beginning, the score on validation, those on test, with one view and
+            with two, and the share of it that was trained.
+        seconds: When it would have ended.
+        pictures: On validation.
     """
     within = [epoch for epoch in curve if (epoch[4] == 1 and epoch[0] <= seconds) or epoch[0] == seconds]
     better: list[int] = []
+    highest = -math.inf
     for number, (_, on_validation, *_) in enumerate(within):
-        if not better or on_validation > within[better[-1]][1]:
+        highest = max(highest, on_validation)
+        if as_good(on_validation, highest, pictures):
             better.append(number)
     best = better[-1]
     return {
@@ -256,7 +265,8 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     def note(seconds: float, on_validation: float, share: float, since: float) -> None:
         nonlocal away
         on_test = of_two = math.nan
-        if all(on_validation > earlier for _, earlier, *_, whole in curve if whole == 1):  # else nobody will ask
+        highest = max((earlier for _, earlier, *_, whole in curve if whole == 1), default=-math.inf)
+        if as_good(on_validation, highest, len(val.labels)):  # else nobody will ask
             on_test, of_two = evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()
         to_training(state)  # the epoch may go on
         curve.append((seconds, on_validation, on_test, of_two, share))

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from search.engine.sampler import Described, Price, columns_of, encode
+from search.engine.columns import Described, columns_of, encode
+from search.engine.sampler import Price
 
 SHRINKAGE = 0.3
 """Pull of every coefficient towards 0, in trials: what two trials say of a choice is believed for the most part."""

@@ -20,7 +20,7 @@ from results.records.trials import PLACED, last_time_budget, state_shown, status
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.report import TrialStatus, score_in
+from trainables.report import TrialStatus, kept_epoch, score_in
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
@@ -44,23 +44,18 @@ class TrialRow:
 
     @property
     def best(self) -> float:
-        """The highest finite score; NaN if there is none."""
-        return max(self.scores(), default=math.nan)
+        """The score of the best epoch; NaN if there is none."""
+        return self.scores().get(self.best_epoch, math.nan)
 
     @property
     def best_epoch(self) -> int:
-        """Where it was reached, of equals where the weights were kept, else with the lowest loss; 0 if it never was."""
-        reached = [epoch for epoch in sorted(self.epochs) if score_in(self.epochs[epoch]) == self.best]
-        kept = self.epochs[max(self.epochs)].get("best_epoch") if reached else 0
-        return kept if kept in reached else min(reached, key=self._loss, default=0)
+        """The epoch whose weights are kept; 0 if no score is finite."""
+        return kept_epoch(self.scores(), self.epochs[max(self.epochs)].get("best_epoch", 0) if self.epochs else 0)
 
-    def _loss(self, epoch: int) -> float:
-        loss = number(self.epochs[epoch].get("val_loss"))
-        return math.inf if loss is None else loss
-
-    def scores(self) -> list[float]:
-        """The finite scores."""
-        return [value for values in self.epochs.values() if (value := number(score_in(values))) is not None]
+    def scores(self) -> dict[int, float]:
+        """The finite score of each epoch that has one."""
+        scores = {epoch: number(score_in(values)) for epoch, values in self.epochs.items()}
+        return {epoch: value for epoch, value in scores.items() if value is not None}
 
     def score_curve(self) -> list[list[float | None]]:
         """Its score over the epochs, as points."""

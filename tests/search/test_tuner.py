@@ -144,7 +144,7 @@ def test_a_trial_that_has_long_been_no_better_is_finished_whatever_its_length_an
     scheduler = StoppableScheduler(asha, stop, length=PacedLength(A_LENGTH, slots=1, most=60))
     searcher.suggest("ray0")
     for number, best, decision in ((epoch - 1, epoch - PATIENCE, "CONTINUE"), (epoch, epoch - PATIENCE, "STOP")):
-        last = result(number, 0.5, best_epoch=best, seconds=10.0)
+        last = result(number, 0.5, highest_epoch=best, seconds=10.0)
         assert scheduler.on_trial_result(None, a_trial(0), last) == decision
     searcher.on_trial_complete("ray0", last | {"done": True})
     assert inner.study.trials[0].state == TrialState.COMPLETE

@@ -103,6 +103,7 @@ def fit(
             best_val_macro_f1=state.best_val_macro_f1,
             best_val_score=state.best_val_score,
             best_epoch=state.best_epoch,
+            highest_epoch=state.highest_epoch,
             lr=peak_lr(state.optimizer),
             images_per_second=train.num_images / max(train_seconds - compiling.seconds, LEAST_SECONDS),
             seconds=watch.seconds,

@@ -35,6 +35,8 @@ class Evaluation:
     """Of each attribute, over its values; the answer is the value of the largest probability over its classes."""
     logits: torch.Tensor | None = None
     """`(N, C) float32` in the order of the side, where they were kept."""
+    pictures: float = math.inf
+    """`N`, where they were counted."""
     other_score: float | None = None
     """The task's metric, where that is another than macro-F1."""
 
@@ -85,6 +87,7 @@ def score(
         class_f1=tuple(numbers[3 : 3 + num_classes]),
         confusion=tuple(tuple(row) for row in confusion),
         attribute_macro_f1=dict(zip(attributes, numbers[3 + num_classes :], strict=True)),
+        pictures=len(logits),
     )
 
 

@@ -25,6 +25,7 @@ from trainables.networks.formulation import build_network
 from trainables.networks.freezing import choose_trained
 from trainables.networks.model import choose_device
 from trainables.networks.small_maps import suit_small_maps
+from trainables.report import as_good
 from trainables.supply.files import Told, nobody
 from trainables.training.compiling import compiled
 from trainables.training.metrics import NOT_VALIDATED, Evaluation
@@ -66,9 +67,9 @@ class TrainState:
     epoch: int = 0
     best_val_macro_f1: float = math.nan
     best_val_score: float = math.nan
-    best_val_loss: float = math.inf
-    """Of the best epoch."""
     best_epoch: int = 0
+    highest_val_score: float = math.nan
+    highest_epoch: int = 0
     evaluation: Evaluation = NOT_VALIDATED
     """Of the epoch just done."""
     ema: ModelEmaV3 | None = None
@@ -117,22 +118,22 @@ class TrainState:
         return self.model if self.ema is None else self.ema.module
 
     def note(self, evaluation: Evaluation, *, diverged: bool) -> None:
-        """Takes what the epoch just done came to; of equal scores the one of the lowest loss is the best.
+        """Takes what the epoch just done came to; the latest that is as good as the highest score is the best.
 
-        Scores of few pictures are often equal, as where all are right, while the network still learns. Where nothing
-        is validated on, the length was settled before: the last epoch is then the best.
+        Scores of few pictures are high by luck, while the network still learns. Where nothing is validated on, the
+        length was settled before: the last epoch is then the best.
         """
         self.evaluation = evaluation
-        if not diverged and not self.task.validate_on:
+        if diverged:
+            return
+        if not self.task.validate_on:
             self.best_epoch = self.epoch
-        elif not diverged and self._is_best(evaluation):
+            return
+        if not evaluation.score <= self.highest_val_score:
+            self.highest_val_score, self.highest_epoch = evaluation.score, self.epoch
+        if as_good(evaluation.score, self.highest_val_score, evaluation.pictures):
             self.best_val_score, self.best_val_macro_f1 = evaluation.score, evaluation.macro_f1
-            self.best_val_loss, self.best_epoch = evaluation.loss, self.epoch
-
-    def _is_best(self, evaluation: Evaluation) -> bool:
-        if evaluation.score == self.best_val_score:
-            return evaluation.loss < self.best_val_loss
-        return not evaluation.score <= self.best_val_score
+            self.best_epoch = self.epoch
 
     def save(self, path: Path) -> None:
         """Writes the state atomically."""
@@ -146,8 +147,9 @@ class TrainState:
                 "epoch": self.epoch,
                 "best_val_macro_f1": self.best_val_macro_f1,
                 "best_val_score": self.best_val_score,
-                "best_val_loss": self.best_val_loss,
                 "best_epoch": self.best_epoch,
+                "highest_val_score": self.highest_val_score,
+                "highest_epoch": self.highest_epoch,
                 "averaged_from": self.averaged_from,
                 **({} if self.ema is None else {"ema": self.ema.module.state_dict()}),
             },
@@ -172,7 +174,8 @@ class TrainState:
             self._average_anew()
             self.best_val_macro_f1 = saved["best_val_macro_f1"]
             self.best_val_score = saved.get("best_val_score", self.best_val_macro_f1)
-            self.best_val_loss = saved.get("best_val_loss", -math.inf)  # of an earlier version: the first of equals
+            self.highest_val_score = saved.get("highest_val_score", self.best_val_score)  # in earlier versions the best
+            self.highest_epoch = saved.get("highest_epoch", self.best_epoch)
             self.micro_batches = max(self.micro_batches, saved["micro_batches"])
             if self.micro_batches > 1:
                 self.compiled = None

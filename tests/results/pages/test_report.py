@@ -51,7 +51,8 @@ def a_trial(trial: int, scores: Sequence[float], status: str = "stopped") -> lis
         state = status if epoch == len(scores) else "running"
         moment = (STARTED + timedelta(seconds=10 * trial + epoch)).isoformat()
         config = {"config": asdict(a_config(trial))} if epoch == 1 else {}
-        lines.append({"trial_id": f"{trial:05}", "time": moment, "status": state, **report.to_json(), **config})
+        said = {**report.to_json(), "best_epoch": 0}  # the one of the highest score is
+        lines.append({"trial_id": f"{trial:05}", "time": moment, "status": state, **said, **config})
     return lines
 
 

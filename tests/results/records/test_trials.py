@@ -1,5 +1,6 @@
 """What the logs tell of trials."""
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,16 @@ def test_an_old_run_without_events_can_be_read(tmp_path: Path) -> None:
     assert best.trials["finished"] == best.trials["total"] == 1
 
 
-def test_of_equal_scores_the_one_of_the_lowest_loss_is_the_best(tmp_path: Path) -> None:
-    losses = (0.5, 0.2, 0.3)
-    lines = [{**a_line(0, epoch, 1.0), "val_loss": loss} for epoch, loss in enumerate(losses, start=1)]
-    worse = {**a_line(0, 4, 0.9), "val_loss": 0.1}
-    for kept, best in ((0, 2), (1, 1), (4, 2)):  # an earlier version kept the weights of the first
-        trial = load_trials(a_run_dir(tmp_path / str(kept), [*lines, {**worse, "best_epoch": kept}]))[0]
+def test_the_epoch_whose_weights_are_kept_is_the_best_and_where_none_is_named_the_first_of_the_highest(
+    tmp_path: Path,
+) -> None:
+    lines = [a_line(0, epoch, score) for epoch, score in enumerate((0.9, 1.0, 1.0), start=1)]
+    for kept, best in ((0, 2), (1, 1), (3, 3), (4, 4), (9, 2)):
+        trial = load_trials(a_run_dir(tmp_path / str(kept), [*lines, {**a_line(0, 4, 0.99), "best_epoch": kept}]))[0]
         assert trial.best is not None and trial.best.epoch == best
+    diverged = {**a_line(0, 4, math.nan), "best_epoch": 4}
+    trial = load_trials(a_run_dir(tmp_path / "diverged", [*lines, diverged]))[0]
+    assert trial.best is not None and trial.best.epoch == 2
 
 
 def test_the_time_budget_is_that_of_the_process_that_was_last_at_it(tmp_path: Path) -> None:

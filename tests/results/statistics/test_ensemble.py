@@ -187,7 +187,7 @@ def test_the_best_of_many_that_only_guess_is_worth_a_guess() -> None:
     rng = np.random.default_rng(3)
     guesses = [rng.integers(C, size=len(labels)) for _ in range(200)]
     best = max(score(labels, each) for each in guesses)
-    corrected = corrected_score(labels, groups, guesses, C)
+    corrected = corrected_score(labels, groups, [each[None] for each in guesses], C)
     assert best > 1 / C + 0.04
     assert abs(corrected.value - 1 / C) < 0.025
     assert corrected.low < 1 / C < corrected.high
@@ -196,9 +196,21 @@ def test_the_best_of_many_that_only_guess_is_worth_a_guess() -> None:
 def test_a_best_that_is_best_for_everybody_keeps_its_score() -> None:
     labels, groups = pictures(0)
     answers = [answered(labels, noise, 0).argmax(1) for noise in (9.0, 1.0, 9.0)]
-    assert corrected_score(labels, groups, answers, C).value == pytest.approx(score(labels, answers[1]))
+    assert corrected_score(labels, groups, [each[None] for each in answers], C).value == pytest.approx(
+        score(labels, answers[1])
+    )
 
 
 def test_one_person_corrects_nothing() -> None:
     labels, _ = pictures(0)
-    assert np.isnan(corrected_score(labels, np.full(len(labels), "anna"), [labels], C).value)
+    assert np.isnan(corrected_score(labels, np.full(len(labels), "anna"), [labels[None]], C).value)
+
+
+def test_of_each_trial_the_latest_epoch_that_is_as_good_is_picked() -> None:
+    labels, groups = pictures(0)
+    for wrong, taken in ((1, 1), (40, 0)):  # pictures of the later epoch, where the first is right throughout
+        later = labels.copy()
+        later[:wrong] = (later[:wrong] + 1) % C
+        epochs = np.stack([labels, later])
+        corrected = corrected_score(labels, groups, [epochs], C)
+        assert corrected.value == pytest.approx(score(labels, epochs[taken]))

@@ -12,16 +12,23 @@ CURVE = [[60.0, 0.5, 0.45, 0.4, 1], [120.0, 0.7, 0.6, 0.61, 1], [180.0, 0.6, 0.6
 
 def test_a_shorter_time_has_the_best_epoch_until_then() -> None:
     steps = [[60.0, 0.45], [120.0, 0.6], [240.0, 0.7]]
-    assert read_off(CURVE, 300) == {"f1": 0.7, "two_views": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
-    assert read_off(CURVE, 200) == {"f1": 0.6, "two_views": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
-    assert read_off(CURVE, 60) == {"f1": 0.45, "two_views": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
+    assert read_off(CURVE, 300, 100) == {"f1": 0.7, "two_views": 0.72, "epochs": 4, "best_epoch": 4, "curve": steps}
+    assert read_off(CURVE, 200, 100) == {"f1": 0.6, "two_views": 0.61, "epochs": 3, "best_epoch": 2, "curve": steps[:2]}
+    assert read_off(CURVE, 60, 100) == {"f1": 0.45, "two_views": 0.4, "epochs": 1, "best_epoch": 1, "curve": steps[:1]}
 
 
 def test_the_epoch_that_a_time_ends_in_counts_for_that_time_alone() -> None:
     curve = [*CURVE[:3], [200.0, 0.75, 0.68, 0.69, 0.5], CURVE[3]]
     steps = [[60.0, 0.45], [120.0, 0.6], [200.0, 0.68]]
-    assert read_off(curve, 200) == {"f1": 0.68, "two_views": 0.69, "epochs": 3.5, "best_epoch": 4, "curve": steps}
-    assert read_off(curve, 300) == read_off(CURVE, 300)
+    assert read_off(curve, 200, 100) == {"f1": 0.68, "two_views": 0.69, "epochs": 3.5, "best_epoch": 4, "curve": steps}
+    assert read_off(curve, 300, 100) == read_off(CURVE, 300, 100)
+
+
+def test_a_later_epoch_that_is_as_good_by_two_pictures_is_the_best() -> None:
+    curve = [*CURVE, [300.0, 0.785, 0.71, 0.73, 1], [360.0, 0.77, 0.69, 0.7, 1]]
+    steps = [[60.0, 0.45], [120.0, 0.6], [240.0, 0.7], [300.0, 0.71]]
+    assert read_off(curve, 400, 100) == {"f1": 0.71, "two_views": 0.73, "epochs": 6, "best_epoch": 5, "curve": steps}
+    assert read_off(curve, 400, 1000) == {**read_off(CURVE, 300, 1000), "epochs": 6}
 
 
 def a_row(seed: int, search: float, **more: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from search.engine import sampler
+from search.engine.draws import near_the_best
 from search.engine.sampler import Seen, propose
 from spaces.sampling import RecordedTrial, at_share
 from trainables.errors import UserError
@@ -111,7 +112,7 @@ def test_what_is_drawn_beside_a_good_configuration_is_any_in_the_end() -> None:
     trials = drawn(many, 200, np.random.default_rng(0))
     for mean, at_least in ((2.0, 1), (8.0, 6), (24.0, 23)):
         seen = [Seen(one.params, one.distributions, -float(number)) for number, one in enumerate(trials[:8])]
-        draw = sampler._near_the_best(many, seen, mean)
+        draw = near_the_best(many, seen, mean)
         assert np.mean([differing(draw(np.random.default_rng(seed)), trials[0]) for seed in range(40)]) > at_least
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from results.records.best import best_trial
 from results.records.confusion import save_confusion
 from results.records.run_folder import RunFolder
 from search.hold import hold
@@ -103,3 +104,13 @@ def test_scores_of_before_there_were_other_metrics_are_drawn(tmp_path: Path) -> 
     a_run_dir(tmp_path / "a", lines, [an_event(0, "stopped", after=3)])
     curve, stop = curves_options(Watcher(tmp_path).view("a"))["series"]
     assert curve["data"] == [[1, 0.1], [2, 0.2]] and stop["data"] == [[2, 0.2]]
+
+
+def test_the_best_score_is_that_of_the_weights_that_were_kept_wherever_it_is_shown(tmp_path: Path) -> None:
+    highest, kept = a_line(0, 1, 0.62), {**a_line(0, 2, 0.61), "best_epoch": 2, "highest_epoch": 1}
+    run_dir = a_run_dir(tmp_path / "a", [highest, a_line(1, 1, 0.615), kept], [an_event(0, "stopped", after=3)])
+    view, best = Watcher(tmp_path).view("a"), best_trial(run_dir)
+    rows = {row["trial"]: (row["best"], row["epoch"]) for row in view.leaderboard()}
+    assert rows == {"00000": (0.61, "2/2"), "00001": (0.615, "1/1")}
+    assert (view.summary.best, view.summary.best_trial) == (0.615, "00001")
+    assert best is not None and (best.trial_id, best.report.val_score) == ("00001", 0.615)

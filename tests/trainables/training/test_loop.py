@@ -374,25 +374,28 @@ def test_training_on_a_gpu_reports_its_memory(config: TrialConfig, task: TaskCon
     assert 0 < reports[-1].peak_memory_bytes < 2e9
 
 
-def test_of_equal_scores_the_one_of_the_lowest_loss_is_the_best_after_a_restart_too(
+def test_the_latest_that_is_as_good_as_the_highest_is_the_best_after_a_restart_too(
     task: TaskConfig, tmp_path: Path
 ) -> None:
     state, _ = start(TOY, task)
-    best = []
-    for epoch, loss in enumerate((0.5, 0.5, 0.2, 0.3, 0.1), start=1):
+    seen = []
+    scored = dataclasses.replace(NOT_VALIDATED, loss=0.5, pictures=100)  # of which two are worth .02
+    for epoch, score in enumerate((0.5, 0.49, 0.47, 0.6, 0.585, 0.59, 0.57, 0.6), start=1):
         state.epoch = epoch
-        state.note(dataclasses.replace(NOT_VALIDATED, loss=loss, macro_f1=1.0), diverged=False)
-        best.append(state.best_epoch)
+        state.note(dataclasses.replace(scored, macro_f1=score), diverged=False)
+        seen.append((state.best_epoch, state.best_val_score, state.highest_epoch))
         state.save(tmp_path / "last.pt")
         state, _ = start(TOY, task)
         state.load(tmp_path / "last.pt")
-    assert best == [1, 1, 3, 3, 5]
+    assert seen == [
+        *((1, 0.5, 1), (2, 0.49, 1), (2, 0.49, 1)),
+        *((4, 0.6, 4), (5, 0.585, 4), (6, 0.59, 4), (6, 0.59, 4), (8, 0.6, 4)),
+    ]
     saved = torch.load(tmp_path / "last.pt", weights_only=True)
-    del saved["best_val_loss"]
+    del saved["highest_val_score"], saved["highest_epoch"]
     torch.save(saved, tmp_path / "last.pt")
     state.load(tmp_path / "last.pt")
-    state.note(dataclasses.replace(NOT_VALIDATED, loss=0.0, macro_f1=1.0), diverged=False)
-    assert state.best_epoch == 5, "a checkpoint of before had the first of equals"
+    assert (state.highest_val_score, state.highest_epoch) == (0.6, 8), "a checkpoint of before had the highest"
 
 
 def test_averages_are_short_where_a_training_goes_on_with_other_pictures_also_after_a_kill(
