@@ -173,8 +173,8 @@ def read_off(curve: Sequence[Sequence[float]], seconds: float, pictures: int) ->
     """What a training would have come to, had it ended so early: at its best epoch on validation; and of two views.
 
     Which that is, a search decides alike. The last epoch is the one that the time ends in, if it was scored then; those
-    that shorter times end in are not counted. Its `curve` says the same of every earlier end at which that changes:
-    seconds and score.
+    that shorter times end in are not counted. Its `curve` says the same of the earlier ends at which that changes, if
+    it was scored there: seconds and score.
 
     Args:
         curve: Of each epoch the seconds from the beginning, the score on validation, those on test, with one view and
@@ -195,7 +195,7 @@ def read_off(curve: Sequence[Sequence[float]], seconds: float, pictures: int) ->
         "two_views": within[best][3],
         "epochs": sum(epoch[4] for epoch in within),
         "best_epoch": best + 1,
-        "curve": [[within[number][0], within[number][2]] for number in better],
+        "curve": [[seconds, f1] for seconds, _, f1, *_ in (within[number] for number in better) if not math.isnan(f1)],
     }
 
 
@@ -258,18 +258,29 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
         """Macro-F1 on the test side where a second view of each picture is answered, too, as by a search's model."""
         return MACRO_F1.score_of(truth, two_view_answers(state, test).argmax(1), len(task.classes))
 
-    curve: list[tuple[float, float, float, float, float]] = []
+    def on_test() -> list[float]:
+        return [evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()]
+
+    curve: list[list[float]] = []
+    kept: dict[str, torch.Tensor] = {}  # weights of the best epoch, if it is not the highest: they soon have successors
+    kept_at = 0
     away = 0.0  # to score on the test side is not a part of training
     to_validate = math.nan  # not known in the first epoch, in which no time ends
 
     def note(seconds: float, on_validation: float, share: float, since: float) -> None:
-        nonlocal away
-        on_test = of_two = math.nan
+        nonlocal away, kept, kept_at
         highest = max((earlier for _, earlier, *_, whole in curve if whole == 1), default=-math.inf)
-        if as_good(on_validation, highest, len(val.labels)):  # else nobody will ask
-            on_test, of_two = evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()
+        is_best, is_whole = as_good(on_validation, highest, len(val.labels)), share == 1
+        is_asked_for = is_best and (on_validation > highest or not is_whole)
+        curve.append([seconds, on_validation, *(on_test() if is_asked_for else (math.nan, math.nan)), share])
+        weights = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
+        if is_best and is_whole:
+            kept, kept_at = {} if is_asked_for else weights, len(curve) - 1
+        if kept and not is_whole:  # a time ends, and may take it
+            state.scored_model.load_state_dict(kept)
+            curve[kept_at][2:4], kept = on_test(), {}
+            state.scored_model.load_state_dict(weights)
         to_training(state)  # the epoch may go on
-        curve.append((seconds, on_validation, on_test, of_two, share))
         away += time.monotonic() - since
 
     def seconds_left() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scripts.benchmarks.per_hour import read_off
@@ -27,6 +28,8 @@ def test_the_epoch_that_a_time_ends_in_counts_for_that_time_alone() -> None:
 def test_a_later_epoch_that_is_as_good_by_two_pictures_is_the_best() -> None:
     curve = [*CURVE, [300.0, 0.785, 0.71, 0.73, 1], [360.0, 0.77, 0.69, 0.7, 1]]
     steps = [[60.0, 0.45], [120.0, 0.6], [240.0, 0.7], [300.0, 0.71]]
+    passing = [250.0, 0.79, math.nan, math.nan, 1]
+    assert read_off([*CURVE, passing, *curve[4:]], 400, 100)["curve"] == steps, "one that soon had a successor"
     assert read_off(curve, 400, 100) == {"f1": 0.71, "two_views": 0.73, "epochs": 6, "best_epoch": 5, "curve": steps}
     assert read_off(curve, 400, 1000) == {**read_off(CURVE, 300, 1000), "epochs": 6}
 
