@@ -24,7 +24,7 @@ def worth_in_words(found: Found, units: str = "people") -> str:
     epochs = f"{found.epochs} epoch{'s' * (found.epochs > 1)}"
     trials = f"{found.trials} trial{'s' * (found.trials > 1)}"
     return (
-        f"What that score is worth: 95% interval over {found.people} {units} {interval}. It is the highest of "
+        f"What that score is worth: 95% interval over {found.people} {units} {interval}. It is the best of "
         f"{epochs} of {trials}, so it flatters; picked on some {units} and scored on others, it is "
         f"{corrected}"
     )

@@ -14,6 +14,8 @@ MODE = "max"
 WORTH_PICTURES = 2
 """An epoch whose score is lower by no more than so many validation pictures are worth is as good as the highest before
 it, and has learned for longer (docs/recipe.md)."""
+ROUNDING = 1e-6
+"""Of scores in float32."""
 
 
 class TrialStatus(StrEnum):
@@ -132,7 +134,7 @@ class EpochReport:
 
 def as_good(score: Any, highest: Any, pictures: Any) -> Any:
     """Whether a score on so many validation pictures is as good as the highest of its trial; also of arrays."""
-    return score >= highest - WORTH_PICTURES / pictures
+    return score >= highest - WORTH_PICTURES / pictures - ROUNDING
 
 
 def kept_epoch(scores: Mapping[int, float], best_epoch: int) -> int:

@@ -59,7 +59,7 @@ def _worth(found: Found, units: str, best: BestTrial | None) -> list[str]:
     return [
         f"{'The' if is_best else f'Of {earlier}: the'} best validation score is {interval(found.val_interval)} (95% "
         f"interval over {found.people} {units} of the validation side). It was picked for being the "
-        f"highest of {found.epochs} epoch{'s' * (found.epochs > 1)} of {found.trials} trial{'s' * (found.trials > 1)}. "
+        f"best of {found.epochs} epoch{'s' * (found.epochs > 1)} of {found.trials} trial{'s' * (found.trials > 1)}. "
         f"Picked on other {units} than those it is scored on, it comes to {interval(found.val_corrected)}: that is "
         f"what to expect of new {units}.",
     ]

@@ -21,7 +21,7 @@ the search; decoding or loading weights in between takes less."""
 
 
 def best_trial(run_dir: Path) -> BestTrial | None:
-    """The best trial of a run at its best epoch: highest finite macro-F1 of all, the first trial of equals.
+    """The best trial of a run at its best epoch: that whose best epoch has the highest score, the first of equals.
 
     A trial that failed, by diverging say, does not count, whatever it had reached before.
 

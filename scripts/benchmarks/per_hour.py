@@ -39,6 +39,7 @@ from scripts.benchmarks.per_hour_report import draw, render
 from search.terminal import exit_code
 from trainables.config import TrialConfig
 from trainables.data.rows import read_split
+from trainables.errors import UserError
 from trainables.machine.cores import usable_cores
 from trainables.report import as_good
 from trainables.saved.model_description import DESCRIPTION, read_description
@@ -159,7 +160,7 @@ def default_for(run_dir: Path, budgets: Sequence[float], out: Path) -> list[list
     Returns:
         Of every epoch, and of those that the budgets end in, the seconds that it ended after, its scores on the
         validation and the test side, that on the test side where a second view is answered as well (both
-        NaN where an earlier whole epoch was better on validation), and which share of it was trained.
+        NaN for an epoch that no time takes), and which share of it was trained.
     """
     if not out.exists():
         command = [sys.executable, str(Path(__file__).resolve()), "--alone", str(run_dir), str(out)]
@@ -190,6 +191,8 @@ def read_off(curve: Sequence[Sequence[float]], seconds: float, pictures: int) ->
         if as_good(on_validation, highest, pictures):
             better.append(number)
     best = better[-1]
+    if math.isnan(within[best][2]):
+        raise UserError("the default alone was scored by another rule: delete its *-alone.json, to train it again")
     return {
         "f1": within[best][2],
         "two_views": within[best][3],
@@ -267,16 +270,16 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     away = 0.0  # to score on the test side is not a part of training
     to_validate = math.nan  # not known in the first epoch, in which no time ends
 
-    def note(seconds: float, on_validation: float, share: float, since: float) -> None:
+    def note(seconds: float, on_validation: float, share: float, since: float, *, ends: bool = False) -> None:
         nonlocal away, kept, kept_at
         highest = max((earlier for _, earlier, *_, whole in curve if whole == 1), default=-math.inf)
-        is_best, is_whole = as_good(on_validation, highest, len(val.labels)), share == 1
-        is_asked_for = is_best and (on_validation > highest or not is_whole)
+        is_best = as_good(on_validation, highest, len(val.labels))
+        is_asked_for = is_best and (on_validation > highest or ends)
         curve.append([seconds, on_validation, *(on_test() if is_asked_for else (math.nan, math.nan)), share])
         weights = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
-        if is_best and is_whole:
+        if is_best and not ends:
             kept, kept_at = {} if is_asked_for else weights, len(curve) - 1
-        if kept and not is_whole:  # a time ends, and may take it
+        if kept and ends:  # a time may take it
             state.scored_model.load_state_dict(kept)
             curve[kept_at][2:4], kept = on_test(), {}
             state.scored_model.load_state_dict(weights)
@@ -287,8 +290,9 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
         """Asked after every batch: where a time ends, so that there is just enough for validation, it is scored."""
         now = time.monotonic()
         if now - started - away + to_validate >= left[0]:
-            share = state.schedule.last_epoch / steps - state.epoch
-            note(left.pop(0), evaluate(state, val, Normalizer(state.model, device)).macro_f1, share, now)
+            share = min(state.schedule.last_epoch / steps - state.epoch, math.nextafter(1, 0))  # not a whole one yet
+            on_val = evaluate(state, val, Normalizer(state.model, device)).macro_f1
+            note(left.pop(0), on_val, share, now, ends=True)
         return math.inf if left else 0.0
 
     left = list(budgets)

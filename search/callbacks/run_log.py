@@ -107,4 +107,5 @@ class RunLog(TrialListener):
 
 def _numbers(report: EpochReport) -> tuple[str, ...]:
     """What a repetition has the same of an epoch: not how long it took. As text, in which NaN equals NaN."""
-    return tuple(map(repr, (report.train_loss, report.val_loss, score_of(report))))
+    numbers = (report.train_loss, report.val_loss, score_of(report), report.best_epoch, report.highest_epoch)
+    return tuple(map(repr, numbers))

@@ -97,6 +97,7 @@ def build_engine(
             state=trial.status if trial.status.is_over else TrialStatus.RUNNING,
             reason=trial.reason,
             seconds=[report.seconds if report.trained_share == 1 else 0.0 for report in trial.reports],
+            best_epoch=trial.reports[-1].best_epoch if trial.reports else 0,
         )
         scheduler.adopt(trial.trial_id, values, vars(trial.config))
     return Engine(searcher, scheduler)

@@ -59,7 +59,7 @@ class Repeats:
         trained = [(trial, values) for trial, values in scored if values and len(values) >= self.long]
         if not trained:
             return None
-        best, best_values = max(trained, key=lambda each: max(each[1]))
+        best, best_values = max(trained, key=lambda each: sign * (each[0].best(sign) or (0, math.nan))[1])
         wanted = self.most - sum(trial.params == best.params for trial in alive)
         length = max(self.length, len(best_values))  # it may have gone on
         epochs = math.ceil(wanted / self.slots) * length + self.first_look

@@ -68,7 +68,7 @@ def build_searcher(
         costs: Proposals are then by what is expected of a second, and not of a trial; None where time does not count.
         repeats: Says when the best configuration is to be trained again; None for never.
         near: Whether the first point is good, so that proposals begin near the best that is known.
-        patience: Epochs without a better one after which a trial that has finished would have gained no more; None if
+        patience: Epochs without a higher value after which a trial that has finished would have gained no more; None if
             trials finish at `max_epochs` alone.
     """
     return StudySearcher(
@@ -207,6 +207,7 @@ class StudySearcher(Searcher):
         state: TrialStatus,
         reason: str | None = None,
         seconds: Sequence[float] = (),
+        best_epoch: int = 0,
         params: Mapping[str, Any] | None = None,
         started: datetime.datetime | None = None,
         ended: datetime.datetime | None = None,
@@ -224,6 +225,7 @@ class StudySearcher(Searcher):
             state: How it ended, or running for one that was interrupted.
             reason: Why it ended; by default what the state says.
             seconds: Seconds of each epoch.
+            best_epoch: Whose weights are kept; 0 where nobody knows.
             params: What the space suggested, where that differs from the fields of the configuration.
             started: When it began.
             ended: When it ended.
@@ -239,6 +241,7 @@ class StudySearcher(Searcher):
         self._points.drop_tried_by(trial)
         trial.values = {epoch: float(value) for epoch, value in enumerate(values, start=1)}
         trial.seconds = {epoch: float(value) for epoch, value in enumerate(seconds, start=1)}
+        trial.best_epoch = best_epoch
         if started is not None:
             trial.started = started
         if state != TrialStatus.RUNNING:
@@ -279,6 +282,7 @@ class StudySearcher(Searcher):
         if trial.state != TrialStatus.RUNNING or "training_iteration" not in result or self._metric not in result:
             return None
         epoch, value = int(result["training_iteration"]), result[self._metric]
+        trial.best_epoch = int(result.get("best_epoch", 0))
         trial.values[epoch] = math.nan if value is None else float(value)
         is_whole = result.get("trained_share", 1.0) == 1  # one that was cut short says nothing of what it costs
         trial.seconds[epoch] = float(result.get("seconds", 0.0) or 0.0) if is_whole else 0.0
@@ -308,10 +312,8 @@ class StudySearcher(Searcher):
             "epochs": max(trial.values, default=0),
             "seconds": sum(trial.seconds.values()),
         }
-        finite = {epoch: self._sign * value for epoch, value in trial.values.items() if math.isfinite(value)}
-        if finite:
-            facts["best_epoch"] = max(finite, key=lambda epoch: (finite[epoch], -epoch))
-            facts["best_value"] = trial.values[facts["best_epoch"]]
+        if best := trial.best(self._sign):
+            facts["best_epoch"], facts["best_value"] = best
         return facts
 
     def _best_again(self) -> Proposal | None:

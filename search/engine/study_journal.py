@@ -6,6 +6,7 @@ import datetime
 import errno
 import json
 import logging
+import math
 import os
 import time
 import warnings
@@ -24,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from spaces.sampling import has_place, widened
 from trainables.atomic import TORN, replacing
-from trainables.report import TrialStatus
+from trainables.report import TrialStatus, kept_epoch
 
 _logger = logging.getLogger(__name__)
 
@@ -61,6 +62,14 @@ class SearchTrial:
     ended: datetime.datetime | None = None
     cost: float | None = None
     """Of the second objective, which is minimized; None where there is none."""
+    best_epoch: int = 0
+    """Whose weights are kept, as the trial says; 0 where it does not."""
+
+    def best(self, sign: float) -> tuple[int, float] | None:
+        """Its best epoch and the value of that, where larger times the sign is better; None without a value."""
+        finite = {epoch: sign * value for epoch, value in self.values.items() if math.isfinite(value)}
+        epoch = kept_epoch(finite, self.best_epoch)
+        return (epoch, self.values[epoch]) if epoch else None
 
     @cached_property
     def placed(self) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:

@@ -9,7 +9,7 @@ import pytest
 from ray.tune.utils.util import flatten_dict
 
 from tests.records import a_report
-from trainables.report import METRIC, Epoch, Failure, NotBegun, TrialStatus, outcome_of
+from trainables.report import METRIC, Epoch, Failure, NotBegun, TrialStatus, as_good, outcome_of
 
 REPORT = a_report(2, 0.5, attribute_macro_f1={"shape": 0.25, "colour": 0.75})
 RESULT = {**asdict(REPORT), "training_iteration": 2, "micro_batches": 4, "resident_bytes": 9, "confusion": [[1, 0]]}
@@ -35,6 +35,13 @@ def test_a_failure_and_a_trial_that_had_no_time_are_no_epochs() -> None:
 def test_a_result_that_is_none_of_the_three_is_an_error() -> None:
     with pytest.raises(TypeError, match="epoch"):
         outcome_of({METRIC: 0.5})
+
+
+def test_two_pictures_behind_the_highest_is_as_good_however_it_is_rounded_and_three_are_not() -> None:
+    for pictures in range(3, 120):
+        for right in range(3, pictures + 1):
+            assert as_good((right - 2) / pictures, right / pictures, pictures)
+            assert not as_good((right - 3) / pictures, right / pictures, pictures)
 
 
 def test_states_have_the_words_of_the_files_and_three_of_them_are_ends() -> None:

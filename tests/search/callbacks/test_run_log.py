@@ -82,6 +82,16 @@ def test_an_epoch_that_is_repeated_with_other_numbers_counts_with_those_of_its_w
     assert trial.best is not None and trial.best.epoch == 3
 
 
+def test_an_epoch_that_is_repeated_by_another_rule_for_the_best_is_written_anew(
+    monitor: Monitor, task: TaskConfig, tmp_path: Path, stop: StopRequest
+) -> None:
+    run(monitor, a_trial(), a_result(1, 0.6), {**a_result(2, 0.59), "best_epoch": 1})  # by an earlier version
+    again = build_monitor(RunFolder(tmp_path), task, 1, stop, load_trials(tmp_path))
+    run(again, a_trial(), {**a_result(2, 0.59, done=True), "best_epoch": 2, "highest_epoch": 1})
+    (trial,) = load_trials(tmp_path)
+    assert trial.best is not None and trial.best.epoch == 2
+
+
 def test_a_full_disk_leaves_whole_lines_and_ends_the_search(
     monitor: Monitor, tmp_path: Path, stop: StopRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

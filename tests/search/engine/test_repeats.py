@@ -96,6 +96,21 @@ def test_the_best_is_what_was_trained_for_long_and_scored_highest_in_any_epoch()
     assert [train(searcher, name, 0.4) for name in "ef"] == [0.2, 0.2]
 
 
+def test_the_best_is_by_the_epoch_whose_weights_are_kept() -> None:
+    clock = Clock()
+    searcher, _ = a_search(clock)
+    for name, values, kept in (("a", [0.80] * 6, 6), ("b", [0.83] + [0.75] * 5, 6), ("c", [0.5] * 6, 1)):
+        searcher.suggest(name)
+        for epoch, value in enumerate(values, start=1):
+            result = {"training_iteration": epoch, "f1": value, "seconds": 1.0, "best_epoch": min(epoch, kept)}
+            searcher.on_trial_result(name, result)
+        searcher.on_trial_complete(name, result)
+    assert [trial.value for trial in searcher.study.trials] == [0.80, 0.75, 0.5]
+    assert [trial.user_attrs["best_epoch"] for trial in searcher.study.trials] == [6, 6, 1]
+    best = Repeats(Clock(0.0), LENGTH, LONG, LOOK, 1, 3).which(list(searcher._trials.values()), 1.0)
+    assert best is not None and best.trial_id == "a"
+
+
 def test_what_still_runs_may_be_the_best_of_those_that_began_at_once() -> None:
     clock = Clock()
     searcher, _ = a_search(clock, slots=3)
