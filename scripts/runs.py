@@ -313,14 +313,14 @@ def _knob_table(first: TrialConfig, second: TrialConfig, heads: tuple[str, str],
 
 
 def _print_curves(names: Sequence[str], curves: Sequence[list[tuple[int, float]]], console: Console) -> None:
-    """The highest score so far over the epochs spent, both on one scale."""
+    """The best score so far over the epochs spent, both on one scale."""
     spent = max((curve[-1][0] for curve in curves if curve), default=0)
     if not spent:
         return
     width = min(60, max(10, console.width - 40))
     scores = [score for curve in curves for _, score in curve]
     low, high = min(scores), max(scores)
-    say(console, f"Highest score so far over {spent} epochs spent, {low:.4f} to {high:.4f}:")
+    say(console, f"Best so far over {spent} epochs spent, {low:.4f} to {high:.4f}:")
     for name, curve in zip(names, curves, strict=True):
         line = ""
         for column in range(width):

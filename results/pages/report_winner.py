@@ -79,7 +79,7 @@ def _setting(knob: Knob) -> Setting:
 def _best_so_far(trials: Sequence[TrialHistory], run_dir: Path, metric: str) -> ReportFigure:
     import plotly.graph_objects as go
 
-    title = "Highest score so far"
+    title = "Best so far"
     failed = {trial.trial_id for trial in trials if trial.status == TrialStatus.FAILED}
     points = best_so_far(RunFolder(run_dir).epochs(), failed)
     if not points:

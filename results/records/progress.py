@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from results.records.record import SearchRun, trial_config
 from results.records.run_folder import Line
 from trainables.config import TrialConfig
-from trainables.report import score_in
+from trainables.report import kept_epoch, score_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def default_of(run: SearchRun) -> TrialConfig | None:
 
 
 def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tuple[int, float]]:
-    """The best validation macro-F1 after each epoch that any trial trained, in the order in which they ended.
+    """The score of the best trial at its best epoch, after each epoch that any trained, in the order of their ends.
 
     An epoch that was trained again after a restart counts once, with its last numbers. Failed trials cost epochs, and
     do not count.
@@ -56,13 +56,18 @@ def best_so_far(epochs: Sequence[Line], failed: Collection[str] = ()) -> list[tu
         Epochs spent and best score by then, one pair an epoch from the first that has a score.
     """
     trained = {(line.trial_id, line.values.get("epoch")): line for line in sorted(epochs, key=lambda line: line.time)}
-    best, curve = -math.inf, []
+    scores: dict[str, dict[int, float]] = {}
+    best: dict[str, float] = {}
+    leader, curve = "", []
     for spent, line in enumerate(trained.values(), 1):
-        score = score_in(line.values)
+        score, of_trial = score_in(line.values), scores.setdefault(line.trial_id, {})
         if isinstance(score, (int, float)) and line.trial_id not in failed:
-            best = max(best, float(score))
-        if math.isfinite(best):
-            curve.append((spent, best))
+            of_trial[line.values.get("epoch", 0)] = float(score)
+            best[line.trial_id] = of_trial[kept_epoch(of_trial, line.values.get("best_epoch", 0))]
+            if leader == line.trial_id or best[line.trial_id] > best.get(leader, -math.inf):
+                leader = max(best, key=lambda trial_id: best[trial_id])
+        if leader:
+            curve.append((spent, best[leader]))
     return curve
 
 

@@ -43,7 +43,7 @@ def test_show_compare_and_open_answer(storage: Path, capsys: pytest.CaptureFixtu
     assert run(storage, "show", "b") == 0
     assert "How to go on" in capsys.readouterr().out
     assert run(storage, "compare", "a", "b") == 0
-    assert "Highest score so far over 16 epochs" in capsys.readouterr().out
+    assert "Best so far over 16 epochs" in capsys.readouterr().out
     assert run(storage, "open", "a") == 0
     assert (storage / "a" / "report.html").is_file()
 
