@@ -132,9 +132,9 @@ class EpochReport:
         return {name: _finite(value) for name, value in asdict(self).items()}
 
 
-def as_good(score: Any, highest: Any, pictures: Any) -> Any:
+def as_good(score: Any, highest: Any, pictures: Any, worth: float = WORTH_PICTURES) -> Any:
     """Whether a score on so many validation pictures is as good as the highest of its trial; also of arrays."""
-    return score >= highest - WORTH_PICTURES / pictures - ROUNDING
+    return score >= highest - worth / pictures - ROUNDING
 
 
 def kept_epoch(scores: Mapping[int, float], best_epoch: int) -> int:
@@ -148,6 +148,17 @@ def kept_epoch(scores: Mapping[int, float], best_epoch: int) -> int:
 def score_in(values: Mapping[str, Any]) -> Any:
     """The metric in the line of an epoch; of a run from before there were others than macro-F1, that."""
     return values.get(METRIC, values.get("val_macro_f1"))
+
+
+def best_in(lines: Mapping[int, Mapping[str, Any]]) -> tuple[int, float]:
+    """The best epoch of a trial and its score, by the lines of its epochs, the last at the end; 0 and NaN for none."""
+    scores = {
+        epoch: float(score)
+        for epoch, values in lines.items()
+        if isinstance(score := score_in(values), (int, float)) and math.isfinite(score)
+    }
+    epoch = kept_epoch(scores, [*lines.values()][-1].get("best_epoch", 0)) if scores else 0
+    return epoch, scores.get(epoch, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ import contextlib
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from results.records.best import seconds_at_work
 from results.records.presence import Presence, who_is_at_run
@@ -23,7 +24,7 @@ from results.records.run_folder import Line, RunFolder, budget_flag, load_run, r
 from results.records.trials import BEGUN, CRASHED, DRIVER, statuses_of, used_its_time, what_is_missing
 from trainables.errors import UserError
 from trainables.metric_names import in_words
-from trainables.report import TrialStatus, kept_epoch, score_in
+from trainables.report import TrialStatus, best_in
 from trainables.saved.model_description import DESCRIPTION, WEIGHTS
 from trainables.strict_json import RecordError, load_object
 
@@ -268,18 +269,13 @@ def size_on_disk(folder: Path) -> int:
 
 def _best(epochs: Sequence[Line], states: dict[str, TrialStatus]) -> tuple[float, str]:
     """The best finite score and its trial, the first of equals; failed trials do not count."""
-    lines: dict[str, dict[int, Line]] = {}
+    lines: dict[str, dict[int, Mapping[str, Any]]] = {}
     for line in epochs:  # the later of an epoch that was trained again
-        lines.setdefault(line.trial_id, {})[line.values.get("epoch", 0)] = line
-    best: tuple[float, str] = (math.nan, "")
-    for trial_id in sorted(lines):
-        of_epoch = {epoch: score_in(line.values) for epoch, line in lines[trial_id].items()}
-        scores = {epoch: score for epoch, score in of_epoch.items() if isinstance(score, (int, float))}
-        *_, last = lines[trial_id].values()
-        score = scores.get(kept_epoch(scores, last.values.get("best_epoch", 0)), math.nan)
-        if states.get(trial_id) != TrialStatus.FAILED and not math.isnan(score) and not score <= best[0]:
-            best = (float(score), trial_id)
-    return best
+        if states.get(line.trial_id) != TrialStatus.FAILED:
+            lines.setdefault(line.trial_id, {})[line.values.get("epoch", 0)] = line.values
+    scored = ((best_in(of_trial)[1], trial_id) for trial_id, of_trial in sorted(lines.items()))
+    finite = [each for each in scored if not math.isnan(each[0])]
+    return max(finite, key=lambda each: each[0], default=(math.nan, ""))
 
 
 def _backbone(epochs: Sequence[Line], events: Sequence[Line], trial_id: str) -> str:

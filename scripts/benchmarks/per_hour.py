@@ -264,6 +264,9 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
     def on_test() -> list[float]:
         return [evaluate(state, test, Normalizer(state.model, device)).macro_f1, of_two_views()]
 
+    def weights() -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in state.scored_model.state_dict().items()}
+
     curve: list[list[float]] = []
     kept: dict[str, torch.Tensor] = {}  # weights of the best epoch, if it is not the highest: they soon have successors
     kept_at = 0
@@ -276,13 +279,13 @@ def train_alone(run_dir: Path, budgets: Sequence[float], out: Path) -> int:
         is_best = as_good(on_validation, highest, len(val.labels))
         is_asked_for = is_best and (on_validation > highest or ends)
         curve.append([seconds, on_validation, *(on_test() if is_asked_for else (math.nan, math.nan)), share])
-        weights = {name: value.clone() for name, value in state.scored_model.state_dict().items()}
         if is_best and not ends:
-            kept, kept_at = {} if is_asked_for else weights, len(curve) - 1
+            kept, kept_at = {} if is_asked_for else weights(), len(curve) - 1
         if kept and ends:  # a time may take it
+            latest = weights()
             state.scored_model.load_state_dict(kept)
             curve[kept_at][2:4], kept = on_test(), {}
-            state.scored_model.load_state_dict(weights)
+            state.scored_model.load_state_dict(latest)
         to_training(state)  # the epoch may go on
         away += time.monotonic() - since
 

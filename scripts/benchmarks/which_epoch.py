@@ -27,9 +27,10 @@ import tyro
 from results.records.answers import load_answers
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
+from results.statistics.measure import MACRO_F1
 from scripts.terminal import run_command
 from trainables.errors import UserError
-from trainables.scores import macro_f1
+from trainables.report import as_good
 
 FEWEST_EPOCHS = 12
 PICTURES = (1, 2, 3, 6)
@@ -96,28 +97,18 @@ def gained(chosen: np.ndarray, labels: np.ndarray, chooses: np.ndarray, classes:
         chooses: Which pictures choose, `(N,)`.
         classes: How many.
     """
-    scores = _scores(chosen[:, chooses], labels[chooses], classes)
-    worth = _scores(chosen[:, ~chooses], labels[~chooses], classes)
+    scores, worth = (
+        np.array([MACRO_F1.score_of(labels[side], answers[side], classes) for answers in chosen])
+        for side in (chooses, ~chooses)
+    )
     highest, pictures = int(scores.argmax()), int(chooses.sum())
-    taken = {_behind(most): int(np.flatnonzero(scores >= scores[highest] - most / pictures)[-1]) for most in PICTURES}
+    taken = {
+        f"the latest within {most}": int(np.flatnonzero(as_good(scores, scores[highest], pictures, most))[-1])
+        for most in PICTURES
+    }
     taken[SMOOTHED] = int(np.convolve(np.pad(scores, 1, mode="edge"), np.ones(3) / 3, mode="valid").argmax())
     taken[LAST] = len(scores) - 1
     return {rule: float(worth[epoch] - worth[highest]) for rule, epoch in taken.items()}
-
-
-def _behind(pictures: int) -> str:
-    return f"the latest within {pictures}"
-
-
-def _scores(chosen: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Macro-F1 `(E,)` of answers `(E, N)`."""
-    places = np.arange(len(chosen))[:, None] * classes + chosen
-
-    def counted(which: np.ndarray) -> np.ndarray:
-        return np.bincount(which, minlength=len(chosen) * classes).reshape(len(chosen), classes)
-
-    truth = np.broadcast_to(np.bincount(labels, minlength=classes), (len(chosen), classes))
-    return macro_f1(np.stack([counted(places[chosen == labels]), truth, counted(places.ravel())], axis=1))
 
 
 def render(found: dict[int, list[dict[str, float]]]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -24,12 +25,16 @@ Draw = Callable[[np.random.Generator], RecordedTrial]
 """Draws a configuration."""
 
 
-class Scored(Described, Protocol):
-    """A trial that may have a value."""
+@dataclass(frozen=True)
+class Seen:
+    """A trial as the sampler sees it."""
 
-    @property
-    def value(self) -> float | None:
-        """At full length, larger is better; None for one that runs and has none yet."""
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    value: float | None
+    """Value at full length, larger is better; None for a trial that runs and has none yet."""
+    has_failed: bool = False
+    """Whether the value is that of the worst, as it has none of its own."""
 
 
 def random_trial(space: Space, rng: np.random.Generator) -> RecordedTrial:
@@ -61,7 +66,7 @@ def _failure(space: Space, trial: RecordedTrial) -> Exception | None:
     return None
 
 
-def near_the_best(space: Space, seen: Sequence[Scored], mean: float) -> Draw:
+def near_the_best(space: Space, seen: Sequence[Seen], mean: float) -> Draw:
     """Draws like the best trial but for so many settings, each of any value; like the first where none has a value."""
     known = [trial for trial in seen if trial.value is not None]
     parent = max(known, key=lambda trial: trial.value or 0.0, default=seen[0])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from search.engine.sampler import Seen
+from search.engine.draws import Seen
 
 LEAST_WEIGHT = 0.05
 """Of the score, at least: without any, the cheapest network would be proposed whatever it scores."""

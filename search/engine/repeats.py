@@ -55,13 +55,17 @@ class Repeats:
             sign: Of the metric: 1 where larger is better, else -1.
         """
         alive = [trial for trial in trials if trial.state != TrialStatus.FAILED]
-        scored = [(trial, [sign * value for value in trial.values.values() if math.isfinite(value)]) for trial in alive]
-        trained = [(trial, values) for trial, values in scored if values and len(values) >= self.long]
+        scored = [
+            (trial, found[1], sum(map(math.isfinite, trial.values.values())))
+            for trial in alive
+            if (found := trial.best(sign))
+        ]
+        trained = [each for each in scored if each[2] >= self.long]
         if not trained:
             return None
-        best, best_values = max(trained, key=lambda each: sign * (each[0].best(sign) or (0, math.nan))[1])
+        best, _, num_epochs = max(trained, key=lambda each: sign * each[1])
         wanted = self.most - sum(trial.params == best.params for trial in alive)
-        length = max(self.length, len(best_values))  # it may have gone on
+        length = max(self.length, num_epochs)  # it may have gone on
         epochs = math.ceil(wanted / self.slots) * length + self.first_look
         if wanted <= 0 or self.clock.seconds_left >= epochs * median(best.seconds.values()):
             return None

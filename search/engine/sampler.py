@@ -11,17 +11,15 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from scipy.linalg import LinAlgError
 from scipy.stats import norm, rankdata
 from threadpoolctl import ThreadpoolController
 
 from search.engine.columns import columns_of, encode
-from search.engine.draws import Draw, Key, child_of, key_of, near_the_best, random_trial, untried
+from search.engine.draws import Draw, Key, Seen, child_of, key_of, near_the_best, random_trial, untried
 from search.engine.gaussian_process import GaussianProcess
 from spaces.sampling import RecordedTrial, Space
 
@@ -45,18 +43,6 @@ FINE_PARENTS = 4
 FINE_CHILDREN = 15
 MOST_TRIALS = 150
 """Trials that the process is fitted on at most: the best half, and a sample of the others."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A trial as the sampler sees it."""
-
-    params: Mapping[str, Any]
-    distributions: Mapping[str, BaseDistribution]
-    value: float | None
-    """Value at full length, larger is better; None for a trial that runs and has none yet."""
-    has_failed: bool = False
-    """Whether the value is that of the worst, as it has none of its own."""
 
 
 Price = Callable[[Sequence[RecordedTrial]], np.ndarray]

@@ -20,10 +20,11 @@ from ray.tune.search import Searcher
 
 from search.engine.costs import EpochCosts
 from search.engine.curves import extended_values, is_flat
+from search.engine.draws import Seen
 from search.engine.pareto import SecondObjective
 from search.engine.points import EarlierTrials, Points, Proposal
 from search.engine.repeats import Repeats
-from search.engine.sampler import Price, Seen, propose
+from search.engine.sampler import Price, propose
 from search.engine.study_journal import OBJECTIVE, SearchTrial, StudyRecord
 from spaces.sampling import RecordedTrial, Space, config_of
 from trainables.report import TrialStatus

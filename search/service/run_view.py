@@ -20,7 +20,7 @@ from results.records.trials import PLACED, last_time_budget, state_shown, status
 from search.callbacks.live_table import read_pulse
 from trainables.config import TrialConfig
 from trainables.errors import UserError
-from trainables.report import TrialStatus, kept_epoch, score_in
+from trainables.report import TrialStatus, best_in, score_in
 from trainables.saved.model_description import DESCRIPTION
 from trainables.strict_json import RecordError
 
@@ -45,17 +45,12 @@ class TrialRow:
     @property
     def best(self) -> float:
         """The score of the best epoch; NaN if there is none."""
-        return self.scores().get(self.best_epoch, math.nan)
+        return best_in(self.epochs)[1]
 
     @property
     def best_epoch(self) -> int:
         """The epoch whose weights are kept; 0 if no score is finite."""
-        return kept_epoch(self.scores(), self.epochs[max(self.epochs)].get("best_epoch", 0) if self.epochs else 0)
-
-    def scores(self) -> dict[int, float]:
-        """The finite score of each epoch that has one."""
-        scores = {epoch: number(score_in(values)) for epoch, values in self.epochs.items()}
-        return {epoch: value for epoch, value in scores.items() if value is not None}
+        return best_in(self.epochs)[0]
 
     def score_curve(self) -> list[list[float | None]]:
         """Its score over the epochs, as points."""
@@ -103,13 +98,13 @@ class RunView:
         return known + unknown
 
     def _row(self, trial: TrialRow) -> dict[str, Any]:
-        best = trial.best
+        best_epoch, best = best_in(trial.epochs)
         seconds = sum(number(values.get("seconds")) or 0.0 for values in trial.epochs.values())
         row: dict[str, Any] = {
             "trial": trial.trial_id,
             "state": str(trial.state),
             "best": round(best, 4) if math.isfinite(best) else None,
-            "epoch": f"{trial.best_epoch}/{max(trial.epochs, default=0)}",
+            "epoch": f"{best_epoch}/{max(trial.epochs, default=0)}",
             "seconds": round(seconds, 1),
             "backbone": str(trial.config.get("backbone", "")),
         }

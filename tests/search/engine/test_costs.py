@@ -8,7 +8,8 @@ import pytest
 from optuna.distributions import BaseDistribution
 
 from search.engine.costs import EpochCosts
-from search.engine.sampler import Seen, propose
+from search.engine.draws import Seen
+from search.engine.sampler import propose
 from search.engine.scheduler import build_scheduler
 from search.engine.searcher import build_searcher
 from spaces.sampling import RecordedTrial, at_share

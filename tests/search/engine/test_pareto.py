@@ -16,8 +16,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 
+from search.engine.draws import Seen
 from search.engine.pareto import SecondObjective
-from search.engine.sampler import Seen
 from search.engine.scheduler import RungScheduler, build_scheduler
 from search.engine.searcher import StudySearcher, build_searcher
 from search.engine.study_journal import OBJECTIVE

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from search.engine import sampler
-from search.engine.draws import near_the_best
-from search.engine.sampler import Seen, propose
+from search.engine.draws import Seen, near_the_best
+from search.engine.sampler import propose
 from spaces.sampling import RecordedTrial, at_share
 from trainables.errors import UserError
 
