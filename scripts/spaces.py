@@ -28,7 +28,7 @@ from rich.table import Table
 from results.pages.markdown import render_markdown_table
 from scripts.terminal import progress, run_command
 from trainables.called import as_called
-from trainables.machine.hardware import gpu_has_bfloat16
+from trainables.machine.hardware import precision_on
 
 if TYPE_CHECKING:
     import torch
@@ -104,19 +104,15 @@ def show_space(options: Options, console: Console) -> int:
     device = usable_device(options.device)
     cache_dir = (options.cache_dir or default_cache_dir()).expanduser()
     rows = backbone_rows(space.backbones, options, device, cache_dir)
-    precision = "bfloat16" if _in_bfloat16(device) else "float32"
     say(console, f"{space.name}: {_families(space.backbones)}, at {options.image_size} px\n")
     show(console, rows)
+    precision = precision_on(device.type)
     say(console, f"\nMemory: estimated peak of training with AdamW, batches of {options.batch_size}, {precision}.")
     if options.throughput:
         say(console, f"Speed: training on {where(device, options.num_threads)}, batches of {options.batch_size}.")
     say(console, f"\n{space.name}: knobs\n")
     show(console, knob_rows(options.name or ""))
     return 0
-
-
-def _in_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and gpu_has_bfloat16()
 
 
 def backbone_rows(backbones: Sequence[str], options: Options, device: torch.device, cache_dir: Path) -> Rows:
@@ -133,7 +129,7 @@ def backbone_rows(backbones: Sequence[str], options: Options, device: torch.devi
             tag, licence = (settings.tag, settings.license) if settings is not None else (None, None)
             try:
                 facts = model_facts(backbone, options.image_size, cache_dir)
-                memory = facts.training_bytes(options.batch_size, bfloat16=_in_bfloat16(device))
+                memory = facts.training_bytes(options.batch_size, precision_on(device.type))
                 costs = [
                     _short(facts.parameters),
                     _short(facts.multiply_adds),

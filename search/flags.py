@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from trainables.config import FORMULATIONS, METRICS, OWN, is_own_name
+from trainables.config import FORMULATIONS, METRICS, OWN, Precision, is_own_name
 from trainables.data.cache import default_cache_dir
 from trainables.errors import UserError
 from trainables.machine.home import own_folder
@@ -76,6 +76,8 @@ class SearchFlags:
     compile: bool = False
     """Compile each network's training step (torch.compile): up to minutes a trial at first, worth it for trials of many
     thousand steps. Needs a C++ compiler."""
+    precision: Precision = "auto"
+    """What networks compute in: auto is bfloat16 on a GPU, float16 on one from before Ampere, and float32 on a CPU."""
     grace_period: Annotated[int | None, help_default("a third of the epochs; with --epochs, of their square root")] = (
         None
     )

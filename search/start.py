@@ -358,6 +358,7 @@ def _task(study: SettledStudy, prepared: Prepared, folder: RunFolder, files: Map
         batch_size=study.batch_size,
         seed=study.seed,
         compile=study.compile,
+        precision=study.precision,
         num_threads=study.cpus_per_trial,
         device=device_of_trials(study.gpus_per_trial),
         weights=dict(files),

@@ -16,6 +16,7 @@ from search.flags import MachineFlags, PlaceFlags, RunFlags, SearchFlags, SplitF
 from search.machine.address import given_address
 from search.machine.placement import Room, kinds_of, share_of_machine, share_on_nodes
 from search.track_flags import TrackFlags
+from trainables.config import Precision
 from trainables.machine.cores import usable_cores
 from trainables.settings import restore
 
@@ -146,6 +147,7 @@ class AskedStudy:
             ),
             cores=num_cpus,
             compile=search.compile,
+            precision=search.precision,
             weights=search.weights,
             seed=search.seed,
             cost=self.cost,
@@ -231,6 +233,7 @@ class SettledStudy:
     cores: int
     """Of this machine, which they share then."""
     compile: bool
+    precision: Precision
     weights: str
     """auto, none, or a folder."""
     seed: int

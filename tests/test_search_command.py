@@ -48,6 +48,7 @@ def test_the_command_line_is_read_back_as_the_search_that_it_describes(tmp_path:
         cpus_per_trial=1,
         gpus_per_trial=0.0,
         compile=True,
+        precision="bfloat16",
         grace_period=2,
         reduction_factor=2.5,
         seed=11,

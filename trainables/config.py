@@ -12,6 +12,8 @@ LOSSES = ("cross_entropy", "effective_number", "focal", "logit_adjusted")
 SAMPLINGS = ("natural", "balanced", "sqrt")
 SCHEDULES = ("constant", "cosine")
 POLICIES = ("none", "trivial", "rand")
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""What networks compute in; auto is what the device is made for."""
 FORMULATIONS = ("joint", "heads", "separate")
 HEADS = ("zeros", "timm")
 METRICS = ("macro_f1", "accuracy", "balanced_accuracy", "weighted_f1")
@@ -214,8 +216,8 @@ class TaskConfig:
     """Seed of initialization, order, augmentation and dropout."""
     device: str = "auto"
     """auto, cpu, cuda or another torch device."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Autocast precision; auto is bfloat16 on CUDA and float32 elsewhere."""
+    precision: Precision = "auto"
+    """What networks compute in (autocast): as `machine.hardware.precision_on` says."""
     compile: bool = False
     """Whether torch.compile makes kernels of the training step."""
     num_threads: int = 1

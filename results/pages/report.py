@@ -34,7 +34,7 @@ OPTIONS_SHOWN = (
     "space", "parts", "metric", "backbones", "formulation", "attribute_weights", "flip", "data", "path_column",
     "label_column", "group_column", "label_names", "attributes", "group_regex", "corrections", "skip_bad", "strict",
     "max_picture_gb", "trials", "epochs", "image_size", "batch_size", "seed", "val_share", "test_share", "split_by",
-    "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "grace_period",
+    "allow_leak", "weights", "concurrency", "cpus_per_trial", "gpus_per_trial", "compile", "precision", "grace_period",
     "max_parameters", "max_ms", "ms_device", "objective",
     "reduction_factor", "time_budget", "history",
 )  # fmt: skip

@@ -120,7 +120,7 @@ def floor_training(task: TaskConfig, backbone: str, steps: int) -> Callable[[], 
     from trainables.training.state import TrainState
 
     state = TrainState.start(TrialConfig(backbone=backbone), task, steps)
-    layout = memory_format(backbone, state.device)
+    layout = memory_format(backbone, state.device, task.precision)
     shape = (task.batch_size, 3, task.image_size, task.image_size)
     pictures = [
         torch.rand(shape, device=state.device).contiguous(memory_format=layout) for _ in range(RESIDENT_BATCHES)
@@ -149,7 +149,7 @@ def floor_validation(task: TaskConfig, backbone: str, num_images: int) -> Callab
     state = TrainState.start(TrialConfig(backbone=backbone), task, 1)
     shape = (task.batch_size, 3, task.image_size, task.image_size)
     pictures = torch.rand(shape, device=state.device)
-    pictures = pictures.contiguous(memory_format=memory_format(backbone, state.device))
+    pictures = pictures.contiguous(memory_format=memory_format(backbone, state.device, task.precision))
 
     @torch.inference_mode()
     def epoch() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from results.pages.markdown import render_markdown_table
+from trainables.machine.hardware import gpu_precision
 
 FAMILY_COLUMNS = (
     "network",
@@ -48,9 +49,9 @@ def render(found: Mapping[str, Any], figure: str) -> str:
         _line("A search of two trials at a time on the GPU", found["commands"], _commands) + ".",
         "",
         "## An epoch of each family",
-        "Training with the default augmentation in bfloat16 and channels last, as a trial does it; then the same in "
-        "float32, and with channels first. The arithmetic alone is forward, backward and update on pictures that are "
-        "there already.",
+        f"Training with the default augmentation in {gpu_precision()} and channels last, as a trial does it; then the "
+        "same in float32, and with channels first. The arithmetic alone is forward, backward and update on pictures "
+        "that are there already.",
         "",
         render_markdown_table(FAMILY_COLUMNS, [_family_row(*pair) for pair in found["families"].items()]),
         "",

@@ -219,7 +219,13 @@ def _speeds(configs: Sequence[TrialConfig], plan: Plan, setting: Setting) -> lis
         frozen = config.stages_frozen(task)
         keys.append(f"{config.backbone}, {size}" + (f", {frozen} stages frozen" if frozen else ""))
         steps[keys[-1]] = StepSetting(
-            config.backbone, study.image_size, study.batch_size, task.device, study.cpus_per_trial, frozen
+            config.backbone,
+            study.image_size,
+            study.batch_size,
+            task.device,
+            study.cpus_per_trial,
+            task.precision,
+            frozen,
         )
     missing = [key for key in steps if key not in known]
     for _ in range(SPEED_ROUNDS):

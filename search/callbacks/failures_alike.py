@@ -8,25 +8,31 @@ from collections.abc import Sequence
 from results.records.trials import TrialHistory, num_over
 from search.callbacks.listener import DIVERGED, TrialListener
 from search.stop import StopRequest
+from trainables.classifier import INFEASIBLE
+from trainables.config import Precision
 from trainables.report import TrialStatus
 
 FAILURES_ALIKE = 3
 """So many trials failing for one reason, and none that did not, and the search ends: the fiftieth would too."""
-DIVERGED_ALIKE = 12
-"""The same for trials that diverged: the first few share the learning rate of the default, further ones do not."""
+ALIKE_BY_CONFIGURATION = 12
+"""The same for trials that diverged, or had no memory: the first few share the learning rate of the default, or have a
+large network, further ones do not."""
 
 
 class FailuresAlike(TrialListener):
     """Counts the trials that have ended, and the reasons of those that failed."""
 
-    def __init__(self, stop: StopRequest, earlier: Sequence[TrialHistory] = ()) -> None:
+    def __init__(
+        self, stop: StopRequest, earlier: Sequence[TrialHistory] = (), precision: Precision = "float32"
+    ) -> None:
         """Counts on from the trials of earlier starts.
 
         Args:
             stop: Told when all trials fail alike.
             earlier: Trials of earlier starts.
+            precision: What the trials compute in.
         """
-        self._stop = stop
+        self._stop, self._in_float16 = stop, precision == "float16"
         self._num_ended = num_over(earlier)
         self._kinds = [_kind(trial.reason or "") for trial in earlier if trial.status == TrialStatus.FAILED]
 
@@ -36,9 +42,12 @@ class FailuresAlike(TrialListener):
         if status != TrialStatus.FAILED:
             return
         self._kinds.append(_kind(reason or ""))
-        most = DIVERGED_ALIKE if (reason or "").startswith(DIVERGED) else FAILURES_ALIKE
+        diverged = (reason or "").startswith(DIVERGED)
+        most = ALIKE_BY_CONFIGURATION if diverged or (reason or "").startswith(INFEASIBLE) else FAILURES_ALIKE
         if len(self._kinds) == self._num_ended == most and len(set(self._kinds)) == 1:
-            self._stop.ask(f"{most} failures alike from the first trial on: {reason}")
+            way_out = "; float16 may be too little for these networks: try --precision float32"
+            said = way_out if diverged and self._in_float16 else ""
+            self._stop.ask(f"{most} failures alike from the first trial on: {reason}{said}")
 
 
 def _kind(reason: str) -> str:

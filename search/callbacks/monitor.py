@@ -17,6 +17,7 @@ from search.callbacks.tensorboard import TensorBoard
 from search.stop import StopRequest
 from trainables.classifier import split_params
 from trainables.config import TaskConfig
+from trainables.machine.hardware import precision_on
 from trainables.report import METRIC, Failure, NotBegun, TrialStatus, outcome_of
 
 
@@ -46,7 +47,7 @@ def build_monitor(
         RunLog(folder, task.classes, stop, earlier),
         TensorBoard(folder, task.classes, stop, earlier),
         CheckpointKeeper(task.checkpoint_dir, keep, task.epochs, earlier, cost_of),
-        FailuresAlike(stop, earlier),
+        FailuresAlike(stop, earlier, precision_on(task.device.partition(":")[0], task.precision)),
     )
     return Monitor(listeners, task.epochs, stop, earlier, handed_out_again)
 

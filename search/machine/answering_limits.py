@@ -55,6 +55,7 @@ def price_networks(
         image_size=study.image_size,
         device=_device(study),
         cache_dir=study.cache_path,
+        precision=study.precision,
     )
     return within_limits(costs, problems, study.cost, own=study.space if space.own else "")
 

@@ -263,7 +263,8 @@ def _default_steps(run: SearchRun, backbone: str) -> StepSetting:
     """The steps of a backbone with the default configuration, which may not train its first stages."""
     task = run.task
     frozen = TrialConfig(**{**run.points[0], "backbone": backbone}).stages_frozen(task)
-    return StepSetting(backbone, task.image_size, task.batch_size, task.device, task.num_threads, frozen)
+    size, batch, threads = task.image_size, task.batch_size, task.num_threads
+    return StepSetting(backbone, size, batch, task.device, threads, task.precision, frozen)
 
 
 def _speeds_on_nodes(

@@ -9,9 +9,10 @@ from typing import Any
 from results.records.record import SearchRun
 from search.machine.preflight import NodeFacts
 from search.study import SettledStudy
+from trainables.config import Precision
 from trainables.data.cache import stored_size
 from trainables.errors import UserError
-from trainables.machine.hardware import CONTEXT_BYTES, gpu_has_bfloat16
+from trainables.machine.hardware import CONTEXT_BYTES, precision_on
 from trainables.networks.known_costs import FactsError, ModelFacts, TrialSetting, model_facts, recall_memory
 
 CPU_PROCESS_BYTES = 750_000_000
@@ -81,7 +82,8 @@ def leave_out_too_large(
         if backbone in facts.problems:
             reasons.append(facts.problems[backbone])
             continue
-        needed = trial_bytes(facts.known[backbone], batch_size, num_networks, gpu=bool(study.gpus_per_trial))
+        gpu = bool(study.gpus_per_trial)
+        needed = trial_bytes(facts.known[backbone], batch_size, num_networks, gpu=gpu, precision=study.precision)
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")
         else:
@@ -95,10 +97,11 @@ def leave_out_too_large(
     return tuple(kept), f"{said}{LEFT_OUT}" if reasons else ""
 
 
-def trial_bytes(facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool) -> int:
+def trial_bytes(
+    facts: ModelFacts, batch_size: int, num_networks: int = 1, *, gpu: bool, precision: Precision = "auto"
+) -> int:
     """Estimated peak memory of a trial's process, on the GPU if it has one."""
-    low = gpu and gpu_has_bfloat16()  # autocast's choice, see networks.model
-    step = num_networks * facts.training_bytes(batch_size, bfloat16=low)
+    step = num_networks * facts.training_bytes(batch_size, precision_on("cuda" if gpu else "cpu", precision))
     return CONTEXT_BYTES + step if gpu else CPU_PROCESS_BYTES + round(CPU_FACTOR * step)
 
 
@@ -127,14 +130,20 @@ def trials_that_fit(
     needed = []
     for backbone, costs in facts.known.items():
         if not gpu:
-            needed.append(trial_bytes(costs, study.batch_size, num_networks, gpu=False))
+            needed.append(trial_bytes(costs, study.batch_size, num_networks, gpu=False, precision=study.precision))
             continue
         setting = TrialSetting(
-            backbone, study.image_size, study.batch_size, "cuda", study.cpus_per_trial, compiled=study.compile
+            backbone,
+            study.image_size,
+            study.batch_size,
+            "cuda",
+            study.cpus_per_trial,
+            precision=study.precision,
+            compiled=study.compile,
         )
         pictures = num_pictures * 3 * stored_size(study.image_size) ** 2
         network = recall_memory(setting, study.cache_path) or costs.training_bytes(
-            study.batch_size, bfloat16=gpu_has_bfloat16()
+            study.batch_size, precision_on("cuda", study.precision)
         )
         needed.append(sharing_bytes(num_networks * network, pictures))
     return room_for(needed, device_memory_bytes)
@@ -188,7 +197,11 @@ def largest_trial(run: SearchRun, facts: Mapping[str, ModelFacts]) -> str:
     gpu = run.task.device.startswith("cuda")
     proposed = {run.options.get("formulation"), *(point.get("formulation") for point in run.points)}
     count = len(run.task.attributes) if proposed & {"separate", "search"} else 1
-    needed = {backbone: trial_bytes(found, run.task.batch_size, count, gpu=gpu) for backbone, found in facts.items()}
+    task = run.task
+    needed = {
+        backbone: trial_bytes(found, task.batch_size, count, gpu=gpu, precision=task.precision)
+        for backbone, found in facts.items()
+    }
     largest = max(needed, key=needed.__getitem__)
     times = f"{count} x " if count > 1 else ""
     return (

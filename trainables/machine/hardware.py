@@ -10,13 +10,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from trainables.config import Precision
 from trainables.machine.cores import usable_cores
 
 CONTEXT_BYTES = 800_000_000
 """GPU memory of a process outside of torch's allocator: CUDA's context and the libraries' workspaces; not measured."""
 
-AMPERE = 8
-"""Compute capability of the first GPUs of NVIDIA that have bfloat16."""
+AMPERE, VOLTA = 8, 7
+"""Compute capability of the first GPUs of NVIDIA that have bfloat16, and of the first with units for float16."""
+FLAWED_FLOAT16 = ("GTX 16", "MX450", "T400", "T500", "T550", "T600", "T1000", "T1200")
+"""Turing without these units, on which convolutions in float16 have come out as NaN (pytorch/pytorch#58123)."""
 
 
 def allocator_share(share: float, total_bytes: int) -> float:
@@ -47,19 +50,40 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(map(_gpu_name, gpu_handles()))
 
 
-@cache
-def gpu_has_bfloat16() -> bool:
-    """Whether the GPUs that this process may use compute in bfloat16; older ones emulate it, many times slower.
+def precision_on(device_type: str, asked: Precision = "auto") -> Precision:
+    """What networks compute in there; auto is float32 on a CPU, most of which are slower with less."""
+    if asked != "auto":
+        return asked
+    return gpu_precision() if device_type == "cuda" else "float32"
 
-    True where nobody tells, as on a driver's machine without a GPU.
+
+def unusual_precision(device_type: str, asked: Precision = "auto") -> str:
+    """What a key of the cache begins with where this is not the precision that goes without saying there.
+
+    float16 always does not: earlier versions measured float32 on the GPUs that are made for it.
+    """
+    chosen = precision_on(device_type, asked)
+    return "" if chosen == precision_on(device_type) != "float16" else f"{chosen} "
+
+
+@cache
+def gpu_precision() -> Precision:
+    """What the oldest of the GPUs that this process may use computes in.
+
+    bfloat16 from Ampere on, which older ones emulate, many times slower; float16 on those that have units for it, else
+    float32. bfloat16 where nobody tells, as on a driver's machine without a GPU.
     """
     import pynvml
 
+    found: set[Precision] = set()
     for handle in (handle for handle in gpu_handles() if handle is not None):
         with suppress(pynvml.NVMLError):
-            if pynvml.nvmlDeviceGetCudaComputeCapability(handle)[0] < AMPERE:
-                return False
-    return True
+            capability = pynvml.nvmlDeviceGetCudaComputeCapability(handle)[0]
+            flawed = any(name in _gpu_name(handle) for name in FLAWED_FLOAT16)
+            if capability < VOLTA or (capability < AMPERE and flawed):
+                return "float32"
+            found.add("float16" if capability < AMPERE else "bfloat16")
+    return "float16" if "float16" in found else "bfloat16"
 
 
 @cache

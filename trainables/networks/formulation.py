@@ -123,7 +123,7 @@ def build_network(config: TrialConfig, task: TaskConfig, device: torch.device) -
     )
     model = assemble(config.formulation, len(task.classes), task.attributes, create)
     model = with_decision(model, len(task.classes))
-    return model.to(device).to(memory_format=memory_format(config.backbone, device))
+    return model.to(device).to(memory_format=memory_format(config.backbone, device, task.precision))
 
 
 def _create(

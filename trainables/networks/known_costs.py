@@ -18,9 +18,9 @@ from typing import Any
 from filelock import FileLock
 
 from trainables.atomic import replacing
-from trainables.config import TaskConfig
+from trainables.config import Precision, TaskConfig
 from trainables.errors import UserError
-from trainables.machine.hardware import gpu_has_bfloat16, hardware_in_words, visible_gpus
+from trainables.machine.hardware import hardware_in_words, precision_on, unusual_precision, visible_gpus
 from trainables.parts.registry import backbone_identity
 
 FACTS_VERSION = 2
@@ -53,16 +53,17 @@ class ModelFacts:
     kept_bytes: int
     """What a picture of a batch keeps for the backward pass in float32."""
     kept_bytes_bfloat16: int
-    """The same where autocast computes in bfloat16."""
+    """The same where autocast computes in bfloat16 or float16."""
 
-    def training_bytes(self, batch_size: int, *, bfloat16: bool = False) -> int:
+    def training_bytes(self, batch_size: int, precision: Precision = "float32") -> int:
         """Estimated peak of a training step with AdamW, without what a process needs before it has a network.
 
-        Weights, gradients, moments and what is kept for the backward pass; autocast holds the weights in bfloat16
+        Weights, gradients, moments and what is kept for the backward pass; autocast holds the weights in two bytes
         besides. What a kernel works with for a moment is not in it.
         """
-        kept = self.kept_bytes_bfloat16 if bfloat16 else self.kept_bytes
-        return self.parameters * (4 * COPIES_OF_WEIGHTS + 2 * bfloat16) + batch_size * kept
+        half = precision != "float32"
+        kept = self.kept_bytes_bfloat16 if half else self.kept_bytes
+        return self.parameters * (4 * COPIES_OF_WEIGHTS + 2 * half) + batch_size * kept
 
 
 def model_facts(backbone: str, image_size: int, cache_dir: Path | None = None) -> ModelFacts:
@@ -121,6 +122,7 @@ class _Setting:
     """cpu, cuda or cuda:1."""
     num_threads: int
     """On a CPU; of no matter on a GPU."""
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,6 @@ def _speed(known: object) -> float | None:
 class TrialSetting(_Setting):
     """What decides how much memory a trial takes and how fast it is."""
 
-    precision: str = "auto"
     compiled: bool = False
     hardware: str = ""
     """The machine in the words of `hardware_in_words`; empty for this one."""
@@ -223,7 +224,7 @@ def _trial_facts(known: object) -> TrialFacts | None:
 
 def _step_key(setting: StepSetting) -> str:
     frozen = f"frozen {setting.frozen_stages} " if setting.frozen_stages else ""
-    return f"{frozen}{_speed_key(setting)}"
+    return f"{unusual_precision(setting.device.partition(':')[0], setting.precision)}{frozen}{_speed_key(setting)}"
 
 
 def _speed_key(setting: _Setting, hardware: str = "") -> str:
@@ -239,10 +240,7 @@ def _speed_key(setting: _Setting, hardware: str = "") -> str:
 
 
 def _trial_key(setting: TrialSetting) -> str:
-    precision = setting.precision
-    if precision == "auto":
-        low = setting.device != "cpu" and gpu_has_bfloat16()  # autocast's choice, see networks.model
-        precision = "bfloat16" if low else "float32"
+    precision = precision_on(setting.device.partition(":")[0], setting.precision)
     compiled = " compiled" if setting.compiled else ""
     shared = f"{_SHARED}{setting.sharers}" if setting.sharers > 1 and setting.device != "cpu" else ""
     return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}{shared}"

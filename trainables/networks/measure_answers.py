@@ -15,8 +15,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from trainables.config import Precision
 from trainables.errors import UserError
-from trainables.machine.hardware import hardware_in_words, visible_gpus
+from trainables.machine.hardware import hardware_in_words, unusual_precision, visible_gpus
 from trainables.networks.answering_costs import AnsweringCost, AnsweringCosts
 from trainables.networks.known_costs import keep_fact, library_versions, recall_fact
 from trainables.parts.registry import backbone_identity, in_use
@@ -38,6 +39,7 @@ def measure_answering(
     image_size: int,
     device: str,
     cache_dir: Path,
+    precision: Precision = "auto",
 ) -> tuple[AnsweringCosts, dict[str, str]]:
     """Measures networks, as far as the cache does not know them.
 
@@ -48,6 +50,7 @@ def measure_answering(
         image_size: Side of the picture, in pixels.
         device: cpu, cuda or mps.
         cache_dir: Folder of the cache.
+        precision: What they compute in.
 
     Returns:
         Their costs, and by backbone why one cannot be measured.
@@ -61,7 +64,7 @@ def measure_answering(
     def key(network: tuple[str, str]) -> str:
         size = f"{num_classes} {sizes}" if network[1] != "joint" else str(num_classes)
         what = f"{backbone_identity(network[0])} {network[1]} {image_size} {size}"
-        return f"answer {VERSION} {what} {where} {library_versions()}"
+        return f"answer {VERSION} {unusual_precision(device, precision)}{what} {where} {library_versions()}"
 
     recalled = {network: recall_fact(cache_dir, key(network)) for network in networks}
     known = {network: fact for network, fact in recalled.items() if _is_cost(fact)}
@@ -74,6 +77,7 @@ def measure_answering(
             "attributes": {name: list(by_class) for name, by_class in attributes.items()},
             "image_size": image_size,
             "device": device,
+            "precision": precision,
             "parts": parts.to_task() if (parts := in_use()) is not None else {},
         }
         for network, found in zip(missing, _measure(what), strict=True):

@@ -18,9 +18,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainables.config import Precision
 from trainables.data.batches import Side
 from trainables.errors import UserError
-from trainables.machine.hardware import gpu_has_bfloat16
+from trainables.machine.hardware import precision_on
 from trainables.parts.registry import backbone_identity, is_own_network, is_wrapped, where
 from trainables.reason import reason_of
 from trainables.second_view import MIRROR, WHOLE
@@ -57,14 +58,13 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def memory_format(backbone: str, device: torch.device) -> torch.memory_format:
+def memory_format(backbone: str, device: torch.device, precision: Precision = "auto") -> torch.memory_format:
     """The memory format in which this family is fastest on this device.
 
-    On GPUs that compute in float32 for want of bfloat16, channels last is slower (pytorch/pytorch#44943; not measured
-    here).
+    On GPUs that compute in float32, channels last is slower (pytorch/pytorch#44943; not measured here).
     """
     slower = device.type == "cpu" and backbone.startswith(SLOWER_CHANNELS_LAST_ON_CPU)
-    in_float32 = device.type == "cuda" and not gpu_has_bfloat16()
+    in_float32 = device.type == "cuda" and precision_on("cuda", precision) == "float32"
     return torch.contiguous_format if slower or in_float32 else torch.channels_last
 
 
@@ -258,10 +258,11 @@ class Normalizer:
         return torch.addcmul(self._shift, pictures, self._scale)
 
 
-def autocast(device: torch.device, precision: str = "auto") -> torch.autocast:
-    """bfloat16 where the task asks for it; auto means on CUDA that has it (it is slower than float32 on most CPUs)."""
-    enabled = precision == "bfloat16" or (precision == "auto" and device.type == "cuda" and gpu_has_bfloat16())
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """Computes in the precision that is asked for, by default the device's own; the weights stay in float32."""
+    chosen = precision_on(device.type, precision)
+    dtype = torch.float16 if chosen == "float16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=chosen != "float32")
 
 
 def centre_crops(side: Side, batch_size: int, image_size: int, normalize: Normalizer) -> Iterator[torch.Tensor]:

@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.config import Precision
 from trainables.errors import UserError
 from trainables.networks.freezing import choose_trained
 from trainables.networks.known_costs import StepSetting
@@ -174,12 +175,12 @@ def _train_for_a_while(setting: StepSetting, clock: Callable[[], float]) -> floa
     device, size, batch_size = torch.device(setting.device), setting.image_size, setting.batch_size
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        layout = memory_format(setting.backbone, device)
+        layout = memory_format(setting.backbone, device, setting.precision)
         model = build(setting.backbone, size).to(device).to(memory_format=layout).train()
         suit_small_maps(model)
         if setting.frozen_stages:
             choose_trained(model, setting.frozen_stages)
-        step = training_step(model, size, batch_size, device, layout)
+        step = training_step(model, size, batch_size, device, layout, setting.precision)
         for _ in range(WARM_UP_STEPS):
             step()
         taken: list[float] = []
@@ -191,7 +192,12 @@ def _train_for_a_while(setting: StepSetting, clock: Callable[[], float]) -> floa
 
 
 def training_step(
-    model: nn.Module, image_size: int, batch_size: int, device: torch.device, layout: torch.memory_format
+    model: nn.Module,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    layout: torch.memory_format,
+    precision: Precision = "auto",
 ) -> Callable[[], None]:
     """Forward, backward and update of a network of two classes on random pictures `(B, 3, S, S)` on its device."""
     pictures = torch.rand(batch_size, 3, image_size, image_size, device=device).contiguous(memory_format=layout)
@@ -201,7 +207,7 @@ def training_step(
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with autocast(device):
+        with autocast(device, precision):
             logits = model(pictures)
         functional.cross_entropy(logits.float(), targets).backward()
         optimizer.step()

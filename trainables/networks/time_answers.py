@@ -55,7 +55,7 @@ def costs(networks: Sequence[tuple[str, str]], what: Mapping[str, Any], device: 
 
     Args:
         networks: timm name and formulation of each.
-        what: `num_classes`, `attributes` and `image_size` of the search.
+        what: `num_classes`, `attributes`, `image_size` and `precision` of the search.
         device: Where they answer.
 
     Returns:
@@ -81,12 +81,12 @@ class _Turns:
 
     def __init__(self, backbone: str, formulation: str, what: Mapping[str, Any], device: torch.device) -> None:
         """Builds the network, and lets it answer a few times."""
-        size, layout = what["image_size"], memory_format(backbone, device)
+        size, layout = what["image_size"], memory_format(backbone, device, what["precision"])
         create = partial(create_backbone, backbone, image_size=size)
         network = assemble(formulation, what["num_classes"], what["attributes"], create)
         self._network: nn.Module = network.eval().to(device).to(memory_format=layout)
         self._picture = torch.rand(1, 3, size, size, device=device).contiguous(memory_format=layout)
-        self._device = device
+        self._device, self._precision = device, what["precision"]
         self._seconds: list[float] = []
         # One thread's own time does not count what other processes take of the core; a GPU's is only seen from outside.
         self._clock = time.thread_time if device.type == "cpu" else time.perf_counter
@@ -123,7 +123,7 @@ class _Turns:
         }
 
     def _answer(self) -> None:
-        with torch.inference_mode(), autocast(self._device):
+        with torch.inference_mode(), autocast(self._device, self._precision):
             self._network(self._picture).float().cpu()  # waits for the device
 
 

@@ -56,6 +56,7 @@ def save_trained(
         record=record,
         second_view=second_view,
         metric=task.metric,
+        precision=task.precision,
     )
 
 
@@ -103,6 +104,7 @@ def save_trained_together(
         image_size=task.image_size,
         record=record,
         metric=task.metric,
+        precision=task.precision,
         second_view=second_view,
     )
 

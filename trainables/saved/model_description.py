@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from trainables.config import FORMULATIONS, METRICS, is_own_name
+from trainables.config import FORMULATIONS, METRICS, Precision, is_own_name
 from trainables.errors import UserError
 from trainables.second_view import MIRRORED, MIRRORED_WHOLE, NONE, SECOND_VIEWS, WHOLE, with_second_view
 
@@ -26,7 +26,7 @@ _AGAIN = "copy the model again, or save it anew"
 
 PARTS = "parts.py"
 """The copy of the user's own parts that lies beside a model which needs them."""
-ADDED = ("formulation", "options", "members", "rule", "mirrored", "second_view", "parts_sha256", "metric")
+ADDED = ("formulation", "options", "members", "rule", "mirrored", "second_view", "parts_sha256", "metric", "precision")
 """Keys that a file of before they existed lacks."""
 
 
@@ -99,6 +99,8 @@ class ModelDescription:
     """Of `parts.py`, in hex, the user's own parts that the network is made with; empty where there are none."""
     metric: str = "macro_f1"
     """What it was searched for, as in `TaskConfig`."""
+    precision: Precision = "auto"
+    """What it computes in, as in `TaskConfig`; the ONNX file is in float32."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Where the network comes from, as its maker noted: scores, configuration, seeds, split, versions."""
 
@@ -116,6 +118,8 @@ class ModelDescription:
             values.pop("second_view")
         if self.metric == "macro_f1":
             values.pop("metric")
+        if self.precision == "auto":
+            values.pop("precision")
         values |= {"preprocessing": self.preprocessing(), "use": self._use() | self._answer(), "record": record}
         try:
             return json.dumps(values, indent=2, allow_nan=False) + "\n"
@@ -389,5 +393,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "second_view": lambda value: value in SECOND_VIEWS,
     "parts_sha256": lambda value: isinstance(value, str),
     "metric": lambda value: value in METRICS or is_own_name(value),
+    "precision": lambda value: value in get_args(Precision),
     "record": lambda value: isinstance(value, dict),
 }

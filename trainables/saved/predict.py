@@ -165,7 +165,7 @@ def side_probabilities(
     flip: bool = False,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """`(N, C) float32` in the model's own class order; in bfloat16 on CUDA, float32 elsewhere, as trials score.
+    """`(N, C) float32` in the model's own class order, in the precision in which its trials scored.
 
     A model that answers to a second view does so with `flip` and without; with `flip` that view is mirrored. Where a
     GPU has no memory for a batch, all pictures are answered anew in batches of half as many.
@@ -192,13 +192,13 @@ def _side_probabilities(
     described = model.description
     second_view = MIRRORED[described.second_view] if flip else described.second_view
     normalize = Normalizer(model.network, model.device)
-    layout = memory_format(described.backbone, model.device)
+    layout = memory_format(described.backbone, model.device, described.precision)
     parts, count = [], 0
     for stored, _ in side.batches(batch_size):
         mean = torch.zeros((), device=model.device)
         shown = views(stored.float().div_(255), described.image_size, second_view)
         for view in shown:
-            with autocast(model.device):
+            with autocast(model.device, described.precision):
                 logits = model.network(normalize(view).contiguous(memory_format=layout))
             mean = mean + logits.float().softmax(dim=1) / len(shown)
         parts.append(mean)

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from trainables.atomic import replacing
+from trainables.config import Precision
 from trainables.data.cache import stored_size
 from trainables.networks.decided import Decided
 from trainables.networks.formulation import Attributes, assemble, with_decision
@@ -64,6 +65,7 @@ def save_model(
     record: Mapping[str, Any],
     formulation: str = "joint",
     metric: str = "macro_f1",
+    precision: Precision = "auto",
     second_view: str = NONE,
 ) -> ModelDescription:
     """Writes a network into `folder`, which is made; each file appears whole or not at all, the weights first.
@@ -89,6 +91,7 @@ def save_model(
         weights_sha256="",
         second_view=second_view,
         metric=metric,
+        precision=precision,
         record=dict(record),
     )
     return _write(folder, model, description)
@@ -105,6 +108,7 @@ def save_together(
     image_size: int,
     record: Mapping[str, Any],
     metric: str = "macro_f1",
+    precision: Precision = "auto",
     second_view: str = NONE,
 ) -> ModelDescription:
     """Writes networks that answer together, or one with a decision rule, as one model; as `save_model` otherwise.
@@ -119,6 +123,7 @@ def save_together(
         image_size: Side in pixels, of all.
         record: What the description says of how it was made.
         metric: What they were searched for.
+        precision: What they compute in.
         second_view: What they answer to beside the middle of a picture.
     """
     description = ModelDescription(
@@ -135,6 +140,7 @@ def save_together(
         rule=rule,
         second_view=second_view,
         metric=metric,
+        precision=precision,
         record=dict(record),
     )
     return _write(folder, Together(networks, members, rule), description)
@@ -223,8 +229,8 @@ def load_model(path: Path, device: str = "auto") -> SavedModel:
         )
     for name, value in _tensors(network).items():
         value.copy_(weights[name])
-    network = network.eval().to(target).to(memory_format=memory_format(description.backbone, target))
-    return SavedModel(description, network, target, folder)
+    layout = memory_format(description.backbone, target, description.precision)
+    return SavedModel(description, network.eval().to(target).to(memory_format=layout), target, folder)
 
 
 def _folder(path: Path) -> Path:

@@ -155,10 +155,11 @@ def train_epoch(
 ) -> TrainedEpoch:
     """One pass over the training side, or less of it when no more seconds are left than what is `behind` it takes.
 
-    The device is waited for once, at the end.
+    The device is waited for once, at the end; in float16 also at every step, which is left out where the gradient is
+    not finite.
     """
     to_training(state)
-    layout = memory_format(state.config.backbone, state.device)
+    layout = memory_format(state.config.backbone, state.device, state.task.precision)
     model = state.trained_model
     parameters = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
     loss_sum = torch.zeros((), device=state.device)
@@ -174,12 +175,14 @@ def train_epoch(
             with autocast(state.device, state.task.precision):
                 logits = model(normalize(part).contiguous(memory_format=layout))
             loss = criterion(logits.float(), part_targets)
-            (loss * (len(part) / len(pictures))).backward()
+            state.scaler.scale(loss * (len(part) / len(pictures))).backward()
             loss_sum += loss.detach() * len(part)
             answers.append(logits.detach().argmax(1))
             truths.append(part_targets if part_targets.ndim == 1 else part_targets.argmax(1))
+        state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_GRAD_NORM)
-        state.optimizer.step()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
         state.schedule.step()
         state.update_averages()
         pulse.batch(state.epoch + 1, number, num, loss_sum, answers, truths, num_classes)
@@ -211,7 +214,7 @@ def evaluate(state: TrainState, side: Side, normalize: Normalizer) -> Evaluation
     """Scores the network, or its averaged weights where they are kept, on the centre crops of a whole side."""
     model = state.scored_model.eval()
     batch_size = max(1, state.task.batch_size * EVAL_BATCH_FACTOR // state.micro_batches)
-    layout = memory_format(state.config.backbone, state.device)
+    layout = memory_format(state.config.backbone, state.device, state.task.precision)
     logits = []
     for pictures in centre_crops(side, batch_size, state.task.image_size, normalize):
         with autocast(state.device, state.task.precision):

@@ -21,6 +21,7 @@ from trainables.atomic import TORN, replacing
 from trainables.checkpoints import BEST, LAST, START
 from trainables.config import TaskConfig, TrialConfig
 from trainables.errors import UserError
+from trainables.machine.hardware import precision_on
 from trainables.networks.formulation import build_network
 from trainables.networks.freezing import choose_trained
 from trainables.networks.model import choose_device
@@ -36,6 +37,9 @@ AVERAGED_SHARE = 1 / 3
 configuration says if these are fewer. A decay that grows so is Shamir & Zhang's of 2013 (docs/recipe.md)."""
 ANEW_OVER = 150
 """Steps over which they are taken at first where a training goes on with other pictures, which soon count for most."""
+FIRST_SCALE = 1024.0
+"""Of the loss in float16. torch's own of 65,536 overflows at first, and these steps are lost: of a trial there may be
+few hundred."""
 CHECKPOINT_SHARE = 0.02
 """Largest share of a trial's time that checkpoints may cost."""
 
@@ -62,6 +66,8 @@ class TrainState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LambdaLR
+    scaler: torch.amp.GradScaler
+    """Keeps gradients within what float16 can hold; does nothing in another precision."""
     micro_batches: int = 1
     """Parts in which a batch goes through the network; their gradients add up to those of the whole batch."""
     epoch: int = 0
@@ -90,7 +96,9 @@ class TrainState:
             choose_trained(model, frozen_stages)
         optimizer = build_optimizer(config, model)
         schedule = build_schedule(config, task, optimizer, steps_per_epoch)
-        state = cls(config, task, device, model, optimizer, schedule, micro_batches)
+        in_float16 = precision_on(device.type, task.precision) == "float16"
+        scaler = torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=in_float16)
+        state = cls(config, task, device, model, optimizer, schedule, scaler, micro_batches)
         if task.compile and micro_batches == 1:
             state.compiled = compiled(model, task.num_threads)
         if config.ema > 0:
@@ -142,6 +150,7 @@ class TrainState:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "seed": self.task.seed,
                 "micro_batches": self.micro_batches,
                 "epoch": self.epoch,
@@ -169,6 +178,8 @@ class TrainState:
                 self.ema.module.load_state_dict(saved["ema"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.schedule.load_state_dict(saved["schedule"])
+            if saved.get("scaler"):  # empty unless that was in float16, as this may be now
+                self.scaler.load_state_dict(saved["scaler"])
             self.epoch, self.best_epoch = saved["epoch"], saved["best_epoch"]
             self.averaged_from = saved.get("averaged_from", 0)
             self._average_anew()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from results.records.run_folder import RunFolder
-from search.callbacks.failures_alike import DIVERGED_ALIKE
+from search.callbacks.failures_alike import ALIKE_BY_CONFIGURATION
 from search.callbacks.monitor import Monitor, build_monitor
 from search.stop import StopRequest
 from tests.monitored import a_failure, a_result, a_trial, run
+from trainables.classifier import INFEASIBLE
 from trainables.config import TaskConfig
 
 
@@ -48,10 +50,27 @@ def test_failures_after_a_success_or_of_other_kinds_do_not_end_it(monitor: Monit
 
 
 def test_trials_that_diverge_end_it_only_once_other_rates_have_been_tried(monitor: Monitor, stop: StopRequest) -> None:
-    for number in range(DIVERGED_ALIKE):
+    for number in range(ALIKE_BY_CONFIGURATION):
         assert stop.reason is None
         run(monitor, a_trial(f"{number:05d}"), {**a_result(1 + number % 3, math.nan, done=True), "diverged": True})
-    assert f"{DIVERGED_ALIKE} failures alike from the first trial on: diverged" in (stop.reason or "")
+    assert f"{ALIKE_BY_CONFIGURATION} failures alike from the first trial on: diverged" in (stop.reason or "")
+    assert "--precision" not in (stop.reason or "")
+
+
+def test_in_float16_the_way_out_is_another_precision(task: TaskConfig, tmp_path: Path, stop: StopRequest) -> None:
+    monitor = build_monitor(RunFolder(tmp_path), replace(task, precision="float16"), 1, stop)
+    for number in range(ALIKE_BY_CONFIGURATION):
+        run(monitor, a_trial(f"{number:05d}"), {**a_result(1, math.nan, done=True), "diverged": True})
+    assert (stop.reason or "").endswith("try --precision float32")
+
+
+def test_trials_without_memory_end_it_only_once_other_networks_have_been_tried(
+    monitor: Monitor, stop: StopRequest
+) -> None:
+    for number in range(ALIKE_BY_CONFIGURATION):
+        assert stop.reason is None
+        run(monitor, a_trial(f"{number:05d}"), a_failure(f"{INFEASIBLE}: out of memory even in 4 parts a batch"))
+    assert INFEASIBLE in (stop.reason or "")
 
 
 def test_failures_alike_are_told_without_their_numbers_and_paths(monitor: Monitor, stop: StopRequest) -> None:

@@ -152,7 +152,7 @@ def test_a_slow_network_is_measured_in_its_time_by_three_passes_or_more(
     seconds: float, passes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of each round, and those before all rounds, are not counted."""
-    clock, size = Clock(), {"num_classes": 3, "attributes": {}, "image_size": 32}
+    clock, size = Clock(), {"num_classes": 3, "attributes": {}, "image_size": 32, "precision": "auto"}
     answered: list[float] = []
 
     def answer(_: object) -> None:

@@ -135,13 +135,19 @@ def test_on_a_gpu_what_trials_took_counts_for_more_than_the_estimate(
 ) -> None:
     study = AskedStudy.of(image_size=56, batch_size=32, cache_dir=tmp_path).settle(8, 1)
     pictures = 1000 * 3 * 64 * 64
-    estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, bfloat16=True)
+    estimate = model_facts(SMALL, 56, tmp_path).training_bytes(32, "bfloat16")
     free = 4 * sharing_bytes(estimate, pictures)
     assert at_a_time(study, (SMALL,), 1000, 1, free) == 4
     took = 2 * sharing_bytes(estimate, pictures) - fit.CONTEXT_BYTES - pictures
     setting = TrialSetting(SMALL, 56, 32, "cuda", study.cpus_per_trial or 1)
     remember_trial(setting, tmp_path, TrialFacts(100.0, round(took / fit.PACKING_FACTOR)))
     assert at_a_time(study, (SMALL,), 1000, 1, free) == 2
+
+
+def test_on_a_gpu_more_trials_fit_in_half_the_bytes(tmp_path: Path) -> None:
+    facts = model_facts(LARGE, 224, tmp_path)
+    needed = [trial_bytes(facts, 32, gpu=True, precision=name) for name in ("float16", "bfloat16", "float32")]
+    assert needed[0] == needed[1] < needed[2]
 
 
 def test_on_a_cluster_nobody_can_tell_what_fits(tmp_path: Path) -> None:

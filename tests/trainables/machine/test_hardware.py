@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from trainables.config import Precision
 from trainables.machine import hardware
 from trainables.machine.epoch_meter import EnergyMeter, allocated_bytes, bytes_missing, limit_gpu_memory
 from trainables.machine.hardware import CONTEXT_BYTES, allocator_share, visible_gpus
@@ -140,22 +141,50 @@ def test_without_a_driver_there_are_as_many_gpus_as_are_asked_for(monkeypatch: p
     visible_gpus.cache_clear()
 
 
+A100, H100, T4, V100 = ("NVIDIA A100", (8, 0)), ("NVIDIA H100", (9, 0)), ("Tesla T4", (7, 5)), ("Tesla V100", (7, 0))
+P100, GTX_1660 = ("Tesla P100", (6, 0)), ("NVIDIA GeForce GTX 1660 Ti", (7, 5))
+
+
 @pytest.mark.parametrize(
-    ("capabilities", "has"), [([], True), ([(9, 0)], True), ([(8, 0), (7, 5)], False), ([None], True)]
+    ("gpus", "precision"),
+    [
+        ([], "bfloat16"),
+        ([H100], "bfloat16"),
+        ([("NVIDIA", None)], "bfloat16"),
+        ([A100, T4], "float16"),
+        ([T4, A100], "float16"),
+        ([V100], "float16"),
+        ([P100], "float32"),
+        ([A100, T4, P100], "float32"),
+        ([GTX_1660], "float32"),
+    ],
 )
-def test_gpus_older_than_ampere_do_not_compute_in_bfloat16(
-    monkeypatch: pytest.MonkeyPatch, capabilities: list[tuple[int, int] | None], has: bool
+def test_networks_compute_in_what_the_oldest_gpu_is_made_for(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[tuple[str, tuple[int, int] | None]], precision: Precision
 ) -> None:
     import pynvml
 
     def capability(handle: int) -> tuple[int, int]:
-        told = capabilities[handle]
+        told = gpus[handle][1]
         if told is None:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return told
 
-    monkeypatch.setattr(hardware, "gpu_handles", lambda: [*range(len(capabilities)), None])
+    monkeypatch.setattr(hardware, "gpu_handles", lambda: [*range(len(gpus)), None])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: gpus[handle][0])
     monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", capability)
-    hardware.gpu_has_bfloat16.cache_clear()
-    assert hardware.gpu_has_bfloat16() == has
-    hardware.gpu_has_bfloat16.cache_clear()
+    hardware.gpu_precision.cache_clear()
+    assert hardware.precision_on("cuda") == precision
+    hardware.gpu_precision.cache_clear()
+
+
+def test_a_precision_that_is_asked_for_is_that_of_every_device() -> None:
+    assert hardware.precision_on("cpu") == "float32"
+    assert {hardware.precision_on(device, "float16") for device in ("cpu", "cuda")} == {"float16"}
+
+
+def test_the_cache_calls_a_precision_by_its_name_unless_it_goes_without_saying(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hardware.unusual_precision("cpu") == hardware.unusual_precision("cpu", "float32") == ""
+    assert hardware.unusual_precision("cpu", "bfloat16") == "bfloat16 "
+    monkeypatch.setattr(hardware, "gpu_precision", lambda: "float16")
+    assert hardware.unusual_precision("cuda") == "float16 "

@@ -150,7 +150,8 @@ def test_plain_timm_reads_the_file_and_the_words_say_how(formulation: str, task:
     task = replace(task, attributes=ATTRIBUTES)
     network = build_network(config(formulation), task, CPU)
     torch.save(network.state_dict(), tmp_path / "best.pt")
-    save_trained(tmp_path, config(formulation), task, tmp_path / "model", {})
+    exact = replace(task, precision="float32")
+    assert save_trained(tmp_path, config(formulation), exact, tmp_path / "model", {}).precision == "float32"
     use = json.loads((tmp_path / "model" / "model.json").read_text())["use"]
     assert "round: yes, no; drawn.as: shape, lines" in use["output"]
     assert "log_softmax" in use["combine"]

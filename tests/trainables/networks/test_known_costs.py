@@ -46,7 +46,7 @@ def test_attention_counts_and_keeps_no_square_of_its_length() -> None:
 def test_bfloat16_keeps_less() -> None:
     facts = model_facts("test_efficientnet", 64)
     assert 0.4 < facts.kept_bytes_bfloat16 / facts.kept_bytes < 0.6
-    assert facts.training_bytes(64, bfloat16=True) < facts.training_bytes(64)
+    assert facts.training_bytes(64, "bfloat16") == facts.training_bytes(64, "float16") < facts.training_bytes(64)
 
 
 def test_the_memory_of_a_step_is_near_what_is_allocated() -> None:
@@ -102,6 +102,8 @@ def test_throughput_is_measured_once_and_leaves_generator_and_threads_alone(
     assert first > 0
     assert measure_throughput(setting, tmp_path) == first
     assert measure_throughput(replace(setting, batch_size=4), tmp_path) != first
+    assert known_throughput(replace(setting, precision="float32"), tmp_path) == first  # auto on a CPU
+    assert known_throughput(replace(setting, precision="bfloat16"), tmp_path) is None
     assert known_throughput(setting, tmp_path) == first
     assert torch.equal(state, torch.get_rng_state())
     assert torch.get_num_threads() == threads

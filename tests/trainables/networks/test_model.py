@@ -9,7 +9,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from trainables.networks import model as model_module
+from trainables.config import Precision
+from trainables.machine import hardware
 from trainables.networks.model import create_backbone, memory_format, zero_heads
 
 
@@ -48,11 +49,15 @@ def test_drop_path_is_set_where_a_family_has_it_and_refused_elsewhere() -> None:
         create_backbone("vgg11", 3, 64, drop_path=0.1)
 
 
-@pytest.mark.parametrize(("has_bfloat16", "expected"), [(True, torch.channels_last), (False, torch.contiguous_format)])
-def test_channels_are_last_on_gpus_that_compute_in_bfloat16(
-    has_bfloat16: bool, expected: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("bfloat16", torch.channels_last), ("float16", torch.channels_last), ("float32", torch.contiguous_format)],
+)
+def test_channels_are_last_on_gpus_that_do_not_compute_in_float32(
+    precision: Precision, expected: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_module, "gpu_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(hardware, "gpu_precision", lambda: precision)
+    assert memory_format("resnet18", torch.device("cuda"), "float32") == torch.contiguous_format
     assert {memory_format(name, torch.device("cuda", 0)) for name in ("resnet18", "efficientnet_b0")} == {expected}
     assert memory_format("efficientnet_b0", torch.device("cpu")) == torch.channels_last
     assert memory_format("resnet18", torch.device("cpu")) == torch.contiguous_format

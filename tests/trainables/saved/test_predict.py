@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,17 @@ def test_answers_are_those_a_trial_is_scored_by(model: SavedModel, paths: list[s
     np.testing.assert_allclose(answers.probabilities, logits.softmax(1).numpy(), atol=1e-5)
     chosen = answers.probabilities[:, 0].clip(1e-30)
     assert -np.log(chosen).mean() == pytest.approx(score(logits, side.labels).loss, abs=1e-4)
+
+
+def test_a_model_answers_in_the_precision_that_its_trials_had(
+    model: SavedModel, paths: list[str], tmp_path: Path
+) -> None:
+    description = save_network(tmp_path / "half") / "model.json"
+    description.write_text(json.dumps({**json.loads(description.read_text()), "precision": "float16"}))
+    half = load_model(tmp_path / "half", "cpu")
+    assert half.description.precision == "float16"
+    exact, answers = (predict_probabilities([one], paths, cache_dir=tmp_path).probabilities for one in (model, half))
+    assert 0 < np.abs(answers - exact).max() < 0.01
 
 
 def test_a_second_call_decodes_nothing(model: SavedModel, paths: list[str], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from trainables.report import EpochReport
 from trainables.training.loop import endless, fit, steps_per_epoch, to_training
 from trainables.training.metrics import NOT_VALIDATED
 from trainables.training.optim import peak_lr
-from trainables.training.state import ANEW_OVER, Checkpointer, TrainState
+from trainables.training.state import ANEW_OVER, FIRST_SCALE, Checkpointer, TrainState
 
 TOY = TrialConfig(backbone="test_efficientnet", dropout=0.1, lr=3e-3)
 EVERYTHING_ON = TrialConfig(
@@ -67,6 +67,11 @@ def start(config: TrialConfig, task: TaskConfig) -> tuple[TrainState, object]:
     return TrainState.start(config, task, steps_per_epoch(task, len(data.train))), data
 
 
+def rescale(state: TrainState, scale: float) -> None:
+    """Has the loss multiplied by this in float16."""
+    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": scale})
+
+
 def numbers(report: EpochReport) -> dict[str, object]:
     """The report without what a clock or the kernel decides."""
     timed = ("seconds", "images_per_second", "peak_memory_bytes", "gpu_utilization")
@@ -95,6 +100,47 @@ def test_two_epochs_and_a_restore_and_one_more_equal_three_bit_for_bit(
         assert torch.equal(value, second.model.state_dict()[name]), name
         scored = whole.scored_model.state_dict()[name], second.scored_model.state_dict()[name]
         assert torch.equal(*scored), name
+
+
+@pytest.mark.parametrize("config", (TOY, ALL_KNOBS), ids=("plain", "all knobs"))
+def test_in_float16_a_trial_learns_as_in_float32_and_goes_on_bit_for_bit(
+    config: TrialConfig, task: TaskConfig, tmp_path: Path
+) -> None:
+    exact, data = start(config, task)
+    losses = [report.train_loss for report in fit(exact, data)]
+    task = dataclasses.replace(task, precision="float16")
+    whole, data = start(config, task)
+    expected = [numbers(report) for report in fit(whole, data)]
+    assert [report["train_loss"] for report in expected] == pytest.approx(losses, rel=0.1)
+    assert [report["train_loss"] for report in expected] != losses
+
+    first, data = start(config, task)
+    reports = fit(first, data)
+    got = [numbers(next(reports)), numbers(next(reports))]
+    rescale(first, 2.0**20)
+    first.save(tmp_path / "last.pt")
+    second, data = start(config, task)
+    second.load(tmp_path / "last.pt")
+    assert second.scaler.get_scale() == 2.0**20
+    rescale(second, FIRST_SCALE)
+    assert got + [numbers(report) for report in fit(second, data)] == expected
+
+
+def test_in_float16_a_step_whose_gradient_overflows_is_left_out(task: TaskConfig) -> None:
+    state, data = start(TOY, dataclasses.replace(task, precision="float16", epochs=1))
+    rescale(state, 2.0**40)
+    before = {name: value.clone() for name, value in state.model.named_parameters()}
+    next(iter(fit(state, data, seconds_left=lambda: -1.0)))  # one step
+    assert all(torch.equal(value, before[name]) for name, value in state.model.named_parameters())
+    assert state.scaler.get_scale() == 2.0**39
+
+
+def test_a_state_of_float32_goes_on_in_float16(task: TaskConfig, tmp_path: Path) -> None:
+    state, _ = start(TOY, task)
+    state.save(tmp_path / "last.pt")
+    again, _ = start(TOY, dataclasses.replace(task, precision="float16"))
+    again.load(tmp_path / "last.pt")
+    assert again.scaler.get_scale() == FIRST_SCALE
 
 
 def test_a_trial_gives_the_same_numbers_first_and_fifth_in_its_process(task: TaskConfig) -> None:
