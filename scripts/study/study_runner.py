@@ -224,8 +224,7 @@ def _speeds(configs: Sequence[TrialConfig], plan: Plan, setting: Setting) -> lis
             study.batch_size,
             task.device,
             study.cpus_per_trial,
-            task.precision,
-            frozen,
+            frozen_stages=frozen,
         )
     missing = [key for key in steps if key not in known]
     for _ in range(SPEED_ROUNDS):

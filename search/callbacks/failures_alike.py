@@ -52,4 +52,6 @@ class FailuresAlike(TrialListener):
 
 def _kind(reason: str) -> str:
     """A reason without the numbers and paths in which failures of one kind differ."""
+    if reason.startswith(INFEASIBLE):
+        return INFEASIBLE
     return re.sub(r"/\S+|\d[\d.]*", "#", reason)

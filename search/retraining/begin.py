@@ -77,7 +77,9 @@ def begin_retraining(
     doing(console, "looking for the weights of each backbone")
     files = weights_to_start_from(source, backbones, asked.search.weights, places.cache_path)
     task, cluster = source.task, session.cluster
-    asked = asked.replace(epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size)
+    asked = asked.replace(
+        epochs=task.epochs, image_size=task.image_size, batch_size=task.batch_size, precision=task.precision
+    )
     session.look_at_nodes(asked, console, math.inf)
     session.look_for_weights(files.values())
     settle = partial(asked.settle, cluster.num_cpus, cluster.num_gpus)

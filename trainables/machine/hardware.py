@@ -18,7 +18,7 @@ CONTEXT_BYTES = 800_000_000
 
 AMPERE, VOLTA = 8, 7
 """Compute capability of the first GPUs of NVIDIA that have bfloat16, and of the first with units for float16."""
-FLAWED_FLOAT16 = ("GTX 16", "MX450", "T400", "T500", "T550", "T600", "T1000", "T1200")
+FLAWED_FLOAT16 = ("GTX 16", "MX450", "MX550", "T400", "T500", "T550", "T600", "T1000", "T1200", "T2000")
 """Turing without these units, on which convolutions in float16 have come out as NaN (pytorch/pytorch#58123)."""
 
 

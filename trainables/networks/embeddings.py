@@ -45,7 +45,7 @@ def embed_pictures(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = create_backbone(backbone, 0, image_size, file=file)
-    network = network.eval().to(device).to(memory_format=memory_format(backbone, device))
+    network = network.eval().to(device).to(memory_format=memory_format(backbone, device, "float32"))
     normalize = Normalizer(network, device)
     parts: list[torch.Tensor] = []
     side = Side(cache, paths, [0] * len(paths), device)

@@ -1,6 +1,6 @@
 """Measures what networks cost to answer, as far as the cache does not know: asked for without torch.
 
-The time is that of a batch of one, as a model answers: in float32 on one thread of a CPU, in bfloat16 on a GPU, from a
+The time is that of a batch of one, as a model answers, in its precision: on one thread of a CPU, or on a GPU, from a
 picture that is on the device to logits that are back. On a CPU it is the thread's own time, in which other processes do
 not count. It is measured in a process of its own, and a measurement that was steady is kept in the cache.
 """

@@ -73,7 +73,8 @@ def step(config: TrialConfig, task: TaskConfig) -> None:
     pictures, targets = Augment(config, task.image_size, len(task.classes))(stored, labels)
     normalize = Normalizer(state.model, state.device)
     criterion = build_criterion(config, task, counts, state.device)
-    layout = memory_format(config.backbone, state.device)  # as in training: a network's `view` may not suit it
+    # As in training: a network's `view` may not suit it.
+    layout = memory_format(config.backbone, state.device, task.precision)
     shown = normalize(pictures).contiguous(memory_format=layout)
     with told_apart("network", config.backbone) if is_own_network(config.backbone) else nullcontext():
         logits = state.model(shown).float()

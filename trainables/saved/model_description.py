@@ -100,7 +100,8 @@ class ModelDescription:
     metric: str = "macro_f1"
     """What it was searched for, as in `TaskConfig`."""
     precision: Precision = "auto"
-    """What it computes in, as in `TaskConfig`; the ONNX file is in float32."""
+    """What it computes in, as it was asked for in `TaskConfig`: auto is that of the device that it answers on. The ONNX
+    file is in float32."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Where the network comes from, as its maker noted: scores, configuration, seeds, split, versions."""
 

@@ -16,6 +16,7 @@ import torch
 from trainables.data.batches import Side
 from trainables.data.cache import ImageCache, build_cache
 from trainables.errors import UserError
+from trainables.machine.hardware import precision_on
 from trainables.networks.model import Normalizer, autocast, memory_format, views
 from trainables.reason import reason_of
 from trainables.saved.model_description import ModelError
@@ -165,7 +166,7 @@ def side_probabilities(
     flip: bool = False,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """`(N, C) float32` in the model's own class order, in the precision in which its trials scored.
+    """`(N, C) float32` in the model's own class order, in its precision, or in float32 where float16 is too little.
 
     A model that answers to a second view does so with `flip` and without; with `flip` that view is mirrored. Where a
     GPU has no memory for a batch, all pictures are answered anew in batches of half as many.
@@ -193,13 +194,17 @@ def _side_probabilities(
     second_view = MIRRORED[described.second_view] if flip else described.second_view
     normalize = Normalizer(model.network, model.device)
     layout = memory_format(described.backbone, model.device, described.precision)
+    in_float16 = precision_on(model.device.type, described.precision) == "float16"
     parts, count = [], 0
     for stored, _ in side.batches(batch_size):
         mean = torch.zeros((), device=model.device)
         shown = views(stored.float().div_(255), described.image_size, second_view)
         for view in shown:
+            shown_to_it = normalize(view).contiguous(memory_format=layout)
             with autocast(model.device, described.precision):
-                logits = model.network(normalize(view).contiguous(memory_format=layout))
+                logits = model.network(shown_to_it)
+            if in_float16 and not logits.isfinite().all():  # too large for it, as where it was trained in another
+                logits = model.network(shown_to_it)
             mean = mean + logits.float().softmax(dim=1) / len(shown)
         parts.append(mean)
         count += len(stored)

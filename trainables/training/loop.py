@@ -155,8 +155,8 @@ def train_epoch(
 ) -> TrainedEpoch:
     """One pass over the training side, or less of it when no more seconds are left than what is `behind` it takes.
 
-    The device is waited for once, at the end; in float16 also at every step, which is left out where the gradient is
-    not finite.
+    The device is waited for once, at the end; in float16 also at every step of an optimizer that is not fused. There a
+    step is left out where the gradient is not finite.
     """
     to_training(state)
     layout = memory_format(state.config.backbone, state.device, state.task.precision)

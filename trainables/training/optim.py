@@ -25,13 +25,18 @@ FUSED = ("adamw", "sgd")
 """Optimizers that torch has fused kernels for; timm's own have none."""
 
 
-def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that a configuration asks for, in torch's fused kernels where it has them.
+def build_optimizer(config: TrialConfig, model: nn.Module, *, in_float16: bool = False) -> torch.optim.Optimizer:
+    """The optimizer that a configuration asks for, in torch's fused kernels where it has them and they are right.
 
     There is no decay on biases and norms. With layer decay each block of the network (timm's `group_matcher`) has a
     group of its own, whose learning rate is the peak's share that the schedule then moves.
     """
-    optimizer, *others = [_optimizer(config, network) for network in backbones(model)]
+    fused = config.optimizer in FUSED
+    if config.optimizer == "sgd" and (in_float16 or config.frozen_share > 0):
+        # Fused SGD takes its momentum from memory as it lies where the first step overflows, and breaks off where some
+        # parameters have a momentum and others, frozen so far, have none yet.
+        fused = False
+    optimizer, *others = [_optimizer(config, network, fused=fused) for network in backbones(model)]
     for other in others:
         for group in other.param_groups:
             optimizer.add_param_group(group)
@@ -40,9 +45,7 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimi
     return optimizer
 
 
-def _optimizer(config: TrialConfig, model: nn.Module) -> torch.optim.Optimizer:
-    # Fused SGD breaks off where some parameters have a momentum and others, frozen so far, have none yet.
-    fused = config.optimizer in FUSED and not (config.optimizer == "sgd" and config.frozen_share > 0)
+def _optimizer(config: TrialConfig, model: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
     options: dict[str, Any] = {"layer_decay": config.layer_decay} if config.layer_decay < 1 else {}
     if fused:
         options["fused"] = True

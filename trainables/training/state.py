@@ -7,6 +7,7 @@ import math
 import random
 import shutil
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,11 @@ class TrainState:
         suit_small_maps(model)
         if frozen_stages := config.stages_frozen(task):
             choose_trained(model, frozen_stages)
-        optimizer = build_optimizer(config, model)
-        schedule = build_schedule(config, task, optimizer, steps_per_epoch)
         in_float16 = precision_on(device.type, task.precision) == "float16"
+        optimizer = build_optimizer(config, model, in_float16=in_float16)
+        schedule = build_schedule(config, task, optimizer, steps_per_epoch)
+        if in_float16:  # the first step may be left out, and the schedule goes on
+            warnings.filterwarnings("ignore", r"Detected call of `lr_scheduler\.step\(\)` before", UserWarning)
         scaler = torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=in_float16)
         state = cls(config, task, device, model, optimizer, schedule, scaler, micro_batches)
         if task.compile and micro_batches == 1:

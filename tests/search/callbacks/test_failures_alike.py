@@ -69,7 +69,9 @@ def test_trials_without_memory_end_it_only_once_other_networks_have_been_tried(
 ) -> None:
     for number in range(ALIKE_BY_CONFIGURATION):
         assert stop.reason is None
-        run(monitor, a_trial(f"{number:05d}"), a_failure(f"{INFEASIBLE}: out of memory even in 4 parts a batch"))
+        wanted = f"{number + 1}.50 {'GiB' if number % 2 else 'MiB'}"
+        failure = f"{INFEASIBLE}: out of memory even in 4 parts a batch: tried to allocate {wanted}"
+        run(monitor, a_trial(f"{number:05d}"), a_failure(failure))
     assert INFEASIBLE in (stop.reason or "")
 
 

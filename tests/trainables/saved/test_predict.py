@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,20 @@ def test_a_model_answers_in_the_precision_that_its_trials_had(
     assert half.description.precision == "float16"
     exact, answers = (predict_probabilities([one], paths, cache_dir=tmp_path).probabilities for one in (model, half))
     assert 0 < np.abs(answers - exact).max() < 0.01
+
+
+def test_what_is_too_large_for_float16_is_answered_in_float32(
+    model: SavedModel, paths: list[str], tmp_path: Path
+) -> None:
+    save_network(tmp_path / "large")
+    large = load_model(tmp_path / "large", "cpu")
+    with torch.no_grad():
+        classifier = large.network.get_classifier()
+        classifier.weight.mul_(1e6)
+    exact = predict_probabilities([large], paths, cache_dir=tmp_path).probabilities
+    half = replace(large, description=replace(large.description, precision="float16"))
+    np.testing.assert_array_equal(predict_probabilities([half], paths, cache_dir=tmp_path).probabilities, exact)
+    assert np.isfinite(exact).all()
 
 
 def test_a_second_call_decodes_nothing(model: SavedModel, paths: list[str], tmp_path: Path) -> None:

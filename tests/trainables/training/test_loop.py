@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import SCHEDULES, TaskConfig, TrialConfig
+from trainables.config import OPTIMIZERS, SCHEDULES, TaskConfig, TrialConfig
 from trainables.data.batches import load_data
 from trainables.networks.model import choose_device, create_backbone
 from trainables.report import EpochReport
@@ -126,13 +126,20 @@ def test_in_float16_a_trial_learns_as_in_float32_and_goes_on_bit_for_bit(
     assert got + [numbers(report) for report in fit(second, data)] == expected
 
 
-def test_in_float16_a_step_whose_gradient_overflows_is_left_out(task: TaskConfig) -> None:
-    state, data = start(TOY, dataclasses.replace(task, precision="float16", epochs=1))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_in_float16_a_step_whose_gradient_overflows_is_left_out(optimizer: str, task: TaskConfig) -> None:
+    config = dataclasses.replace(TOY, optimizer=optimizer)
+    state, data = start(config, dataclasses.replace(task, precision="float16", epochs=1))
     rescale(state, 2.0**40)
     before = {name: value.clone() for name, value in state.model.named_parameters()}
     next(iter(fit(state, data, seconds_left=lambda: -1.0)))  # one step
     assert all(torch.equal(value, before[name]) for name, value in state.model.named_parameters())
     assert state.scaler.get_scale() == 2.0**39
+    rescale(state, FIRST_SCALE)
+    state.epoch = 0
+    next(iter(fit(state, data, seconds_left=lambda: -1.0)))  # the next begins as if there had been none
+    assert all(torch.isfinite(value).all() for value in state.model.parameters())
+    assert not all(torch.equal(value, before[name]) for name, value in state.model.named_parameters())
 
 
 def test_a_state_of_float32_goes_on_in_float16(task: TaskConfig, tmp_path: Path) -> None:
