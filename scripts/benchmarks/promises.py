@@ -25,15 +25,15 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
+from results.pages.markdown import render_markdown_table
 from results.records.answers import ValidationAnswers, load_answers
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.chosen_best import corrected_score
 from results.statistics.measure import MACRO_F1
-from scripts.benchmarks.which_epoch import deal
+from scripts.benchmarks.which_epoch import deal, latest_as_good, scores_on
 from scripts.terminal import run_command
 from trainables.errors import UserError
-from trainables.report import as_good
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +93,17 @@ def promise(answers: ValidationAnswers, chooses: np.ndarray) -> Promise:
         answers: Of the trials of a run.
         chooses: Which pictures choose, `(N,)`.
     """
-    classes, side = len(answers.prior), answers.labels[chooses]
-    best, came = -np.inf, np.nan
+    labels, classes, pictures = answers.labels, len(answers.prior), int(chooses.sum())
+    best, picked = -np.inf, labels
     for trial in answers.trials:
-        scores = np.array([MACRO_F1.score_of(side, epoch[chooses], classes) for epoch in trial.chosen])
-        kept = int(np.flatnonzero(as_good(scores, scores.max(), len(side)))[-1])
+        scores = scores_on(chooses, trial.chosen, labels, classes)
+        kept = latest_as_good(scores, pictures)
         if scores[kept] > best:
-            best = float(scores[kept])
-            came = MACRO_F1.score_of(answers.labels[~chooses], trial.chosen[kept][~chooses], classes)
+            best, picked = float(scores[kept]), trial.chosen[kept]
+    came = float(MACRO_F1.score_of(labels[~chooses], picked[~chooses], classes))
     chosen = [trial.chosen[:, chooses] for trial in answers.trials]
-    corrected = corrected_score(side, answers.groups[chooses], chosen, classes)
-    return Promise(best, corrected.value, float(came), corrected.low <= came <= corrected.high)
+    corrected = corrected_score(labels[chooses], answers.groups[chooses], chosen, classes)
+    return Promise(best, corrected.value, came, corrected.low <= came <= corrected.high)
 
 
 def mean(promises: Sequence[Promise]) -> list[Promise]:
@@ -117,15 +117,13 @@ def mean(promises: Sequence[Promise]) -> list[Promise]:
 def render(found: dict[int, list[Promise]]) -> str:
     """The table: means over the runs, and of the differences in brackets the lowest and the highest run."""
     heads = ("validation pictures", "runs", "what came", "best - what came", "corrected - what came", "in its interval")
-    lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
+    lines = []
     for size, rows in found.items():
         over = [[each.best - each.came for each in rows], [each.corrected - each.came for each in rows]]
         cells = [f"{np.mean(each):+.3f} ({min(each):+.3f} to {max(each):+.3f})" for each in over]
         (whole,) = mean(rows)
-        lines.append(
-            f"| {size or 'half of them'} | {len(rows)} | {whole.came:.3f} | {' | '.join(cells)} | {whole.held:.0%} |"
-        )
-    return "\n".join(lines)
+        lines.append([str(size or "half of them"), str(len(rows)), f"{whole.came:.3f}", *cells, f"{whole.held:.0%}"])
+    return render_markdown_table(heads, lines)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,14 @@ if not __package__:  # run by path: put the repository root where Python put thi
 import numpy as np
 import tyro
 
+from results.pages.markdown import render_markdown_table
 from results.records.answers import load_answers
 from results.records.run_folder import RunFolder, load_run
 from results.records.trials import load_trials
 from results.statistics.measure import MACRO_F1
 from scripts.terminal import run_command
 from trainables.errors import UserError
-from trainables.report import as_good
+from trainables.report import WORTH_PICTURES, as_good
 
 FEWEST_EPOCHS = 12
 PICTURES = (1, 2, 3, 6)
@@ -97,29 +98,33 @@ def gained(chosen: np.ndarray, labels: np.ndarray, chooses: np.ndarray, classes:
         chooses: Which pictures choose, `(N,)`.
         classes: How many.
     """
-    scores, worth = (
-        np.array([MACRO_F1.score_of(labels[side], answers[side], classes) for answers in chosen])
-        for side in (chooses, ~chooses)
-    )
+    scores, worth = (scores_on(side, chosen, labels, classes) for side in (chooses, ~chooses))
     highest, pictures = int(scores.argmax()), int(chooses.sum())
-    taken = {
-        f"the latest within {most}": int(np.flatnonzero(as_good(scores, scores[highest], pictures, most))[-1])
-        for most in PICTURES
-    }
+    taken = {f"the latest within {most}": latest_as_good(scores, pictures, most) for most in PICTURES}
     taken[SMOOTHED] = int(np.convolve(np.pad(scores, 1, mode="edge"), np.ones(3) / 3, mode="valid").argmax())
     taken[LAST] = len(scores) - 1
     return {rule: float(worth[epoch] - worth[highest]) for rule, epoch in taken.items()}
 
 
+def scores_on(side: np.ndarray, chosen: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Macro-F1 of each epoch `(E,)` on the pictures of a side `(N,)`; else as `gained`."""
+    return np.array([MACRO_F1.score_of(labels[side], answers[side], classes) for answers in chosen])
+
+
+def latest_as_good(scores: np.ndarray, pictures: int, most: float = WORTH_PICTURES) -> int:
+    """Place of the latest of the epochs whose score on so many pictures is at most so many behind the highest."""
+    return int(np.flatnonzero(as_good(scores, scores.max(), pictures, most))[-1])
+
+
 def render(found: dict[int, list[dict[str, float]]]) -> str:
     """The table: the mean over the trials, and in brackets the trial that it is worst for."""
     rules = list(next(iter(found.values()))[0])
-    lines = [f"| validation pictures | trials | {' | '.join(rules)} |", "| --- " * (2 + len(rules)) + "|"]
+    lines = []
     for size, rows in found.items():
         values = ([row[rule] for row in rows] for rule in rules)
         cells = [f"{np.mean(each):+.3f} ({min(each):+.3f})" for each in values]
-        lines.append(f"| {size or 'half of them'} | {len(rows)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([str(size or "half of them"), str(len(rows)), *cells])
+    return render_markdown_table(["validation pictures", "trials", *rules], lines)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def build_monitor(
         RunLog(folder, task.classes, stop, earlier),
         TensorBoard(folder, task.classes, stop, earlier),
         CheckpointKeeper(task.checkpoint_dir, keep, task.epochs, earlier, cost_of),
-        FailuresAlike(stop, earlier, precision_on(task.device.partition(":")[0], task.precision)),
+        FailuresAlike(stop, earlier, precision_on(task.device, task.precision)),
     )
     return Monitor(listeners, task.epochs, stop, earlier, handed_out_again)
 

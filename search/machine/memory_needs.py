@@ -76,13 +76,13 @@ def leave_out_too_large(
         UserError: None can be trained; names the ways out.
     """
     share = None if device_memory_bytes is None else device_memory_bytes // trials_on_a_device(study)
-    batch_size = study.batch_size if not study.gpus_per_trial else -(-study.batch_size // GPU_PARTS)
+    gpu = bool(study.gpus_per_trial)
+    batch_size = -(-study.batch_size // GPU_PARTS) if gpu else study.batch_size
     kept, reasons = [], []
     for backbone in backbones:
         if backbone in facts.problems:
             reasons.append(facts.problems[backbone])
             continue
-        gpu = bool(study.gpus_per_trial)
         needed = trial_bytes(facts.known[backbone], batch_size, num_networks, gpu=gpu, precision=study.precision)
         if share is not None and needed > share:
             reasons.append(f"{backbone} needs about {needed / 1e9:.1f} GB, a trial can have {share / 1e9:.1f} GB")

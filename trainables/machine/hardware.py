@@ -50,20 +50,20 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(map(_gpu_name, gpu_handles()))
 
 
-def precision_on(device_type: str, asked: Precision = "auto") -> Precision:
-    """What networks compute in there; auto is float32 on a CPU, most of which are slower with less."""
+def precision_on(device: str, asked: Precision = "auto") -> Precision:
+    """What networks compute in on cpu, cuda or cuda:1; auto is float32 on a CPU, most of which are slower with less."""
     if asked != "auto":
         return asked
-    return gpu_precision() if device_type == "cuda" else "float32"
+    return gpu_precision() if device.startswith("cuda") else "float32"
 
 
-def unusual_precision(device_type: str, asked: Precision = "auto") -> str:
+def unusual_precision(device: str, asked: Precision = "auto") -> str:
     """What a key of the cache begins with where this is not the precision that goes without saying there.
 
     float16 always does not: earlier versions measured float32 on the GPUs that are made for it.
     """
-    chosen = precision_on(device_type, asked)
-    return "" if chosen == precision_on(device_type) != "float16" else f"{chosen} "
+    chosen = precision_on(device, asked)
+    return "" if chosen == precision_on(device) != "float16" else f"{chosen} "
 
 
 @cache

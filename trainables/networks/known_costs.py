@@ -224,7 +224,7 @@ def _trial_facts(known: object) -> TrialFacts | None:
 
 def _step_key(setting: StepSetting) -> str:
     frozen = f"frozen {setting.frozen_stages} " if setting.frozen_stages else ""
-    return f"{unusual_precision(setting.device.partition(':')[0], setting.precision)}{frozen}{_speed_key(setting)}"
+    return f"{unusual_precision(setting.device, setting.precision)}{frozen}{_speed_key(setting)}"
 
 
 def _speed_key(setting: _Setting, hardware: str = "") -> str:
@@ -240,7 +240,7 @@ def _speed_key(setting: _Setting, hardware: str = "") -> str:
 
 
 def _trial_key(setting: TrialSetting) -> str:
-    precision = precision_on(setting.device.partition(":")[0], setting.precision)
+    precision = precision_on(setting.device, setting.precision)
     compiled = " compiled" if setting.compiled else ""
     shared = f"{_SHARED}{setting.sharers}" if setting.sharers > 1 and setting.device != "cpu" else ""
     return f"trial{compiled} {precision} {_speed_key(setting, setting.hardware)}{shared}"
